@@ -1,0 +1,212 @@
+//! What travels from ingest through the journal to publish: an event's provenance and its untouched body.
+//!
+//! In the journal an event is the payload of one record: an *envelope* (provenance, encoded here) followed directly
+//! by the body's bytes. The journal sees only bytes; ingest encodes, publish decodes.
+//!
+//! ```text
+//! envelope: version u8 | flags u8 | received_ms u64 | 7 × (length u32) | the seven texts, back to back
+//! texts:    source, kind, key, id, content type, traceparent, tracestate      (integers little-endian)
+//! flags:    bit 0: the key was found (an empty key is not a missing key)
+//! ```
+
+use bytes::{Buf, BufMut};
+
+/// The envelope format this build writes; a journal holding a newer one is refused record by record, never guessed.
+const VERSION: u8 = 1;
+const HAS_KEY: u8 = 1;
+const TEXTS: usize = 7;
+const FIXED: usize = 1 + 1 + 8 + TEXTS * 4;
+
+/// The event kinds that Retell AI documents; as a metric label every other kind counts as `other`.
+const KNOWN_KINDS: [&str; 11] = [
+    "call_started",
+    "call_ended",
+    "call_analyzed",
+    "transcript_updated",
+    "transfer_started",
+    "transfer_bridged",
+    "transfer_cancelled",
+    "transfer_ended",
+    "chat_started",
+    "chat_ended",
+    "chat_analyzed",
+];
+
+/// The bounded metric label of an event kind: the kind itself where it is documented, else `other`.
+pub fn kind_label(kind: &str) -> &'static str {
+    KNOWN_KINDS
+        .into_iter()
+        .find(|known| *known == kind)
+        .unwrap_or("other")
+}
+
+/// Every value that [`kind_label`] can return, so that metric children can be resolved at start.
+pub fn kind_labels() -> impl Iterator<Item = &'static str> {
+    KNOWN_KINDS.into_iter().chain(["other"])
+}
+
+/// One accepted event, borrowed from a request or from a journal record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// When ringback had received the whole body, in milliseconds since the Unix epoch: the record's timestamp.
+    pub received_ms: u64,
+    /// The configured name of the source, as `retell`.
+    pub source: &'a str,
+    /// The sender's own name of the event, as `call_ended`.
+    pub kind: &'a str,
+    /// The Kafka key; `None` where none of the source's pointers hit.
+    pub key: Option<&'a str>,
+    /// CloudEvents' `ce_id`: the same for every retry of the same body.
+    pub id: &'a str,
+    /// The request's `Content-Type`, or `application/json` where it had none.
+    pub content_type: &'a str,
+    /// W3C trace context, passed through only when well-formed; empty where there was none.
+    pub traceparent: &'a str,
+    /// W3C trace state; empty where there was none.
+    pub tracestate: &'a str,
+    /// The request's body, byte for byte.
+    pub body: &'a [u8],
+}
+
+/// Why a record's payload is no event.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// Written by a newer ringback: go back to that version to publish it.
+    #[error("envelope version {0} is newer than this build's {VERSION}")]
+    Version(u8),
+    /// Shorter than its own lengths say; the record's CRC held, so a writer's fault rather than the disk's.
+    #[error("envelope is cut short")]
+    Truncated,
+    /// A text is not UTF-8; as above, a writer's fault.
+    #[error("envelope text is not UTF-8")]
+    Text,
+}
+
+impl<'a> Event<'a> {
+    /// Encodes the provenance; record payload = this envelope, then [`Event::body`].
+    pub fn encode_envelope(&self) -> Vec<u8> {
+        let texts = self.texts();
+        let length = FIXED + texts.iter().map(|text| text.len()).sum::<usize>();
+        let mut envelope = Vec::with_capacity(length);
+        envelope.put_u8(VERSION);
+        envelope.put_u8(if self.key.is_some() { HAS_KEY } else { 0 });
+        envelope.put_u64_le(self.received_ms);
+        for text in texts {
+            // A request's head and body are bounded far below 4 GiB.
+            envelope.put_u32_le(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        }
+        for text in texts {
+            envelope.put_slice(text.as_bytes());
+        }
+        envelope
+    }
+
+    /// Reads an event back from a record's payload.
+    pub fn decode(mut payload: &'a [u8]) -> Result<Self, DecodeError> {
+        let version = payload.try_get_u8().map_err(|_| DecodeError::Truncated)?;
+        if version != VERSION {
+            return Err(DecodeError::Version(version));
+        }
+        if payload.len() < FIXED - 1 {
+            return Err(DecodeError::Truncated);
+        }
+        let flags = payload.get_u8();
+        let received_ms = payload.get_u64_le();
+        let lengths: [u32; TEXTS] = std::array::from_fn(|_| payload.get_u32_le());
+        let mut texts = [""; TEXTS];
+        for (text, length) in texts.iter_mut().zip(lengths) {
+            let (bytes, rest) = payload
+                .split_at_checked(length as usize)
+                .ok_or(DecodeError::Truncated)?;
+            *text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Text)?;
+            payload = rest;
+        }
+        let [source, kind, key, id, content_type, traceparent, tracestate] = texts;
+        Ok(Self {
+            received_ms,
+            source,
+            kind,
+            key: (flags & HAS_KEY != 0).then_some(key),
+            id,
+            content_type,
+            traceparent,
+            tracestate,
+            body: payload,
+        })
+    }
+
+    fn texts(&self) -> [&'a str; TEXTS] {
+        [
+            self.source,
+            self.kind,
+            self.key.unwrap_or_default(),
+            self.id,
+            self.content_type,
+            self.traceparent,
+            self.tracestate,
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample(key: Option<&'static str>) -> Event<'static> {
+        Event {
+            received_ms: 1_714_608_475_945,
+            source: "retell",
+            kind: "call_ended",
+            key,
+            id: "0123456789abcdef0123456789abcdef",
+            content_type: "application/json",
+            traceparent: "",
+            tracestate: "",
+            body: b"{\"event\":\"call_ended\"}",
+        }
+    }
+
+    fn payload(event: &Event<'_>) -> Vec<u8> {
+        [event.encode_envelope().as_slice(), event.body].concat()
+    }
+
+    #[test]
+    fn an_event_survives_the_journal_byte_for_byte() {
+        for key in [None, Some(""), Some("é東京")] {
+            let event = sample(key);
+            assert_eq!(Event::decode(&payload(&event)), Ok(event));
+        }
+    }
+
+    #[test]
+    fn a_newer_envelope_is_refused_by_its_version() {
+        let mut bytes = payload(&sample(None));
+        bytes[0] = VERSION + 1;
+        assert_eq!(
+            Event::decode(&bytes),
+            Err(DecodeError::Version(VERSION + 1))
+        );
+    }
+
+    #[test]
+    fn kinds_outside_the_documented_list_share_one_label() {
+        assert_eq!(kind_label("call_ended"), "call_ended");
+        assert_eq!(kind_label("call_ended2"), "other");
+        assert_eq!(kind_labels().count(), KNOWN_KINDS.len() + 1);
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Event::decode(&bytes);
+        }
+
+        #[test]
+        fn a_cut_envelope_is_refused(cut in 0usize..FIXED + 70) {
+            let envelope = sample(Some("k")).encode_envelope();
+            prop_assume!(cut < envelope.len());
+            prop_assert_eq!(Event::decode(&envelope[..cut]), Err(DecodeError::Truncated));
+        }
+    }
+}
