@@ -16,8 +16,14 @@
     clippy::doc_markdown
 )]
 
+pub mod admin;
+pub mod app;
+pub mod command;
+pub mod config;
 pub mod event;
 pub mod ingest;
 pub mod journal;
 pub mod publish;
 pub mod readiness;
+pub mod signal;
+pub mod telemetry;

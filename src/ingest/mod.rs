@@ -25,7 +25,16 @@ pub struct ListenConfig {
 }
 impl Default for ListenConfig {
     fn default() -> Self {
-        todo!()
+        Self {
+            address: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            max_connections: 10_000,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
+            max_body: ByteSize::mib(8),
+            commit_timeout: Duration::from_secs(8),
+            max_in_flight: ByteSize::mib(64),
+            trusted_proxies: Vec::new(),
+        }
     }
 }
 /// `[[source]]`
@@ -58,7 +67,10 @@ pub struct KeyConfig {
 
 pub struct Metrics;
 impl Metrics {
-    pub fn register(registry: &prometheus::Registry) -> Result<Self, prometheus::Error> {
+    pub fn register(
+        registry: &prometheus::Registry,
+        sources: &[SourceConfig],
+    ) -> Result<Self, prometheus::Error> {
         todo!()
     }
 }
@@ -97,4 +109,13 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     todo!()
+}
+
+pub fn check_sources(sources: &[SourceConfig]) -> Result<(), IngestError> {
+    todo!()
+}
+impl std::fmt::Display for Verify {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("none")
+    }
 }

@@ -60,3 +60,9 @@ impl Publisher {
         todo!()
     }
 }
+
+impl Config {
+    pub fn validate(&self) -> Result<(), PropertyError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+//! The admin listener, on a thread and runtime of its own: `/metrics`, `/livez`, `/readyz`.
+//!
+//! A relay too busy to answer webhooks must still answer its probes, and a scrape must not delay an answer.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use crate::readiness::Readiness;
+use crate::telemetry;
+
+/// A probe or a scrape that does not send its head within this time is let go.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Prometheus' own content type for its text format.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const PLAIN: &str = "text/plain; charset=utf-8";
+/// Concurrent admin connections; more wait in the kernel's backlog.
+const MAX_CONNECTIONS: usize = 64;
+
+/// `[admin]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where `/metrics`, `/livez` and `/readyz` are served. Keep it inside the cluster. Default `0.0.0.0:9464`.
+    pub address: SocketAddr,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([0, 0, 0, 0], 9464)),
+        }
+    }
+}
+
+/// The running admin server; dropping it ends the server.
+#[derive(Debug)]
+pub struct Admin {
+    _stop: oneshot::Sender<Infallible>,
+}
+
+/// Serves on `listener` (which the caller bound) until the returned handle is dropped.
+pub fn serve(
+    listener: TcpListener,
+    readiness: Readiness,
+    metrics: telemetry::Metrics,
+) -> io::Result<Admin> {
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (stop, stopped) = oneshot::channel::<Infallible>();
+    thread::Builder::new()
+        .name(String::from("admin"))
+        .spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = stopped => {}
+                    error = accept(listener, &readiness, &metrics) => {
+                        tracing::error!(%error, "the admin listener has failed");
+                    }
+                }
+            });
+        })?;
+    Ok(Admin { _stop: stop })
+}
+
+async fn accept(
+    listener: TcpListener,
+    readiness: &Readiness,
+    metrics: &telemetry::Metrics,
+) -> io::Error {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return error,
+    };
+    let permits = std::sync::Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(permit) = permits.clone().acquire_owned().await else {
+            return io::Error::other("the connection limit is gone");
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, or a peer already gone: neither may end the probes.
+                tracing::debug!(%error, "cannot accept an admin connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (readiness, metrics) = (readiness.clone(), metrics.clone());
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let response = answer(&request, &readiness, &metrics);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an admin connection has failed");
+            }
+            drop(permit);
+        });
+    }
+}
+
+fn answer<B>(
+    request: &Request<B>,
+    readiness: &Readiness,
+    metrics: &telemetry::Metrics,
+) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    if !matches!(path, "/metrics" | "/livez" | "/readyz") {
+        return text(
+            StatusCode::NOT_FOUND,
+            PLAIN,
+            "try /metrics, /livez or /readyz?verbose\n",
+        );
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "use GET\n");
+        let allow = http::HeaderValue::from_static("GET, HEAD");
+        response.headers_mut().insert(ALLOW, allow);
+        return response;
+    }
+    match path {
+        "/livez" => text(StatusCode::OK, PLAIN, "ok\n"),
+        "/readyz" => ready(request.uri().query(), readiness),
+        _ => match metrics.encode() {
+            Ok(exposition) => text(StatusCode::OK, TEXT_FORMAT, exposition),
+            Err(error) => {
+                tracing::error!(%error, "cannot encode the metrics");
+                text(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    PLAIN,
+                    "cannot encode the metrics\n",
+                )
+            }
+        },
+    }
+}
+
+fn ready(query: Option<&str>, readiness: &Readiness) -> Response<Full<Bytes>> {
+    let verbose = query
+        .unwrap_or_default()
+        .split('&')
+        .any(|pair| pair == "verbose" || pair.starts_with("verbose="));
+    let (status, word) = if readiness.is_ready() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    };
+    let body = if verbose {
+        readiness.verbose() + word
+    } else {
+        word.to_owned()
+    };
+    text(status, PLAIN, body)
+}
+
+fn text(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::readiness::Weight;
+
+    fn status(
+        method: Method,
+        target: &str,
+        readiness: &Readiness,
+    ) -> Result<u16, Box<dyn std::error::Error>> {
+        let request = Request::builder().method(method).uri(target).body(())?;
+        let metrics = telemetry::Metrics::new()?;
+        Ok(answer(&request, readiness, &metrics).status().as_u16())
+    }
+
+    #[test]
+    fn liveness_stays_while_readiness_goes() -> Result<(), Box<dyn std::error::Error>> {
+        let readiness = Readiness::new();
+        let check = readiness.check("journal", Weight::Gating, "starting");
+        assert_eq!(status(Method::GET, "/readyz", &readiness)?, 503);
+        assert_eq!(status(Method::GET, "/livez", &readiness)?, 200);
+        check.pass("ok");
+        assert_eq!(status(Method::GET, "/readyz?verbose", &readiness)?, 200);
+        assert_eq!(status(Method::GET, "/metrics", &readiness)?, 200);
+        Ok(())
+    }
+
+    #[test]
+    fn other_paths_and_methods_are_refused() -> Result<(), Box<dyn std::error::Error>> {
+        let readiness = Readiness::new();
+        assert_eq!(status(Method::GET, "/", &readiness)?, 404);
+        assert_eq!(status(Method::POST, "/metrics", &readiness)?, 405);
+        Ok(())
+    }
+}

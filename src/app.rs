@@ -1,0 +1,304 @@
+//! The relay as a whole: built in the order of an event's flow backwards, shut down in the order of the flow.
+//!
+//! ```text
+//! start: admin (probes answer) ─► journal (recovery) ─► publisher ─► listener ─► ready
+//! stop:  unready ─► readiness_delay ─► listener closes, requests finish ─► publish until empty or drain_deadline
+//!        ─► final checkpoint ─► exit 0
+//! ```
+//!
+//! A poisoned journal takes the second way out: readiness goes off, requests are answered 503, what is safely on disk
+//! is published until the deadline, and the process ends with an error so that an orchestrator starts it afresh.
+
+use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::time::{Instant, timeout};
+
+use crate::config::Config;
+use crate::ingest::{self, Ingest};
+use crate::journal::{self, Appender};
+use crate::publish::{self, Publisher};
+use crate::readiness::{Check, Readiness, Weight};
+use crate::signal::{Request, Signals};
+use crate::{admin, telemetry};
+
+/// The kernel's queue of connections not yet accepted: a burst of senders must not be refused.
+const BACKLOG: u32 = 4096;
+/// How often key files are looked at; a Kubernetes Secret reaches a pod's volume within a minute anyway.
+const KEY_POLL: Duration = Duration::from_secs(5);
+
+/// Why the relay could not start, or ended otherwise than asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A port is taken or not ours to bind.
+    #[error(
+        "cannot listen on {address} ({key}); is another process there, or the port below 1024?"
+    )]
+    Bind {
+        /// As configured.
+        address: SocketAddr,
+        /// The configuration key that named it.
+        key: &'static str,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The journal cannot be opened; nothing was accepted.
+    #[error("cannot open the journal at {path}")]
+    Journal {
+        /// `journal.path`.
+        path: String,
+        /// What stood in the way, with its remedy.
+        #[source]
+        source: journal::OpenError,
+    },
+    /// A source's keys cannot be read: a fault of the configuration.
+    #[error("cannot set up the sources")]
+    Ingest(#[from] ingest::IngestError),
+    /// librdkafka refused to make a producer.
+    #[error("cannot start the publisher")]
+    Publish(#[from] publish::StartError),
+    /// A metric was registered twice: a fault of this program.
+    #[error("cannot register the metrics")]
+    Metrics(#[from] prometheus::Error),
+    /// The runtime, a thread or the signals.
+    #[error("cannot start")]
+    Io(#[from] io::Error),
+    /// A write or sync of the journal failed while running; nothing acknowledged is lost.
+    #[error("the journal is poisoned ({reason}); {left} events stay on disk for the next start")]
+    Poisoned {
+        /// The failed operation.
+        reason: String,
+        /// Records not yet published.
+        left: u64,
+    },
+}
+
+/// The relay, started and listening.
+pub struct App {
+    config: Config,
+    address: SocketAddr,
+    listener: TcpListener,
+    ingest: Ingest,
+    appender: Appender,
+    publisher: Publisher,
+    shutdown_check: Check,
+    journal_check: Check,
+    _admin: admin::Admin,
+}
+
+impl App {
+    /// Builds everything in order; on error whatever was begun is undone by being dropped.
+    ///
+    /// `observe` may wrap the ingest side before it serves (the `dev` command watches signatures through it).
+    pub async fn start(
+        config: Config,
+        observe: impl FnOnce(Ingest) -> Ingest,
+    ) -> Result<Self, AppError> {
+        let metrics = telemetry::Metrics::new()?;
+        let readiness = Readiness::new();
+        let shutdown_check = readiness.check("process", Weight::Gating, "starting");
+        let journal_check = readiness.check("journal", Weight::Gating, "recovering");
+        let kafka_check = readiness.check(
+            "kafka",
+            Weight::Informational,
+            "no answer from a broker yet",
+        );
+
+        let admin_listener =
+            std::net::TcpListener::bind(config.admin.address).map_err(|source| AppError::Bind {
+                address: config.admin.address,
+                key: "admin.address",
+                source,
+            })?;
+        let admin = admin::serve(admin_listener, readiness, metrics.clone())?;
+
+        let journal =
+            open_journal(&config, journal::Metrics::register(metrics.registry())?).await?;
+        let ingest = Ingest::new(
+            &config.listen,
+            &config.source,
+            journal.appender.clone(),
+            ingest::Metrics::register(metrics.registry(), &config.source)?,
+        )?;
+        let publisher = publish::start(
+            config.publish(),
+            journal.recovery.journal_id.clone(),
+            journal.reader,
+            journal.truncator,
+            publish::Metrics::register(metrics.registry())?,
+            kafka_check,
+        )?;
+        let listener = bind(config.listen.address)?;
+        let address = listener.local_addr()?;
+        journal_check.pass("ok");
+        shutdown_check.pass("ok");
+        tracing::info!(%address, admin = %config.admin.address, journal = %journal.recovery.journal_id, "ready");
+        Ok(Self {
+            config,
+            address,
+            listener,
+            ingest: observe(ingest),
+            appender: journal.appender,
+            publisher,
+            shutdown_check,
+            journal_check,
+            _admin: admin,
+        })
+    }
+
+    /// Where webhooks are answered; of use where port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until a signal asks for the end (`Ok`) or the journal is poisoned (`Err`).
+    pub async fn run(self, mut signals: Signals) -> Result<(), AppError> {
+        let (close, closed) = tokio::sync::oneshot::channel::<()>();
+        let closing = async move {
+            // An error means that the sender is gone, which is the end as well.
+            let _ = closed.await;
+        };
+        let server = tokio::spawn(ingest::serve(self.listener, self.ingest.clone(), closing));
+        let mut keys = KeyFiles::watch(&self.config);
+        let poisoned = loop {
+            tokio::select! {
+                reason = self.appender.poisoned() => break Some(reason),
+                request = signals.next() => match request {
+                    Request::Shutdown => break None,
+                    Request::Reload => reload(&self.ingest, "SIGHUP"),
+                },
+                () = keys.changed() => reload(&self.ingest, "a key file has changed"),
+            }
+        };
+        if let Some(reason) = poisoned {
+            tracing::error!(%reason, "the journal is poisoned: every webhook is refused, what is on disk is published");
+            self.journal_check.fail(&format!("poisoned: {reason}"));
+            // Requests go on being answered (503) while what is safe is published; the server ends with the process.
+            let left = self
+                .publisher
+                .drain(self.config.shutdown.drain_deadline)
+                .await;
+            return Err(AppError::Poisoned { reason, left });
+        }
+
+        self.shutdown_check.fail("shutting down");
+        self.ingest.shutting_down();
+        tracing::info!(delay = ?self.config.shutdown.readiness_delay, "shutting down: unready");
+        tokio::select! {
+            () = tokio::time::sleep(self.config.shutdown.readiness_delay) => {}
+            // Asked twice: whoever waits at a terminal has no load balancer to wait for.
+            () = second_shutdown(&mut signals) => {}
+        }
+        let deadline = Instant::now() + self.config.shutdown.drain_deadline;
+        // The receiver is gone only if the server has ended already.
+        let _ = close.send(());
+        // Requests get half of the time at most: a body that trickles must not eat what publishing needs.
+        let finished = timeout(self.config.shutdown.drain_deadline / 2, server).await;
+        match finished {
+            Ok(Ok(Ok(()))) => {
+                tracing::info!("shutting down: the listener is closed, every request is answered")
+            }
+            Ok(Ok(Err(error))) => tracing::error!(%error, "the listener has failed"),
+            Ok(Err(error)) => tracing::error!(%error, "the listener has panicked"),
+            Err(_) => tracing::warn!(
+                "shutting down: requests unfinished at half the deadline are cut off"
+            ),
+        }
+        drop((self.ingest, self.appender));
+        let left = self
+            .publisher
+            .drain(deadline.saturating_duration_since(Instant::now()))
+            .await;
+        tracing::info!(left, "shut down; what is left stays in the journal");
+        Ok(())
+    }
+}
+
+async fn open_journal(
+    config: &Config,
+    metrics: journal::Metrics,
+) -> Result<journal::Journal, AppError> {
+    let journal = config.journal.clone();
+    // Recovery reads and syncs; the runtime's own threads stay free for the probes.
+    tokio::task::spawn_blocking(move || journal::open(&journal, metrics))
+        .await
+        .map_err(io::Error::other)?
+        .map_err(|source| AppError::Journal {
+            path: config.journal.path.display().to_string(),
+            source,
+        })
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
+    let listen = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| AppError::Bind {
+        address,
+        key: "listen.address",
+        source,
+    })
+}
+
+fn reload(ingest: &Ingest, why: &str) {
+    match ingest.reload_keys() {
+        Ok(()) => tracing::info!(why, "the keys were read anew"),
+        Err(error) => tracing::error!(why, %error, "the keys could not be read; the old ones stay"),
+    }
+}
+
+async fn second_shutdown(signals: &mut Signals) {
+    while signals.next().await != Request::Shutdown {}
+}
+
+/// The key files and how they last looked.
+struct KeyFiles {
+    seen: Vec<(std::path::PathBuf, Option<Stamp>)>,
+}
+
+type Stamp = (SystemTime, u64);
+
+impl KeyFiles {
+    fn watch(config: &Config) -> Self {
+        let files = config.source.iter().flat_map(|source| &source.keys);
+        let files = files.filter_map(|key| key.file.clone());
+        Self {
+            seen: files.map(|file| (file.clone(), stamp(&file))).collect(),
+        }
+    }
+
+    /// Resolves once a file looks different; never where there is none to watch.
+    async fn changed(&mut self) {
+        if self.seen.is_empty() {
+            return pending().await;
+        }
+        loop {
+            tokio::time::sleep(KEY_POLL).await;
+            let mut changed = false;
+            for (file, seen) in &mut self.seen {
+                let now = stamp(file);
+                changed |= now != *seen;
+                *seen = now;
+            }
+            if changed {
+                return;
+            }
+        }
+    }
+}
+
+fn stamp(file: &std::path::Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}

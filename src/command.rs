@@ -1,0 +1,126 @@
+//! The command line: one module a command.
+
+pub mod check;
+pub mod dev;
+pub mod serve;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::AppError;
+use crate::config::ConfigError;
+
+/// EX_CONFIG of BSD's sysexits.h: the configuration will not do.
+const EXIT_CONFIGURATION: u8 = 78;
+/// Failed while running.
+const EXIT_FAILED: u8 = 1;
+/// The command line itself is wrong (clap's own code too).
+const EXIT_USAGE: u8 = 2;
+
+/// Answers webhooks at once and puts them through to Kafka: a 2xx means the event is on disk, synced.
+#[derive(Debug, Parser)]
+#[command(name = "ringback", version, propagate_version = true, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  ringback dev                                   try it: relay, Kafka and journal on this machine, nothing to install
+  ringback check --config /etc/ringback.toml     is this configuration good?
+  ringback serve --config /etc/ringback.toml     the relay
+
+Exit codes: 0 ended as asked, 1 failed while running, 2 wrong usage, 78 bad configuration.
+RINGBACK_LOG sets the log level (error, warn, info, debug); logs are JSON where standard error is no terminal.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the relay
+    Serve(serve::Arguments),
+    /// Run relay, embedded Kafka and journal on this machine, and show each event as it arrives in the topic
+    Dev(dev::Arguments),
+    /// Read the configuration as `serve` would and print it, secrets redacted; bind nothing
+    Check(check::Arguments),
+}
+
+/// Why a command ended without success.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// Exit 78: nothing was started.
+    #[error(transparent)]
+    Configuration(#[from] ConfigError),
+    /// Exit 1, or 78 where the fault is the configuration's after all (a key that cannot be read).
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// Exit 2: `dev --require-signature` has nothing to check against.
+    #[error(
+        "--require-signature needs the key: set RETELL_API_KEY to the API key that signs the webhooks"
+    )]
+    NoKey,
+    /// Exit 1: the embedded Kafka of `dev`.
+    #[error("cannot start the embedded Kafka")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+    /// Exit 1: the runtime or a temporary folder.
+    #[error("cannot start")]
+    Io(#[from] std::io::Error),
+}
+
+impl CommandError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Configuration(_) | Self::App(AppError::Ingest(_)) => EXIT_CONFIGURATION,
+            Self::NoKey => EXIT_USAGE,
+            Self::App(_) | Self::Kafka(_) | Self::Io(_) => EXIT_FAILED,
+        }
+    }
+}
+
+/// Runs the command that `arguments` (program name first) ask for; errors go to standard error.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are "errors" to clap, with standard output and success; a closed pipe is nobody's fault.
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(EXIT_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let outcome = match arguments.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Dev(arguments) => dev::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The error and its causes, a line each where they are many: what is wrong, then why.
+fn report(error: &dyn std::error::Error) {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        // Kafka's and TOML's errors repeat their source's words.
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    for line in text.lines() {
+        anstream::eprintln!("{}error:{} {line}", ERROR.render(), ERROR.render_reset());
+    }
+}
+
+const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();

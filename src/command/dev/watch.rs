@@ -1,0 +1,111 @@
+//! A consumer that shows each event as it lands in the topic.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anstream::println;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::command::CommandError;
+
+/// How soon a stop is noticed.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The running consumer.
+pub struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Reads every partition from its beginning.
+    pub fn start(bootstrap: &str, topic: &str, partitions: i32) -> Result<Self, CommandError> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("group.id", "ringback-dev")
+            .set("enable.auto.commit", "false")
+            .create()?;
+        let mut assignment = TopicPartitionList::new();
+        for partition in 0..partitions {
+            assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+        }
+        consumer.assign(&assignment)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::Builder::new()
+            .name(String::from("watch"))
+            .spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    match consumer.poll(POLL) {
+                        Some(Ok(message)) => println!("{}", line(&message)),
+                        Some(Err(error)) => tracing::warn!(%error, "cannot read the topic"),
+                        None => {}
+                    }
+                }
+            })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends the consumer and waits for it.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // A panic in there has been printed; the command ends either way.
+        let _ = self.thread.join();
+    }
+}
+
+/// The columns' names, above the first event.
+pub fn heading() {
+    let dim = anstyle::Style::new().dimmed();
+    println!(
+        "{}{:<12}  {:<20}  {:<36}  {:>16}  {:>9}  {:>12}{}",
+        dim.render(),
+        "time (UTC)",
+        "event",
+        "key",
+        "partition@offset",
+        "size",
+        "POST→Kafka",
+        dim.render_reset()
+    );
+}
+
+fn line(message: &BorrowedMessage<'_>) -> String {
+    let kind = header(message, "ce_type").unwrap_or_default();
+    let kind = kind.split_once('.').map_or(kind, |(_source, kind)| kind);
+    let key = message.key().map_or_else(
+        || String::from("(no key)"),
+        |key| printable(&String::from_utf8_lossy(key)),
+    );
+    let now = SystemTime::now();
+    let posted = message.timestamp().to_millis().unwrap_or_default();
+    let arrived = now
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
+    let took = i128::try_from(arrived).unwrap_or_default() - i128::from(posted);
+    let time = humantime::format_rfc3339_millis(now).to_string();
+    let time = time.get(11..23).unwrap_or(&time);
+    let place = format!("{}@{}", message.partition(), message.offset());
+    let size = bytesize::ByteSize::b(message.payload_len() as u64).to_string();
+    let kind = printable(kind);
+    format!("{time:<12}  {kind:<20}  {key:<36}  {place:>16}  {size:>9}  {took:>9} ms")
+}
+
+fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a str> {
+    let headers = message.headers()?;
+    let found = headers.iter().find(|header| header.key == name)?;
+    std::str::from_utf8(found.value?).ok()
+}
+
+/// A sender's text must not steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}

@@ -1,0 +1,40 @@
+//! `ringback serve`: the relay.
+
+use std::path::PathBuf;
+
+use crate::app::App;
+use crate::config::{Config, Environment};
+use crate::signal::Signals;
+use crate::telemetry;
+
+use super::CommandError;
+
+/// The relay's command line; everything else is configuration.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  ringback serve --config /etc/ringback/ringback.toml
+  RINGBACK_KAFKA__TOPIC=calls ringback serve --config ringback.toml     any key can be set by environment
+
+SIGTERM ends in order: unready, listener closed, requests answered, journal published, exit 0. SIGHUP reads the keys anew.")]
+pub struct Arguments {
+    /// The configuration file (TOML); config/ringback.toml shows every key
+    #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]
+    config: PathBuf,
+}
+
+/// Runs until a signal ends it.
+pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
+    let config = Config::load(&arguments.config, &Environment::of_process())?;
+    telemetry::log("info");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(async {
+        let signals = Signals::listen()?;
+        let app = App::start(config, |ingest| ingest).await?;
+        app.run(signals).await.map_err(CommandError::from)
+    });
+    // What still runs is a connection cut off at the deadline; its client gets no answer either way.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,200 @@
+//! Environment variables laid over the file: `RINGBACK_KAFKA__TOPIC` sets `kafka.topic`.
+//!
+//! A name counts only with a double underscore in it: Kubernetes injects `RINGBACK_SERVICE_HOST` and the like into
+//! every pod beside a Service of our name, and those are not ours.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use super::ConfigError;
+use super::locate::{Located, Problem};
+
+const PREFIX: &str = "RINGBACK_";
+const CLIENT: &str = "kafka.client";
+
+/// The process's environment, handed in so that tests can give their own.
+#[derive(Debug, Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// The real environment; variables that are not UTF-8 are left out.
+    pub fn of_process() -> Self {
+        Self(
+            std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+        )
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Overlays the variables and reads the whole, telling a failing key by its path.
+    pub(super) fn deserialize<T: DeserializeOwned>(
+        &self,
+        mut located: Located,
+    ) -> Result<(T, Located), ConfigError> {
+        for (variable, value) in &self.0 {
+            let Some(path) = path_of(variable) else {
+                continue;
+            };
+            let key = path.join(".");
+            if set(&mut located.table, &path, literal(value)).is_err() {
+                let text =
+                    "no such place: a part of the name is a plain value or an index that skips one";
+                located.variables.insert(key.clone(), variable.clone());
+                return Err(ConfigError::Invalid(vec![located.problem(&key, text)]));
+            }
+            located.variables.insert(key, variable.clone());
+        }
+        let mut as_text = Vec::new();
+        loop {
+            let merged = Value::Table(located.table.clone());
+            let error = match serde_path_to_error::deserialize::<_, T>(merged) {
+                Ok(typed) => return Ok((typed, located)),
+                Err(error) => error,
+            };
+            let key = error.path().to_string();
+            // A topic may be called `123`: what looked like a number is given once more as the text it is.
+            let variable = located.variables.get(&key).cloned();
+            if let Some(value) = variable.as_deref().and_then(|name| self.get(name))
+                && !as_text.contains(&key)
+                && let Some(path) = variable.as_deref().and_then(path_of)
+            {
+                let retried = set(&mut located.table, &path, Value::String(value.to_owned()));
+                as_text.push(key);
+                if retried.is_ok() {
+                    continue;
+                }
+                return Err(invalid(&located, &error));
+            }
+            return Err(invalid(&located, &error));
+        }
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Environment {
+    fn from(pairs: [(&str, &str); N]) -> Self {
+        Self(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        )
+    }
+}
+
+fn invalid(located: &Located, error: &serde_path_to_error::Error<toml::de::Error>) -> ConfigError {
+    let key = error.path().to_string();
+    let message = error.inner().message().trim().to_owned();
+    let key = if key == "." {
+        String::from("(top level)")
+    } else {
+        key
+    };
+    let remedy = remedy(&key);
+    let problem = Problem {
+        origin: located.origin(&key),
+        text: if remedy.is_empty() || message.starts_with("unknown field") {
+            message
+        } else {
+            format!("{message}; {remedy}")
+        },
+        key,
+    };
+    ConfigError::Invalid(vec![problem])
+}
+
+/// What a value of this key looks like, by the kind of key.
+fn remedy(key: &str) -> &'static str {
+    match key.rsplit('.').next().unwrap_or_default() {
+        "header_timeout" | "body_timeout" | "commit_timeout" | "readiness_delay"
+        | "drain_deadline" => "write a duration such as \"10s\" or \"500ms\"",
+        "max_body" | "max_in_flight" | "segment_size" | "budget" => {
+            "write a size such as \"8MiB\" or \"64MiB\""
+        }
+        "address" => "write an address and port such as \"0.0.0.0:8080\"",
+        "max_connections" => "write a whole number such as 10000",
+        "verify" => "write how this source's requests are authenticated, as verify = \"retell\"",
+        _ => "",
+    }
+}
+
+/// `RINGBACK_KAFKA__CLIENT__BOOTSTRAP_SERVERS` → `kafka`, `client`, `bootstrap.servers`.
+fn path_of(variable: &str) -> Option<Vec<String>> {
+    let name = variable.strip_prefix(PREFIX)?;
+    if !name.contains("__") {
+        return None;
+    }
+    let mut path: Vec<String> = name.split("__").map(str::to_lowercase).collect();
+    if path.len() == 3 && path[..2].join(".") == CLIENT {
+        path[2] = path[2].replace('_', ".");
+    }
+    Some(path)
+}
+
+fn literal(value: &str) -> Value {
+    let trimmed = value.trim();
+    if trimmed.starts_with(['[', '{'])
+        && let Ok(mut table) = format!("v = {trimmed}").parse::<Table>()
+        && let Some(parsed) = table.remove("v")
+    {
+        return parsed;
+    }
+    if let Ok(number) = trimmed.parse() {
+        return Value::Integer(number);
+    }
+    match trimmed {
+        "true" => Value::Boolean(true),
+        "false" => Value::Boolean(false),
+        _ => Value::String(value.to_owned()),
+    }
+}
+
+struct NoSuchPlace;
+
+fn set(table: &mut Table, path: &[String], value: Value) -> Result<(), NoSuchPlace> {
+    let (first, rest) = path.split_first().ok_or(NoSuchPlace)?;
+    if rest.is_empty() {
+        table.insert(first.clone(), value);
+        return Ok(());
+    }
+    let is_index = rest[0].parse::<usize>().is_ok();
+    let inner = table.entry(first.clone()).or_insert_with(|| {
+        if is_index {
+            Value::Array(Vec::new())
+        } else {
+            Value::Table(Table::new())
+        }
+    });
+    set_in(inner, rest, value)
+}
+
+fn set_in(place: &mut Value, path: &[String], value: Value) -> Result<(), NoSuchPlace> {
+    match place {
+        Value::Table(table) => set(table, path, value),
+        Value::Array(array) => {
+            let (first, rest) = path.split_first().ok_or(NoSuchPlace)?;
+            let index: usize = first.parse().map_err(|_| NoSuchPlace)?;
+            if index > array.len() {
+                return Err(NoSuchPlace);
+            }
+            if index == array.len() {
+                array.push(Value::Table(Table::new()));
+            }
+            let element = array.get_mut(index).ok_or(NoSuchPlace)?;
+            if rest.is_empty() {
+                *element = value;
+                Ok(())
+            } else {
+                set_in(element, rest, value)
+            }
+        }
+        _ => Err(NoSuchPlace),
+    }
+}

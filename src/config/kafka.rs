@@ -1,0 +1,214 @@
+//! `[kafka]` and `[kafka.client]`: librdkafka's properties, with their secrets taken from files or the environment.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::Environment;
+use super::locate::{Located, Origin, Problem};
+
+/// Where events go.
+#[derive(Debug, Clone)]
+pub struct KafkaConfig {
+    /// The topic of all events. Default `retell-events`; 1 to 249 of `[a-zA-Z0-9._-]` (Kafka's own rule).
+    pub topic: String,
+    /// Where records go that Kafka refuses for good; unset: a file beside the journal.
+    pub dead_letter_topic: Option<String>,
+    /// librdkafka's properties as set, without ringback's defaults.
+    pub client: BTreeMap<String, Property>,
+}
+
+/// One librdkafka property. A secret's value is never shown; where it came from is.
+#[derive(Clone)]
+pub struct Property {
+    value: String,
+    shown: Option<String>,
+}
+
+impl Property {
+    /// The value where it is no secret, else where the secret was read.
+    pub fn shown(&self) -> &str {
+        self.shown.as_deref().unwrap_or(&self.value)
+    }
+
+    /// True where [`Property::shown`] is a reference rather than the value.
+    pub fn is_secret(&self) -> bool {
+        self.shown.is_some()
+    }
+}
+
+impl fmt::Debug for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.shown())
+    }
+}
+
+impl KafkaConfig {
+    pub(super) fn plain_client(&self) -> BTreeMap<String, String> {
+        self.client
+            .iter()
+            .map(|(name, property)| (name.clone(), property.value.clone()))
+            .collect()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Raw {
+    topic: String,
+    dead_letter_topic: Option<String>,
+    client: Table,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            topic: String::from("retell-events"),
+            dead_letter_topic: None,
+            client: Table::new(),
+        }
+    }
+}
+
+impl Raw {
+    pub(super) fn resolve(
+        self,
+        located: &Located,
+        environment: &Environment,
+        problems: &mut Vec<Problem>,
+    ) -> KafkaConfig {
+        let mut flat = BTreeMap::new();
+        flatten("", self.client, &mut flat);
+        let mut client = BTreeMap::new();
+        for (name, value) in flat {
+            let key = format!("kafka.client.{name}");
+            let by_variable = match located.origin(&key) {
+                Origin::Variable(variable) => Some(variable),
+                _ => None,
+            };
+            match property(&name, value, by_variable.as_deref(), environment) {
+                Ok(property) => {
+                    client.insert(name, property);
+                }
+                Err(text) => problems.push(located.problem(&key, text)),
+            }
+        }
+        KafkaConfig {
+            topic: self.topic,
+            dead_letter_topic: self.dead_letter_topic,
+            client,
+        }
+    }
+}
+
+/// An unquoted `bootstrap.servers = …` is a nested table to TOML; its parts are put together again.
+fn flatten(prefix: &str, table: Table, flat: &mut BTreeMap<String, Value>) {
+    for (key, value) in table {
+        let name = if prefix.is_empty() {
+            key
+        } else {
+            format!("{prefix}.{key}")
+        };
+        match value {
+            Value::Table(inner) if reference(&inner).is_none() => flatten(&name, inner, flat),
+            value => {
+                flat.insert(name, value);
+            }
+        }
+    }
+}
+
+enum Reference<'a> {
+    Variable(&'a str),
+    File(&'a str),
+}
+
+fn reference(table: &Table) -> Option<Reference<'_>> {
+    let (name, value) = table.iter().next()?;
+    match (name.as_str(), value.as_str(), table.len()) {
+        ("env", Some(variable), 1) => Some(Reference::Variable(variable)),
+        ("file", Some(file), 1) => Some(Reference::File(file)),
+        _ => None,
+    }
+}
+
+fn property(
+    name: &str,
+    value: Value,
+    by_variable: Option<&str>,
+    environment: &Environment,
+) -> Result<Property, String> {
+    let text = match value {
+        Value::String(text) => text,
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(flag) => flag.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Table(table) => return secret(&table, environment),
+        Value::Array(_) | Value::Datetime(_) => {
+            return Err(String::from(
+                "a librdkafka property is a text, a number or a boolean",
+            ));
+        }
+    };
+    if !is_sensitive(name) {
+        return Ok(Property {
+            value: text,
+            shown: None,
+        });
+    }
+    match by_variable {
+        Some(variable) => Ok(Property {
+            value: text,
+            shown: Some(format!("{{ env = \"{variable}\" }}")),
+        }),
+        None => Err(String::from(
+            "a secret does not belong in this file; write { env = \"NAME\" } or { file = \"/path\" }",
+        )),
+    }
+}
+
+fn secret(table: &Table, environment: &Environment) -> Result<Property, String> {
+    match reference(table) {
+        Some(Reference::Variable(variable)) => {
+            let value = environment
+                .get(variable)
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| {
+                    format!("the environment variable {variable} is not set, or empty")
+                })?;
+            Ok(Property {
+                value: value.to_owned(),
+                shown: Some(format!("{{ env = \"{variable}\" }}")),
+            })
+        }
+        Some(Reference::File(file)) => {
+            let value = std::fs::read_to_string(file)
+                .map_err(|error| format!("cannot read the secret file {file}: {error}"))?;
+            let value = value.strip_suffix('\n').unwrap_or(&value);
+            if value.is_empty() {
+                return Err(format!("the secret file {file} is empty"));
+            }
+            Ok(Property {
+                value: value.to_owned(),
+                shown: Some(format!("{{ file = \"{file}\" }}")),
+            })
+        }
+        None => Err(String::from(
+            "write { env = \"NAME\" } or { file = \"/path\" }, exactly one of them",
+        )),
+    }
+}
+
+/// librdkafka's properties that hold a secret themselves (those ending in `.location` hold a path).
+fn is_sensitive(name: &str) -> bool {
+    let location = name.ends_with(".location");
+    !location
+        && (name.contains("password")
+            || name.contains("secret")
+            || name.ends_with("key.pem")
+            || name == "sasl.jaas.config"
+            || name == "sasl.oauthbearer.config"
+            || name.ends_with("passphrase"))
+}

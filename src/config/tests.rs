@@ -1,0 +1,282 @@
+//! What the configuration promises its writer.
+
+use super::*;
+use crate::config::locate::list;
+
+const MINIMAL: &str = r#"
+[kafka.client]
+"bootstrap.servers" = "localhost:9092"
+[[source]]
+name = "retell"
+path = "/webhook"
+verify = "none"
+"#;
+
+fn parse<const N: usize>(text: &str, variables: [(&str, &str); N]) -> Result<Config, ConfigError> {
+    Config::parse(text, "test.toml", &Environment::from(variables))
+}
+
+/// The error's text, which is what an operator sees.
+fn refusal<const N: usize>(text: &str, variables: [(&str, &str); N]) -> String {
+    match parse(text, variables) {
+        Ok(config) => panic!("accepted: {config:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Every `key = value` that [`Config::show`] prints, with its section; indexes make sections of sources unique.
+fn shown_keys(text: &str) -> Vec<String> {
+    let mut section = String::new();
+    let mut keys = Vec::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            line.clone_into(&mut section);
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            keys.push(format!("{section} {key}"));
+        }
+    }
+    keys
+}
+
+const REFERENCE: &str = include_str!("../../config/ringback.toml");
+
+#[test]
+fn the_reference_file_holds_every_key_and_its_default() -> Result<(), ConfigError> {
+    let reference = parse(REFERENCE, [])?.show();
+    let defaults = parse(MINIMAL, [])?.show();
+    for (reference, default) in reference
+        .lines()
+        .zip(defaults.lines())
+        .take_while(|(line, _)| *line != "[[source]]")
+    {
+        assert_eq!(
+            reference, default,
+            "config/ringback.toml differs from the default"
+        );
+    }
+    // Optional keys have no default to show; setting them here makes the list complete.
+    let everything = parse(
+        MINIMAL,
+        [
+            ("RINGBACK_KAFKA__DEAD_LETTER_TOPIC", "dead"),
+            ("RINGBACK_SOURCE__0__KEY_POINTERS", "[\"/id\"]"),
+        ],
+    )?;
+    let shown = everything.show();
+    let keys = shown_keys(&shown);
+    assert!(keys.len() > 20, "{keys:?}");
+    let mut section = "";
+    let mut present = Vec::new();
+    for line in REFERENCE.lines() {
+        let line = line
+            .strip_prefix("# ")
+            .filter(|rest| rest.starts_with("dead_letter_topic"))
+            .unwrap_or(line);
+        if line.starts_with('[') {
+            section = line;
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            present.push(format!("{section} {key}"));
+        }
+    }
+    for key in keys {
+        assert!(present.contains(&key), "config/ringback.toml lacks {key}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_reference_file_names_each_default_and_bound_beside_the_key() -> Result<(), ConfigError> {
+    let show = parse(MINIMAL, [])?.show();
+    for section in ["[listen]", "[admin]", "[journal]", "[shutdown]"] {
+        let part = show.split(section).nth(1).unwrap_or_default();
+        let part = part.split("\n[").next().unwrap_or_default();
+        let mut tested = 0;
+        for (key, value) in part.lines().filter_map(|line| line.split_once(" = ")) {
+            if value == "[]" {
+                continue;
+            }
+            let place = REFERENCE
+                .find(&format!("\n{key} = "))
+                .map(|at| &REFERENCE[..at]);
+            let comment: Vec<_> = place
+                .unwrap_or_default()
+                .rsplit('\n')
+                .take_while(|line| line.starts_with('#'))
+                .collect();
+            let comment = comment.join("\n");
+            let stated = value.replace(' ', "");
+            assert!(
+                comment.contains(&format!("Default {value}"))
+                    || comment.contains(&format!("Default {stated}")),
+                "{key}'s comment lacks its default {value}: {comment}"
+            );
+            tested += 1;
+        }
+        assert!(tested > 0, "{section} has no keys");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line() {
+    let text = format!("[listen]\nmax_bodi = \"1MiB\"\n{MINIMAL}");
+    let refusal = refusal(&text, []);
+    assert!(refusal.starts_with("test.toml:2: listen"), "{refusal}");
+    assert!(refusal.contains("unknown field `max_bodi`"), "{refusal}");
+    assert!(refusal.contains("max_body"), "{refusal}");
+}
+
+#[test]
+fn a_wrong_type_is_named_with_its_line_and_what_would_do() {
+    let text = format!("[listen]\n\nbody_timeout = \"soon\"\n{MINIMAL}");
+    let refusal = refusal(&text, []);
+    assert!(
+        refusal.starts_with("test.toml:3: listen.body_timeout: "),
+        "{refusal}"
+    );
+    assert!(
+        refusal.ends_with("write a duration such as \"10s\" or \"500ms\""),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_value_out_of_range_is_refused_with_the_range() {
+    let text = format!("[listen]\nmax_body = \"1GiB\"\n{MINIMAL}");
+    let refusal = refusal(&text, []);
+    assert!(
+        refusal.contains("test.toml:2: listen.max_body: \"1GiB\" is out of range"),
+        "{refusal}"
+    );
+    assert!(refusal.contains("\"512MiB\" will do"), "{refusal}");
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let text =
+        format!("[shutdown]\ndrain_deadline = \"1ms\"\n[journal]\nbudget = \"1KiB\"\n{MINIMAL}");
+    let refusal = refusal(&text, []);
+    assert!(
+        refusal.contains("shutdown.drain_deadline") && refusal.contains("journal.budget"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn broken_toml_is_told_with_its_line() {
+    let refusal = refusal("[listen]\naddress = \n", []);
+    assert!(refusal.starts_with("test.toml:2: "), "{refusal}");
+}
+
+#[test]
+fn the_environment_wins_and_is_named_when_it_is_wrong() -> Result<(), ConfigError> {
+    let text = format!("[kafka]\ntopic = \"file\"\n{MINIMAL}");
+    let config = parse(
+        &text,
+        [
+            ("RINGBACK_KAFKA__TOPIC", "123"),
+            ("RINGBACK_LISTEN__MAX_CONNECTIONS", "7"),
+            (
+                "RINGBACK_KAFKA__CLIENT__BOOTSTRAP_SERVERS",
+                "elsewhere:9092",
+            ),
+            ("RINGBACK_SOURCE__0__PATH", "/other"),
+            ("RINGBACK_SERVICE_HOST", "10.0.0.1"),
+        ],
+    )?;
+    assert_eq!(config.kafka.topic, "123");
+    assert_eq!(config.listen.max_connections, 7);
+    assert_eq!(
+        config.publish().client["bootstrap.servers"],
+        "elsewhere:9092"
+    );
+    assert_eq!(config.source[0].path, "/other");
+    let refusal = refusal(&text, [("RINGBACK_LISTEN__HEADER_TIMEOUT", "never")]);
+    assert!(
+        refusal.starts_with("environment RINGBACK_LISTEN__HEADER_TIMEOUT: listen.header_timeout: "),
+        "{refusal}"
+    );
+    Ok(())
+}
+
+#[test]
+fn an_unknown_variable_with_our_prefix_is_refused() {
+    let refusal = refusal(MINIMAL, [("RINGBACK_LISTEN__MAX_BODI", "1MiB")]);
+    assert!(refusal.contains("RINGBACK_LISTEN__MAX_BODI"), "{refusal}");
+}
+
+#[test]
+fn a_secret_in_the_file_is_refused_without_being_shown() {
+    let text = MINIMAL.replace("[[source]]", "\"sasl.password\" = \"hunter2\"\n[[source]]");
+    let refusal = refusal(&text, []);
+    assert!(
+        refusal.contains("kafka.client.sasl.password") && refusal.contains("env = \"NAME\""),
+        "{refusal}"
+    );
+    assert!(!refusal.contains("hunter2"), "{refusal}");
+}
+
+#[test]
+fn a_secret_by_reference_is_used_and_never_shown() -> Result<(), ConfigError> {
+    let text = MINIMAL.replace(
+        "[[source]]",
+        "\"sasl.password\" = { env = \"PASSWORD\" }\n[[source]]",
+    );
+    let config = parse(&text, [("PASSWORD", "hunter2")])?;
+    assert_eq!(config.publish().client["sasl.password"], "hunter2");
+    assert!(!format!("{config:?}{}", config.show()).contains("hunter2"));
+    assert!(
+        config
+            .show()
+            .contains("\"sasl.password\" = { env = \"PASSWORD\" }"),
+        "{}",
+        config.show()
+    );
+    let direct = parse(
+        MINIMAL,
+        [("RINGBACK_KAFKA__CLIENT__SASL_PASSWORD", "hunter2")],
+    )?;
+    assert!(!format!("{direct:?}{}", direct.show()).contains("hunter2"));
+    let unset = refusal(&text, []);
+    assert!(unset.contains("PASSWORD is not set"), "{unset}");
+    Ok(())
+}
+
+#[test]
+fn a_property_that_would_break_the_promise_is_refused_by_name() {
+    let text = MINIMAL.replace("[[source]]", "acks = \"1\"\n[[source]]");
+    let refusal = refusal(&text, []);
+    assert!(refusal.contains("kafka.client.acks"), "{refusal}");
+}
+
+#[test]
+fn no_source_and_no_broker_are_faults() {
+    let refusal = refusal("", []);
+    assert!(refusal.contains("[[source]]"), "{refusal}");
+    assert!(
+        refusal.contains("kafka.client.bootstrap.servers"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn an_unquoted_property_name_means_the_same() -> Result<(), ConfigError> {
+    let text = MINIMAL.replace("\"bootstrap.servers\"", "bootstrap.servers");
+    assert_eq!(
+        parse(&text, [])?.publish().client["bootstrap.servers"],
+        "localhost:9092"
+    );
+    Ok(())
+}
+
+#[test]
+fn problems_are_listed_a_line_each() {
+    let problem = |key: &str| Problem {
+        key: key.to_owned(),
+        origin: Origin::Unset {
+            file: String::from("f"),
+        },
+        text: String::from("t"),
+    };
+    assert_eq!(list(&[problem("a"), problem("b")]), "f: a: t\nf: b: t");
+}

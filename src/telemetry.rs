@@ -1,0 +1,87 @@
+//! Logs and the metrics registry: what the process tells of itself.
+
+use std::io::IsTerminal as _;
+
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{IntGauge, Opts, Registry, TextEncoder};
+use tracing_subscriber::EnvFilter;
+
+/// The namespace of every metric of ours.
+const NAMESPACE: &str = "ringback";
+
+/// The environment variable that sets the log level, in tracing's directive syntax, as `info` or `ringback=debug`.
+pub const LOG_VARIABLE: &str = "RINGBACK_LOG";
+
+/// Starts logging to standard error: JSON lines where that is no terminal, readable lines where it is one.
+///
+/// `default` is the level where [`LOG_VARIABLE`] is unset. A second call changes nothing.
+pub fn log(default: &str) {
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
+    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none());
+    let outcome = if terminal {
+        builder.try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
+    // A second subscriber is a test's; the first stays.
+    drop(outcome);
+}
+
+/// Every metric of the process: ours under `ringback_`, the process's own under Prometheus' usual `process_`.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    ours: Registry,
+    process: Registry,
+}
+
+impl Metrics {
+    /// Both registries, `ringback_build_info` registered.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let ours = Registry::new_custom(Some(NAMESPACE.to_owned()), None)?;
+        let process = Registry::new();
+        process.register(Box::new(ProcessCollector::for_self()))?;
+        let build = Opts::new(
+            "build_info",
+            "Constant 1, labelled with the version of this ringback",
+        )
+        .const_label("version", env!("CARGO_PKG_VERSION"));
+        let build = IntGauge::with_opts(build)?;
+        build.set(1);
+        ours.register(Box::new(build))?;
+        Ok(Self { ours, process })
+    }
+
+    /// Where modules register; names get the namespace by themselves.
+    pub fn registry(&self) -> &Registry {
+        &self.ours
+    }
+
+    /// The exposition in Prometheus' text format, version 0.0.4.
+    pub fn encode(&self) -> Result<String, prometheus::Error> {
+        let mut families = self.ours.gather();
+        families.extend(self.process.gather());
+        TextEncoder::new().encode_to_string(&families)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_metrics_have_the_namespace_and_the_process_its_usual_names()
+    -> Result<(), prometheus::Error> {
+        let text = Metrics::new()?.encode()?;
+        let version = env!("CARGO_PKG_VERSION");
+        assert!(
+            text.contains(&format!("ringback_build_info{{version=\"{version}\"}} 1")),
+            "{text}"
+        );
+        assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+        Ok(())
+    }
+}
