@@ -95,9 +95,10 @@ fn the_reference_file_names_each_default_and_bound_beside_the_key() -> Result<()
             if value == "[]" {
                 continue;
             }
-            let place = REFERENCE
+            let after = REFERENCE.find(&format!("\n{section}\n")).unwrap_or(0);
+            let place = REFERENCE[after..]
                 .find(&format!("\n{key} = "))
-                .map(|at| &REFERENCE[..at]);
+                .map(|at| &REFERENCE[..after + at]);
             let comment: Vec<_> = place
                 .unwrap_or_default()
                 .rsplit('\n')
