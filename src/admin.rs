@@ -47,7 +47,15 @@ impl Default for Config {
 /// The running admin server; dropping it ends the server.
 #[derive(Debug)]
 pub struct Admin {
+    address: SocketAddr,
     _stop: oneshot::Sender<Infallible>,
+}
+
+impl Admin {
+    /// Where the server listens; of use where port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
 /// Serves on `listener` (which the caller bound) until the returned handle is dropped.
@@ -57,6 +65,7 @@ pub fn serve(
     metrics: telemetry::Metrics,
 ) -> io::Result<Admin> {
     listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -73,7 +82,10 @@ pub fn serve(
                 }
             });
         })?;
-    Ok(Admin { _stop: stop })
+    Ok(Admin {
+        address,
+        _stop: stop,
+    })
 }
 
 async fn accept(

@@ -87,7 +87,7 @@ pub struct App {
     publisher: Publisher,
     shutdown_check: Check,
     journal_check: Check,
-    _admin: admin::Admin,
+    admin: admin::Admin,
 }
 
 impl App {
@@ -136,7 +136,7 @@ impl App {
         let address = listener.local_addr()?;
         journal_check.pass("ok");
         shutdown_check.pass("ok");
-        tracing::info!(%address, admin = %config.admin.address, journal = %journal.recovery.journal_id, "ready");
+        tracing::info!(%address, admin = %admin.address(), journal = %journal.recovery.journal_id, "ready");
         Ok(Self {
             config,
             address,
@@ -146,13 +146,18 @@ impl App {
             publisher,
             shutdown_check,
             journal_check,
-            _admin: admin,
+            admin,
         })
     }
 
     /// Where webhooks are answered; of use where port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the probes and metrics are.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
     }
 
     /// Serves until a signal asks for the end (`Ok`) or the journal is poisoned (`Err`).
@@ -200,7 +205,7 @@ impl App {
         let finished = timeout(self.config.shutdown.drain_deadline / 2, server).await;
         match finished {
             Ok(Ok(Ok(()))) => {
-                tracing::info!("shutting down: the listener is closed, every request is answered")
+                tracing::info!("shutting down: the listener is closed, every request is answered");
             }
             Ok(Ok(Err(error))) => tracing::error!(%error, "the listener has failed"),
             Ok(Err(error)) => tracing::error!(%error, "the listener has panicked"),

@@ -29,7 +29,7 @@ const KEY_VARIABLE: &str = "RETELL_API_KEY";
   RETELL_API_KEY=key_… ringback dev                         tells whether each signature is right
   RETELL_API_KEY=key_… ringback dev --require-signature     and refuses where it is not")]
 pub struct Arguments {
-    /// Port of the webhook listener on 127.0.0.1
+    /// Port of the webhook listener on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
     /// Port of /metrics, /livez and /readyz on 127.0.0.1; 0 takes a free one
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         let watch = watch::Watch::start(&cluster.bootstrap, TOPIC, kafka::PARTITIONS)?;
         let observe = key_is_set && !arguments.require_signature;
         let app = App::start(config, |ingest| if observe { ingest } else { ingest }).await?;
-        greet(arguments, &cluster.bootstrap, key_is_set);
+        greet(arguments, &app, &cluster.bootstrap, key_is_set);
         let outcome = app.run(signals).await;
         watch.stop();
         outcome.map_err(CommandError::from)
@@ -112,10 +112,10 @@ key_pointers = ["/call/call_id", "/data/call_id", "/chat/chat_id"]
     )
 }
 
-fn greet(arguments: &Arguments, bootstrap: &str, key_is_set: bool) {
+fn greet(arguments: &Arguments, app: &App, bootstrap: &str, key_is_set: bool) {
     let bold = anstyle::Style::new().bold();
     let (on, off) = (bold.render(), bold.render_reset());
-    let port = arguments.port;
+    let port = app.address().port();
     let signatures = match (key_is_set, arguments.require_signature) {
         (false, _) => "not checked: set RETELL_API_KEY to see each one's verdict",
         (true, false) => "checked and told, not required (--require-signature refuses)",
@@ -139,7 +139,7 @@ fn greet(arguments: &Arguments, bootstrap: &str, key_is_set: bool) {
   Each event as it arrives in the topic; Ctrl-C ends.
 ",
         partitions = kafka::PARTITIONS,
-        admin = arguments.admin_port,
+        admin = app.admin_address().port(),
     );
     watch::heading();
 }

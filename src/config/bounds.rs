@@ -141,7 +141,7 @@ impl Bounds<'_> {
     }
 
     fn number(&mut self, key: &str, value: usize, range: RangeInclusive<usize>) {
-        self.range(key, &value, &range, |bound| bound.to_string());
+        self.range(key, &value, &range, usize::to_string);
     }
 
     fn size(&mut self, key: &str, value: ByteSize, range: RangeInclusive<u64>) {

@@ -175,8 +175,5 @@ fn longest<'k, 'a, T: ?Sized, U: ?Sized>(
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes()[..offset.min(text.len())]
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count()
+    1 + text[..offset.min(text.len())].matches('\n').count()
 }

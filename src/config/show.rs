@@ -70,9 +70,9 @@ fn listen_keys(listen: &ingest::ListenConfig) -> Vec<(&'static str, String)> {
         ("max_connections", max_connections.to_string()),
         ("header_timeout", duration(*header_timeout)),
         ("body_timeout", duration(*body_timeout)),
-        ("max_body", quoted(size(*max_body))),
+        ("max_body", quoted(&size(*max_body))),
         ("commit_timeout", duration(*commit_timeout)),
-        ("max_in_flight", quoted(size(*max_in_flight))),
+        ("max_in_flight", quoted(&size(*max_in_flight))),
         ("trusted_proxies", array(trusted_proxies)),
     ]
 }
@@ -89,9 +89,9 @@ fn journal_keys(journal: &journal::Config) -> Vec<(&'static str, String)> {
         budget,
     } = journal;
     vec![
-        ("path", quoted(path.display())),
-        ("segment_size", quoted(size(*segment_size))),
-        ("budget", quoted(size(*budget))),
+        ("path", quoted(&path.display())),
+        ("segment_size", quoted(&size(*segment_size))),
+        ("budget", quoted(&size(*budget))),
     ]
 }
 
@@ -152,7 +152,7 @@ fn section<K: AsRef<str>>(text: &mut String, heading: &str, keys: &[(K, String)]
     }
 }
 
-fn quoted(value: impl ToString) -> String {
+fn quoted(value: &(impl ToString + ?Sized)) -> String {
     toml::Value::String(value.to_string()).to_string()
 }
 
@@ -168,13 +168,10 @@ pub(super) fn size(value: bytesize::ByteSize) -> String {
 }
 
 fn duration(value: Duration) -> String {
-    quoted(humantime::format_duration(value))
+    quoted(&humantime::format_duration(value))
 }
 
 fn array<T: ToString>(values: &[T]) -> String {
-    let values: Vec<_> = values
-        .iter()
-        .map(|value| quoted(value.to_string()))
-        .collect();
+    let values: Vec<_> = values.iter().map(|value| quoted(value)).collect();
     format!("[{}]", values.join(", "))
 }

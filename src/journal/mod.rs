@@ -1,151 +1,192 @@
-//! The write-ahead journal (interface agreed on; the body is being built).
-#![allow(missing_docs, clippy::pedantic, unused)]
+//! The write-ahead journal: bytes in, synced to disk, bytes out in the same order. It knows neither HTTP nor Kafka.
+//!
+//! # On disk
+//!
+//! One flat folder, locked by one process:
+//!
+//! ```text
+//! lock                                  held for as long as the journal is open
+//! checkpoint                            two slots: up to which position everything is published   (checkpoint)
+//! 0000000000000007.segment              header, then records, then reserved zeros                 (segment, record)
+//! 0000000000000008.segment              all zeros: the spare
+//! quarantine-<segment>-<offset>         a copy of what was damaged
+//! ```
+//!
+//! A *position* numbers a record for good. Positions are contiguous within a segment; between two segments there may be
+//! a gap, which holds nothing and counts as done. Each start leaves [`recovery::LEAP`] positions out.
+//!
+//! # Invariants
+//!
+//! 1. A record is acknowledged after one `pwrite` and one completed `fdatasync` that cover it. The file's name was
+//!    synced when the file was the spare, and its header goes with the first batch: rotation costs a commit nothing.
+//! 2. The reader sees only what is synced. Recovery syncs files and folder before it believes anything.
+//! 3. A segment is unlinked only after a checkpoint that covers it was synced.
+//! 4. After a failed write or sync nothing is acknowledged and no sync is tried again: the journal is *poisoned*. What
+//!    was synced before stays readable.
+//! 5. After a start, writing goes to a new segment: there are no torn bytes under the write point. A tail is cut as torn
+//!    only where nothing intact follows it; every other damage is copied, counted and passed over, record by record.
+//! 6. An append is refused before it could fail: by the budget (unpublished records and dead letters), by the disk's
+//!    room (the next segment is reserved ahead), by the queue's length. Room comes back by itself.
+//!
+//! # Limits
+//!
+//! Memory: the queue (65,536 records, 1 GiB; ingest's own limit is usually smaller), one batch of 8 MiB or one larger
+//! record, one chunk of 256 KiB or one larger record in the reader. Disk: the budget, and three segments.
+//!
+//! # Parts
+//!
+//! The core is synchronous and has no thread, clock or randomness of its own: [`writer`], [`maintenance`], [`reader`],
+//! [`recovery`] over a [`filesystem::FileSystem`], sharing [`state`]. [`appender`] and [`truncator`] put threads
+//! around it. [`open`] hands out three handles, so that a type, not a custom, keeps ingest from reading.
 
-use bytes::Bytes;
+pub mod appender;
+pub mod checkpoint;
+pub mod error;
+pub mod filesystem;
+pub mod gate;
+pub mod maintenance;
+pub mod metrics;
+pub mod reader;
+pub mod record;
+pub mod recovery;
+pub mod scan;
+pub mod segment;
+pub mod shared;
+pub mod state;
+pub mod truncator;
+pub mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use bytesize::ByteSize;
 use serde::Deserialize;
-use std::{ops::RangeToInclusive, path::PathBuf};
+
+use filesystem::{DiskFileSystem, FileSystem};
+use gate::Gate;
+use maintenance::Maintenance;
+use metrics::Snapshot;
+use shared::{Shared, now_ms};
+
+pub use appender::{Appender, Commit};
+pub use error::{AppendError, OpenError, ReadError};
+pub use metrics::Metrics;
+pub use reader::{Reader, Record};
+pub use recovery::Recovery;
+pub use truncator::Truncator;
 
 /// `[journal]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// The folder, made if missing. Default `/var/lib/ringback`.
     pub path: PathBuf,
+    /// The size of one file. Default 64 MiB; 1 MiB to 4 GiB. A larger record gets a file of its own size.
     pub segment_size: ByteSize,
+    /// Bytes of unpublished records and dead letters that may be kept. Default 8 GiB; 4 MiB to 1 TiB.
     pub budget: ByteSize,
 }
+
 impl Default for Config {
     fn default() -> Self {
         Self {
-            path: "/var/lib/ringback".into(),
+            path: PathBuf::from("/var/lib/ringback"),
             segment_size: ByteSize::mib(64),
             budget: ByteSize::gib(8),
         }
     }
 }
 
-pub struct Metrics;
-impl Metrics {
-    pub fn register(registry: &prometheus::Registry) -> Result<Self, prometheus::Error> {
-        todo!()
-    }
-}
-
-/// What `open` hands out: three handles, and what recovery found.
-pub struct Journal {
+/// An open journal.
+pub struct Journal<FS: FileSystem = DiskFileSystem> {
+    /// For ingest.
     pub appender: Appender,
-    pub reader: Reader,
-    pub truncator: Truncator,
+    /// For publish: reads.
+    pub reader: Reader<FS>,
+    /// For publish: removes.
+    pub truncator: Truncator<FS>,
+    /// What was found.
     pub recovery: Recovery,
 }
-#[derive(Debug, Clone)]
-pub struct Recovery {
-    /// The journal's id, made once, 32 hex digits: header `ringback_journal`.
-    pub journal_id: String,
-    /// The first position not yet published: where the reader starts.
-    pub resume_at: u64,
-    /// Records found that are still to be published: `journal_recovered_events`.
-    pub recovered_events: u64,
-    /// Bytes of torn tail that were cut.
-    pub torn_bytes: u64,
-}
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("todo")]
-    Todo,
-}
+
+/// Opens the journal on the real disk; blocks for as long as syncing and reading the tail take.
 pub fn open(config: &Config, metrics: Metrics) -> Result<Journal, OpenError> {
-    todo!()
+    let fs = DiskFileSystem::lock(&config.path)?;
+    open_with(fs, config, metrics)
 }
 
-/// Ingest's handle. When the last clone is dropped, the writer finishes its queue and ends.
-#[derive(Clone)]
-pub struct Appender;
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AppendError {
-    /// Budget or disk full: 503 until there is room.
-    #[error("journal is full")]
-    Full,
-    /// A write or a sync failed: 503 for ever, the process is about to end.
-    #[error("journal is poisoned")]
-    Poisoned,
-    /// The bounded queue in front of the writer is full: 503.
-    #[error("journal queue is full")]
-    Overloaded,
-    /// The journal is closed.
-    #[error("journal is closed")]
-    Closed,
-}
-impl Appender {
-    /// Hands one record (payload = head then body) to the writer at once, never blocking. From here the append goes on
-    /// whether or not the returned future is polled or dropped. `body` is dropped (and with it whatever its `Bytes`
-    /// owner holds) once it is synced.
-    pub fn append(&self, head: Vec<u8>, body: Bytes) -> Result<Commit, AppendError> {
-        todo!()
-    }
-    /// Resolves when the journal is poisoned, with the reason.
-    pub async fn poisoned(&self) -> String {
-        todo!()
-    }
-}
-/// Resolves to the record's position once it is synced (or to why it never will be).
-pub struct Commit;
-impl Future for Commit {
-    type Output = Result<u64, AppendError>;
-    fn poll(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        todo!()
-    }
+/// Opens the journal on any file system; `config.path` has been used by then.
+pub fn open_with<FS: FileSystem>(
+    fs: FS,
+    config: &Config,
+    metrics: Metrics,
+) -> Result<Journal<FS>, OpenError> {
+    let (shared, mut maintenance, recovery) = recover_with(fs, config, metrics, rand::random())?;
+    let thread = |source| OpenError::Io {
+        operation: String::from("start a thread"),
+        source,
+    };
+    // The first spare, so that the first request does not wait for it; a full disk is not a reason not to start.
+    maintenance.step();
+    let reader = Reader::new(shared.clone());
+    let (appender, queue, writer) = appender::start(shared.clone()).map_err(thread)?;
+    let truncator = Truncator::start(shared, queue, writer, maintenance).map_err(thread)?;
+    Ok(Journal {
+        appender,
+        reader,
+        truncator,
+        recovery,
+    })
 }
 
-/// Publish's reading handle: only synced records, in position order. Synchronous, for the publisher's own thread.
-pub struct Reader;
-#[derive(Debug, Clone)]
-pub struct Record {
-    pub position: u64,
-    pub payload: Bytes,
-}
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The disk did not give what it holds; worth another try after a pause.
-    #[error("cannot read the journal")]
-    Io(#[source] std::io::Error),
-}
-impl Reader {
-    /// The next synced record; `None` at the synced tail. Damaged stretches are quarantined, counted and skipped.
-    pub fn next(&mut self) -> Result<Option<Record>, ReadError> {
-        todo!()
-    }
-    /// Goes back (or forward) to the first record at or after `position`, which must not be truncated.
-    pub fn seek(&mut self, position: u64) {
-        todo!()
-    }
-    /// Called by the writer thread after each commit; must be quick and must not block.
-    pub fn on_commit(&mut self, wake: Box<dyn Fn() + Send + Sync>) {
-        todo!()
-    }
+/// The synchronous half of [`open_with`]: the core's parts without a thread, for tests and simulators as well.
+pub fn recover_with<FS: FileSystem>(
+    fs: FS,
+    config: &Config,
+    metrics: Metrics,
+    fresh_id: [u8; 16],
+) -> Result<(Arc<Shared<FS>>, Maintenance<FS>, Recovery), OpenError> {
+    let recovered = recovery::recover(&fs, fresh_id)?;
+    let recovery = recovered.recovery;
+    metrics.recovered(recovery.recovered_events, recovery.missing_events);
+    tracing::info!(
+        journal = recovery.journal_id,
+        unpublished = recovery.recovered_events,
+        torn_bytes = recovery.torn_bytes,
+        resume_at = recovery.resume_at,
+        "the journal is recovered"
+    );
+    let shared = Arc::new(Shared::new(
+        fs,
+        recovered.journal_id,
+        config.segment_size.as_u64(),
+        Gate::new(config.budget.as_u64()),
+        metrics,
+        recovered.state,
+    ));
+    let weak = Arc::downgrade(&shared);
+    shared
+        .metrics
+        .set_source(Box::new(move || Some(snapshot(&*weak.upgrade()?))));
+    let maintenance = Maintenance::new(shared.clone(), recovered.checkpoint);
+    Ok((shared, maintenance, recovery))
 }
 
-/// Publish's removing handle.
-pub struct Truncator;
-impl Truncator {
-    /// Everything up to and including `position` is in Kafka or durably dead-lettered. Cheap, in memory; the checkpoint
-    /// and the removal of segments follow in the background.
-    pub fn truncate(&self, upto: RangeToInclusive<u64>) {
-        todo!()
-    }
-    /// Dead letters lie beside the journal and count against its budget; called with their total whenever it changes.
-    pub fn set_dead_letter_bytes(&self, bytes: u64) {
-        todo!()
-    }
-    /// Records not yet truncated (the `journal_unpublished_events` gauge).
-    pub fn unpublished(&self) -> u64 {
-        todo!()
-    }
-    /// Writes and syncs a last checkpoint and stops the background thread. Call after the appenders are gone.
-    pub fn close(self) -> std::io::Result<()> {
-        todo!()
+fn snapshot<FS: FileSystem>(shared: &Shared<FS>) -> Snapshot {
+    let now = now_ms();
+    let budget = shared.gate.budget();
+    let state = shared.lock();
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "an age in milliseconds is far below 2^52"
+    )]
+    let oldest_seconds = state.oldest_age_ms(now) as f64 / 1_000.0;
+    Snapshot {
+        bytes: state.budget_used(),
+        budget,
+        unpublished: state.unpublished(),
+        oldest_seconds,
+        exhaustion_seconds: state.exhaustion_seconds(budget, now),
+        poisoned: shared.gate.is_poisoned(),
     }
 }

@@ -1,3 +1,6 @@
 //! Everything that needs no broker of its own: the tree's rules, the HTTP contract, the journal's model, the mock Kafka.
 
+mod command;
+mod journal_model;
+mod support;
 mod tidy;

@@ -1,0 +1,177 @@
+//! The checkpoint: up to where everything is in Kafka or durably set aside.
+//!
+//! One file with two slots, each in a page of its own, written in turn: a torn write spoils one, and the other still
+//! tells. Losing both costs duplicates, never events.
+//!
+//! ```text
+//! slot: magic "ringback" | version u32 | zeros u32 | journal id 16 | number u64 | watermark u64 | CRC-32C u32
+//! ```
+
+use std::io;
+
+use crc32c::crc32c;
+
+use super::filesystem::{File, FileSystem};
+
+const NAME: &str = "checkpoint";
+const MAGIC: &[u8; 8] = b"ringckpt";
+const VERSION: u32 = 1;
+const SLOT: usize = 52;
+/// One slot a page, so that no single torn sector or page spoils both.
+const STRIDE: u64 = 4096;
+
+/// What a slot says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The journal's id, made once.
+    pub journal_id: [u8; 16],
+    /// Which write this was; the larger of two slots counts.
+    pub number: u64,
+    /// The first position that is still to be published.
+    pub watermark: u64,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct CheckpointFile<F> {
+    file: F,
+    last: Checkpoint,
+}
+
+impl<F: File> CheckpointFile<F> {
+    /// Opens the file; `None` for the checkpoint where it is missing or neither slot is intact.
+    pub fn read(fs: &impl FileSystem<File = F>) -> io::Result<Option<(F, Checkpoint)>> {
+        let file = match fs.open(NAME) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut newest: Option<Checkpoint> = None;
+        for index in 0..2 {
+            let mut bytes = [0; SLOT];
+            let read = read_full(&file, &mut bytes, index * STRIDE)?;
+            if let Some(found) = decode(&bytes[..read])
+                && newest.is_none_or(|newest| newest.number < found.number)
+            {
+                newest = Some(found);
+            }
+        }
+        Ok(newest.map(|newest| (file, newest)))
+    }
+
+    /// Goes on with a file that was read.
+    pub fn resume(file: F, last: Checkpoint) -> Self {
+        Self { file, last }
+    }
+
+    /// Makes the file anew with both slots reserved, synced, its name too.
+    pub fn create(
+        fs: &impl FileSystem<File = F>,
+        journal_id: [u8; 16],
+        watermark: u64,
+    ) -> io::Result<Self> {
+        match fs.remove(NAME) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = fs.create(NAME)?;
+        file.allocate(2 * STRIDE)?;
+        let last = Checkpoint {
+            journal_id,
+            number: 0,
+            watermark,
+        };
+        let mut checkpoint = Self { file, last };
+        checkpoint.write(watermark)?;
+        fs.sync_directory()?;
+        Ok(checkpoint)
+    }
+
+    /// What was last written and synced.
+    pub fn last(&self) -> Checkpoint {
+        self.last
+    }
+
+    /// Writes the slot that does not hold the newest checkpoint and syncs it.
+    pub fn write(&mut self, watermark: u64) -> io::Result<()> {
+        let next = Checkpoint {
+            number: self.last.number + 1,
+            watermark,
+            ..self.last
+        };
+        self.file
+            .write_all_at(&encode(&next), (next.number % 2) * STRIDE)?;
+        self.file.sync()?;
+        self.last = next;
+        Ok(())
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+pub fn read_full(file: &impl File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < bytes.len() {
+        match file.read_at(&mut bytes[read..], offset + read as u64)? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    Ok(read)
+}
+
+fn encode(checkpoint: &Checkpoint) -> [u8; SLOT] {
+    let mut bytes = [0; SLOT];
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[16..32].copy_from_slice(&checkpoint.journal_id);
+    bytes[32..40].copy_from_slice(&checkpoint.number.to_le_bytes());
+    bytes[40..48].copy_from_slice(&checkpoint.watermark.to_le_bytes());
+    let crc = crc32c(&bytes[..48]);
+    bytes[48..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Checkpoint> {
+    let bytes: &[u8; SLOT] = bytes.first_chunk()?;
+    let mut crc = [0; 4];
+    crc.copy_from_slice(&bytes[48..]);
+    if &bytes[..8] != MAGIC
+        || bytes[8..12] != VERSION.to_le_bytes()
+        || crc32c(&bytes[..48]) != u32::from_le_bytes(crc)
+    {
+        return None;
+    }
+    let number = |at: usize| {
+        let mut number = [0; 8];
+        number.copy_from_slice(&bytes[at..at + 8]);
+        u64::from_le_bytes(number)
+    };
+    let mut journal_id = [0; 16];
+    journal_id.copy_from_slice(&bytes[16..32]);
+    Some(Checkpoint {
+        journal_id,
+        number: number(32),
+        watermark: number(40),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_reads_back_and_no_flipped_bit_does() {
+        let checkpoint = Checkpoint {
+            journal_id: *b"0123456789abcdef",
+            number: 3,
+            watermark: 77,
+        };
+        let bytes = encode(&checkpoint);
+        assert_eq!(decode(&bytes), Some(checkpoint));
+        for bit in 0..SLOT * 8 {
+            let mut damaged = bytes;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(&damaged), None, "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The journal's view of a disk: one flat folder of files, behind a trait so that tests can tear, fail and lose writes.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate};
+
+const LOCK: &str = "lock";
+
+/// A flat folder. Every method is synchronous and may block; none is called on an async runtime's threads.
+///
+/// What is written is durable only after [`File::sync`], a file's name only after [`FileSystem::sync_directory`].
+pub trait FileSystem: Send + Sync + 'static {
+    /// An open file.
+    type File: File;
+    /// Makes a new, empty file, readable and writable; an error where the name is taken.
+    fn create(&self, name: &str) -> io::Result<Self::File>;
+    /// Opens an existing file for reading and writing.
+    fn open(&self, name: &str) -> io::Result<Self::File>;
+    /// The names of all files, in no order.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Unlinks a file; what is open stays readable.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes names made and removed so far durable.
+    fn sync_directory(&self) -> io::Result<()>;
+}
+
+/// An open file, used at explicit offsets (bytes) and from several threads.
+pub trait File: Send + Sync + 'static {
+    /// Writes all of `bytes` at `offset`.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Reads at most `bytes.len()`; 0 at the end of the file.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// `fdatasync`. After an error nothing may be assumed about what is on disk, and calling again proves nothing.
+    fn sync(&self) -> io::Result<()>;
+    /// Reserves `length` bytes, read as zeros, so that a later write within them cannot run out of space.
+    fn allocate(&self, length: u64) -> io::Result<()>;
+    /// Cuts the file.
+    fn truncate(&self, length: u64) -> io::Result<()>;
+    /// The file's length in bytes.
+    fn length(&self) -> io::Result<u64>;
+}
+
+/// The real folder, held by an advisory lock for as long as this value lives.
+#[derive(Debug)]
+pub struct DiskFileSystem {
+    path: PathBuf,
+    directory: fs::File,
+    _lock: fs::File,
+}
+
+/// Why a folder cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// Not a folder, not ours, or the disk is away.
+    #[error("cannot use the folder; it must be a directory that this user may write")]
+    Unusable(#[source] io::Error),
+    /// Another process holds it: end that one first, or give this one a folder of its own.
+    #[error(
+        "another process holds the journal; end it first, or give this one a folder of its own"
+    )]
+    Locked,
+}
+
+impl DiskFileSystem {
+    /// Makes the folder if it is missing (mode 0700: bodies are nobody else's business) and locks it.
+    pub fn lock(path: &Path) -> Result<Self, FolderError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(FolderError::Unusable)?;
+        let directory = fs::File::open(path).map_err(FolderError::Unusable)?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join(LOCK))
+            .map_err(FolderError::Unusable)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                directory,
+                _lock: lock,
+            }),
+            Err(fs::TryLockError::WouldBlock) => Err(FolderError::Locked),
+            Err(fs::TryLockError::Error(error)) => Err(FolderError::Unusable(error)),
+        }
+    }
+
+    fn options() -> OpenOptions {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        options
+    }
+}
+
+impl FileSystem for DiskFileSystem {
+    type File = fs::File;
+
+    fn create(&self, name: &str) -> io::Result<fs::File> {
+        Self::options().create_new(true).open(self.path.join(name))
+    }
+
+    fn open(&self, name: &str) -> io::Result<fs::File> {
+        Self::options().open(self.path.join(name))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            // A name that is not UTF-8 is none of ours.
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.directory.sync_all()
+    }
+}
+
+impl File for fs::File {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(self, bytes, offset)
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        loop {
+            match std::os::unix::fs::FileExt::read_at(self, bytes, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        loop {
+            match fallocate(self, FallocateFlags::empty(), 0, length) {
+                Err(rustix::io::Errno::INTR) => {}
+                // A file system that cannot reserve writes the zeros instead: slower, as safe.
+                Err(rustix::io::Errno::OPNOTSUPP) => return fill_with_zeros(self, length),
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+}
+
+fn fill_with_zeros(file: &fs::File, length: u64) -> io::Result<()> {
+    const CHUNK: [u8; 1 << 16] = [0; 1 << 16];
+    let mut offset = 0;
+    while offset < length {
+        let chunk = CHUNK
+            .len()
+            .min(usize::try_from(length - offset).unwrap_or(CHUNK.len()));
+        File::write_all_at(file, &CHUNK[..chunk], offset)?;
+        offset += chunk as u64;
+    }
+    Ok(())
+}
+
+/// True where an error says that there is no room, which passes when there is; anything else does not.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}

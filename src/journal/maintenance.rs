@@ -1,0 +1,180 @@
+//! What happens behind the commits: the spare segment, the checkpoint, the removal of what is published.
+//!
+//! Synchronous and single-stepped; a thread calls [`Maintenance::step`] when there is work.
+
+use std::io;
+use std::sync::Arc;
+
+use super::checkpoint::CheckpointFile;
+use super::filesystem::{File as _, FileSystem, is_full};
+use super::segment::name;
+use super::shared::Shared;
+use super::state::{Spare, State};
+
+/// Does the journal's housekeeping.
+pub struct Maintenance<FS: FileSystem> {
+    shared: Arc<Shared<FS>>,
+    checkpoint: CheckpointFile<FS::File>,
+}
+
+impl<FS: FileSystem> Maintenance<FS> {
+    /// Goes on from the checkpoint that recovery read or made.
+    pub fn new(shared: Arc<Shared<FS>>, checkpoint: CheckpointFile<FS::File>) -> Self {
+        Self { shared, checkpoint }
+    }
+
+    /// True where [`Maintenance::step`] has something to do at once: a spare to make, a segment to remove.
+    pub fn is_due(&self, state: &State<FS::File>) -> bool {
+        let spare = !state.disk_full && (state.spare.is_none() || state.wanted.is_some());
+        // While the writer activates the spare, it is neither there nor to be replaced.
+        let spare = spare && !(state.writing && state.spare.is_some());
+        (state.has_removable() || spare) && !self.shared.gate.is_poisoned()
+    }
+
+    /// True where a step is worth its sync after a pause: the watermark moved, or the disk may have room again.
+    pub fn is_behind(&self, state: &State<FS::File>) -> bool {
+        let moved = state.watermark != self.checkpoint.last().watermark || state.disk_full;
+        moved && !self.shared.gate.is_poisoned()
+    }
+
+    /// Removes what is published, then makes the spare. Room that the first gives is the second's.
+    pub fn step(&mut self) {
+        if let Err((operation, error)) = self.clean() {
+            self.shared.poison(operation, &error);
+            return;
+        }
+        if self.shared.gate.is_poisoned() {
+            return;
+        }
+        if let Err((operation, error)) = self.prepare() {
+            self.shared.poison(operation, &error);
+        }
+    }
+
+    /// Writes and syncs a checkpoint where the watermark has moved, also on a poisoned journal: its own file is sound
+    /// unless it was what failed.
+    pub fn checkpoint(&mut self) -> io::Result<()> {
+        let watermark = self.shared.lock().watermark;
+        if watermark == self.checkpoint.last().watermark {
+            return Ok(());
+        }
+        self.checkpoint.write(watermark)
+    }
+
+    fn clean(&mut self) -> Result<(), (&'static str, io::Error)> {
+        self.checkpoint()
+            .map_err(|error| ("write the checkpoint", error))?;
+        let checkpointed = self.checkpoint.last().watermark;
+        let removable = {
+            let mut state = self.shared.lock();
+            state.removable(checkpointed)
+        };
+        if removable.is_empty() {
+            return Ok(());
+        }
+        for segment in removable {
+            // A name that stays costs space and is removed at the next start; no event depends on it.
+            if let Err(error) = self.shared.fs.remove(&name(segment.sequence)) {
+                tracing::warn!(segment = name(segment.sequence), %error, "cannot remove a published segment");
+            }
+        }
+        self.shared
+            .fs
+            .sync_directory()
+            .map_err(|error| ("sync the journal's folder", error))?;
+        self.shared.publish_room(&self.shared.lock());
+        Ok(())
+    }
+
+    fn prepare(&mut self) -> Result<(), (&'static str, io::Error)> {
+        let (sequence, capacity) = {
+            let mut state = self.shared.lock();
+            let capacity = state.wanted.unwrap_or(0).max(self.shared.segment_size);
+            let fits = state
+                .spare
+                .as_ref()
+                .is_some_and(|spare| spare.capacity >= capacity);
+            if fits {
+                state.wanted = None;
+                drop(state);
+                self.shared.segment_made.notify_all();
+                return Ok(());
+            }
+            // A spare that the writer is activating is no longer a spare; only an idle one may be replaced.
+            if state.writing && state.spare.is_some() {
+                return Ok(());
+            }
+            if let Some(spare) = state.spare.take() {
+                let small = name(spare.sequence);
+                drop(state);
+                self.remove_quietly(&small);
+                state = self.shared.lock();
+            }
+            state.sequence += 1;
+            (state.sequence - 1, capacity)
+        };
+        match self.make(sequence, capacity) {
+            Ok(file) => {
+                let mut state = self.shared.lock();
+                if state.disk_full {
+                    tracing::info!("the journal's disk has room again");
+                }
+                state.disk_full = false;
+                state.wanted = None;
+                state.spare = Some(Spare {
+                    sequence,
+                    capacity,
+                    file: Arc::new(file),
+                });
+                self.shared.publish_room(&state);
+            }
+            Err((_, error)) if is_full(&error) => {
+                self.remove_quietly(&name(sequence));
+                self.disk_is_full(&error);
+            }
+            Err(failed) => return Err(failed),
+        }
+        self.shared.segment_made.notify_all();
+        Ok(())
+    }
+
+    fn make(&self, sequence: u64, capacity: u64) -> Result<FS::File, (&'static str, io::Error)> {
+        let file = self
+            .shared
+            .fs
+            .create(&name(sequence))
+            .map_err(|error| ("create a segment", error))?;
+        file.allocate(capacity)
+            .map_err(|error| ("reserve a segment", error))?;
+        file.sync()
+            .map_err(|error| ("sync a reserved segment", error))?;
+        self.shared
+            .fs
+            .sync_directory()
+            .map_err(|error| ("sync the journal's folder", error))?;
+        Ok(file)
+    }
+
+    /// Refuses what has no room. A fully published active segment is given up, which may be all the room there is.
+    fn disk_is_full(&self, error: &io::Error) {
+        let mut state = self.shared.lock();
+        if !state.disk_full {
+            tracing::error!(%error, "the journal's disk is full: refusing what the active segment has no room for");
+        }
+        state.disk_full = true;
+        state.wanted = None;
+        let published = state.active && !state.writing && state.watermark == state.tail();
+        if published {
+            state.active = false;
+        }
+        self.shared.publish_room(&state);
+    }
+
+    fn remove_quietly(&self, name: &str) {
+        if let Err(error) = self.shared.fs.remove(name)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(segment = name, %error, "cannot remove an unused segment");
+        }
+    }
+}

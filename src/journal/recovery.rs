@@ -1,0 +1,301 @@
+//! What a start makes of the files that it finds.
+//!
+//! Everything is synced before anything is believed: what a killed process had written but not synced must not be
+//! published and then vanish. Only headers are read, and the last segment to its end; what lies between is checked when
+//! it is read. A tail is torn, and cut, only where nothing intact follows it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use super::checkpoint::{CheckpointFile, read_full};
+use super::error::OpenError;
+use super::filesystem::{File as _, FileSystem};
+use super::record::Codec;
+use super::scan;
+use super::segment::{HEADER, Header, HeaderError, Segment, name, sequence_of};
+use super::state::State;
+
+/// Each start leaves this many positions unused, more than a queue can hold: a record that was never synced, or has
+/// rotted, must not lend its position to another.
+pub const LEAP: u64 = 1 << 20;
+
+/// What recovery found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// The journal's id, made once: 32 hex digits.
+    pub journal_id: String,
+    /// The first position that is still to be published.
+    pub resume_at: u64,
+    /// Records that are still to be published, as far as headers tell; damage among them is found when they are read.
+    pub recovered_events: u64,
+    /// Records of segments that are gone though they were not published.
+    pub missing_events: u64,
+    /// Bytes cut from the tail that were never acknowledged.
+    pub torn_bytes: u64,
+}
+
+/// A recovered journal, not yet running.
+pub struct Recovered<FS: FileSystem> {
+    /// The journal's id.
+    pub journal_id: [u8; 16],
+    /// All segments, none of them active.
+    pub state: State<FS::File>,
+    /// The open checkpoint.
+    pub checkpoint: CheckpointFile<FS::File>,
+    /// For the log and the metrics.
+    pub recovery: Recovery,
+}
+
+struct Candidate<F> {
+    sequence: u64,
+    file: F,
+    length: u64,
+    header: Result<Header, HeaderError>,
+}
+
+/// Reads the folder. `fresh_id` is the journal's id if there is none yet.
+pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<FS>, OpenError> {
+    fs.sync_directory().map_err(failed("sync the folder"))?;
+    let checkpoint = CheckpointFile::read(fs).map_err(failed("read the checkpoint"))?;
+    let mut candidates = candidates(fs)?;
+    let known_id = checkpoint
+        .as_ref()
+        .map(|(_, checkpoint)| checkpoint.journal_id);
+    let headers = || {
+        candidates
+            .iter()
+            .filter_map(|candidate| candidate.header.as_ref().ok())
+    };
+    let journal_id = known_id
+        .or_else(|| headers().next().map(|header| header.journal_id))
+        .unwrap_or(fresh_id);
+    if let Some(foreign) = headers().find(|header| header.journal_id != journal_id) {
+        return Err(OpenError::Foreign {
+            file: name(foreign.sequence),
+        });
+    }
+    let codec = Codec::new(&journal_id);
+    let sequence = candidates.last().map_or(0, |last| last.sequence + 1);
+    let (unused, torn_files) = discard_unused(fs, codec, &mut candidates)?;
+    let (mut segments, torn_tail) = segments::<FS>(codec, candidates)?;
+    let mut unused = unused;
+    // A first write that got its header to disk and no record.
+    while let Some((_, empty)) = segments.pop_back_if(|(_, segment)| segment.end == segment.first) {
+        let name = name(empty.sequence);
+        fs.remove(&name)
+            .map_err(failed(&format!("remove {name}")))?;
+        unused = true;
+    }
+
+    let first = segments.front().map_or(0, |segment| segment.1.first);
+    let watermark = checkpoint
+        .as_ref()
+        .map_or(first, |(_, checkpoint)| checkpoint.watermark);
+    let tail = segments
+        .back()
+        .map_or(0, |(_, segment)| segment.end)
+        .max(watermark);
+    let is_new = checkpoint.is_none() && segments.is_empty();
+    let checkpoint = match checkpoint {
+        Some((file, last)) => CheckpointFile::resume(file, last),
+        None => CheckpointFile::create(fs, journal_id, watermark)
+            .map_err(failed("make the checkpoint"))?,
+    };
+    // The oldest segment says where the one before it ended; what lies between that and the watermark is gone.
+    let missing_events = segments.front().map_or(0, |(previous_end, _)| {
+        previous_end.saturating_sub(watermark)
+    });
+    if missing_events > 0 {
+        tracing::error!(
+            count = missing_events,
+            "a segment with unpublished records is missing"
+        );
+    }
+    if unused {
+        fs.sync_directory().map_err(failed("sync the folder"))?;
+    }
+    let segments = segments.into_iter().map(|(_, segment)| segment).collect();
+    let next = if is_new { 0 } else { tail + LEAP };
+    let state = State::new(segments, next, watermark, sequence);
+    let recovery = Recovery {
+        journal_id: hex::encode(journal_id),
+        resume_at: state.watermark,
+        recovered_events: state.unpublished() + missing_events,
+        missing_events,
+        torn_bytes: torn_files + torn_tail,
+    };
+    Ok(Recovered {
+        journal_id,
+        state,
+        checkpoint,
+        recovery,
+    })
+}
+
+/// Opens and syncs every segment, oldest first, and reads its header.
+fn candidates<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate<FS::File>>, OpenError> {
+    let names = fs.list().map_err(failed("list the folder"))?;
+    let mut sequences: Vec<_> = names.iter().filter_map(|name| sequence_of(name)).collect();
+    sequences.sort_unstable();
+    let mut candidates = Vec::with_capacity(sequences.len());
+    for sequence in sequences {
+        let name = name(sequence);
+        let open = || {
+            let file = fs.open(&name)?;
+            file.sync()?;
+            let mut bytes = [0; HEADER as usize];
+            let read = read_full(&file, &mut bytes, 0)?;
+            let length = file.length()?;
+            io::Result::Ok((file, length, Header::decode(&bytes[..read])))
+        };
+        let (file, length, header) = open().map_err(failed(&format!("open and sync {name}")))?;
+        let header = match header {
+            Err(HeaderError::Version(version)) => {
+                return Err(OpenError::Version {
+                    file: name,
+                    version,
+                });
+            }
+            // A file under another's name is as good as one without a header.
+            Ok(header) if header.sequence != sequence => Err(HeaderError::Invalid),
+            header => header,
+        };
+        candidates.push(Candidate {
+            sequence,
+            file,
+            length,
+            header,
+        });
+    }
+    Ok(candidates)
+}
+
+/// Removes files that hold no record: an unused spare, or a first write that never got whole. The bytes of the latter.
+fn discard_unused<FS: FileSystem>(
+    fs: &FS,
+    codec: Codec,
+    candidates: &mut Vec<Candidate<FS::File>>,
+) -> Result<(bool, u64), OpenError> {
+    let mut kept = Vec::with_capacity(candidates.len());
+    let (mut removed, mut torn) = (false, 0);
+    let last_sound = candidates
+        .iter()
+        .rposition(|candidate| candidate.header.is_ok());
+    for (index, candidate) in candidates.drain(..).enumerate() {
+        let name = name(candidate.sequence);
+        let failed_read = failed(&format!("read {name}"));
+        if candidate.header.is_ok() {
+            kept.push(candidate);
+            continue;
+        }
+        let bytes = HEADER..candidate.length;
+        let holds =
+            scan::find(&candidate.file, codec, bytes, &(0..u64::MAX)).map_err(&failed_read)?;
+        let garbage = scan::garbage(&candidate.file, 0, candidate.length).map_err(&failed_read)?;
+        // Before a sound segment, bytes that make no sense were once synced: damage, for the reader to set aside.
+        let damaged = garbage > 0 && last_sound.is_some_and(|last| index < last);
+        if holds.is_some() || damaged {
+            tracing::error!(segment = name, "the segment's header is damaged");
+            kept.push(candidate);
+            continue;
+        }
+        torn += garbage;
+        removed = true;
+        fs.remove(&name)
+            .map_err(failed(&format!("remove {name}")))?;
+    }
+    *candidates = kept;
+    Ok((removed, torn))
+}
+
+type Found<F> = VecDeque<(u64, Segment<F>)>;
+
+/// Each segment with the end that its header says the one before it had; and the bytes cut from the last one's tail.
+fn segments<FS: FileSystem>(
+    codec: Codec,
+    candidates: Vec<Candidate<FS::File>>,
+) -> Result<(Found<FS::File>, u64), OpenError> {
+    let mut segments: Found<FS::File> = VecDeque::new();
+    let mut torn = 0;
+    let ends: Vec<_> = candidates
+        .iter()
+        .skip(1)
+        .map(|next| next.header.as_ref().ok().map(|header| header.previous_end))
+        .chain([None])
+        .collect();
+    let count = candidates.len();
+    for (index, (candidate, next_says)) in candidates.into_iter().zip(ends).enumerate() {
+        let failed_read = failed(&format!("read {}", name(candidate.sequence)));
+        let before = segments
+            .back()
+            .map(|(_, segment)| (segment.end, segment.base + segment.used));
+        let (previous_end, base) = before.unwrap_or((0, 0));
+        let (first, previous_end, opened_ms) = match &candidate.header {
+            Ok(header) => (header.first, header.previous_end, header.opened_ms),
+            Err(_) => {
+                let first = first_of(&candidate, codec, previous_end).map_err(&failed_read)?;
+                (first, previous_end, 0)
+            }
+        };
+        let scanned = match next_says {
+            Some(end) if index + 1 < count && end >= first => scan::End {
+                end,
+                used: candidate.length,
+            },
+            _ => scan::end(&candidate.file, codec, HEADER, candidate.length, first)
+                .map_err(&failed_read)?,
+        };
+        let is_last = index + 1 == count;
+        if is_last {
+            torn = scan::garbage(&candidate.file, scanned.used, candidate.length)
+                .map_err(&failed_read)?;
+            if scanned.used < candidate.length {
+                candidate
+                    .file
+                    .truncate(scanned.used)
+                    .map_err(failed("cut the tail"))?;
+            }
+        }
+        segments.push_back((
+            previous_end,
+            Segment {
+                sequence: candidate.sequence,
+                first,
+                end: scanned.end,
+                used: scanned.used,
+                capacity: scanned.used,
+                base,
+                opened_ms,
+                file: Arc::new(candidate.file),
+            },
+        ));
+    }
+    Ok((segments, torn))
+}
+
+/// The first position of a segment without a header: it goes on from the one before unless a start's leap lies between.
+fn first_of<F: super::filesystem::File>(
+    candidate: &Candidate<F>,
+    codec: Codec,
+    previous_end: u64,
+) -> io::Result<u64> {
+    let bytes = HEADER..candidate.length;
+    let Some(offset) = scan::find(&candidate.file, codec, bytes, &(previous_end..u64::MAX))? else {
+        return Ok(previous_end);
+    };
+    let found = scan::at(&candidate.file, codec, offset, candidate.length)?;
+    Ok(match found {
+        Some(position) if position - previous_end < LEAP => previous_end,
+        Some(position) => position,
+        None => previous_end,
+    })
+}
+
+fn failed(operation: &str) -> impl Fn(io::Error) -> OpenError + use<> {
+    let operation = operation.to_owned();
+    move |source| OpenError::Io {
+        operation: operation.clone(),
+        source,
+    }
+}

@@ -1,0 +1,191 @@
+//! One file of the journal: its name, its header, and what the process knows of it.
+
+use std::sync::Arc;
+
+use crc32c::crc32c;
+
+use super::record::HEAD;
+
+/// Bytes before the first record.
+pub const HEADER: u64 = 72;
+const MAGIC: &[u8; 8] = b"ringback";
+/// The only format so far; another is refused at start rather than guessed.
+pub const VERSION: u32 = 1;
+const SUFFIX: &str = ".segment";
+
+/// A segment's first bytes, written in one write with its first records.
+///
+/// ```text
+/// magic "ringback" | version u32 | header length u32 | journal id 16 | sequence u64 | first position u64
+/// | end position of the segment before u64 | opened, ms since the epoch u64 | CRC-32C u32 | zeros u32
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The journal's id, made once.
+    pub journal_id: [u8; 16],
+    /// The file's number, as in its name.
+    pub sequence: u64,
+    /// The first record's position.
+    pub first: u64,
+    /// One past the last position of the segment before: tells that one's length without reading it.
+    pub previous_end: u64,
+    /// When the segment was begun, in milliseconds since the Unix epoch.
+    pub opened_ms: u64,
+}
+
+/// Why the first bytes are no header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderError {
+    /// Intact, but of another format version.
+    Version(u32),
+    /// Zeros, torn or damaged.
+    Invalid,
+}
+
+impl Header {
+    /// The header's bytes.
+    pub fn encode(&self) -> [u8; HEADER as usize] {
+        let mut bytes = [0; HEADER as usize];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&72u32.to_le_bytes());
+        bytes[16..32].copy_from_slice(&self.journal_id);
+        let numbers = [self.sequence, self.first, self.previous_end, self.opened_ms];
+        for (index, number) in numbers.into_iter().enumerate() {
+            let at = 32 + index * 8;
+            bytes[at..at + 8].copy_from_slice(&number.to_le_bytes());
+        }
+        let crc = crc32c(&bytes[..64]);
+        bytes[64..68].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a header back.
+    pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let bytes: &[u8; HEADER as usize] = bytes.first_chunk().ok_or(HeaderError::Invalid)?;
+        let mut crc = [0; 4];
+        crc.copy_from_slice(&bytes[64..68]);
+        if &bytes[..8] != MAGIC || crc32c(&bytes[..64]) != u32::from_le_bytes(crc) {
+            return Err(HeaderError::Invalid);
+        }
+        let mut version = [0; 4];
+        version.copy_from_slice(&bytes[8..12]);
+        match u32::from_le_bytes(version) {
+            VERSION => {}
+            version => return Err(HeaderError::Version(version)),
+        }
+        let mut journal_id = [0; 16];
+        journal_id.copy_from_slice(&bytes[16..32]);
+        let number = |index: usize| {
+            let mut number = [0; 8];
+            number.copy_from_slice(&bytes[32 + index * 8..40 + index * 8]);
+            u64::from_le_bytes(number)
+        };
+        Ok(Self {
+            journal_id,
+            sequence: number(0),
+            first: number(1),
+            previous_end: number(2),
+            opened_ms: number(3),
+        })
+    }
+}
+
+/// The name of the segment with this sequence number; names sort as numbers do.
+pub fn name(sequence: u64) -> String {
+    format!("{sequence:016x}{SUFFIX}")
+}
+
+/// The sequence number in a segment's name; `None` for every other file.
+pub fn sequence_of(name: &str) -> Option<u64> {
+    let number = name
+        .strip_suffix(SUFFIX)
+        .filter(|number| number.len() == 16)?;
+    u64::from_str_radix(number, 16).ok()
+}
+
+/// What the process knows of a segment that holds records.
+#[derive(Debug)]
+pub struct Segment<F> {
+    /// The file's number.
+    pub sequence: u64,
+    /// The first record's position.
+    pub first: u64,
+    /// One past the last synced position.
+    pub end: u64,
+    /// Bytes up to the end of the last synced record.
+    pub used: u64,
+    /// Bytes that the file has reserved; writing ends there.
+    pub capacity: u64,
+    /// Bytes of all segments before this one since the process started: makes offsets comparable across segments.
+    pub base: u64,
+    /// When it was begun, in milliseconds since the Unix epoch.
+    pub opened_ms: u64,
+    /// The open file, shared with the reader.
+    pub file: Arc<F>,
+}
+
+impl<F> Segment<F> {
+    /// True where a record of `size` bytes on disk still fits.
+    pub fn fits(&self, size: u64) -> bool {
+        self.used + size <= self.capacity
+    }
+}
+
+/// The reserved size of a segment that must take a record of `size` bytes on disk.
+pub fn capacity_for(size: u64, segment_size: u64) -> u64 {
+    segment_size.max(HEADER + size.max(HEAD as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            journal_id: *b"0123456789abcdef",
+            sequence: 7,
+            first: 1 << 40,
+            previous_end: 99,
+            opened_ms: 1_714_608_475_945,
+        }
+    }
+
+    #[test]
+    fn a_header_reads_back_and_no_flipped_bit_does() {
+        let bytes = header().encode();
+        assert_eq!(Header::decode(&bytes), Ok(header()));
+        for bit in 0..68 * 8 {
+            let mut damaged = bytes;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(
+                Header::decode(&damaged),
+                Err(HeaderError::Invalid),
+                "bit {bit}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_version_is_told_apart_from_damage() {
+        let mut bytes = header().encode();
+        bytes[8] = 2;
+        let crc = crc32c(&bytes[..64]);
+        bytes[64..68].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(Header::decode(&bytes), Err(HeaderError::Version(2)));
+    }
+
+    #[test]
+    fn names_sort_as_numbers_and_read_back() {
+        assert!(name(9) < name(10) && name(255) < name(256));
+        assert_eq!(sequence_of(&name(u64::MAX)), Some(u64::MAX));
+        for other in [
+            "lock",
+            "checkpoint",
+            "1.segment",
+            "zzzzzzzzzzzzzzzz.segment",
+        ] {
+            assert_eq!(sequence_of(other), None, "{other}");
+        }
+    }
+}

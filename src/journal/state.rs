@@ -1,0 +1,348 @@
+//! What writer, maintenance, reader and truncator know in common: the segments, the tail, the watermark.
+//!
+//! Every count is derived from positions and every size from offsets; nothing is counted a second time beside them, so
+//! nothing can drift apart.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::segment::{HEADER, Segment};
+
+/// Time marks are at least this far apart, so their number is bounded by the length of an outage.
+const TIME_STEP_MS: u64 = 1_000;
+/// How far back the rate looks from which the time until exhaustion follows.
+const RATE_WINDOW_MS: u64 = 60_000;
+
+/// The state behind the journal's one lock; no method does I/O.
+#[derive(Debug)]
+pub struct State<F> {
+    /// Oldest first; the last may be the active one.
+    pub segments: VecDeque<Segment<F>>,
+    /// The last segment takes further records.
+    pub active: bool,
+    /// The writer is in the middle of a commit to the active segment, outside the lock.
+    pub writing: bool,
+    /// Reserved and synced, name and all, waiting to become active.
+    pub spare: Option<Spare<F>>,
+    /// A record waits for a segment of at least this capacity.
+    pub wanted: Option<u64>,
+    /// The next position to be given out.
+    pub next: u64,
+    /// The first position that is neither in Kafka nor set aside.
+    pub watermark: u64,
+    /// The next file's number.
+    pub sequence: u64,
+    /// No room for a spare: appends are refused once the active segment is full.
+    pub disk_full: bool,
+    /// Bytes of dead letters beside the journal.
+    pub dead_letter_bytes: u64,
+    /// Damaged ranges of positions at or past the watermark, oldest first.
+    lost: VecDeque<Range<u64>>,
+    /// Where the reader has been, at or past the watermark, oldest first.
+    marks: VecDeque<Mark>,
+    /// (position, milliseconds): no position from here on was committed earlier.
+    times: VecDeque<(u64, u64)>,
+    /// (milliseconds, bytes unpublished), for the rate.
+    usage: VecDeque<(u64, u64)>,
+}
+
+/// A prepared file.
+#[derive(Debug)]
+pub struct Spare<F> {
+    /// The file's number.
+    pub sequence: u64,
+    /// Bytes reserved.
+    pub capacity: u64,
+    /// The open file.
+    pub file: Arc<F>,
+}
+
+/// Where a record begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The record's position.
+    pub position: u64,
+    /// Its segment's number.
+    pub sequence: u64,
+    /// Its offset in the segment, in bytes.
+    pub offset: u64,
+}
+
+impl<F> State<F> {
+    /// A journal in which nothing is yet known to be read.
+    pub fn new(segments: VecDeque<Segment<F>>, next: u64, watermark: u64, sequence: u64) -> Self {
+        let mut state = Self {
+            times: segments
+                .iter()
+                .map(|segment| (segment.first, segment.opened_ms))
+                .collect(),
+            segments,
+            active: false,
+            writing: false,
+            spare: None,
+            wanted: None,
+            next,
+            watermark,
+            sequence,
+            disk_full: false,
+            dead_letter_bytes: 0,
+            lost: VecDeque::new(),
+            marks: VecDeque::new(),
+            usage: VecDeque::new(),
+        };
+        state.settle();
+        state
+    }
+
+    /// One past the last synced position; equals the watermark when everything is published.
+    pub fn tail(&self) -> u64 {
+        self.segments
+            .back()
+            .map_or(self.watermark, |segment| segment.end.max(self.watermark))
+    }
+
+    /// The segment that takes records, if there is one.
+    pub fn active(&mut self) -> Option<&mut Segment<F>> {
+        if self.active {
+            self.segments.back_mut()
+        } else {
+            None
+        }
+    }
+
+    /// Records that are neither in Kafka, nor set aside, nor known to be damaged.
+    pub fn unpublished(&self) -> u64 {
+        let held: u64 = self
+            .segments
+            .iter()
+            .map(|segment| {
+                segment
+                    .end
+                    .saturating_sub(segment.first.max(self.watermark))
+            })
+            .sum();
+        let lost: u64 = self
+            .lost
+            .iter()
+            .map(|range| range.end.saturating_sub(range.start.max(self.watermark)))
+            .sum();
+        held.saturating_sub(lost)
+    }
+
+    /// Bytes on disk of unpublished records: exact at both ends, up to one of the reader's chunks too many between.
+    pub fn unpublished_bytes(&self) -> u64 {
+        let Some(last) = self
+            .segments
+            .back()
+            .filter(|last| self.watermark < last.end)
+        else {
+            return 0;
+        };
+        let tail = last.base + last.used;
+        let before = self
+            .segments
+            .iter()
+            .rfind(|segment| segment.first <= self.watermark);
+        let Some(segment) = before.or(self.segments.front()) else {
+            return 0;
+        };
+        let mark = self
+            .marks
+            .front()
+            .filter(|mark| mark.position <= self.watermark && mark.sequence == segment.sequence);
+        let from = if segment.end <= self.watermark {
+            segment.used
+        } else {
+            mark.map_or(HEADER, |mark| mark.offset)
+        };
+        tail.saturating_sub(segment.base + from)
+    }
+
+    /// What counts against the budget, in bytes.
+    pub fn budget_used(&self) -> u64 {
+        self.unpublished_bytes() + self.dead_letter_bytes
+    }
+
+    /// Bytes that could still be written without another segment's being made.
+    pub fn room(&self) -> u64 {
+        let active = self.segments.back().filter(|_| self.active);
+        let left = active.map_or(0, |segment| segment.capacity.saturating_sub(segment.used));
+        let spare = self
+            .spare
+            .as_ref()
+            .map_or(0, |spare| spare.capacity - HEADER);
+        // The end of a segment may be too short for a record, so only the larger of the two is sure.
+        left.max(spare)
+    }
+
+    /// Everything before `watermark` is done; going back has no effect.
+    pub fn advance(&mut self, watermark: u64) {
+        if watermark > self.watermark {
+            self.watermark = watermark.min(self.tail());
+            self.settle();
+        }
+    }
+
+    /// The reader found `positions` damaged. True where that was not known yet; those below the watermark are done.
+    pub fn lose(&mut self, positions: Range<u64>) -> bool {
+        let known = self
+            .lost
+            .iter()
+            .any(|range| range.start <= positions.start && positions.end <= range.end);
+        if known || positions.end <= self.watermark {
+            return false;
+        }
+        let at = self
+            .lost
+            .partition_point(|range| range.start < positions.start);
+        self.lost.insert(at, positions);
+        self.settle();
+        true
+    }
+
+    /// The reader is at the start of a record.
+    pub fn mark(&mut self, mark: Mark) {
+        if self
+            .marks
+            .back()
+            .is_none_or(|last| last.position < mark.position)
+        {
+            self.marks.push_back(mark);
+        }
+    }
+
+    /// The last known place at or before `position` in its own segment.
+    pub fn mark_before(&self, position: u64) -> Option<Mark> {
+        let after = self.marks.partition_point(|mark| mark.position <= position);
+        let mark = self.marks.get(after.checked_sub(1)?)?;
+        let segment = self
+            .segments
+            .iter()
+            .rfind(|segment| segment.first <= position)?;
+        (segment.sequence == mark.sequence).then_some(*mark)
+    }
+
+    /// The first segment that holds `position` or something after it.
+    pub fn segment_at(&self, position: u64) -> Option<&Segment<F>> {
+        self.segments.iter().find(|segment| position < segment.end)
+    }
+
+    /// True where a segment is published and not the active one.
+    pub fn has_removable(&self) -> bool {
+        let is_active = self.active && self.segments.len() == 1;
+        !is_active
+            && self
+                .segments
+                .front()
+                .is_some_and(|first| first.end <= self.watermark)
+    }
+
+    /// The segments of which nothing is needed any more, once a checkpoint at `checkpointed` is synced.
+    pub fn removable(&mut self, checkpointed: u64) -> Vec<Segment<F>> {
+        let mut removable = Vec::new();
+        while let Some(first) = self.segments.front() {
+            let is_active = self.active && self.segments.len() == 1;
+            if is_active || first.end > checkpointed {
+                break;
+            }
+            removable.extend(self.segments.pop_front());
+        }
+        removable
+    }
+
+    /// Notes the time of a commit and what is unpublished after it.
+    pub fn note(&mut self, first: u64, now_ms: u64) {
+        if self
+            .times
+            .back()
+            .is_none_or(|(_, last)| now_ms.saturating_sub(*last) >= TIME_STEP_MS)
+        {
+            self.times.push_back((first, now_ms));
+        }
+        self.sample(now_ms);
+    }
+
+    /// Notes what is unpublished now, for the rate.
+    pub fn sample(&mut self, now_ms: u64) {
+        if self
+            .usage
+            .back()
+            .is_none_or(|(last, _)| now_ms.saturating_sub(*last) >= TIME_STEP_MS)
+        {
+            self.usage.push_back((now_ms, self.budget_used()));
+        }
+        while self.usage.len() > 1
+            && self
+                .usage
+                .front()
+                .is_some_and(|(at, _)| now_ms.saturating_sub(*at) > RATE_WINDOW_MS)
+        {
+            self.usage.pop_front();
+        }
+    }
+
+    /// How long the oldest unpublished record has been waiting, in milliseconds, within a second; 0 where there is none.
+    pub fn oldest_age_ms(&self, now_ms: u64) -> u64 {
+        if self.unpublished() == 0 {
+            return 0;
+        }
+        let before = self
+            .times
+            .iter()
+            .rfind(|(position, _)| *position <= self.watermark);
+        before
+            .or(self.times.front())
+            .map_or(0, |(_, at)| now_ms.saturating_sub(*at))
+    }
+
+    /// Seconds until the budget is used up at the present rate; infinite where it is not growing.
+    #[allow(clippy::cast_precision_loss, reason = "a forecast")]
+    pub fn exhaustion_seconds(&self, budget: u64, now_ms: u64) -> f64 {
+        let used = self.budget_used();
+        let Some((since, then)) = self.usage.front() else {
+            return f64::INFINITY;
+        };
+        let (elapsed, grown) = (now_ms.saturating_sub(*since), used.saturating_sub(*then));
+        if used >= budget {
+            0.0
+        } else if elapsed == 0 || grown == 0 {
+            f64::INFINITY
+        } else {
+            (budget - used) as f64 / grown as f64 * elapsed as f64 / 1_000.0
+        }
+    }
+
+    /// Moves the watermark over what needs no publishing, and forgets what lies behind it.
+    fn settle(&mut self) {
+        loop {
+            let at = self.watermark;
+            if let Some(range) = self.lost.front().filter(|range| range.start <= at) {
+                self.watermark = at.max(range.end);
+                self.lost.pop_front();
+                continue;
+            }
+            // A gap between two segments holds no positions.
+            let next = self
+                .segments
+                .iter()
+                .find(|segment| at < segment.end)
+                .map(|segment| segment.first);
+            match next {
+                Some(first) if first > at => self.watermark = first,
+                _ => break,
+            }
+        }
+        let at = self.watermark;
+        while self.marks.get(1).is_some_and(|mark| mark.position <= at) {
+            self.marks.pop_front();
+        }
+        while self
+            .times
+            .get(1)
+            .is_some_and(|(position, _)| *position <= at)
+        {
+            self.times.pop_front();
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The writer's core: one buffer, one write, one sync a batch; synchronous, without a thread or a clock of its own.
+
+use std::sync::Arc;
+
+use super::filesystem::{File as _, FileSystem};
+use super::record::size_on_disk;
+use super::segment::{HEADER, Header, Segment, capacity_for};
+use super::shared::Shared;
+
+/// A buffer grown past this by one giant record is given back afterwards.
+const BUFFER_KEPT: usize = 4 << 20;
+
+/// What one commit may hold at most, so that a long queue is answered in pieces rather than at its end.
+const BATCH_BYTES: u64 = 8 << 20;
+
+/// A record's two parts, in the order in which they are written.
+pub trait Payload {
+    /// The parts.
+    fn parts(&self) -> (&[u8], &[u8]);
+
+    /// Bytes that the record takes on disk.
+    fn size(&self) -> u64 {
+        let (head, body) = self.parts();
+        size_on_disk(head.len() + body.len())
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The first `count` records are synced, at `first` and following; the rest is to be given again.
+    Committed {
+        /// The first record's position.
+        first: u64,
+        /// How many; at least one.
+        count: usize,
+    },
+    /// Nothing was written: the first record needs a segment, which maintenance has been asked for.
+    NeedsSegment,
+    /// A write or the sync failed, now or before: none of this is or ever will be acknowledged.
+    Poisoned,
+}
+
+/// Writes batches.
+pub struct Writer<FS: FileSystem> {
+    shared: Arc<Shared<FS>>,
+    buffer: Vec<u8>,
+}
+
+/// Where a batch goes.
+struct Target<F> {
+    file: Arc<F>,
+    offset: u64,
+    capacity: u64,
+    first: u64,
+    /// Set where the batch begins a segment.
+    header: Option<Header>,
+}
+
+impl<FS: FileSystem> Writer<FS> {
+    /// The only writer of this journal.
+    pub fn new(shared: Arc<Shared<FS>>) -> Self {
+        Self {
+            shared,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Writes and syncs as many of `batch` (not empty) as go into one segment.
+    pub fn commit<P: Payload>(&mut self, batch: &[P], now_ms: u64) -> Outcome {
+        let Some(size) = batch.first().map(Payload::size) else {
+            return Outcome::NeedsSegment;
+        };
+        if self.shared.gate.is_poisoned() {
+            return Outcome::Poisoned;
+        }
+        let Some(target) = self.target(size, now_ms) else {
+            return Outcome::NeedsSegment;
+        };
+        let count = self.encode(batch, &target);
+        let outcome = self.write(&target);
+        self.buffer.clear();
+        if self.buffer.capacity() > BUFFER_KEPT {
+            self.buffer = Vec::new();
+        }
+        match outcome {
+            Ok(used) => {
+                self.committed(target, used, count as u64, now_ms);
+                self.shared.wake_reader();
+                self.shared.metrics.batch_events(count);
+                // A journal poisoned meanwhile (by its checkpoint) acknowledges nothing after that.
+                Outcome::Committed {
+                    first: self.first_of(count as u64),
+                    count,
+                }
+            }
+            Err((operation, error)) => {
+                self.shared.poison(operation, &error);
+                self.shared.lock().writing = false;
+                Outcome::Poisoned
+            }
+        }
+    }
+
+    fn target(&self, size: u64, now_ms: u64) -> Option<Target<FS::File>> {
+        let mut state = self.shared.lock();
+        let (next, previous_end) = (state.next, state.segments.back().map_or(0, |last| last.end));
+        if let Some(active) = state.active().filter(|active| active.fits(size)) {
+            let target = Target {
+                file: active.file.clone(),
+                offset: active.used,
+                capacity: active.capacity,
+                first: next,
+                header: None,
+            };
+            state.writing = true;
+            return Some(target);
+        }
+        let capacity = capacity_for(size, self.shared.segment_size);
+        let Some(spare) = state
+            .spare
+            .as_ref()
+            .filter(|spare| spare.capacity >= HEADER + size)
+        else {
+            state.wanted = Some(capacity);
+            self.shared.work.notify_all();
+            return None;
+        };
+        let target = Target {
+            file: spare.file.clone(),
+            offset: 0,
+            capacity: spare.capacity,
+            first: next,
+            header: Some(Header {
+                journal_id: self.shared.journal_id,
+                sequence: spare.sequence,
+                first: next,
+                previous_end,
+                opened_ms: now_ms,
+            }),
+        };
+        state.writing = true;
+        Some(target)
+    }
+
+    /// Fills the buffer; returns how many records went in.
+    fn encode<P: Payload>(&mut self, batch: &[P], target: &Target<FS::File>) -> usize {
+        if let Some(header) = &target.header {
+            self.buffer.extend_from_slice(&header.encode());
+        }
+        let mut position = target.first;
+        for (count, record) in batch.iter().enumerate() {
+            let after = self.buffer.len() as u64 + record.size();
+            let fits = target.offset + after <= target.capacity && after <= BATCH_BYTES;
+            if count > 0 && !fits {
+                return count;
+            }
+            let (head, body) = record.parts();
+            self.shared
+                .codec
+                .encode(position, head, body, &mut self.buffer);
+            position += 1;
+        }
+        batch.len()
+    }
+
+    /// Returns the segment's used bytes afterwards.
+    fn write(&self, target: &Target<FS::File>) -> Result<u64, (&'static str, std::io::Error)> {
+        let written = target.file.write_all_at(&self.buffer, target.offset);
+        written.map_err(|error| ("write a segment", error))?;
+        let timer = self.shared.metrics.sync_timer();
+        target
+            .file
+            .sync()
+            .map_err(|error| ("sync a segment", error))?;
+        timer.observe_duration();
+        Ok(target.offset + self.buffer.len() as u64)
+    }
+
+    fn committed(&self, target: Target<FS::File>, used: u64, count: u64, now_ms: u64) {
+        let mut state = self.shared.lock();
+        let end = target.first + count;
+        if let Some(header) = target.header {
+            let base = state
+                .segments
+                .back()
+                .map_or(0, |last| last.base + last.used);
+            state.segments.push_back(Segment {
+                sequence: header.sequence,
+                first: header.first,
+                end,
+                used,
+                capacity: target.capacity,
+                base,
+                opened_ms: header.opened_ms,
+                file: target.file,
+            });
+            state.active = true;
+            state.spare = None;
+            state.wanted = None;
+            self.shared.work.notify_all();
+        } else if let Some(active) = state.active() {
+            active.end = end;
+            active.used = used;
+        }
+        state.next = end;
+        state.writing = false;
+        state.note(target.first, now_ms);
+        // With nothing else held, a watermark short of a gap moves up to the new segment.
+        let watermark = state.watermark;
+        state.advance(watermark);
+        self.shared.publish_room(&state);
+    }
+
+    fn first_of(&self, count: u64) -> u64 {
+        self.shared.lock().next - count
+    }
+}

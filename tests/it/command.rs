@@ -1,0 +1,254 @@
+//! The command line as a user meets it: the real binary, its exit codes and its words.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Nothing here takes long; this only keeps a hung process from hanging the tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn ringback() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
+    command
+        .env_remove("RETELL_API_KEY")
+        .env_remove("RINGBACK_LOG");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    ringback()
+        .args(arguments)
+        .output()
+        .expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn config_file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), text).expect("it can be written");
+    file
+}
+
+#[test]
+fn help_and_version_succeed_and_show_examples() {
+    for arguments in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["dev", "--help"],
+        &["check", "--help"],
+    ] {
+        let output = run(arguments);
+        assert!(output.status.success(), "{arguments:?}");
+        assert!(text(&output.stdout).contains("Examples:"), "{arguments:?}");
+    }
+    let version = text(&run(&["--version"]).stdout);
+    assert_eq!(
+        version.trim(),
+        concat!("ringback ", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn wrong_usage_exits_2() {
+    for arguments in [
+        &["nonsense"][..],
+        &["serve"],
+        &["dev", "--require-signature"],
+    ] {
+        assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn check_prints_the_configuration_and_no_secret() {
+    let output = ringback()
+        .args([
+            "check",
+            "--config",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/config/ringback.toml"),
+        ])
+        .env("RETELL_API_KEY", "key_hunter2")
+        .env("RINGBACK_KAFKA__CLIENT__SASL_PASSWORD", "hunter2")
+        .output()
+        .expect("the binary runs");
+    let stdout = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(stdout.contains("max_body = \"8MiB\""), "{stdout}");
+    assert!(stdout.contains("env = \"RETELL_API_KEY\""), "{stdout}");
+    assert!(!stdout.contains("hunter2"), "{stdout}");
+}
+
+#[test]
+fn a_bad_configuration_exits_78_and_says_what_would_do() {
+    let file = config_file("[listen]\nmax_bodi = \"1MiB\"\n");
+    let path = file.path().display().to_string();
+    for command in ["check", "serve"] {
+        let output = run(&[command, "--config", &path]);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{command}: {stderr}");
+        assert!(
+            stderr.contains(&format!("{path}:2: ")) && stderr.contains("max_body"),
+            "{stderr}"
+        );
+    }
+    let missing = run(&["serve", "--config", "/nonexistent.toml"]);
+    assert_eq!(missing.status.code(), Some(78));
+}
+
+#[test]
+fn a_missing_key_exits_78_before_anything_is_made() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let journal = folder.path().join("journal");
+    let file = config_file(&format!(
+        "[journal]\npath = \"{}\"\n[kafka.client]\n\"bootstrap.servers\" = \"127.0.0.1:1\"\n[[source]]\nname = \"retell\"\n\
+         path = \"/webhook\"\nverify = \"retell\"\nkeys = [{{ env = \"RETELL_API_KEY\" }}]\n",
+        journal.display()
+    ));
+    let path = file.path().display().to_string();
+    for command in ["check", "serve"] {
+        let output = run(&[command, "--config", &path]);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{command}: {stderr}");
+        assert!(stderr.contains("RETELL_API_KEY"), "{stderr}");
+    }
+    assert!(!journal.exists(), "a refused start has made the journal");
+}
+
+/// A `dev` that is ended with the test.
+struct Dev {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Dev {
+    fn start(arguments: &[&str], key: Option<&str>, temporary: &std::path::Path) -> Self {
+        let mut command = ringback();
+        command
+            .args(["dev", "--port", "0", "--admin-port", "0"])
+            .args(arguments);
+        command.env("TMPDIR", temporary);
+        if let Some(key) = key {
+            command.env("RETELL_API_KEY", key);
+        }
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the binary runs");
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    fn line_with(&self, what: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        while let Ok(line) = self
+            .lines
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            if line.contains(what) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("no line with {what:?} in {seen:#?}");
+    }
+
+    fn address(&self) -> String {
+        let line = self.line_with("http://localhost:");
+        let (_, rest) = line
+            .split_once("http://localhost:")
+            .expect("it was looked for");
+        let port = rest.split('/').next().expect("a split has a first part");
+        format!("127.0.0.1:{port}")
+    }
+
+    fn interrupt(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it still runs");
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // Already ended in the ordinary case.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn post(address: &str, headers: &str, body: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).expect("dev listens");
+    let head = format!(
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n{headers}\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("the head is sent");
+    stream.write_all(body).expect("the body is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer comes");
+    answer
+}
+
+#[test]
+fn dev_shows_the_quick_start_event_and_leaves_nothing_behind() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let dev = Dev::start(&[], None, temporary.path());
+    let address = dev.address();
+    dev.line_with("partition@offset");
+    let body = include_bytes!("../fixtures/quick-start-call-ended.json");
+    let answer = post(&address, "", body);
+    assert!(
+        answer.starts_with("HTTP/1.1 204 No Content\r\n"),
+        "{answer}"
+    );
+    assert!(
+        answer.to_lowercase().contains("\r\nringback-id: "),
+        "{answer}"
+    );
+    let line = dev.line_with("call_ended");
+    assert!(
+        line.contains("Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6")
+            && line.contains("@0")
+            && line.ends_with(" ms"),
+        "{line}"
+    );
+    assert_eq!(dev.interrupt(), Some(0));
+    let left: Vec<_> = fs::read_dir(temporary.path())
+        .expect("it can be listed")
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn dev_tells_each_signature_s_verdict_and_refuses_only_when_asked() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let body = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
+    let dev = Dev::start(&[], Some("key_1"), temporary.path());
+    let address = dev.address();
+    let answer = post(&address, "X-Retell-Signature: v=1,d=00\r\n", body);
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    dev.line_with("signature");
+    assert_eq!(dev.interrupt(), Some(0));
+
+    let dev = Dev::start(&["--require-signature"], Some("key_1"), temporary.path());
+    let answer = post(&dev.address(), "", body);
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert_eq!(dev.interrupt(), Some(0));
+}

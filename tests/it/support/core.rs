@@ -1,0 +1,115 @@
+//! The journal's synchronous core, single-stepped over the faulty disk.
+
+use std::sync::Arc;
+
+use bytesize::ByteSize;
+use ringback::journal::maintenance::Maintenance;
+use ringback::journal::shared::Shared;
+use ringback::journal::writer::{Outcome, Payload, Writer};
+use ringback::journal::{Config, Metrics, OpenError, Reader, Record, Recovery, recover_with};
+
+use super::faulty_fs::FaultyFs;
+
+/// A record's payload in one piece.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body(pub Vec<u8>);
+
+impl Payload for Body {
+    fn parts(&self) -> (&[u8], &[u8]) {
+        self.0.split_at(self.0.len() / 3)
+    }
+}
+
+/// A journal without threads.
+pub struct Core {
+    pub shared: Arc<Shared<FaultyFs>>,
+    pub maintenance: Maintenance<FaultyFs>,
+    pub writer: Writer<FaultyFs>,
+    pub reader: Reader<FaultyFs>,
+    pub recovery: Recovery,
+    pub registry: prometheus::Registry,
+}
+
+impl Core {
+    /// Recovers what the disk holds and makes the spare.
+    pub fn open(disk: &FaultyFs, segment_size: u64, budget: u64) -> Result<Self, OpenError> {
+        let registry = prometheus::Registry::new();
+        let metrics = Metrics::register(&registry).expect("fresh metrics can be registered");
+        let config = Config {
+            segment_size: ByteSize::b(segment_size),
+            budget: ByteSize::b(budget),
+            ..Config::default()
+        };
+        let (shared, mut maintenance, recovery) =
+            recover_with(disk.clone(), &config, metrics, *b"0123456789abcdef")?;
+        maintenance.step();
+        Ok(Self {
+            writer: Writer::new(shared.clone()),
+            reader: Reader::new(shared.clone()),
+            shared,
+            maintenance,
+            recovery,
+            registry,
+        })
+    }
+
+    /// Commits all, with maintenance where a segment is needed; the positions, or `None` once it is poisoned or full.
+    pub fn append(&mut self, batch: &[Body]) -> Option<Vec<u64>> {
+        let mut positions = Vec::new();
+        let mut stuck = 0;
+        while positions.len() < batch.len() {
+            match self.writer.commit(&batch[positions.len()..], 1_000) {
+                Outcome::Committed { first, count } => {
+                    positions.extend(first..first + count as u64)
+                }
+                Outcome::NeedsSegment if stuck < 2 => {
+                    stuck += 1;
+                    self.maintenance.step();
+                }
+                Outcome::NeedsSegment | Outcome::Poisoned => return None,
+            }
+        }
+        Some(positions)
+    }
+
+    /// Reads to the synced tail.
+    pub fn read_all(&mut self) -> Vec<Record> {
+        let mut records = Vec::new();
+        while let Some(record) = self
+            .reader
+            .next_record()
+            .expect("the disk in memory can be read")
+        {
+            records.push(record);
+        }
+        records
+    }
+
+    /// As `Truncator::truncate`.
+    pub fn truncate(&self, upto: u64) {
+        let mut state = self.shared.lock();
+        state.advance(upto + 1);
+        self.shared.publish_room(&state);
+    }
+
+    pub fn unpublished(&self) -> u64 {
+        self.shared.lock().unpublished()
+    }
+
+    /// A counter's or gauge's value.
+    pub fn metric(&self, name: &str) -> u64 {
+        let families = self.registry.gather();
+        let family = families
+            .iter()
+            .find(|family| family.name() == name)
+            .expect("a registered metric");
+        let metric = &family.get_metric()[0];
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counts"
+        )]
+        let value = (metric.get_counter().get_value() + metric.get_gauge().get_value()) as u64;
+        value
+    }
+}
