@@ -1,0 +1,429 @@
+//! The journal under damage, full disks and failing syncs: what is promised of each.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytesize::ByteSize;
+use prometheus::IntCounter;
+use ringback::journal::error::OpenError;
+use ringback::journal::filesystem::{DiskFileSystem, FolderError};
+use ringback::journal::recovery::LEAP;
+use ringback::journal::{self, AppendError, Config, Journal, Metrics};
+
+use crate::support::core::{Body, Core};
+use crate::support::faulty_fs::{FaultyFs, Operation};
+
+const SEGMENT: u64 = 4096;
+const BUDGET: u64 = 64 << 10;
+
+fn body(size: usize) -> Body {
+    Body((0..size).map(|at| (at % 251) as u8).collect())
+}
+
+fn open(disk: &FaultyFs) -> Core {
+    Core::open(disk, SEGMENT, BUDGET).expect("the journal opens")
+}
+
+fn segments(disk: &FaultyFs) -> Vec<String> {
+    let names = disk.names().into_iter();
+    names.filter(|name| name.ends_with(".segment")).collect()
+}
+
+#[test]
+fn any_single_flipped_bit_loses_at_most_its_own_record_and_is_counted() {
+    // Two segments, the first sealed by a restart, the second with a tail.
+    let disk = FaultyFs::default();
+    for _ in 0..2 {
+        let mut core = open(&disk);
+        core.append(&[body(20), body(100), body(33)])
+            .expect("it is appended");
+    }
+    let names = segments(&disk);
+    let intact: Vec<_> = open(&disk.crash(&mut quiet())).read_all();
+    assert_eq!(intact.len(), 6);
+    for name in &names {
+        let written = disk
+            .bytes(name)
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
+        for bit in 0..written * 8 {
+            let copy = disk.crash(&mut quiet());
+            copy.damage(name, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+            let mut core = match Core::open(&copy, SEGMENT, BUDGET) {
+                Ok(core) => core,
+                // Another version or id, intact by its CRC, is refused rather than guessed; a flipped bit is neither.
+                Err(error) => panic!("{name} bit {bit}: {error}"),
+            };
+            let records = core.read_all();
+            let lost = intact
+                .iter()
+                .filter(|record| !records.contains(record))
+                .count();
+            assert!(
+                records.iter().all(|record| intact.contains(record)),
+                "{name} bit {bit}: invented"
+            );
+            assert!(lost <= 1, "{name} bit {bit}: {lost} lost");
+            assert!(
+                records.is_sorted_by_key(|record| record.position),
+                "{name} bit {bit}: out of order"
+            );
+            let counted = core.metric("journal_corrupt_records_total");
+            let is_last_of_tail = *name == names[1] && core.recovery.torn_bytes > 0;
+            assert!(
+                counted == lost as u64 || (is_last_of_tail && counted == 0),
+                "{name} bit {bit}: {counted} of {lost}"
+            );
+            assert_eq!(core.unpublished(), records.len() as u64, "{name} bit {bit}");
+            let set_aside = copy
+                .names()
+                .iter()
+                .any(|name| name.starts_with("quarantine-"));
+            assert_eq!(
+                set_aside,
+                counted > 0,
+                "{name} bit {bit}: a copy is made of what is counted"
+            );
+        }
+    }
+}
+
+fn quiet() -> rand::rngs::StdRng {
+    rand::SeedableRng::seed_from_u64(1)
+}
+
+#[test]
+fn a_missing_segment_is_counted_and_the_rest_delivered() {
+    for which in 0..2 {
+        let disk = FaultyFs::default();
+        let mut core = open(&disk);
+        for _ in 0..6 {
+            core.append(&[body(1500)]).expect("it is appended");
+        }
+        drop(core);
+        let names = segments(&disk);
+        disk.lose_file(&names[which]);
+        let mut core = open(&disk);
+        assert_eq!(core.read_all().len(), 4, "segment {which}");
+        assert_eq!(
+            core.metric("journal_corrupt_records_total"),
+            2,
+            "segment {which}"
+        );
+        assert_eq!(core.unpublished(), 4);
+        assert_eq!(core.metric("journal_recovered_events"), 6);
+    }
+}
+
+#[test]
+fn a_failed_write_or_sync_poisons_for_good_and_what_was_synced_stays_readable() {
+    for operation in [Operation::Write, Operation::Sync] {
+        let disk = FaultyFs::default();
+        let mut core = open(&disk);
+        core.append(&[body(10)]).expect("it is appended");
+        disk.fail_next(operation);
+        assert_eq!(core.append(&[body(11)]), None);
+        assert_eq!(
+            core.append(&[body(12)]),
+            None,
+            "no second try after {operation:?}"
+        );
+        assert!(core.shared.gate.is_poisoned());
+        assert_eq!(core.read_all().len(), 1);
+        assert_eq!(core.shared.gate.admit(0, 1), Err(AppendError::Poisoned));
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_before_a_write_could_fail_and_opens_again_by_itself() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    disk.set_capacity(Some(disk.names().len() as u64 * 4096 + 8192));
+    let mut taken = 0;
+    while core.append(&[body(1000)]).is_some() {
+        taken += 1;
+        core.maintenance.step();
+        assert!(taken < 100, "the disk never ran full");
+    }
+    assert!(!core.shared.gate.is_poisoned());
+    assert!(core.shared.lock().disk_full);
+    assert_eq!(core.shared.gate.admit(0, 1 << 20), Err(AppendError::Full));
+    // Everything is published: even the active segment is given up, which may be all the room there is.
+    let last = core.read_all().last().expect("records were taken").position;
+    core.truncate(last);
+    for _ in 0..3 {
+        core.maintenance.step();
+    }
+    assert!(!core.shared.lock().disk_full);
+    assert!(core.append(&[body(1000)]).is_some());
+}
+
+#[test]
+fn a_start_on_a_full_disk_publishes_and_refuses() {
+    let disk = FaultyFs::default();
+    open(&disk).append(&[body(10)]).expect("it is appended");
+    disk.set_capacity(Some(0));
+    let mut core = open(&disk);
+    assert_eq!(core.read_all().len(), 1);
+    assert_eq!(core.append(&[body(10)]), None);
+    assert!(!core.shared.gate.is_poisoned());
+}
+
+#[test]
+fn a_segment_is_unlinked_only_after_the_checkpoint_is_synced() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    for _ in 0..8 {
+        core.append(&[body(1500)]).expect("it is appended");
+    }
+    let last = core.read_all().last().expect("records").position;
+    disk.take_log();
+    core.truncate(last);
+    core.maintenance.step();
+    let log = disk.take_log();
+    let checkpoint = log
+        .iter()
+        .position(|entry| entry == "sync checkpoint")
+        .expect("a checkpoint is synced");
+    let unlink = log
+        .iter()
+        .position(|entry| entry.starts_with("unlink"))
+        .expect("segments are removed");
+    assert!(checkpoint < unlink, "{log:?}");
+    assert!(log[unlink..].contains(&String::from("sync .")), "{log:?}");
+    assert_eq!(
+        core.shared.lock().segments.len(),
+        1,
+        "only the active segment is left"
+    );
+}
+
+#[test]
+fn a_failed_checkpoint_unlinks_nothing() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    for _ in 0..8 {
+        core.append(&[body(1500)]).expect("it is appended");
+    }
+    let last = core.read_all().last().expect("records").position;
+    core.truncate(last);
+    disk.take_log();
+    disk.fail_next(Operation::Sync);
+    core.maintenance.step();
+    assert!(core.shared.gate.is_poisoned());
+    assert!(
+        !disk
+            .take_log()
+            .iter()
+            .any(|entry| entry.starts_with("unlink"))
+    );
+}
+
+#[test]
+fn a_record_larger_than_a_segment_gets_its_own() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    let large = body(20_000);
+    core.append(&[body(10), large.clone(), body(11)])
+        .expect("it is appended");
+    let payloads: Vec<_> = core
+        .read_all()
+        .into_iter()
+        .map(|record| record.payload.to_vec())
+        .collect();
+    assert_eq!(payloads, [body(10).0, large.0, body(11).0]);
+}
+
+#[test]
+fn each_start_leaves_positions_out_and_the_gap_counts_as_done() {
+    let disk = FaultyFs::default();
+    assert_eq!(open(&disk).append(&[body(1), body(2)]), Some(vec![0, 1]));
+    let mut core = open(&disk);
+    assert_eq!(core.append(&[body(3)]), Some(vec![2 + LEAP]));
+    assert_eq!(core.unpublished(), 3);
+    core.read_all();
+    core.truncate(1);
+    assert_eq!(core.unpublished(), 1);
+    core.truncate(2 + LEAP);
+    assert_eq!(
+        (core.unpublished(), core.shared.lock().unpublished_bytes()),
+        (0, 0)
+    );
+}
+
+#[test]
+fn a_lost_checkpoint_costs_duplicates_and_no_events() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    core.append(&[body(1), body(2), body(3)])
+        .expect("it is appended");
+    core.read_all();
+    core.truncate(1);
+    core.maintenance.checkpoint().expect("it is written");
+    drop(core);
+    assert_eq!(open(&disk).read_all().len(), 1);
+    // One slot spoilt: the older one still tells. Both: everything is there again, under the same id.
+    let id = open(&disk).recovery.journal_id;
+    disk.damage("checkpoint", |bytes| bytes.fill(0));
+    let mut core = open(&disk);
+    assert_eq!(core.read_all().len(), 3);
+    assert_eq!(core.recovery.journal_id, id);
+}
+
+#[test]
+fn another_version_and_another_journal_are_refused_by_name() {
+    let disk = FaultyFs::default();
+    open(&disk).append(&[body(1)]).expect("it is appended");
+    let name = segments(&disk).remove(0);
+    let reseal = |bytes: &mut Vec<u8>| {
+        let crc = crc32c::crc32c(&bytes[..64]);
+        bytes[64..68].copy_from_slice(&crc.to_le_bytes());
+    };
+    let newer = disk.crash(&mut quiet());
+    newer.damage(&name, |bytes| {
+        bytes[8] = 2;
+        reseal(bytes);
+    });
+    let refused = Core::open(&newer, SEGMENT, BUDGET).err();
+    assert!(
+        matches!(refused, Some(OpenError::Version { version: 2, .. })),
+        "{refused:?}"
+    );
+    disk.damage(&name, |bytes| {
+        bytes[16] ^= 1;
+        reseal(bytes);
+    });
+    let refused = Core::open(&disk, SEGMENT, BUDGET).err();
+    assert!(
+        matches!(refused, Some(OpenError::Foreign { .. })),
+        "{refused:?}"
+    );
+}
+
+fn on_disk(path: &std::path::Path, budget: ByteSize) -> Journal {
+    let config = Config {
+        path: path.to_owned(),
+        segment_size: ByteSize::kib(64),
+        budget,
+    };
+    let metrics = Metrics::register(&prometheus::Registry::new()).expect("fresh metrics");
+    journal::open(&config, metrics).expect("the journal opens")
+}
+
+fn counter() -> IntCounter {
+    IntCounter::new("accepted", "Accepted").expect("a valid name")
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let held = DiskFileSystem::lock(folder.path()).expect("it is free");
+    assert!(matches!(
+        DiskFileSystem::lock(folder.path()),
+        Err(FolderError::Locked)
+    ));
+    drop(held);
+    assert!(DiskFileSystem::lock(folder.path()).is_ok());
+}
+
+#[tokio::test]
+async fn the_whole_journal_on_a_real_disk_keeps_what_it_acknowledged()
+-> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let accepted = counter();
+    let mut positions = Vec::new();
+    {
+        let journal = on_disk(folder.path(), ByteSize::mib(64));
+        let commits: Vec<_> = (0..500_u32)
+            .map(|number| {
+                journal.appender.append(
+                    number.to_le_bytes().to_vec(),
+                    Bytes::from(vec![7; 1000]),
+                    &accepted,
+                )
+            })
+            .collect::<Result<_, _>>()?;
+        for commit in commits {
+            positions.push(commit.await?);
+        }
+        drop(journal.appender);
+        journal.truncator.close()?;
+    }
+    assert!(positions.is_sorted());
+    assert_eq!(accepted.get(), 500);
+    let mut journal = on_disk(folder.path(), ByteSize::mib(64));
+    for (number, position) in positions.iter().enumerate() {
+        let record = journal.reader.next_record()?.ok_or("a record is missing")?;
+        assert_eq!(record.position, *position);
+        assert_eq!(record.payload[..4], u32::try_from(number)?.to_le_bytes());
+    }
+    assert_eq!(journal.reader.next_record()?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_budget_refuses_and_opens_again_as_publishing_goes_on()
+-> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let accepted = counter();
+    let mut journal = on_disk(folder.path(), ByteSize::kib(256));
+    let body = Bytes::from(vec![1; 8_000]);
+    let mut taken = 0_u64;
+    loop {
+        match journal.appender.append(Vec::new(), body.clone(), &accepted) {
+            Ok(commit) => {
+                commit.await?;
+                taken += 1;
+            }
+            Err(error) => {
+                assert_eq!(error, AppendError::Full);
+                break;
+            }
+        }
+    }
+    assert!(
+        (25..=32).contains(&taken),
+        "{taken} records of 8 KB in 256 KiB"
+    );
+    assert_eq!(journal.truncator.unpublished(), taken);
+    let mut last = None;
+    while let Some(record) = journal.reader.next_record()? {
+        last = Some(record.position);
+    }
+    journal
+        .truncator
+        .truncate(..=last.ok_or("nothing was read")?);
+    journal
+        .appender
+        .append(Vec::new(), body, &accepted)?
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_journal_that_is_gone() -> Result<(), Box<dyn std::error::Error>> {
+    let disk = FaultyFs::default();
+    let metrics = Metrics::register(&prometheus::Registry::new())?;
+    let journal = journal::open_with(disk.clone(), &Config::default(), metrics)?;
+    let accepted = counter();
+    journal
+        .appender
+        .append(Vec::new(), Bytes::from_static(b"a"), &accepted)?
+        .await?;
+    // A write, because the next sync may be that of the spare behind the first commit.
+    disk.fail_next(Operation::Write);
+    let failed = journal
+        .appender
+        .append(Vec::new(), Bytes::from_static(b"b"), &accepted)?;
+    assert_eq!(failed.await, Err(AppendError::Poisoned));
+    let reason = tokio::time::timeout(Duration::from_secs(30), journal.appender.poisoned()).await?;
+    assert!(reason.starts_with("cannot write a segment"), "{reason}");
+    let refused = journal
+        .appender
+        .append(Vec::new(), Bytes::new(), &accepted)
+        .err();
+    assert_eq!(refused, Some(AppendError::Poisoned));
+    assert_eq!(accepted.get(), 1);
+    Ok(())
+}
