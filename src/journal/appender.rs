@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
-use prometheus::IntCounter;
 use tokio::sync::oneshot;
 
 use super::error::AppendError;
@@ -73,7 +72,6 @@ struct Waiting {
 struct Entry {
     head: Vec<u8>,
     body: Bytes,
-    accepted: IntCounter,
     done: oneshot::Sender<Result<u64, AppendError>>,
 }
 
@@ -100,21 +98,11 @@ impl Future for Commit {
 impl Appender {
     /// Hands a record (`head`, then `body`) to the writer, without ever waiting.
     ///
-    /// From here on the record is written whether or not anybody waits for it. Once it is synced, `accepted` is
-    /// incremented and `body` dropped, with whatever its owner holds. An error means that nothing was or will be written.
-    pub fn append(
-        &self,
-        head: Vec<u8>,
-        body: Bytes,
-        accepted: &IntCounter,
-    ) -> Result<Commit, AppendError> {
+    /// From here on the record is written whether or not anybody waits for it; `body` is dropped, with whatever its
+    /// owner holds, once it is synced. An error means that nothing was or will be written.
+    pub fn append(&self, head: Vec<u8>, body: Bytes) -> Result<Commit, AppendError> {
         let (done, commit) = oneshot::channel();
-        let entry = Entry {
-            head,
-            body,
-            accepted: accepted.clone(),
-            done,
-        };
+        let entry = Entry { head, body, done };
         let size = entry.size();
         if size > RECORD_BYTES {
             return Err(AppendError::Full);
@@ -239,7 +227,6 @@ fn run<FS: FileSystem>(shared: &Arc<Shared<FS>>, queue: &Queue) {
                 Outcome::Committed { first, count } => {
                     queue.written(batch[..count].iter().map(Payload::size).sum());
                     for (position, entry) in (first..).zip(batch.drain(..count)) {
-                        entry.accepted.inc();
                         drop(entry.body);
                         // A client that has gone away has its event kept all the same.
                         let _ = entry.done.send(Ok(position));

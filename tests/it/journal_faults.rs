@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytesize::ByteSize;
-use prometheus::IntCounter;
 use ringback::journal::error::OpenError;
 use ringback::journal::filesystem::{DiskFileSystem, FolderError};
 use ringback::journal::recovery::LEAP;
@@ -311,10 +310,6 @@ fn on_disk(path: &std::path::Path, budget: ByteSize) -> Journal {
     journal::open(&config, metrics).expect("the journal opens")
 }
 
-fn counter() -> IntCounter {
-    IntCounter::new("accepted", "Accepted").expect("a valid name")
-}
-
 #[test]
 fn a_second_process_is_kept_out() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -331,17 +326,14 @@ fn a_second_process_is_kept_out() {
 async fn the_whole_journal_on_a_real_disk_keeps_what_it_acknowledged()
 -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
-    let accepted = counter();
     let mut positions = Vec::new();
     {
         let journal = on_disk(folder.path(), ByteSize::mib(64));
         let commits: Vec<_> = (0..500_u32)
             .map(|number| {
-                journal.appender.append(
-                    number.to_le_bytes().to_vec(),
-                    Bytes::from(vec![7; 1000]),
-                    &accepted,
-                )
+                journal
+                    .appender
+                    .append(number.to_le_bytes().to_vec(), Bytes::from(vec![7; 1000]))
             })
             .collect::<Result<_, _>>()?;
         for commit in commits {
@@ -351,7 +343,6 @@ async fn the_whole_journal_on_a_real_disk_keeps_what_it_acknowledged()
         journal.truncator.close()?;
     }
     assert!(positions.is_sorted());
-    assert_eq!(accepted.get(), 500);
     let mut journal = on_disk(folder.path(), ByteSize::mib(64));
     for (number, position) in positions.iter().enumerate() {
         let record = journal.reader.next_record()?.ok_or("a record is missing")?;
@@ -366,12 +357,11 @@ async fn the_whole_journal_on_a_real_disk_keeps_what_it_acknowledged()
 async fn the_budget_refuses_and_opens_again_as_publishing_goes_on()
 -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
-    let accepted = counter();
     let mut journal = on_disk(folder.path(), ByteSize::kib(256));
     let body = Bytes::from(vec![1; 8_000]);
     let mut taken = 0_u64;
     loop {
-        match journal.appender.append(Vec::new(), body.clone(), &accepted) {
+        match journal.appender.append(Vec::new(), body.clone()) {
             Ok(commit) => {
                 commit.await?;
                 taken += 1;
@@ -394,10 +384,7 @@ async fn the_budget_refuses_and_opens_again_as_publishing_goes_on()
     journal
         .truncator
         .truncate(..=last.ok_or("nothing was read")?);
-    journal
-        .appender
-        .append(Vec::new(), body, &accepted)?
-        .await?;
+    journal.appender.append(Vec::new(), body)?.await?;
     Ok(())
 }
 
@@ -406,24 +393,19 @@ async fn nobody_waits_for_a_journal_that_is_gone() -> Result<(), Box<dyn std::er
     let disk = FaultyFs::default();
     let metrics = Metrics::register(&prometheus::Registry::new())?;
     let journal = journal::open_with(disk.clone(), &Config::default(), metrics)?;
-    let accepted = counter();
     journal
         .appender
-        .append(Vec::new(), Bytes::from_static(b"a"), &accepted)?
+        .append(Vec::new(), Bytes::from_static(b"a"))?
         .await?;
     // A write, because the next sync may be that of the spare behind the first commit.
     disk.fail_next(Operation::Write);
     let failed = journal
         .appender
-        .append(Vec::new(), Bytes::from_static(b"b"), &accepted)?;
+        .append(Vec::new(), Bytes::from_static(b"b"))?;
     assert_eq!(failed.await, Err(AppendError::Poisoned));
     let reason = tokio::time::timeout(Duration::from_secs(30), journal.appender.poisoned()).await?;
     assert!(reason.starts_with("cannot write a segment"), "{reason}");
-    let refused = journal
-        .appender
-        .append(Vec::new(), Bytes::new(), &accepted)
-        .err();
+    let refused = journal.appender.append(Vec::new(), Bytes::new()).err();
     assert_eq!(refused, Some(AppendError::Poisoned));
-    assert_eq!(accepted.get(), 1);
     Ok(())
 }
