@@ -1,0 +1,253 @@
+//! One request's way: cheap refusals first, then the body, then who sent it, and only then what it says.
+
+use super::collect::collect;
+use super::provenance::{content_type, trace_context};
+use super::rejection::Rejection;
+use super::shared::{Append, Shared, Source, Verdict};
+use super::stack::{Call, Outcome};
+use super::validate::validate;
+use crate::event::Event;
+use crate::journal::AppendError;
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use prometheus::IntCounter;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::runtime::Handle;
+use tower::Service;
+
+const RINGBACK_ID: HeaderName = HeaderName::from_static("ringback-id");
+
+/// The innermost service.
+pub(super) struct Handler<A> {
+    shared: Arc<Shared<A>>,
+}
+
+impl<A> Handler<A> {
+    pub(super) fn new(shared: Arc<Shared<A>>) -> Self {
+        Self { shared }
+    }
+}
+
+impl<A> Clone for Handler<A> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.shared))
+    }
+}
+
+impl<A, B> Service<Call<B>> for Handler<A>
+where
+    A: Append,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Rejection;
+    type Future = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call<B>) -> Self::Future {
+        Box::pin(handle(Arc::clone(&self.shared), call))
+    }
+}
+
+async fn handle<A, B>(shared: Arc<Shared<A>>, call: Call<B>) -> Outcome
+where
+    A: Append,
+    B: Body<Data = Bytes> + Unpin,
+{
+    let index = call.source.ok_or(Rejection::UnknownPath)?;
+    let source = &shared.sources[index];
+    let metrics = &shared.metrics;
+    let headers = &call.head.headers;
+    if call.head.method != Method::POST {
+        return Err(Rejection::MethodNotAllowed);
+    }
+    check_head(headers, &call.body, shared.limits.max_body)?;
+
+    let body = collect(call.body, head_bytes(headers), &shared.limits).await?;
+    let received_ms = shared.now_ms();
+    metrics
+        .receive
+        .observe(call.started.elapsed().as_secs_f64());
+
+    let begun = Instant::now();
+    let verdict = source
+        .authenticator
+        .authenticate(headers, &body, received_ms);
+    metrics.verify.observe(begun.elapsed().as_secs_f64());
+    if let Ok(Some(key)) = verdict
+        && let Some(counter) = metrics.sources[index].matches.get(key)
+    {
+        counter.inc();
+    }
+    match shared.observer.get() {
+        Some(observe) => observe(&Verdict {
+            source: &source.name,
+            id: event_id(&body).as_str(),
+            outcome: verdict.map(|key| source.key_label(key)),
+        }),
+        None => {
+            verdict.map_err(Rejection::Unauthenticated)?;
+        }
+    }
+
+    let begun = Instant::now();
+    let id = event_id(&body);
+    let (envelope, accepted) = {
+        let found = validate(&body, &source.pointers).map_err(Rejection::Invalid)?;
+        let (traceparent, tracestate) = trace_context(headers);
+        let event = Event {
+            received_ms,
+            source: &source.name,
+            kind: &found.kind,
+            key: found.key.as_deref(),
+            id: &id,
+            content_type: content_type(headers),
+            traceparent,
+            tracestate: &tracestate,
+            body: &[],
+        };
+        let metrics = &metrics.sources[index];
+        let accepted = Accepted {
+            kind: metrics.accepted(&found.kind).cloned(),
+            without_key: metrics.without_key.clone().filter(|_| found.key.is_none()),
+        };
+        (event.encode_envelope(), accepted)
+    };
+    metrics.validate.observe(begun.elapsed().as_secs_f64());
+
+    let begun = Instant::now();
+    let commit = shared
+        .appender
+        .append(envelope, body)
+        .map_err(Rejection::NotAppended)?;
+    let committing = Committing {
+        commit: Some(commit),
+        accepted,
+    };
+    tokio::time::timeout(shared.commit_timeout, committing)
+        .await
+        .map_err(|_| Rejection::CommitTimeout)?
+        .map_err(Rejection::NotAppended)?;
+    metrics.commit.observe(begun.elapsed().as_secs_f64());
+    Ok(accept(&id))
+}
+
+fn accept(id: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(RINGBACK_ID, id);
+    }
+    response
+}
+
+/// What can be refused before a byte of the body is asked for.
+fn check_head<B: Body>(headers: &HeaderMap, body: &B, max_body: usize) -> Result<(), Rejection> {
+    let identity = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if !identity {
+        return Err(Rejection::ContentEncoding);
+    }
+    if usize::try_from(body.size_hint().lower()).map_or(true, |lower| lower > max_body) {
+        return Err(Rejection::BodyTooLarge { max_body });
+    }
+    Ok(())
+}
+
+fn head_bytes(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
+}
+
+/// `ce_id`: the first 128 bits of BLAKE3 in hex, so that a retry of the same body repeats it.
+fn event_id(body: &[u8]) -> String {
+    hex::encode(&blake3::hash(body).as_bytes()[..16])
+}
+
+impl Source {
+    fn key_label(&self, key: Option<usize>) -> Option<&str> {
+        key.and_then(|key| self.key_labels.get(key))
+            .map(String::as_str)
+    }
+}
+
+/// The counters of one event, due when it is committed.
+struct Accepted {
+    kind: Option<IntCounter>,
+    without_key: Option<IntCounter>,
+}
+
+impl Accepted {
+    fn count(&self) {
+        for counter in [&self.kind, &self.without_key].into_iter().flatten() {
+            counter.inc();
+        }
+    }
+}
+
+/// A commit that is counted exactly when it happens, whether or not anybody still waits for it.
+///
+/// While the request waits, nothing but the request is needed. If it is dropped first (its time was up, its client has
+/// left), the rest of the wait moves to a task of its own, so only such events cost one.
+struct Committing<C>
+where
+    C: Future<Output = Result<u64, AppendError>> + Send + Unpin + 'static,
+{
+    commit: Option<C>,
+    accepted: Accepted,
+}
+
+impl<C> Future for Committing<C>
+where
+    C: Future<Output = Result<u64, AppendError>> + Send + Unpin + 'static,
+{
+    type Output = Result<u64, AppendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(commit) = self.commit.as_mut() else {
+            return Poll::Pending;
+        };
+        let outcome = std::task::ready!(Pin::new(commit).poll(cx));
+        self.commit = None;
+        if outcome.is_ok() {
+            self.accepted.count();
+        }
+        Poll::Ready(outcome)
+    }
+}
+
+impl<C> Drop for Committing<C>
+where
+    C: Future<Output = Result<u64, AppendError>> + Send + Unpin + 'static,
+{
+    fn drop(&mut self) {
+        let Some(commit) = self.commit.take() else {
+            return;
+        };
+        // Without a runtime the process is ending, and its metrics with it.
+        if let Ok(runtime) = Handle::try_current() {
+            let accepted = Accepted {
+                kind: self.accepted.kind.take(),
+                without_key: self.accepted.without_key.take(),
+            };
+            runtime.spawn(async move {
+                if commit.await.is_ok() {
+                    accepted.count();
+                }
+            });
+        }
+    }
+}

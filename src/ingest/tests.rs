@@ -1,0 +1,116 @@
+//! What configurations are refused, and how keys are exchanged while serving.
+
+use super::*;
+use crate::journal::AppendError;
+use ::bytes::Bytes;
+use std::future::{Ready, ready};
+
+struct Nowhere;
+
+impl Append for Nowhere {
+    type Commit = Ready<Result<u64, AppendError>>;
+
+    fn append(&self, _: Vec<u8>, _: Bytes) -> Result<Self::Commit, AppendError> {
+        Ok(ready(Err(AppendError::Closed)))
+    }
+}
+
+fn source(name: &str, path: &str) -> SourceConfig {
+    SourceConfig {
+        name: name.into(),
+        path: path.into(),
+        verify: Verify::None,
+        keys: Vec::new(),
+        key_pointers: None,
+    }
+}
+
+#[test]
+fn sources_that_could_not_be_told_apart_or_reached_are_refused_by_name() {
+    let good = [
+        source("retell", "/webhook"),
+        source("agent-2_x", "/agents/2"),
+    ];
+    assert!(check_sources(&good).is_ok());
+    assert!(matches!(check_sources(&[]), Err(IngestError::NoSource)));
+    for name in ["", "Retell", "a b", "é", &"a".repeat(65)] {
+        let refused = check_sources(&[source(name, "/")]);
+        assert!(matches!(refused, Err(IngestError::Name { .. })), "{name}");
+    }
+    for path in ["", "webhook", "/a?b", "/a#b", "/a b", "/é"] {
+        let refused = check_sources(&[source("a", path)]);
+        assert!(matches!(refused, Err(IngestError::Path { .. })), "{path}");
+    }
+    let refused = check_sources(&[source("a", "/a"), source("a", "/b")]);
+    assert!(matches!(refused, Err(IngestError::DuplicateName { .. })));
+    let refused = check_sources(&[source("a", "/a"), source("b", "/a")]);
+    assert!(matches!(refused, Err(IngestError::DuplicatePath { .. })));
+    let mut bad = source("a", "/a");
+    bad.key_pointers = Some(vec!["/x".into(), "y".into()]);
+    let text = check_sources(&[bad]).unwrap_err().to_string();
+    assert!(text.contains("\"a\"") && text.contains("\"y\""), "{text}");
+    let mut keyless = source("a", "/a");
+    keyless.verify = Verify::Retell;
+    let refused = check_sources(&[keyless]);
+    assert!(matches!(refused, Err(IngestError::Key { .. })));
+}
+
+#[test]
+fn how_to_verify_has_no_default() {
+    let spelled = "name = \"a\"\npath = \"/\"\nverify = \"none\"";
+    assert!(toml::from_str::<SourceConfig>(spelled).is_ok());
+    assert!(toml::from_str::<SourceConfig>("name = \"a\"\npath = \"/\"").is_err());
+    assert!(toml::from_str::<SourceConfig>(&format!("{spelled}\nkey = 1")).is_err());
+    let listen: ListenConfig =
+        toml::from_str("max_body = \"1MiB\"\nbody_timeout = \"3s\"").unwrap();
+    assert_eq!(listen.max_body, ByteSize::mib(1));
+    assert_eq!(listen.body_timeout, std::time::Duration::from_secs(3));
+}
+
+#[test]
+fn a_reload_that_fails_keeps_every_old_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, "first\n").unwrap();
+    let mut config = source("retell", "/webhook");
+    config.verify = Verify::Retell;
+    config.keys = vec![KeyConfig {
+        env: None,
+        file: Some(file.clone()),
+        name: None,
+    }];
+    let sources = [config];
+    let registry = prometheus::Registry::new();
+    let metrics = Metrics::register(&registry, &sources).unwrap();
+    let ingest = Ingest::new(&ListenConfig::default(), &sources, Nowhere, metrics).unwrap();
+    let verdict = |secret: &str| {
+        let mut headers = http::HeaderMap::new();
+        headers.insert(
+            "x-retell-signature",
+            sign(secret, b"body", 7).parse().unwrap(),
+        );
+        ingest.shared.sources[0]
+            .authenticator
+            .authenticate(&headers, b"body", 7)
+    };
+    assert_eq!(verdict("first"), Ok(Some(0)));
+    assert_eq!(verdict("second"), Err(AuthenticateError::Mismatch));
+    std::fs::write(&file, "\n").unwrap();
+    assert!(ingest.reload_keys().is_err());
+    assert_eq!(verdict("first"), Ok(Some(0)));
+    std::fs::write(&file, "second").unwrap();
+    ingest.reload_keys().unwrap();
+    assert_eq!(verdict("first"), Err(AuthenticateError::Mismatch));
+    assert_eq!(verdict("second"), Ok(Some(0)));
+}
+
+fn sign(secret: &str, body: &[u8], timestamp_ms: u64) -> String {
+    use hmac::{KeyInit as _, Mac as _};
+    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(body);
+    mac.update(timestamp_ms.to_string().as_bytes());
+    format!(
+        "v={timestamp_ms},d={}",
+        hex::encode(mac.finalize().into_bytes())
+    )
+}
