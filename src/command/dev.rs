@@ -60,7 +60,14 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         let signals = Signals::listen()?;
         let watch = watch::Watch::start(&cluster.bootstrap, TOPIC, kafka::PARTITIONS)?;
         let observe = key_is_set && !arguments.require_signature;
-        let app = App::start(config, |ingest| if observe { ingest } else { ingest }).await?;
+        let app = App::start(config, |ingest| {
+            if observe {
+                ingest.observing(watch::verdict)
+            } else {
+                ingest
+            }
+        })
+        .await?;
         greet(arguments, &app, &cluster.bootstrap, key_is_set);
         let outcome = app.run(signals).await;
         watch.stop();

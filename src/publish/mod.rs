@@ -1,68 +1,127 @@
-//! The publisher (interface agreed on; the body is being built).
-#![allow(missing_docs, clippy::pedantic, unused)]
+//! Publish: from the synced journal to Kafka, in order, until Kafka has acknowledged every event.
+//!
+//! ```text
+//! journal::Reader ─► worker ─► producer (librdkafka) ─► Kafka
+//!                      │ ▲                                │
+//!                      │ └──────── mailbox ◄── reports ───┘
+//!                      ▼
+//!                   machine (what to send, rebuild, set aside) ─► watermark ─► journal::Truncator
+//! ```
+//!
+//! The decisions are [`machine`]'s, a pure state machine; [`worker`] is the one thread that carries them out. Any failed
+//! report stops the pipe: without that librdkafka lets later records overtake the failed one.
 
-use crate::{journal, readiness::Check};
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+mod backoff;
+mod dead_letter;
+mod delivery;
+mod machine;
+mod mailbox;
+mod metrics;
+mod producer;
+mod properties;
+mod watermark;
+mod worker;
 
-/// What `publish` needs; `config.rs` builds it from `[kafka]` and `[kafka.client]` (secrets already resolved there).
+pub use metrics::Metrics;
+pub use properties::PropertyError;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::journal;
+use crate::readiness::Check;
+use dead_letter::DeadLetters;
+use mailbox::Mailbox;
+use worker::Worker;
+
+/// What `publish` needs: `[kafka]` and `[kafka.client]`, secrets resolved.
 #[derive(Clone)]
 pub struct Config {
+    /// The topic of all events.
     pub topic: String,
+    /// The topic of what Kafka refuses for good; a file beside the journal where there is none.
     pub dead_letter_topic: Option<String>,
-    /// librdkafka's own properties as the user set them; defaults and refusals are applied by `properties()`.
+    /// librdkafka's own properties as the user set them.
     pub client: BTreeMap<String, String>,
     /// `listen.max_body`, bytes: decides `message.max.bytes`.
     pub max_body: u64,
     /// Where dead letters lie: `<journal.path>/dead-letters`.
     pub dead_letter_path: PathBuf,
 }
-impl Config {
-    /// The full set of librdkafka properties, or the name of the one that would break an invariant.
-    pub fn properties(&self) -> Result<BTreeMap<String, String>, PropertyError> {
-        todo!()
-    }
-}
-#[derive(Debug, thiserror::Error)]
-#[error("{property} = {value:?} {reason}")]
-pub struct PropertyError {
-    pub property: String,
-    pub value: String,
-    pub reason: &'static str,
-}
-pub struct Metrics;
-impl Metrics {
-    pub fn register(registry: &prometheus::Registry) -> Result<Self, prometheus::Error> {
-        todo!()
-    }
-}
-/// The running publisher: one thread of its own and librdkafka's.
-pub struct Publisher;
+
+/// Why the publisher cannot start. Kafka's absence is no reason.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("todo")]
-    Todo,
+    /// A property that would break an invariant.
+    #[error("kafka.client.{0}")]
+    Property(#[from] PropertyError),
+    /// The dead letters cannot be listed, or no thread be started.
+    #[error("cannot look into the folder of dead letters, or start a thread")]
+    Io(#[from] std::io::Error),
 }
+
+/// The running publisher: one thread of its own and librdkafka's.
+pub struct Publisher {
+    mailbox: Arc<Mailbox>,
+    left: oneshot::Receiver<u64>,
+}
+
 /// Never waits for Kafka: an absent cluster is told by `check`, the metrics and the log.
 pub fn start(
     config: Config,
     journal_id: String,
-    reader: journal::Reader,
+    mut reader: journal::Reader,
     truncator: journal::Truncator,
     metrics: Metrics,
     check: Check,
 ) -> Result<Publisher, StartError> {
-    todo!()
+    let properties = config.properties()?;
+    let letters = DeadLetters::open(&config)?;
+    truncator.set_dead_letter_bytes(letters.bytes());
+    let mailbox = Arc::new(Mailbox::default());
+    let bell = mailbox.clone();
+    reader.on_commit(Box::new(move || bell.put(|_| ())));
+    let worker = Worker::new(
+        config,
+        properties,
+        journal_id,
+        reader,
+        truncator,
+        metrics,
+        check,
+        letters,
+        mailbox.clone(),
+    );
+    let (report, left) = oneshot::channel();
+    thread::Builder::new()
+        .name(String::from("publisher"))
+        .spawn(move || {
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run()));
+            let Ok(left) = ended else {
+                // Accepting on without a publisher would fill the disk in silence; a fresh process resumes.
+                tracing::error!(
+                    "the publisher has panicked: ending so that a fresh process resumes"
+                );
+                std::process::exit(1);
+            };
+            // Whoever asked may have given up waiting.
+            let _ = report.send(left);
+        })?;
+    Ok(Publisher { mailbox, left })
 }
+
 impl Publisher {
     /// Publishes until the journal is empty or `deadline` has passed, then settles, writes the final checkpoint (closes
     /// the truncator) and ends. Returns how many records stay in the journal.
     pub async fn drain(self, deadline: Duration) -> u64 {
-        todo!()
-    }
-}
-
-impl Config {
-    pub fn validate(&self) -> Result<(), PropertyError> {
-        Ok(())
+        let until = Instant::now() + deadline;
+        self.mailbox.put(|inbox| inbox.drain = Some(until));
+        // The thread answers or ends the process.
+        self.left.await.unwrap_or(0)
     }
 }

@@ -12,6 +12,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::command::CommandError;
+use crate::ingest::Verdict;
 
 /// How soon a stop is noticed.
 const POLL: Duration = Duration::from_millis(100);
@@ -73,6 +74,17 @@ pub fn heading() {
         "POST→Kafka",
         dim.render_reset()
     );
+}
+
+/// What the signature is worth, told before the event itself lands in the topic.
+pub fn verdict(verdict: &Verdict<'_>) {
+    match verdict.outcome {
+        Ok(_) => println!("              signature valid     {}", verdict.id),
+        Err(error) => println!(
+            "              {error}    {} (accepted: dev only tells)",
+            verdict.id
+        ),
+    }
 }
 
 fn line(message: &BorrowedMessage<'_>) -> String {

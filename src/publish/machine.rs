@@ -1,0 +1,323 @@
+//! The publisher's decisions: inputs and time in, actions out, no I/O, no clock and no randomness of its own.
+//!
+//! ```text
+//!            a failed report                  all settled            the wait is over
+//!  Sending ──────────────────► Settling ─────────────────► Waiting ──────────────────► Sending
+//!            purge the queue     two socket time-outs, then      back off     a new producer (generation + 1),
+//!                                purge what is in flight                      resend from the watermark
+//! ```
+//!
+//! An acknowledgement counts whatever producer it comes from; a failure only from the present one. After a failure that
+//! speaks against records, they are sent one at a time, so that an innocent neighbour is never blamed. One that fails
+//! alone three times in a row is dead-lettered; after ten of these in a row it is not the records, and the pipe waits.
+
+use std::time::{Duration, Instant};
+
+use super::backoff::Backoff;
+use super::delivery::Blame;
+use super::watermark::{Read, Window};
+
+/// How many positions may lie above the watermark.
+pub(super) const MAX_AHEAD: usize = 65_536;
+/// Failures alone, in a row, that make a dead letter.
+const STRIKES: u32 = 3;
+/// Dead letters in a row after which it is not the records.
+const LETTERS_IN_ROW: u32 = 10;
+/// librdkafka's own default of `batch.size`, and how small it gets.
+const BATCH_BYTES: u32 = 1_000_000;
+const LEAST_BATCH_BYTES: u32 = 16_384;
+/// For the reports of a purge to come in; they are made by the client itself.
+const PURGE_TIME: Duration = Duration::from_secs(5);
+
+/// What the shell is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Drop what the producer has queued, and what is on its way to a broker too if said so.
+    Purge { in_flight: bool },
+    /// Build a producer; go back to `from`, where there is anything to resend.
+    Rebuild {
+        generation: u64,
+        from: Option<u64>,
+        /// Records will be sent one at a time.
+        isolate: bool,
+        batch_bytes: u32,
+    },
+    /// Set this record aside, durably, then say so by [`Machine::lettered`].
+    DeadLetter { position: u64, reason: &'static str },
+    /// Everything up to here may leave the journal.
+    Truncate(u64),
+}
+
+/// What to do with a record that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offer {
+    Send,
+    /// It was acknowledged before.
+    Skip,
+    /// Keep it and offer it again after the next input.
+    Hold,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Sending,
+    Settling { until: Instant, purged: bool },
+    Waiting { until: Instant },
+}
+
+#[derive(Debug)]
+struct Suspect {
+    position: u64,
+    strikes: u32,
+    reason: &'static str,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub(super) struct Machine {
+    generation: u64,
+    mode: Mode,
+    window: Window,
+    backoff: Backoff,
+    settle: Duration,
+    batch_bytes: u32,
+    /// The last record that the present producer's failures speak against.
+    blamed: Option<u64>,
+    /// Up to here records go one at a time.
+    isolate: Option<u64>,
+    /// One of them has failed alone, so the batch's size was not the matter.
+    failed_alone: bool,
+    suspect: Option<Suspect>,
+    letters_in_row: u32,
+    actions: Vec<Action>,
+}
+
+impl Machine {
+    /// `settle`: how long what is in flight may take after a failure.
+    pub(super) fn new(now: Instant, settle: Duration) -> Self {
+        Self {
+            generation: 0,
+            mode: Mode::Waiting { until: now },
+            window: Window::default(),
+            backoff: Backoff::default(),
+            settle,
+            batch_bytes: BATCH_BYTES,
+            blamed: None,
+            isolate: None,
+            failed_alone: false,
+            suspect: None,
+            letters_in_row: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// What the inputs so far ask for, in order; to be done before the next input.
+    pub(super) fn actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// True while another record is of use.
+    pub(super) fn wants(&self) -> bool {
+        self.mode == Mode::Sending
+            && (self.window.len() < MAX_AHEAD || self.window.unsent() > 0)
+            && (self.isolate.is_none() || self.window.in_flight() == 0)
+    }
+
+    /// The reader has come to this position.
+    pub(super) fn offer(&mut self, position: u64, now: Instant) -> Offer {
+        let read = self.window.read(position);
+        self.advance();
+        if read == Read::Done {
+            return Offer::Skip;
+        }
+        if !self.wants() {
+            return Offer::Hold;
+        }
+        if self.isolate.is_some_and(|last| position > last) {
+            self.end_isolation(now);
+            return Offer::Hold;
+        }
+        Offer::Send
+    }
+
+    /// The reader has come to the synced tail.
+    pub(super) fn tail(&mut self) {
+        self.window.tail();
+        self.advance();
+    }
+
+    /// The producer has taken the record.
+    pub(super) fn sent(&mut self, position: u64) {
+        self.window.sent(position);
+    }
+
+    /// The producer refused the record at once, for another reason than a full queue.
+    pub(super) fn refused(&mut self, position: u64, blame: Blame, now: Instant, jitter: f64) {
+        self.failure(position, blame, now, jitter);
+    }
+
+    /// A delivery report; true for a position's first acknowledgement.
+    pub(super) fn report(
+        &mut self,
+        generation: u64,
+        position: u64,
+        outcome: Result<(), Blame>,
+        now: Instant,
+        jitter: f64,
+    ) -> bool {
+        match outcome {
+            Ok(()) => {
+                let first = self.window.done(position);
+                self.backoff.reset();
+                self.letters_in_row = 0;
+                if self
+                    .suspect
+                    .as_ref()
+                    .is_some_and(|suspect| suspect.position == position)
+                {
+                    self.suspect = None;
+                }
+                self.advance();
+                self.settle(now, jitter);
+                first
+            }
+            Err(_) if generation != self.generation => false,
+            Err(blame) => {
+                self.failure(position, blame, now, jitter);
+                false
+            }
+        }
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self, now: Instant, jitter: f64) {
+        match self.mode {
+            Mode::Settling { until, purged } if now >= until => {
+                if purged {
+                    self.window.forget_in_flight();
+                    self.settle(now, jitter);
+                } else {
+                    self.actions.push(Action::Purge { in_flight: true });
+                    self.mode = Mode::Settling {
+                        until: now + PURGE_TIME,
+                        purged: true,
+                    };
+                }
+            }
+            Mode::Waiting { until } if now >= until => {
+                self.generation += 1;
+                self.mode = Mode::Sending;
+                self.actions.push(Action::Rebuild {
+                    generation: self.generation,
+                    from: self.window.first(),
+                    isolate: self.isolate.is_some(),
+                    batch_bytes: self.batch_bytes,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// The producer could not be built.
+    pub(super) fn not_built(&mut self, now: Instant, jitter: f64) {
+        self.wait(now, jitter);
+    }
+
+    /// The record is set aside, durably.
+    pub(super) fn lettered(&mut self, position: u64) {
+        self.window.done(position);
+        self.letters_in_row += 1;
+        self.suspect = None;
+        self.advance();
+    }
+
+    /// When [`Machine::tick`] is next due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.mode {
+            Mode::Sending => None,
+            Mode::Settling { until, .. } | Mode::Waiting { until } => Some(until),
+        }
+    }
+
+    /// Positions given to the producer and without a report.
+    pub(super) fn in_flight(&self) -> usize {
+        self.window.in_flight()
+    }
+
+    /// True where every position read so far is done.
+    pub(super) fn is_empty(&self) -> bool {
+        self.window.len() == 0
+    }
+
+    fn failure(&mut self, position: u64, blame: Blame, now: Instant, jitter: f64) {
+        self.window.failed(position);
+        if let Blame::Record(reason) = blame {
+            if self.isolate.is_some_and(|last| position <= last) {
+                self.failed_alone = true;
+                let strikes = match &self.suspect {
+                    Some(suspect) if suspect.position == position => suspect.strikes + 1,
+                    _ => 1,
+                };
+                self.suspect = Some(Suspect {
+                    position,
+                    strikes,
+                    reason,
+                });
+            }
+            self.blamed = self.blamed.max(Some(position));
+        } else if blame == Blame::Cluster {
+            // Something else went wrong in between: no longer in a row.
+            self.suspect = None;
+        }
+        if self.mode == Mode::Sending {
+            self.actions.push(Action::Purge { in_flight: false });
+            self.mode = Mode::Settling {
+                until: now + self.settle,
+                purged: false,
+            };
+        }
+        self.settle(now, jitter);
+    }
+
+    /// Once nothing is in flight any more: what was it, and what now?
+    fn settle(&mut self, now: Instant, jitter: f64) {
+        if !matches!(self.mode, Mode::Settling { .. }) || self.window.in_flight() > 0 {
+            return;
+        }
+        self.isolate = self.isolate.max(self.blamed.take());
+        if let Some(suspect) = &self.suspect
+            && suspect.strikes >= STRIKES
+            && self.letters_in_row < LETTERS_IN_ROW
+        {
+            self.actions.push(Action::DeadLetter {
+                position: suspect.position,
+                reason: suspect.reason,
+            });
+        }
+        self.wait(now, jitter);
+    }
+
+    fn wait(&mut self, now: Instant, jitter: f64) {
+        let until = now + self.backoff.next(jitter);
+        self.mode = Mode::Waiting { until };
+    }
+
+    /// Each record of the failed batch is dealt with; a new producer may send batches again.
+    fn end_isolation(&mut self, now: Instant) {
+        if !self.failed_alone {
+            self.batch_bytes = (self.batch_bytes / 2).max(LEAST_BATCH_BYTES);
+        }
+        self.isolate = None;
+        self.failed_alone = false;
+        self.mode = Mode::Waiting { until: now };
+    }
+
+    fn advance(&mut self) {
+        if let Some(passed) = self.window.advance() {
+            self.actions.push(Action::Truncate(passed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

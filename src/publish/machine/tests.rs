@@ -1,0 +1,288 @@
+//! The machine against a broker of a few lines: every position arrives, in order, whatever fails.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SETTLE: Duration = Duration::from_secs(20);
+
+/// Drives a machine as the shell does, with a journal that holds `0..end` and a producer that is a queue.
+struct World {
+    machine: Machine,
+    now: Instant,
+    next: u64,
+    end: u64,
+    queue: VecDeque<u64>,
+    generation: u64,
+    isolate: bool,
+    batches: Vec<u32>,
+    first: Vec<u64>,
+    letters: Vec<u64>,
+    truncated: Option<u64>,
+}
+
+impl World {
+    fn new(end: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            machine: Machine::new(now, SETTLE),
+            now,
+            next: 0,
+            end,
+            queue: VecDeque::new(),
+            generation: 0,
+            isolate: false,
+            batches: Vec::new(),
+            first: Vec::new(),
+            letters: Vec::new(),
+            truncated: None,
+        }
+    }
+
+    fn act(&mut self) {
+        loop {
+            let actions = self.machine.actions();
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                match action {
+                    Action::Purge { .. } => {
+                        for position in std::mem::take(&mut self.queue) {
+                            self.report(position, Err(Blame::Collateral));
+                        }
+                    }
+                    Action::Rebuild {
+                        generation,
+                        from,
+                        isolate,
+                        batch_bytes,
+                    } => {
+                        assert!(
+                            self.queue.is_empty(),
+                            "a producer was dropped with records in it"
+                        );
+                        self.generation = generation;
+                        self.isolate = isolate;
+                        self.batches.push(batch_bytes);
+                        self.next = from.unwrap_or(self.next);
+                    }
+                    Action::DeadLetter { position, .. } => {
+                        self.letters.push(position);
+                        self.machine.lettered(position);
+                    }
+                    Action::Truncate(upto) => {
+                        assert!(self.truncated < Some(upto));
+                        self.truncated = Some(upto);
+                    }
+                }
+            }
+        }
+    }
+
+    fn report(&mut self, position: u64, outcome: Result<(), Blame>) {
+        let generation = self.generation;
+        if self
+            .machine
+            .report(generation, position, outcome, self.now, 0.5)
+        {
+            self.first.push(position);
+        }
+    }
+
+    fn fill(&mut self) {
+        self.act();
+        while self.machine.wants() && self.next < self.end {
+            match self.machine.offer(self.next, self.now) {
+                Offer::Send => {
+                    self.machine.sent(self.next);
+                    self.queue.push_back(self.next);
+                    self.next += 1;
+                }
+                Offer::Skip => self.next += 1,
+                Offer::Hold => break,
+            }
+            self.act();
+        }
+        if self.isolate {
+            assert!(self.queue.len() <= 1, "more than one record in isolation");
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.machine.tick(self.now, 0.5);
+        self.act();
+    }
+
+    /// The whole queue is one batch; `bad` ones spoil it.
+    fn deliver_batch(&mut self, bad: &BTreeSet<u64>) {
+        let batch = std::mem::take(&mut self.queue);
+        let spoilt = batch.iter().any(|position| bad.contains(position));
+        for position in batch {
+            let outcome = if spoilt {
+                Err(Blame::Record("too_large"))
+            } else {
+                Ok(())
+            };
+            self.report(position, outcome);
+        }
+        self.act();
+    }
+
+    fn run(&mut self, bad: &BTreeSet<u64>) {
+        for _ in 0..2_000 {
+            self.pass(Duration::from_secs(11));
+            self.fill();
+            self.deliver_batch(bad);
+            if self.truncated == self.end.checked_sub(1) {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_poisonous_record_is_set_aside_and_its_neighbours_are_not() {
+    let mut world = World::new(20);
+    world.run(&BTreeSet::from([7]));
+    assert_eq!(world.letters, [7]);
+    let expected: Vec<u64> = (0..20).filter(|position| *position != 7).collect();
+    assert_eq!(world.first, expected);
+    assert!(
+        world.batches.iter().all(|batch| *batch == BATCH_BYTES),
+        "the batch's size was not the matter"
+    );
+}
+
+#[test]
+fn a_batch_that_fails_though_its_records_pass_alone_gets_smaller() {
+    let mut world = World::new(20);
+    world.pass(Duration::ZERO);
+    world.fill();
+    for position in std::mem::take(&mut world.queue) {
+        world.report(position, Err(Blame::Record("too_large")));
+    }
+    world.act();
+    world.run(&BTreeSet::new());
+    world.end = 30;
+    world.run(&BTreeSet::new());
+    assert_eq!(world.letters, [] as [u64; 0]);
+    assert_eq!(world.first, (0..30).collect::<Vec<_>>());
+    assert_eq!(world.batches.last(), Some(&(BATCH_BYTES / 2)));
+}
+
+#[test]
+fn ten_dead_letters_in_a_row_stop_the_pipe_until_something_passes() {
+    let mut world = World::new(30);
+    world.run(&(0..30).collect());
+    assert_eq!(world.letters, (0..10).collect::<Vec<_>>());
+    assert_eq!(world.truncated, Some(9));
+    world.run(&BTreeSet::new());
+    assert_eq!(world.first, (10..30).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_fault_of_the_cluster_is_waited_out_and_nothing_is_set_aside() {
+    let mut world = World::new(5);
+    for _ in 0..50 {
+        world.pass(Duration::from_secs(11));
+        world.fill();
+        for position in std::mem::take(&mut world.queue) {
+            world.report(position, Err(Blame::Cluster));
+        }
+        world.act();
+    }
+    assert_eq!((world.letters.len(), world.truncated), (0, None));
+    world.run(&BTreeSet::new());
+    assert_eq!(world.first, [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn what_does_not_settle_is_purged_and_an_old_producer_s_word_counts_only_if_good() {
+    let mut world = World::new(2);
+    world.pass(Duration::ZERO);
+    world.fill();
+    let now = world.now;
+    world.machine.report(1, 0, Err(Blame::Cluster), now, 0.5);
+    // The broker says nothing more of position 1, nor does the client.
+    assert_eq!(
+        world.machine.actions(),
+        [Action::Purge { in_flight: false }]
+    );
+    world.machine.tick(now + SETTLE, 0.5);
+    assert_eq!(world.machine.actions(), [Action::Purge { in_flight: true }]);
+    world.machine.tick(now + SETTLE + PURGE_TIME, 0.5);
+    assert_eq!(world.machine.in_flight(), 0);
+    world
+        .machine
+        .tick(now + SETTLE + PURGE_TIME + Duration::from_secs(1), 0.5);
+    assert!(matches!(
+        world.machine.actions()[..],
+        [Action::Rebuild {
+            generation: 2,
+            from: Some(0),
+            ..
+        }]
+    ));
+    assert!(!world.machine.report(1, 0, Err(Blame::Cluster), now, 0.5));
+    assert!(world.machine.report(1, 0, Ok(()), now, 0.5));
+    assert_eq!(world.machine.actions(), [Action::Truncate(0)]);
+}
+
+#[test]
+fn a_full_window_is_resent_and_never_exceeded() {
+    let end = 2 * MAX_AHEAD as u64;
+    let mut world = World::new(end);
+    world.pass(Duration::ZERO);
+    world.fill();
+    assert_eq!(world.queue.len(), MAX_AHEAD);
+    let first = world.queue.pop_front().unwrap();
+    world.report(first, Err(Blame::Cluster));
+    world.act();
+    world.pass(Duration::from_secs(11));
+    world.fill();
+    assert_eq!(world.queue.len(), MAX_AHEAD);
+    world.run(&BTreeSet::new());
+    assert!(world.first.iter().copied().eq(0..end));
+}
+
+proptest! {
+    /// Reports fail at random, after any part of the queue was delivered; acknowledgements of what arrived may be lost.
+    #[test]
+    fn every_position_arrives_and_first_deliveries_are_in_order(
+        steps in proptest::collection::vec((0usize..8, 0u8..4), 1..60),
+    ) {
+        let mut world = World::new(40);
+        let mut topic: Vec<u64> = Vec::new();
+        for (arrive, fate) in steps {
+            world.pass(Duration::from_secs(11));
+            world.fill();
+            for _ in 0..arrive {
+                if let Some(position) = world.queue.pop_front() {
+                    topic.push(position);
+                    // Fate 1: it arrived, but the acknowledgement was lost.
+                    let outcome = if fate == 1 { Err(Blame::Cluster) } else { Ok(()) };
+                    world.report(position, outcome);
+                }
+            }
+            if fate == 2 && let Some(position) = world.queue.pop_front() {
+                world.report(position, Err(Blame::Cluster));
+            }
+            world.act();
+        }
+        for _ in 0..500 {
+            world.pass(Duration::from_secs(11));
+            world.fill();
+            topic.extend(&world.queue);
+            world.deliver_batch(&BTreeSet::new());
+        }
+        prop_assert_eq!(world.truncated, Some(39));
+        prop_assert!(world.machine.is_empty());
+        let mut seen = BTreeSet::new();
+        let first: Vec<u64> = topic.into_iter().filter(|position| seen.insert(*position)).collect();
+        prop_assert_eq!(first, (0..40).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,81 @@
+//! The one place where the publisher's thread waits: reports, the client's words, new records and the end all ring here.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use rdkafka::types::RDKafkaErrorCode;
+
+/// A delivery report.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) generation: u64,
+    pub(super) position: u64,
+    pub(super) has_key: bool,
+    pub(super) outcome: Result<(), RDKafkaErrorCode>,
+}
+
+/// What has come in.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    pub(super) reports: Vec<Report>,
+    /// What the client last said of its connection to the cluster.
+    pub(super) trouble: Option<String>,
+    /// A broker is connected.
+    pub(super) connected: bool,
+    /// When to end, even with records left.
+    pub(super) drain: Option<Instant>,
+    rung: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    inbox: Mutex<Inbox>,
+    bell: Condvar,
+}
+
+impl Mailbox {
+    /// Puts something in and wakes the publisher.
+    pub(super) fn put(&self, put: impl FnOnce(&mut Inbox)) {
+        let mut inbox = self.lock();
+        put(&mut inbox);
+        let silent = !std::mem::replace(&mut inbox.rung, true);
+        drop(inbox);
+        // A rung bell is heard before the next wait: ringing again would only be a system call.
+        if silent {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Takes what has come, and waits for it until `until` if there is nothing. `drain` stays known.
+    pub(super) fn take(&self, until: Option<Instant>) -> Inbox {
+        let mut inbox = self.lock();
+        while !inbox.rung {
+            match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                Some(left) if left.is_zero() => break,
+                Some(left) => {
+                    let waited = self.bell.wait_timeout(inbox, left);
+                    inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+                None => {
+                    inbox = self
+                        .bell
+                        .wait(inbox)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+        let drain = inbox.drain;
+        let taken = std::mem::take(&mut *inbox);
+        inbox.drain = drain;
+        taken
+    }
+
+    /// When to end, if that has been asked for.
+    pub(super) fn drain(&self) -> Option<Instant> {
+        self.lock().drain
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

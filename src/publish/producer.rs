@@ -1,0 +1,224 @@
+//! A thin shell around librdkafka's producer: its callbacks become mail, its generation goes with every report.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{DeliveryResult, Message as _, OwnedHeaders};
+use rdkafka::producer::{
+    BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
+};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::mailbox::{Mailbox, Report};
+use super::metrics::Metrics;
+
+/// Between two lines of the log that say the same: librdkafka repeats itself with every reconnection.
+const LOG_EVERY: Duration = Duration::from_secs(30);
+/// For the first connection and the topic's metadata, so that the first event does not wait for them.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+/// What librdkafka says once, and how often it has been said since.
+type Said = BTreeMap<String, (Instant, u64)>;
+
+/// Keeps repeated words out of the log; outlives the producers, whose faults repeat.
+#[derive(Debug, Default)]
+pub(super) struct Sayings(Mutex<Said>);
+
+impl Sayings {
+    /// How often `what` was kept back since it was last said; `None` if it is to be kept back now.
+    pub(super) fn may_say(&self, what: &str) -> Option<u64> {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some((last, kept)) = said.get_mut(what) {
+            if now.duration_since(*last) < LOG_EVERY {
+                *kept += 1;
+                return None;
+            }
+            *last = now;
+            return Some(std::mem::take(kept));
+        }
+        // The keys come from a library's fixed list; this only makes the bound certain.
+        if said.len() >= 256 {
+            said.clear();
+        }
+        said.insert(what.to_owned(), (now, 0));
+        Some(0)
+    }
+}
+
+/// What a producer's callbacks need.
+struct Context {
+    generation: u64,
+    mailbox: Arc<Mailbox>,
+    metrics: Metrics,
+    sayings: Arc<Sayings>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let Some(kept) = self.sayings.may_say(facility) else {
+            return;
+        };
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => {
+                tracing::error!(target: "librdkafka", facility, kept_back = kept, "{message}");
+            }
+            RDKafkaLogLevel::Warning => {
+                tracing::warn!(target: "librdkafka", facility, kept_back = kept, "{message}");
+            }
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+                tracing::info!(target: "librdkafka", facility, kept_back = kept, "{message}");
+            }
+            RDKafkaLogLevel::Debug => {
+                tracing::debug!(target: "librdkafka", facility, "{message}");
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error
+            .rdkafka_error_code()
+            .map_or_else(|| error.to_string(), |code| code.to_string());
+        if let Some(kept) = self.sayings.may_say(&code) {
+            tracing::warn!(target: "librdkafka", %error, kept_back = kept, "{reason}");
+        }
+        self.mailbox.put(|inbox| inbox.trouble = Some(code));
+    }
+
+    fn stats(&self, statistics: rdkafka::Statistics) {
+        self.metrics.statistics(&statistics);
+        let mut brokers = statistics.brokers.values();
+        if brokers.any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
+            self.mailbox.put(|inbox| inbox.connected = true);
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    /// The position: librdkafka carries the integer itself, nothing is allocated for it.
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, position: usize) {
+        let (outcome, has_key) = match result {
+            Ok(_) => (Ok(()), true),
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code();
+                (
+                    Err(code.unwrap_or(RDKafkaErrorCode::Unknown)),
+                    message.key().is_some(),
+                )
+            }
+        };
+        let report = Report {
+            generation: self.generation,
+            position: position as u64,
+            has_key,
+            outcome,
+        };
+        self.mailbox.put(|inbox| inbox.reports.push(report));
+    }
+}
+
+/// Makes producers, each of a generation.
+pub(super) struct Factory {
+    pub(super) properties: BTreeMap<String, String>,
+    pub(super) topic: String,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) metrics: Metrics,
+    pub(super) sayings: Arc<Sayings>,
+}
+
+impl Factory {
+    /// A producer that has had two seconds to meet the cluster.
+    pub(super) fn build(
+        &self,
+        generation: u64,
+        isolate: bool,
+        batch_bytes: u32,
+    ) -> KafkaResult<Producer> {
+        let mut config = ClientConfig::new();
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        if isolate {
+            config.set("linger.ms", "0").set("batch.num.messages", "1");
+        } else if !self.properties.contains_key("batch.size") {
+            config.set("batch.size", batch_bytes.to_string());
+        }
+        config.set_log_level(RDKafkaLogLevel::Info);
+        let producer: ThreadedProducer<Context> = config.create_with_context(Context {
+            generation,
+            mailbox: self.mailbox.clone(),
+            metrics: self.metrics.clone(),
+            sayings: self.sayings.clone(),
+        })?;
+        // What is wrong shows in the callbacks and reports; sending does not depend on this.
+        let _ = producer.client().fetch_metadata(Some(&self.topic), WARM_UP);
+        Ok(Producer { producer })
+    }
+}
+
+/// One librdkafka producer and its polling thread.
+pub(super) struct Producer {
+    producer: ThreadedProducer<Context>,
+}
+
+/// One record to be sent.
+pub(super) struct Outgoing<'a> {
+    pub(super) topic: &'a str,
+    pub(super) position: u64,
+    pub(super) key: Option<&'a str>,
+    pub(super) value: &'a [u8],
+    pub(super) timestamp_ms: u64,
+    pub(super) headers: OwnedHeaders,
+}
+
+/// What became of handing it over.
+pub(super) enum Handed {
+    Taken,
+    QueueFull,
+    Refused(RDKafkaErrorCode),
+}
+
+impl Producer {
+    /// Never blocks and never sleeps.
+    pub(super) fn send(&self, outgoing: Outgoing<'_>) -> Handed {
+        // 64-bit machines only differ from this in nothing: a position is far below 2^63.
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "usize has 64 bits wherever this runs"
+        )]
+        let position = outgoing.position as usize;
+        let record: BaseRecord<'_, str, [u8], usize> =
+            BaseRecord::with_opaque_to(outgoing.topic, position)
+                .payload(outgoing.value)
+                .timestamp(i64::try_from(outgoing.timestamp_ms).unwrap_or(i64::MAX))
+                .headers(outgoing.headers);
+        let record = match outgoing.key {
+            Some(key) => record.key(key),
+            None => record,
+        };
+        match self.producer.send(record) {
+            Ok(()) => Handed::Taken,
+            Err((error, _)) => match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) => Handed::QueueFull,
+                Some(code) => Handed::Refused(code),
+                None => Handed::Refused(RDKafkaErrorCode::Unknown),
+            },
+        }
+    }
+
+    /// Everything queued, and what is on its way if said so, gets a failed report.
+    pub(super) fn purge(&self, in_flight: bool) {
+        let what = PurgeConfig::default().queue();
+        self.producer
+            .purge(if in_flight { what.inflight() } else { what });
+    }
+}

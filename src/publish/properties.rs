@@ -1,0 +1,253 @@
+//! librdkafka's properties: ringback's defaults, the user's own, and those that would break an invariant.
+
+use std::collections::BTreeMap;
+
+use rdkafka::config::ClientConfig;
+
+use super::Config;
+
+/// Room for a record's key, headers and framing beside its body.
+const FRAMING: u64 = 64 * 1024;
+/// librdkafka's own queue, in KiB: what it holds is only a window onto the journal.
+const QUEUE_KBYTES: u64 = 16_384;
+
+/// Why a property is not taken.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{property} {reason}")]
+pub struct PropertyError {
+    /// librdkafka's name of it.
+    pub property: String,
+    /// What is wrong and what would do; never a secret's value.
+    pub reason: String,
+}
+
+/// Properties that carry a promise: their only values, and why.
+const FIXED: [(&str, &[&str], &str); 8] = [
+    (
+        "acks",
+        &["all", "-1"],
+        "an acknowledged event must be on every in-sync replica",
+    ),
+    (
+        "enable.idempotence",
+        &["true"],
+        "retries would reorder and duplicate without it",
+    ),
+    (
+        "enable.gapless.guarantee",
+        &["true"],
+        "a failed record would be overtaken without it",
+    ),
+    (
+        "max.in.flight.requests.per.connection",
+        &["1"],
+        "with more, a fresh producer can reorder",
+    ),
+    (
+        "message.timeout.ms",
+        &["0"],
+        "an event is tried until Kafka takes it, however long that is",
+    ),
+    ("queuing.strategy", &["fifo"], "events go out in order"),
+    (
+        "delivery.report.only.error",
+        &["false"],
+        "successes are what truncates the journal",
+    ),
+    (
+        "partitioner",
+        &[
+            "murmur2_random",
+            "murmur2",
+            "consistent",
+            "consistent_random",
+            "fnv1a",
+            "fnv1a_random",
+        ],
+        "events of one key must share a partition",
+    ),
+];
+
+/// Properties that have no place here at all.
+const FORBIDDEN: [(&str, &str); 3] = [
+    (
+        "transactional.id",
+        "ringback does not use transactions; remove it",
+    ),
+    (
+        "message.send.max.retries",
+        "events are retried without end; remove it",
+    ),
+    (
+        "statistics.interval.ms",
+        "is ringback's own: its metrics are made from the statistics; remove it",
+    ),
+];
+
+/// librdkafka's aliases of names that matter here.
+fn canonical(name: &str) -> &str {
+    match name {
+        "request.required.acks" => "acks",
+        "max.in.flight" => "max.in.flight.requests.per.connection",
+        "delivery.timeout.ms" => "message.timeout.ms",
+        "retries" => "message.send.max.retries",
+        other => other,
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    ["password", "secret", "pem", "jaas", "oauthbearer"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
+impl Config {
+    /// The full set of librdkafka properties, or the name of the one that would break an invariant.
+    pub fn properties(&self) -> Result<BTreeMap<String, String>, PropertyError> {
+        let queue = QUEUE_KBYTES.max(self.max_body.div_ceil(1024) + FRAMING / 1024);
+        let largest = self.max_body + FRAMING;
+        let defaults = [
+            ("client.id", String::from("ringback")),
+            ("enable.idempotence", String::from("true")),
+            ("acks", String::from("all")),
+            ("enable.gapless.guarantee", String::from("true")),
+            ("max.in.flight.requests.per.connection", String::from("1")),
+            ("message.timeout.ms", String::from("0")),
+            ("message.max.bytes", largest.to_string()),
+            ("queue.buffering.max.kbytes", queue.to_string()),
+            ("partitioner", String::from("murmur2_random")),
+            ("linger.ms", String::from("20")),
+            ("compression.codec", String::from("lz4")),
+            ("reconnect.backoff.max.ms", String::from("1000")),
+            ("socket.timeout.ms", String::from("10000")),
+            ("allow.auto.create.topics", String::from("false")),
+            ("ssl.ca.location", String::from("probe")),
+            ("statistics.interval.ms", String::from("5000")),
+        ];
+        let mut properties: BTreeMap<_, _> = defaults
+            .map(|(name, value)| (name.to_owned(), value))
+            .into();
+        for (given, value) in &self.client {
+            let refuse = |reason: String| PropertyError {
+                property: given.clone(),
+                reason,
+            };
+            let name = canonical(given);
+            if let Some((_, why)) = FORBIDDEN.iter().find(|(forbidden, _)| *forbidden == name) {
+                return Err(refuse(format!("cannot be set: {why}")));
+            }
+            if let Some((_, allowed, why)) = FIXED.iter().find(|(fixed, ..)| *fixed == name)
+                && !allowed.contains(&value.as_str())
+            {
+                let allowed = allowed.join(" or ");
+                return Err(refuse(format!("must be {allowed}: {why}")));
+            }
+            if name == "message.max.bytes" && value.parse().is_ok_and(|size: u64| size < largest) {
+                return Err(refuse(format!(
+                    "must be at least {largest} (listen.max_body and 64 KiB): a record that was accepted must fit"
+                )));
+            }
+            if name == "queue.buffering.max.kbytes"
+                && value
+                    .parse()
+                    .is_ok_and(|size: u64| size < largest.div_ceil(1024))
+            {
+                return Err(refuse(format!(
+                    "must be at least {}: the largest record must fit",
+                    largest.div_ceil(1024)
+                )));
+            }
+            // `compression.type` is an alias that would leave both set.
+            let name = if name == "compression.type" {
+                "compression.codec"
+            } else {
+                name
+            };
+            properties.insert(name.to_owned(), value.clone());
+        }
+        Ok(properties)
+    }
+
+    /// As [`Config::properties`], and librdkafka's own word on each name and value; connects to nothing.
+    pub fn validate(&self) -> Result<(), PropertyError> {
+        for (name, value) in self.properties()? {
+            let mut one = ClientConfig::new();
+            one.set(&name, &value);
+            if let Err(rdkafka::error::KafkaError::ClientConfig(_, words, ..)) =
+                one.create_native_config().map(drop)
+            {
+                let reason = if is_secret(&name) {
+                    String::from("is refused by librdkafka")
+                } else {
+                    format!("is refused by librdkafka: {words}")
+                };
+                return Err(PropertyError {
+                    property: name,
+                    reason,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(client: &[(&str, &str)]) -> Config {
+        Config {
+            topic: String::from("t"),
+            dead_letter_topic: None,
+            client: client
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            max_body: 8 << 20,
+            dead_letter_path: "dead-letters".into(),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_taken_by_librdkafka_and_a_harmless_property_passes_through() {
+        let config = config(&[("bootstrap.servers", "localhost:9092"), ("linger.ms", "5")]);
+        config.validate().unwrap();
+        let properties = config.properties().unwrap();
+        assert_eq!(properties["linger.ms"], "5");
+        assert_eq!(properties["acks"], "all");
+        assert_eq!(properties["message.max.bytes"], "8454144");
+    }
+
+    #[test]
+    fn whatever_would_break_an_invariant_is_refused_by_the_name_it_was_given() {
+        for (name, value) in [
+            ("acks", "1"),
+            ("request.required.acks", "0"),
+            ("enable.idempotence", "false"),
+            ("enable.gapless.guarantee", "false"),
+            ("max.in.flight", "5"),
+            ("message.timeout.ms", "1000"),
+            ("delivery.timeout.ms", "1000"),
+            ("partitioner", "random"),
+            ("queuing.strategy", "lifo"),
+            ("delivery.report.only.error", "true"),
+            ("transactional.id", "x"),
+            ("retries", "0"),
+            ("message.max.bytes", "1000"),
+            ("queue.buffering.max.kbytes", "1"),
+        ] {
+            let error = config(&[(name, value)]).properties().unwrap_err();
+            assert_eq!(error.property, name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_property_is_named_and_a_secret_is_not_shown() {
+        let unknown = config(&[("no.such.property", "1")]).validate().unwrap_err();
+        assert_eq!(unknown.property, "no.such.property");
+        let secret = config(&[("ssl.key.password.typo", "hunter2")])
+            .validate()
+            .unwrap_err();
+        assert!(!secret.to_string().contains("hunter2"));
+    }
+}
