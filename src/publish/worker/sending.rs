@@ -1,0 +1,149 @@
+//! From the journal to the producer: reading, offering, handing over, setting aside.
+
+use std::time::Instant;
+
+use super::Worker;
+use crate::event::Event;
+use crate::journal::Record;
+use crate::publish::delivery::{Blame, blame, headers};
+use crate::publish::machine::Offer;
+use crate::publish::producer::{Handed, Outgoing};
+
+/// Records handed over between two looks at the mail.
+const ROUND: usize = 256;
+
+impl Worker {
+    /// Hands records over; true if there may be more at once.
+    pub(super) fn fill(&mut self) -> bool {
+        self.retry = false;
+        for _ in 0..ROUND {
+            if !self.machine.wants() {
+                // Not known as long as nothing is read.
+                self.at_tail = false;
+                return false;
+            }
+            let Some(record) = self.held.take().or_else(|| self.next()) else {
+                return false;
+            };
+            if !self.hand_over(record) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn next(&mut self) -> Option<Record> {
+        match self.reader.next_record() {
+            Ok(Some(record)) => {
+                self.at_tail = false;
+                Some(record)
+            }
+            Ok(None) => {
+                self.at_tail = true;
+                self.machine.tail();
+                None
+            }
+            Err(error) => {
+                self.at_tail = false;
+                self.retry = true;
+                if let Some(kept) = self.sayings.may_say("read") {
+                    tracing::error!(%error, kept_back = kept, "cannot read the journal; trying again");
+                }
+                None
+            }
+        }
+    }
+
+    /// False where nothing more can be handed over for now.
+    fn hand_over(&mut self, record: Record) -> bool {
+        let position = record.position;
+        match self.machine.offer(position, Instant::now()) {
+            Offer::Skip => return true,
+            Offer::Hold => {
+                self.held = Some(record);
+                return false;
+            }
+            Offer::Send => {}
+        }
+        let Some(producer) = &self.producer else {
+            self.held = Some(record);
+            return false;
+        };
+        let event = match Event::decode(&record.payload) {
+            Ok(event) => event,
+            Err(error) => {
+                tracing::error!(position, %error, "a record of the journal is no event; setting it aside");
+                return self.set_aside(position, "undecodable", &record.payload);
+            }
+        };
+        let handed = producer.send(Outgoing {
+            topic: &self.config.topic,
+            position,
+            key: event.key,
+            value: event.body,
+            timestamp_ms: event.received_ms,
+            headers: headers(&event, &self.journal_id, position),
+        });
+        match handed {
+            Handed::Taken => {
+                self.received.push_back((position, event.received_ms));
+                self.machine.sent(position);
+                true
+            }
+            Handed::QueueFull => {
+                self.held = Some(record);
+                self.retry = true;
+                false
+            }
+            Handed::Refused(code) => {
+                let blame = blame(code, event.key.is_some());
+                self.failed(blame, &code.to_string());
+                self.machine
+                    .refused(position, blame, Instant::now(), rand::random());
+                false
+            }
+        }
+    }
+
+    pub(super) fn dead_letter(&mut self, position: u64, reason: &'static str) {
+        // Read again: memory holds nothing back for the rare case.
+        self.reader.seek(position);
+        match self.reader.next_record() {
+            Ok(Some(record)) if record.position == position => {
+                self.set_aside(position, reason, &record.payload);
+            }
+            // Damaged meanwhile: the next reading passes over it and says so.
+            Ok(_) => {}
+            Err(error) => tracing::error!(position, %error, "cannot read a record to set it aside"),
+        }
+    }
+
+    fn set_aside(&mut self, position: u64, reason: &'static str, payload: &[u8]) -> bool {
+        let outcome =
+            self.letters
+                .set_aside(&self.config, &self.journal_id, position, reason, payload);
+        match outcome {
+            Ok(()) => {
+                self.metrics.dead_letters.with_label_values(&[reason]).inc();
+                self.truncator.set_dead_letter_bytes(self.letters.bytes());
+                self.machine.lettered(position);
+                tracing::error!(
+                    position,
+                    reason,
+                    "an event was set aside as a dead letter: Kafka refuses it for good"
+                );
+                true
+            }
+            Err(error) => {
+                self.retry = true;
+                if let Some(kept) = self.sayings.may_say("letter") {
+                    tracing::error!(position, %error, kept_back = kept, "cannot set an event aside; trying again");
+                }
+                // Nothing may pass it: it is read again from the watermark.
+                self.machine
+                    .refused(position, Blame::Cluster, Instant::now(), rand::random());
+                false
+            }
+        }
+    }
+}
