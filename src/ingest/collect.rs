@@ -95,14 +95,13 @@ impl Collected {
             return Ok(());
         }
         let generous = needed.max(needed.saturating_mul(2).min(ceiling));
-        let target = match self.charge.grow(generous - present) {
-            Ok(()) => generous,
-            Err(_) => {
-                self.charge
-                    .grow(needed - present)
-                    .map_err(|_| Rejection::MemoryExhausted)?;
-                needed
-            }
+        let target = if self.charge.grow(generous - present).is_ok() {
+            generous
+        } else {
+            self.charge
+                .grow(needed - present)
+                .map_err(|_| Rejection::MemoryExhausted)?;
+            needed
         };
         self.bytes.reserve_exact(target - self.bytes.len());
         Ok(())

@@ -166,7 +166,7 @@ impl File for fs::File {
 }
 
 fn fill_with_zeros(file: &fs::File, length: u64) -> io::Result<()> {
-    const CHUNK: [u8; 1 << 16] = [0; 1 << 16];
+    static CHUNK: [u8; 1 << 16] = [0; 1 << 16];
     let mut offset = 0;
     while offset < length {
         let chunk = CHUNK

@@ -139,13 +139,16 @@ pub fn open_with<FS: FileSystem>(
     })
 }
 
+/// What the threads share, what one of them does, and what was found.
+pub type Recovered<FS> = (Arc<Shared<FS>>, Maintenance<FS>, Recovery);
+
 /// The synchronous half of [`open_with`]: the core's parts without a thread, for tests and simulators as well.
 pub fn recover_with<FS: FileSystem>(
     fs: FS,
     config: &Config,
     metrics: Metrics,
     fresh_id: [u8; 16],
-) -> Result<(Arc<Shared<FS>>, Maintenance<FS>, Recovery), OpenError> {
+) -> Result<Recovered<FS>, OpenError> {
     let recovered = recovery::recover(&fs, fresh_id)?;
     let recovery = recovered.recovery;
     metrics.recovered(recovery.recovered_events, recovery.missing_events);

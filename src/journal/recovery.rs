@@ -13,7 +13,7 @@ use super::error::OpenError;
 use super::filesystem::{File as _, FileSystem};
 use super::record::Codec;
 use super::scan;
-use super::segment::{HEADER, Header, HeaderError, Segment, name, sequence_of};
+use super::segment::{HEADER, HEADER_BYTES, Header, HeaderError, Segment, name, sequence_of};
 use super::state::State;
 
 /// Each start leaves this many positions unused, more than a queue can hold: a record that was never synced, or has
@@ -144,7 +144,7 @@ fn candidates<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate<FS::File>>, OpenE
         let open = || {
             let file = fs.open(&name)?;
             file.sync()?;
-            let mut bytes = [0; HEADER as usize];
+            let mut bytes = [0; HEADER_BYTES];
             let read = read_full(&file, &mut bytes, 0)?;
             let length = file.length()?;
             io::Result::Ok((file, length, Header::decode(&bytes[..read])))
@@ -231,12 +231,11 @@ fn segments<FS: FileSystem>(
             .back()
             .map(|(_, segment)| (segment.end, segment.base + segment.used));
         let (previous_end, base) = before.unwrap_or((0, 0));
-        let (first, previous_end, opened_ms) = match &candidate.header {
-            Ok(header) => (header.first, header.previous_end, header.opened_ms),
-            Err(_) => {
-                let first = first_of(&candidate, codec, previous_end).map_err(&failed_read)?;
-                (first, previous_end, 0)
-            }
+        let (first, previous_end, opened_ms) = if let Ok(header) = &candidate.header {
+            (header.first, header.previous_end, header.opened_ms)
+        } else {
+            let first = first_of(&candidate, codec, previous_end).map_err(&failed_read)?;
+            (first, previous_end, 0)
         };
         let scanned = match next_says {
             Some(end) if index + 1 < count && end >= first => scan::End {

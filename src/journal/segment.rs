@@ -7,7 +7,9 @@ use crc32c::crc32c;
 use super::record::HEAD;
 
 /// Bytes before the first record.
-pub const HEADER: u64 = 72;
+pub const HEADER: u64 = HEADER_BYTES as u64;
+/// As a length in memory.
+pub const HEADER_BYTES: usize = 72;
 const MAGIC: &[u8; 8] = b"ringback";
 /// The only format so far; another is refused at start rather than guessed.
 pub const VERSION: u32 = 1;
@@ -44,8 +46,8 @@ pub enum HeaderError {
 
 impl Header {
     /// The header's bytes.
-    pub fn encode(&self) -> [u8; HEADER as usize] {
-        let mut bytes = [0; HEADER as usize];
+    pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[12..16].copy_from_slice(&72u32.to_le_bytes());
@@ -62,7 +64,7 @@ impl Header {
 
     /// Reads a header back.
     pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
-        let bytes: &[u8; HEADER as usize] = bytes.first_chunk().ok_or(HeaderError::Invalid)?;
+        let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(HeaderError::Invalid)?;
         let mut crc = [0; 4];
         crc.copy_from_slice(&bytes[64..68]);
         if &bytes[..8] != MAGIC || crc32c(&bytes[..64]) != u32::from_le_bytes(crc) {

@@ -148,8 +148,7 @@ impl<FS: FileSystem> Writer<FS> {
         if let Some(header) = &target.header {
             self.buffer.extend_from_slice(&header.encode());
         }
-        let mut position = target.first;
-        for (count, record) in batch.iter().enumerate() {
+        for ((count, record), position) in batch.iter().enumerate().zip(target.first..) {
             let after = self.buffer.len() as u64 + record.size();
             let fits = target.offset + after <= target.capacity && after <= BATCH_BYTES;
             if count > 0 && !fits {
@@ -159,7 +158,6 @@ impl<FS: FileSystem> Writer<FS> {
             self.shared
                 .codec
                 .encode(position, head, body, &mut self.buffer);
-            position += 1;
         }
         batch.len()
     }

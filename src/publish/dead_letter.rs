@@ -70,10 +70,10 @@ impl DeadLetters {
         {
             return Ok(());
         }
-        self.to_file(position, reason, payload)
+        self.write_file(position, reason, payload)
     }
 
-    fn to_file(&mut self, position: u64, reason: &str, payload: &[u8]) -> io::Result<()> {
+    fn write_file(&mut self, position: u64, reason: &str, payload: &[u8]) -> io::Result<()> {
         if !self.folder.exists() {
             fs::create_dir_all(&self.folder)?;
             if let Some(parent) = self.folder.parent() {
