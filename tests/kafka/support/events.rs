@@ -1,0 +1,52 @@
+//! Events and their signatures.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+/// The sender's 63 sample events.
+pub fn samples() -> Vec<Vec<u8>> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/retell-events.ndjson"
+    );
+    let text = std::fs::read(path).expect("the fixture is there");
+    let lines = text.split(|byte| *byte == b'\n');
+    let events: Vec<_> = lines
+        .filter(|line| !line.is_empty())
+        .map(<[u8]>::to_vec)
+        .collect();
+    assert_eq!(events.len(), 63);
+    events
+}
+
+/// The key that an event's record should have.
+pub fn key(body: &[u8]) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(body).expect("it is JSON");
+    ["/call/call_id", "/data/call_id", "/chat/chat_id"]
+        .iter()
+        .find_map(|pointer| Some(value.pointer(pointer)?.as_str()?.to_owned()))
+}
+
+/// An event of `call`, unlike every other, `padding` bytes longer than it need be.
+pub fn event(call: &str, number: u64, padding: usize) -> Vec<u8> {
+    let pad = "x".repeat(padding);
+    format!(
+        r#"{{"event":"transcript_updated","call":{{"call_id":"{call}","n":{number},"pad":"{pad}"}}}}"#
+    )
+    .into_bytes()
+}
+
+/// `X-Retell-Signature` of now.
+pub fn signature(key: &str, body: &[u8]) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("the clock is past 1970")
+        .as_millis()
+        .to_string();
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("any length will do");
+    mac.update(body);
+    mac.update(now.as_bytes());
+    format!("v={now},d={}", hex::encode(mac.finalize().into_bytes()))
+}

@@ -1,0 +1,199 @@
+//! The real binary, on a journal and a configuration of its own.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::PATIENCE;
+use super::cluster::Cluster;
+
+/// The key that the relay knows.
+pub const KEY: &str = "key_0f5e2a9c41d84b7e9a6b";
+
+/// A relay's place on disk: survives the process.
+pub struct Site {
+    folder: tempfile::TempDir,
+    config: PathBuf,
+}
+
+impl Site {
+    /// `journal` are further lines of `[journal]`.
+    pub fn new(cluster: &Cluster, topic: &str, journal: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = folder.path().join("ringback.toml");
+        let text = format!(
+            r#"[listen]
+address = "127.0.0.1:0"
+[admin]
+address = "127.0.0.1:0"
+[journal]
+path = "{}"
+{journal}
+[kafka]
+topic = "{topic}"
+[kafka.client]
+"bootstrap.servers" = "{}"
+[shutdown]
+readiness_delay = "1s"
+drain_deadline = "20s"
+[[source]]
+name = "retell"
+path = "/webhook"
+verify = "retell"
+keys = [{{ env = "RETELL_API_KEY" }}]
+"#,
+            folder.path().join("journal").display(),
+            cluster.bootstrap,
+        );
+        std::fs::write(&config, text).expect("the configuration can be written");
+        Self { folder, config }
+    }
+
+    /// Where the journal lies.
+    pub fn journal(&self) -> PathBuf {
+        self.folder.path().join("journal")
+    }
+
+    /// Starts the relay; returns when it says that it is ready.
+    pub fn start(&self) -> Relay {
+        Relay::start(&self.config)
+    }
+}
+
+/// A running relay, killed with its handle.
+pub struct Relay {
+    child: Child,
+    /// Where webhooks go.
+    pub address: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Relay {
+    fn start(config: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ringback"))
+            .args(["serve", "--config"])
+            .arg(config)
+            .env("RETELL_API_KEY", KEY)
+            .env_remove("RINGBACK_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut seen = String::new();
+        let (address, admin) = loop {
+            let from = seen.len();
+            let read = log.read_line(&mut seen).expect("the log is text");
+            assert!(read > 0, "it ended before it was ready: {seen}");
+            let line: serde_json::Value =
+                serde_json::from_str(&seen[from..]).expect("the log is JSON lines");
+            if line["message"] == "ready" {
+                let address = |name: &str| {
+                    let text = line[name].as_str().expect("the line names the address");
+                    text.parse().expect("it is one")
+                };
+                break (address("address"), address("admin"));
+            }
+        };
+        // Read on, so that the pipe never fills; what failed can be seen in the test's own output.
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                if line.contains("\"ERROR\"") && !line.contains("librdkafka") {
+                    eprintln!("relay: {line}");
+                }
+            }
+        });
+        Self {
+            child,
+            address,
+            admin,
+        }
+    }
+
+    /// A page of the admin listener: status code and text.
+    pub fn admin(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.admin).expect("the admin port is open");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a bound on the wait");
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+        )
+        .expect("the request is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer comes");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        let code = head[9..12].parse().expect("a status code");
+        (code, body.to_owned())
+    }
+
+    /// The metrics page.
+    pub fn metrics(&self) -> String {
+        let (code, text) = self.admin("/metrics");
+        assert_eq!(code, 200);
+        text
+    }
+
+    /// The sum of a metric's values over all label sets.
+    pub fn metric(&self, name: &str) -> f64 {
+        let page = self.metrics();
+        let values: Vec<f64> = page
+            .lines()
+            .filter(|line| {
+                let rest = line.strip_prefix(name);
+                rest.is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
+            })
+            .map(|line| {
+                let value = line.rsplit(' ').next().expect("a sample has a value");
+                value.parse().expect("it is a number")
+            })
+            .collect();
+        assert!(!values.is_empty(), "no metric {name}");
+        values.iter().sum()
+    }
+
+    /// Resident memory, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = line.expect("Linux tells it").trim();
+        let number = line.strip_suffix(" kB").expect("in kB").trim();
+        number.parse().expect("it is a number")
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it still runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it still runs");
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self, at_most: Duration) -> ExitStatus {
+        let deadline = Instant::now() + at_most;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still running after {at_most:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // Already ended in the ordinary case.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
