@@ -3,5 +3,6 @@
 mod command;
 mod journal_faults;
 mod journal_model;
+mod metrics_table;
 mod support;
 mod tidy;

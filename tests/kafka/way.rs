@@ -108,11 +108,13 @@ pub fn a_wrong_key(cluster: &Cluster) -> Result<(), Failed> {
     relay.kill();
     for entry in std::fs::read_dir(site.journal())? {
         let content = std::fs::read(entry?.path())?;
+        // Segments are reserved with zeros, which are nobody's event.
+        let used = content.iter().rposition(|byte| *byte != 0);
+        let used = &content[..used.map_or(0, |last| last + 1)];
         for body in &samples {
+            let start = &body[..64.min(body.len())];
             assert!(
-                !content
-                    .windows(64.min(body.len()))
-                    .any(|window| window == &body[..64.min(body.len())]),
+                !used.windows(start.len()).any(|window| window == start),
                 "a refused body is on disk"
             );
         }
