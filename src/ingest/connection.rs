@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tower::Service;
 
 /// The longest request head, in bytes; hyper answers 431 beyond.
-const MAX_HEAD: u32 = 64 * 1024;
+pub(super) const MAX_HEAD: u32 = 64 * 1024;
 /// Headers of one head. hyper's own default is 100, which long chains of proxies come near.
 const MAX_HEADERS: usize = 256;
 /// Streams of one HTTP/2 connection at once: RFC 9113 asks for no fewer than 100.
@@ -65,14 +65,18 @@ pub(super) async fn serve<A: Append>(
         head_deadline,
         shared: Arc::clone(&shared),
     };
-    let end = match connection.sniff(&mut io).await {
-        Ok(Protocol::Http1) => connection.http1(io).await,
-        Ok(Protocol::Http2) => connection.http2(io).await,
-        Err(end) => end,
+    let (end, has_spoken) = match connection.sniff(&mut io).await {
+        Ok(Protocol::Http1) => (connection.http1(&mut io).await, true),
+        Ok(Protocol::Http2) => (connection.http2(&mut io).await, true),
+        Err(end) => (end, false),
     };
+    // Counted first: a client that keeps its side open may take the whole of the lingering time.
     if let End::Fault(label) = end {
         tracing::debug!(%peer, reason = label, "connection closed");
         shared.metrics.unknown.count(label);
+    }
+    if has_spoken {
+        io.linger().await;
     }
 }
 
@@ -110,7 +114,7 @@ impl<A: Append> Connection<A> {
         }
     }
 
-    async fn http1(mut self, mut io: Io) -> End {
+    async fn http1(mut self, io: &mut Io) -> End {
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -120,43 +124,38 @@ impl<A: Append> Connection<A> {
             // A client may close its sending side once its request is out, and still wait for the answer.
             .half_close(true);
         let requests = self.requests();
-        let end = async {
-            let connection = builder.serve_connection(TokioIo::new(&mut io), requests);
-            let mut connection = pin!(connection);
-            let mut first_head = pin!(sleep_until(self.head_deadline));
-            let mut waiting_for_first = true;
-            loop {
-                tokio::select! {
-                    biased;
-                    ended = connection.as_mut() => return end_of(ended),
-                    () = reached(&mut self.phase, Phase::Stopping) => break,
-                    () = first_head.as_mut(), if waiting_for_first => {
-                        if self.activity.requests() == 0 {
-                            return End::Fault("header_timeout");
-                        }
-                        waiting_for_first = false;
+        let connection = builder.serve_connection(TokioIo::new(io), requests);
+        let mut connection = pin!(connection);
+        let mut first_head = pin!(sleep_until(self.head_deadline));
+        let mut waiting_for_first = true;
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return end_of(ended),
+                () = reached(&mut self.phase, Phase::Stopping) => break,
+                () = first_head.as_mut(), if waiting_for_first => {
+                    if self.activity.requests() == 0 {
+                        return End::Fault("header_timeout");
                     }
-                }
-            }
-            // Every answer says `Connection: close` by now, so a connection with a request ends by itself.
-            loop {
-                tokio::select! {
-                    biased;
-                    ended = connection.as_mut() => return end_of(ended),
-                    () = sleep(GRACE) => {}
-                }
-                if self.activity.is_idle() {
-                    connection.as_mut().graceful_shutdown();
-                    return end_of(connection.await);
+                    waiting_for_first = false;
                 }
             }
         }
-        .await;
-        io.linger().await;
-        end
+        // Every answer says `Connection: close` by now, so a connection with a request ends by itself.
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return end_of(ended),
+                () = sleep(GRACE) => {}
+            }
+            if self.activity.is_idle() {
+                connection.as_mut().graceful_shutdown();
+                return end_of(connection.await);
+            }
+        }
     }
 
-    async fn http2(mut self, mut io: Io) -> End {
+    async fn http2(mut self, io: &mut Io) -> End {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
@@ -168,40 +167,35 @@ impl<A: Append> Connection<A> {
             .keep_alive_interval(self.shared.header_timeout)
             .keep_alive_timeout(self.shared.header_timeout);
         let requests = self.requests();
-        let end = async {
-            let connection = builder.serve_connection(TokioIo::new(&mut io), requests);
-            let mut connection = pin!(connection);
-            let (mut seen, mut idle, mut ending) = (0, false, false);
-            let mut look_at = Instant::now() + self.shared.header_timeout;
-            loop {
-                tokio::select! {
-                    biased;
-                    ended = connection.as_mut() => {
-                        return if idle { End::Fault("header_timeout") } else { end_of(ended) };
+        let connection = builder.serve_connection(TokioIo::new(io), requests);
+        let mut connection = pin!(connection);
+        let (mut seen, mut idle, mut ending) = (0, false, false);
+        let mut look_at = Instant::now() + self.shared.header_timeout;
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => {
+                    return if idle { End::Fault("header_timeout") } else { end_of(ended) };
+                }
+                () = may_end(&mut self.phase, &self.activity), if !ending => {
+                    ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = sleep_until(look_at) => {
+                    look_at = Instant::now() + self.shared.header_timeout;
+                    let quiet = self.activity.in_flight() == 0 && self.activity.requests() == seen;
+                    seen = self.activity.requests();
+                    if quiet && (idle || ending) {
+                        // It was told to go and did not.
+                        return End::Fault("header_timeout");
                     }
-                    () = may_end(&mut self.phase, &self.activity), if !ending => {
-                        ending = true;
+                    if quiet {
+                        idle = true;
                         connection.as_mut().graceful_shutdown();
-                    }
-                    () = sleep_until(look_at) => {
-                        look_at = Instant::now() + self.shared.header_timeout;
-                        let quiet = self.activity.in_flight() == 0 && self.activity.requests() == seen;
-                        seen = self.activity.requests();
-                        if quiet && (idle || ending) {
-                            // It was told to go and did not.
-                            return End::Fault("header_timeout");
-                        }
-                        if quiet {
-                            idle = true;
-                            connection.as_mut().graceful_shutdown();
-                        }
                     }
                 }
             }
         }
-        .await;
-        io.linger().await;
-        end
     }
 
     fn requests(

@@ -146,7 +146,9 @@ impl<A: Append> Ingest<A> {
         metrics: Metrics,
     ) -> Result<Self, IngestError> {
         let (sources_built, routes) = build(sources)?;
-        let budget = Budget::new(bytes(listen.max_in_flight), metrics.body_bytes.clone());
+        // A body as large as all memory for bodies still fits, with the head that is charged beside it.
+        let room = bytes(listen.max_in_flight).saturating_add(connection::MAX_HEAD as usize);
+        let budget = Budget::new(room, metrics.body_bytes.clone());
         let shared = Shared {
             appender,
             sources: sources_built,

@@ -125,6 +125,8 @@ fn fill(cluster: &Cluster, name: &str, journal: &str) -> Result<(), Failed> {
     assert!(grown < 32 * 1024, "memory grew by {grown} KiB");
     assert_eq!(relay.admin("/readyz").0, 200);
     cluster.start_all();
+    // The old connection has been idle for as long as the brokers took, which may be longer than the relay allows.
+    let mut sender = Sender::connect(relay.address, KEY)?;
     eventually("the relay accepts again", || {
         let body = events::event("after", number, 0);
         number += 1;

@@ -1,0 +1,167 @@
+//! The real binary, serving without a Kafka, with small limits; raw sockets to it.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+/// The relay's key.
+pub const KEY: &str = "key_of_the_contract";
+/// Bounds every read: nothing here takes that long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running relay.
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    admin: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts with these further lines of `[listen]` and `[journal]`.
+    pub fn start(listen: &str, journal: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = folder.path().join("ringback.toml");
+        let text = format!(
+            r#"[listen]
+address = "127.0.0.1:0"
+{listen}
+[admin]
+address = "127.0.0.1:0"
+[journal]
+path = "{}"
+{journal}
+[kafka.client]
+"bootstrap.servers" = "127.0.0.1:1"
+[[source]]
+name = "open"
+path = "/open"
+verify = "none"
+[[source]]
+name = "retell"
+path = "/webhook"
+verify = "retell"
+keys = [{{ env = "RETELL_API_KEY" }}]
+"#,
+            folder.path().join("journal").display()
+        );
+        std::fs::write(&config, text).expect("it can be written");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ringback"))
+            .args(["serve", "--config"])
+            .arg(&config)
+            .env("RETELL_API_KEY", KEY)
+            .env_remove("RINGBACK_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
+        let (address, admin) = loop {
+            let mut line = String::new();
+            let read = log.read_line(&mut line).expect("the log is text");
+            assert!(read > 0, "it ended before it was ready");
+            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON lines");
+            if line["message"] == "ready" {
+                let address = |name: &str| {
+                    let text = line[name].as_str().expect("the line names it");
+                    text.parse().expect("an address")
+                };
+                break (address("address"), address("admin"));
+            }
+        };
+        // So that the pipe never fills.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self {
+            child,
+            address,
+            admin,
+            _folder: folder,
+        }
+    }
+
+    /// A connection of raw bytes.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a bound");
+        stream
+    }
+
+    /// Sends all of it, reads until the connection is closed.
+    pub fn exchange(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        // A refusal may come, and the connection close, before everything is sent.
+        let _ = stream.write_all(bytes);
+        until_closed(&mut stream)
+    }
+
+    /// The value of one sample of the metrics page.
+    pub fn sample(&self, sample: &str) -> f64 {
+        let mut stream = TcpStream::connect(self.admin).expect("the admin port is open");
+        let request = "GET /metrics HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("it is sent");
+        let page = until_closed(&mut stream);
+        let line = page.lines().find_map(|line| line.strip_prefix(sample));
+        let value = line.unwrap_or_else(|| panic!("no sample {sample}")).trim();
+        value.parse().expect("a number")
+    }
+
+    /// Waits until as many were refused for this reason: a connection's end is counted just after it.
+    pub fn await_refused(&self, source: &str, reason: &str, count: f64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.refused(source, reason) < count {
+            assert!(Instant::now() < deadline, "never counted: {reason}");
+        }
+        assert_eq!(self.refused(source, reason), count, "{reason}");
+    }
+
+    /// How many requests or connections were refused for this reason.
+    pub fn refused(&self, source: &str, reason: &str) -> f64 {
+        self.sample(&format!(
+            "ringback_http_rejections_total{{reason=\"{reason}\",source=\"{source}\"}}"
+        ))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Nothing is left to ask of it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What comes until the other side closes; a reset ends it as well.
+pub fn until_closed(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(read) => bytes.extend_from_slice(&chunk[..read]),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            Err(error) => panic!("the connection stayed open: {error}"),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A POST with a declared length; `more` are further header lines, each with its end.
+pub fn post(path: &str, more: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n{more}\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// `X-Retell-Signature` as a header line.
+pub fn signature(key: &str, unix_ms: u128, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("any length will do");
+    mac.update(body);
+    mac.update(unix_ms.to_string().as_bytes());
+    let digest = hex::encode(mac.finalize().into_bytes());
+    format!("X-Retell-Signature: v={unix_ms},d={digest}\r\n")
+}
