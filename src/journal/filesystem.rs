@@ -4,10 +4,16 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-const LOCK: &str = "lock";
+/// The file that a process locks for as long as it holds the journal.
+pub const LOCK: &str = "lock";
+/// Whoever only asks whether the journal is held takes the lock for an instant; a start must not fail by that.
+const LOCK_TRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// A flat folder. Every method is synchronous and may block; none is called on an async runtime's threads.
 ///
@@ -80,14 +86,21 @@ impl DiskFileSystem {
             .mode(0o600)
             .open(path.join(LOCK))
             .map_err(FolderError::Unusable)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                directory,
-                _lock: lock,
-            }),
-            Err(fs::TryLockError::WouldBlock) => Err(FolderError::Locked),
-            Err(fs::TryLockError::Error(error)) => Err(FolderError::Unusable(error)),
+        let mut tries = LOCK_TRIES;
+        loop {
+            tries -= 1;
+            match lock.try_lock() {
+                Ok(()) => {
+                    return Ok(Self {
+                        path: path.to_owned(),
+                        directory,
+                        _lock: lock,
+                    });
+                }
+                Err(fs::TryLockError::WouldBlock) if tries > 0 => thread::sleep(LOCK_PAUSE),
+                Err(fs::TryLockError::WouldBlock) => return Err(FolderError::Locked),
+                Err(fs::TryLockError::Error(error)) => return Err(FolderError::Unusable(error)),
+            }
         }
     }
 
@@ -184,4 +197,27 @@ pub fn is_full(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_waits_out_who_only_asks_for_the_lock_and_no_other_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let asking = fs::File::create(folder.path().join(LOCK)).unwrap();
+        asking.lock_shared().unwrap();
+        let asked = thread::spawn(move || {
+            thread::sleep(LOCK_PAUSE);
+            drop(asking);
+        });
+        let held = DiskFileSystem::lock(folder.path()).unwrap();
+        asked.join().unwrap();
+        assert!(matches!(
+            DiskFileSystem::lock(folder.path()),
+            Err(FolderError::Locked)
+        ));
+        drop(held);
+    }
 }

@@ -37,13 +37,15 @@
 //!
 //! The core is synchronous and has no thread, clock or randomness of its own: [`writer`], [`maintenance`], [`reader`],
 //! [`recovery`] over a [`filesystem::FileSystem`], sharing [`state`]. [`appender`] and [`truncator`] put threads
-//! around it. [`open`] hands out three handles, so that a type, not a custom, keeps ingest from reading.
+//! around it. [`open`] hands out three handles, so that a type, not a custom, keeps ingest from reading. [`inspect`] looks
+//! into a journal that somebody else may hold, and changes nothing.
 
 pub mod appender;
 pub mod checkpoint;
 pub mod error;
 pub mod filesystem;
 pub mod gate;
+pub mod inspect;
 pub mod maintenance;
 pub mod metrics;
 pub mod reader;

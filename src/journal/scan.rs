@@ -10,7 +10,7 @@ use super::record::{Codec, Decoded, Found, HEAD};
 /// Bytes looked at in one read.
 const WINDOW: u64 = 1 << 20;
 /// The smallest record, which bounds how many positions a stretch of bytes can hold.
-const SMALLEST: u64 = 24;
+pub const SMALLEST: u64 = 24;
 
 /// Where the intact records of a file end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@ mod command;
 mod http_contract;
 mod journal_damage;
 mod journal_faults;
+mod journal_inspect;
 mod journal_model;
 mod metrics_table;
 mod support;
