@@ -157,7 +157,7 @@ impl Config {
             dead_letter_topic: self.kafka.dead_letter_topic.clone(),
             client: self.kafka.plain_client(),
             max_body: self.listen.max_body.as_u64(),
-            dead_letter_path: self.journal.path.join("dead-letters"),
+            dead_letter_path: self.journal.path.join(publish::DEAD_LETTERS),
         }
     }
 

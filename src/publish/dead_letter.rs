@@ -1,26 +1,28 @@
 //! Where a record goes that Kafka refuses for good: to a topic, else to a file beside the journal, synced before the
 //! watermark passes it.
-//!
-//! A file is `<folder>/<position, 20 digits>.event`: one line of JSON (`position`, `reason`, `envelope` as hex), then
-//! the body, byte for byte.
+
+mod courier;
+mod letter;
+mod replay;
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::time::Duration;
 
-use rdkafka::ClientContext;
-use rdkafka::config::ClientConfig;
-use rdkafka::message::{DeliveryResult, Header};
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
-
 use super::Config;
-use super::delivery;
 use crate::event::Event;
+use courier::{Courier, Label};
+
+pub use courier::SendError;
+pub use letter::{Letter, LetterError, letter_bytes, letter_position, letters};
+pub use replay::{Replay, ReplayError, StayError};
 
 /// For the dead-letter topic's acknowledgement; after that the file takes it.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How the name begins of a letter that is being written.
+const UNFINISHED: &str = ".unfinished-";
 
 /// The dead-letter office.
 pub(super) struct DeadLetters {
@@ -30,28 +32,46 @@ pub(super) struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// Counts what lies there from before.
+    /// Counts what lies there from before, and removes what a killed process left unfinished.
     pub(super) fn open(config: &Config) -> io::Result<Self> {
-        let mut bytes = 0;
-        match fs::read_dir(&config.dead_letter_path) {
-            Ok(entries) => {
-                for entry in entries {
-                    bytes += entry?.metadata()?.len();
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        Ok(Self {
+        let mut letters = Self {
             folder: config.dead_letter_path.clone(),
             topic: config.dead_letter_topic.clone(),
-            bytes,
-        })
+            bytes: 0,
+        };
+        letters.remove_unfinished()?;
+        letters.recount()?;
+        Ok(letters)
     }
 
-    /// The total of all files, which counts against the journal's budget.
+    /// The total of all letters, which counts against the journal's budget.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Looks at what lies there now: a replay or an operator removes letters. True where that has changed the total.
+    pub(super) fn recount(&mut self) -> io::Result<bool> {
+        let bytes = letter_bytes(&self.folder)?;
+        Ok(std::mem::replace(&mut self.bytes, bytes) != bytes)
+    }
+
+    fn remove_unfinished(&self) -> io::Result<()> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(UNFINISHED.as_bytes())
+            {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Sets `payload` (envelope and body) aside; when this returns `Ok` it is durable. Blocks for up to ten seconds
@@ -70,27 +90,29 @@ impl DeadLetters {
         {
             return Ok(());
         }
-        self.write_file(position, reason, payload)
+        self.write_file(journal_id, position, reason, payload)
     }
 
-    fn write_file(&mut self, position: u64, reason: &str, payload: &[u8]) -> io::Result<()> {
+    fn write_file(
+        &mut self,
+        journal_id: &str,
+        position: u64,
+        reason: &str,
+        payload: &[u8],
+    ) -> io::Result<()> {
         if !self.folder.exists() {
             fs::create_dir_all(&self.folder)?;
             if let Some(parent) = self.folder.parent() {
                 File::open(parent)?.sync_all()?;
             }
         }
-        let body = Event::decode(payload).map_or(&[][..], |event| event.body);
-        let envelope = &payload[..payload.len() - body.len()];
-        let line = serde_json::json!({
-            "position": position,
-            "reason": reason,
-            "envelope": hex::encode(envelope),
-        });
-        let name = self.folder.join(format!("{position:020}.event"));
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        let (line, start) = letter::head(position, reason, journal_id, payload)?;
+        let name = self.folder.join(letter::name(position));
+        let mut file = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempfile_in(&self.folder)?;
         writeln!(file, "{line}")?;
-        file.write_all(body)?;
+        file.write_all(&payload[start..])?;
         file.as_file().sync_all()?;
         let length = file.as_file().metadata()?.len();
         // The same record twice (a crash before the checkpoint) is the same file.
@@ -99,19 +121,6 @@ impl DeadLetters {
         File::open(&self.folder)?.sync_all()?;
         self.bytes = self.bytes.saturating_sub(replaced) + length;
         Ok(())
-    }
-}
-
-struct Answer(mpsc::SyncSender<bool>);
-
-impl ClientContext for Answer {}
-
-impl ProducerContext for Answer {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        // Nobody listens any more only where the time was up.
-        let _ = self.0.try_send(result.is_ok());
     }
 }
 
@@ -126,49 +135,32 @@ fn to_topic(
     let Ok(properties) = config.properties() else {
         return false;
     };
-    let mut client = ClientConfig::new();
-    for (name, value) in &properties {
-        client.set(name, value);
-    }
-    client.set("linger.ms", "0");
-    let (sender, answer) = mpsc::sync_channel(1);
-    let Ok(producer) = client.create_with_context::<_, ThreadedProducer<Answer>>(Answer(sender))
-    else {
-        return false;
+    let label = Label {
+        journal_id,
+        position,
+        says: reason,
     };
-    let headers = delivery::headers(event, journal_id, position).insert(Header {
-        key: "ringback_dead_letter",
-        value: Some(reason),
-    });
-    let record: BaseRecord<'_, str, [u8]> = BaseRecord::to(topic)
-        .payload(event.body)
-        .timestamp(i64::try_from(event.received_ms).unwrap_or(i64::MAX))
-        .headers(headers);
-    let record = match event.key {
-        Some(key) => record.key(key),
-        None => record,
-    };
-    let taken = producer.send(record).is_ok();
-    let arrived = taken && answer.recv_timeout(PATIENCE).unwrap_or(false);
-    producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
-    arrived
+    Courier::new(properties, topic)
+        .send(event, &label, PATIENCE)
+        .is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_letter_is_a_file_with_the_body_byte_for_byte_and_counts_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let config = Config {
+    fn config(journal: &std::path::Path) -> Config {
+        Config {
             topic: String::from("t"),
             dead_letter_topic: None,
             client: std::collections::BTreeMap::new(),
             max_body: 1 << 20,
-            dead_letter_path: folder.path().join("dead-letters"),
-        };
-        let event = Event {
+            dead_letter_path: journal.join("dead-letters"),
+        }
+    }
+
+    fn event() -> Event<'static> {
+        Event {
             received_ms: 1,
             source: "retell",
             kind: "call_ended",
@@ -178,7 +170,14 @@ mod tests {
             traceparent: "",
             tracestate: "",
             body: b"{\n}\0",
-        };
+        }
+    }
+
+    #[test]
+    fn a_letter_is_a_file_with_the_body_byte_for_byte_and_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let event = event();
         let payload = [event.encode_envelope().as_slice(), event.body].concat();
         let mut letters = DeadLetters::open(&config).unwrap();
         for _ in 0..2 {
@@ -194,5 +193,62 @@ mod tests {
         assert_eq!(line["reason"], "too_large");
         assert_eq!(letters.bytes(), content.len() as u64);
         assert_eq!(DeadLetters::open(&config).unwrap().bytes(), letters.bytes());
+
+        let letter = Letter::read(&file).unwrap();
+        assert_eq!(letter.event().unwrap(), event);
+        assert_eq!(letter.journal_id.as_deref(), Some("j"));
+        fs::remove_file(&file).unwrap();
+        assert!(letters.recount().unwrap());
+        assert_eq!(letters.bytes(), 0);
+    }
+
+    #[test]
+    fn a_letter_of_the_first_format_is_read_and_no_damaged_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let event = event();
+        let old = serde_json::json!({
+            "position": 7,
+            "reason": "too_large",
+            "envelope": hex::encode(event.encode_envelope()),
+        });
+        let file = folder.path().join(letter::name(7));
+        let write = |line: &str, body: &[u8]| {
+            let content = [line.as_bytes(), b"\n", body].concat();
+            fs::write(&file, content).unwrap();
+        };
+        write(&old.to_string(), event.body);
+        assert_eq!(Letter::read(&file).unwrap().event().unwrap(), event);
+
+        let payload = [event.encode_envelope().as_slice(), event.body].concat();
+        let (line, start) = letter::head(7, "too_large", "j", &payload).unwrap();
+        write(&line, &payload[start..]);
+        let whole = fs::read(&file).unwrap();
+        Letter::read(&file).unwrap();
+        for bit in 0..whole.len() * 8 {
+            let mut damaged = whole.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&file, &damaged).unwrap();
+            if let Ok(letter) = Letter::read(&file) {
+                // Only what the checksum does not cover, and no event depends on, may read otherwise.
+                assert_eq!(letter.event().unwrap(), event, "bit {bit}");
+            }
+        }
+        write(&line, &payload[start..payload.len() - 1]);
+        assert!(matches!(Letter::read(&file), Err(LetterError::Checksum)));
+        fs::write(&file, &line).unwrap();
+        assert!(matches!(Letter::read(&file), Err(LetterError::Head(None))));
+    }
+
+    #[test]
+    fn what_a_killed_process_left_unfinished_is_removed_and_never_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        fs::create_dir(&config.dead_letter_path).unwrap();
+        let unfinished = config.dead_letter_path.join(format!("{UNFINISHED}x"));
+        fs::write(&unfinished, b"half").unwrap();
+        fs::write(config.dead_letter_path.join("README"), b"mine").unwrap();
+        assert_eq!(DeadLetters::open(&config).unwrap().bytes(), 0);
+        assert!(!unfinished.exists());
+        assert!(config.dead_letter_path.join("README").exists());
     }
 }

@@ -1,8 +1,6 @@
 //! From an event to a Kafka record (CloudEvents 1.0, Kafka binding, binary mode), and from librdkafka's error codes to
 //! who is to blame.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -53,10 +51,7 @@ pub(super) fn blame(code: RDKafkaErrorCode, has_key: bool) -> Blame {
 pub(super) fn headers(event: &Event<'_>, journal_id: &str, position: u64) -> OwnedHeaders {
     let source = format!("urn:ringback:{}", event.source);
     let kind = format!("{}.{}", event.source, event.kind);
-    let time = humantime::format_rfc3339_millis(
-        UNIX_EPOCH + Duration::from_millis(event.received_ms.min(MAX_MS)),
-    )
-    .to_string();
+    let time = event.received();
     let position = position.to_string();
     let mut headers = OwnedHeaders::new_with_capacity(11);
     let all = [
@@ -79,9 +74,6 @@ pub(super) fn headers(event: &Event<'_>, journal_id: &str, position: u64) -> Own
     }
     headers
 }
-
-/// The end of the year 9999, the last that RFC 3339 can write.
-const MAX_MS: u64 = 253_402_300_799_999;
 
 fn present(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())

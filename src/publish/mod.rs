@@ -22,6 +22,10 @@ mod properties;
 mod watermark;
 mod worker;
 
+pub use dead_letter::{
+    Letter, LetterError, Replay, ReplayError, SendError, StayError, letter_bytes, letter_position,
+    letters,
+};
 pub use metrics::Metrics;
 pub use properties::PropertyError;
 
@@ -38,6 +42,9 @@ use crate::readiness::Check;
 use dead_letter::DeadLetters;
 use mailbox::Mailbox;
 use worker::Worker;
+
+/// The folder of dead letters, in the journal's.
+pub const DEAD_LETTERS: &str = "dead-letters";
 
 /// What `publish` needs: `[kafka]` and `[kafka.client]`, secrets resolved.
 #[derive(Clone)]
@@ -115,12 +122,30 @@ pub fn start(
     Ok(Publisher { mailbox, left })
 }
 
+/// Brings the end of a drain that is under way forward.
+pub struct Deadline(Arc<Mailbox>);
+
+impl Deadline {
+    /// Time is up: settle, write the checkpoint, end.
+    pub fn is_now(&self) {
+        self.0.put(|inbox| inbox.drain = Some(Instant::now()));
+    }
+}
+
 impl Publisher {
+    /// For whoever may have to cut [`Publisher::drain`] short.
+    pub fn deadline(&self) -> Deadline {
+        Deadline(self.mailbox.clone())
+    }
+
     /// Publishes until the journal is empty or `deadline` has passed, then settles, writes the final checkpoint (closes
     /// the truncator) and ends. Returns how many records stay in the journal.
     pub async fn drain(self, deadline: Duration) -> u64 {
         let until = Instant::now() + deadline;
-        self.mailbox.put(|inbox| inbox.drain = Some(until));
+        // A deadline that was brought forward before this was polled stays.
+        self.mailbox.put(|inbox| {
+            inbox.drain = Some(inbox.drain.map_or(until, |sooner| sooner.min(until)));
+        });
         // The thread answers or ends the process.
         self.left.await.unwrap_or(0)
     }

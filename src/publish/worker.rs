@@ -19,6 +19,8 @@ use super::producer::{Factory, Producer, Sayings};
 
 /// Until a full queue or an unreadable record is tried again, should no report come before.
 const RETRY: Duration = Duration::from_millis(100);
+/// How often the dead letters are counted anew while there are any: a replay removes them beside the running relay.
+const RECOUNT: Duration = Duration::from_secs(5);
 /// For what is in flight when the time to drain is up.
 const LAST_REPORTS: Duration = Duration::from_secs(1);
 
@@ -42,6 +44,8 @@ pub(super) struct Worker {
     received: VecDeque<(u64, u64)>,
     at_tail: bool,
     retry: bool,
+    /// When the dead letters were last counted.
+    counted: Instant,
     trouble: Trouble,
 }
 
@@ -100,6 +104,7 @@ impl Worker {
             received: VecDeque::new(),
             at_tail: false,
             retry: false,
+            counted: Instant::now(),
             trouble: Trouble::Connection,
         }
     }
@@ -113,7 +118,9 @@ impl Worker {
                 Some(now)
             } else {
                 let retry = self.retry.then(|| now + RETRY);
-                [self.machine.deadline(), retry].into_iter().flatten().min()
+                let recount = (self.letters.bytes() > 0).then(|| self.counted + RECOUNT);
+                let waits = [self.machine.deadline(), retry, recount];
+                waits.into_iter().flatten().min()
             };
             let inbox = self.mailbox.take(self.until(until));
             let now = Instant::now();
@@ -125,6 +132,7 @@ impl Worker {
             {
                 self.trouble(Trouble::Connection, &words);
             }
+            self.recount(now);
             self.reports(inbox.reports, now);
             self.machine.tick(now, rand::random());
             self.act();
@@ -146,6 +154,27 @@ impl Worker {
         // A short look at the mail costs nothing next to what it is for; without a drain there is no deadline.
         let drain = self.mailbox.drain();
         [until, drain].into_iter().flatten().min()
+    }
+
+    /// Room that a replay has given comes back to the budget.
+    fn recount(&mut self, now: Instant) {
+        if self.letters.bytes() == 0 || now.duration_since(self.counted) < RECOUNT {
+            return;
+        }
+        self.counted = now;
+        match self.letters.recount() {
+            Ok(true) => {
+                let bytes = self.letters.bytes();
+                self.truncator.set_dead_letter_bytes(bytes);
+                tracing::info!(bytes, "dead letters were replayed or removed");
+            }
+            Ok(false) => {}
+            Err(error) => {
+                if let Some(kept) = self.sayings.may_say("recount") {
+                    tracing::warn!(%error, kept_back = kept, "cannot count the dead letters");
+                }
+            }
+        }
     }
 
     fn reports(&mut self, reports: Vec<Report>, now: Instant) {

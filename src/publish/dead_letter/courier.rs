@@ -1,0 +1,176 @@
+//! A producer for dead letters: one record at a time, each with its answer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Header};
+use rdkafka::producer::{
+    BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
+};
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::event::Event;
+use crate::publish::delivery;
+
+/// The header that tells a dead letter from a first delivery: the reason, or [`REPLAYED`].
+const HEADER: &str = "ringback_dead_letter";
+/// The header's value on a letter that was put through later, and so out of order.
+pub(super) const REPLAYED: &str = "replayed";
+
+/// Why a letter did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No producer can be made of the configured properties.
+    #[error("cannot build a Kafka producer")]
+    Build(#[from] KafkaError),
+    /// Kafka, or the client before it, has refused the record.
+    #[error("Kafka refuses it: {0}")]
+    Refused(RDKafkaErrorCode),
+    /// No answer in time, with the client's last words if it had any; the record may have arrived all the same.
+    #[error("no acknowledgement within {}{}", humantime::format_duration(*patience), words.as_ref().map(|words| format!(" ({words})")).unwrap_or_default())]
+    Unanswered {
+        /// How long was waited.
+        patience: Duration,
+        /// librdkafka's last complaint.
+        words: Option<String>,
+    },
+}
+
+type Outcome = Result<(), RDKafkaErrorCode>;
+
+struct Answer {
+    outcome: mpsc::SyncSender<Outcome>,
+    words: Arc<Mutex<Option<String>>>,
+}
+
+impl ClientContext for Answer {
+    /// Errors come by [`ClientContext::error`]; the rest is of no interest for a single record.
+    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
+
+    fn error(&self, _error: KafkaError, reason: &str) {
+        *self.words.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    }
+}
+
+impl ProducerContext for Answer {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let outcome = match result {
+            Ok(_) => Ok(()),
+            Err((error, _)) => Err(error
+                .rdkafka_error_code()
+                .unwrap_or(RDKafkaErrorCode::Unknown)),
+        };
+        // Nobody listens any more only where the time was up.
+        let _ = self.outcome.try_send(outcome);
+    }
+}
+
+struct Client {
+    producer: ThreadedProducer<Answer>,
+    outcome: mpsc::Receiver<Outcome>,
+    words: Arc<Mutex<Option<String>>>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // What has not arrived by now is not to arrive later, behind somebody's back.
+        let purge = PurgeConfig::default().queue().inflight();
+        self.producer.purge(purge);
+    }
+}
+
+/// Carries letters to one topic.
+pub(super) struct Courier {
+    properties: BTreeMap<String, String>,
+    topic: String,
+    client: Option<Client>,
+}
+
+/// Whose letter, and what the header says of it.
+pub(super) struct Label<'a> {
+    pub(super) journal_id: &'a str,
+    pub(super) position: u64,
+    pub(super) says: &'a str,
+}
+
+impl Courier {
+    /// Connects with the first letter.
+    pub(super) fn new(properties: BTreeMap<String, String>, topic: &str) -> Self {
+        Self {
+            properties,
+            topic: topic.to_owned(),
+            client: None,
+        }
+    }
+
+    /// Waits for Kafka's acknowledgement, for `patience` at most.
+    pub(super) fn send(
+        &mut self,
+        event: &Event<'_>,
+        label: &Label<'_>,
+        patience: Duration,
+    ) -> Result<(), SendError> {
+        // Taken, and kept only after a success: a failure is fatal to a producer that leaves no gaps.
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => self.connect()?,
+        };
+        let headers = delivery::headers(event, label.journal_id, label.position).insert(Header {
+            key: HEADER,
+            value: Some(label.says),
+        });
+        let record: BaseRecord<'_, str, [u8]> = BaseRecord::to(&self.topic)
+            .payload(event.body)
+            .timestamp(i64::try_from(event.received_ms).unwrap_or(i64::MAX))
+            .headers(headers);
+        let record = match event.key {
+            Some(key) => record.key(key),
+            None => record,
+        };
+        if let Err((error, _)) = client.producer.send(record) {
+            let code = error.rdkafka_error_code();
+            return Err(SendError::Refused(
+                code.unwrap_or(RDKafkaErrorCode::Unknown),
+            ));
+        }
+        match client.outcome.recv_timeout(patience) {
+            Ok(Ok(())) => {
+                self.client = Some(client);
+                Ok(())
+            }
+            Ok(Err(code)) => Err(SendError::Refused(code)),
+            Err(_) => {
+                let words = client.words.lock().unwrap_or_else(PoisonError::into_inner);
+                Err(SendError::Unanswered {
+                    patience,
+                    words: words.clone(),
+                })
+            }
+        }
+    }
+
+    fn connect(&self) -> Result<Client, KafkaError> {
+        let mut config = ClientConfig::new();
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config.set("linger.ms", "0");
+        let (sender, outcome) = mpsc::sync_channel(1);
+        let words = Arc::new(Mutex::new(None));
+        let producer = config.create_with_context(Answer {
+            outcome: sender,
+            words: words.clone(),
+        })?;
+        Ok(Client {
+            producer,
+            outcome,
+            words,
+        })
+    }
+}
