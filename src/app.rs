@@ -9,6 +9,8 @@
 //! A poisoned journal takes the second way out: readiness goes off, requests are answered 503, what is safely on disk
 //! is published until the deadline, and the process ends with an error so that an orchestrator starts it afresh.
 
+mod drain;
+
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +26,8 @@ use crate::publish::{self, Publisher};
 use crate::readiness::{Check, Readiness, Weight};
 use crate::signal::{Request, Signals};
 use crate::{admin, telemetry};
+
+pub use drain::{Drain, Progress};
 
 /// The kernel's queue of connections not yet accepted: a burst of senders must not be refused.
 const BACKLOG: u32 = 4096;
@@ -116,20 +120,19 @@ impl App {
             })?;
         let admin = admin::serve(admin_listener, readiness, metrics.clone())?;
 
-        let journal =
-            open_journal(&config, journal::Metrics::register(metrics.registry())?).await?;
+        let journal = open_journal(&config, &metrics).await?;
         let ingest = Ingest::new(
             &config.listen,
             &config.source,
             journal.appender.clone(),
             ingest::Metrics::register(metrics.registry(), &config.source)?,
         )?;
-        let publisher = publish::start(
-            config.publish(),
+        let publisher = start_publisher(
+            &config,
+            &metrics,
             journal.recovery.journal_id.clone(),
             journal.reader,
             journal.truncator,
-            publish::Metrics::register(metrics.registry())?,
             kafka_check,
         )?;
         let listener = bind(config.listen.address)?;
@@ -225,8 +228,9 @@ impl App {
 
 async fn open_journal(
     config: &Config,
-    metrics: journal::Metrics,
+    metrics: &telemetry::Metrics,
 ) -> Result<journal::Journal, AppError> {
+    let metrics = journal::Metrics::register(metrics.registry())?;
     let journal = config.journal.clone();
     // Recovery reads and syncs; the runtime's own threads stay free for the probes.
     tokio::task::spawn_blocking(move || journal::open(&journal, metrics))
@@ -236,6 +240,20 @@ async fn open_journal(
             path: config.journal.path.display().to_string(),
             source,
         })
+}
+
+fn start_publisher(
+    config: &Config,
+    metrics: &telemetry::Metrics,
+    journal_id: String,
+    reader: journal::Reader,
+    truncator: journal::Truncator,
+    check: Check,
+) -> Result<Publisher, AppError> {
+    let metrics = publish::Metrics::register(metrics.registry())?;
+    let config = config.publish();
+    let publisher = publish::start(config, journal_id, reader, truncator, metrics, check)?;
+    Ok(publisher)
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {

@@ -1,7 +1,12 @@
 //! The command line: one module a command.
 
 pub mod check;
+pub mod dead_letter;
 pub mod dev;
+pub mod journal;
+mod place;
+mod progress;
+mod render;
 pub mod serve;
 
 use std::ffi::OsString;
@@ -11,6 +16,8 @@ use clap::{Parser, Subcommand};
 
 use crate::app::AppError;
 use crate::config::ConfigError;
+use crate::journal::inspect::InspectError;
+use crate::publish::ReplayError;
 
 /// EX_CONFIG of BSD's sysexits.h: the configuration will not do.
 const EXIT_CONFIGURATION: u8 = 78;
@@ -31,6 +38,8 @@ const EXAMPLES: &str = "Examples:
   ringback dev                                   try it: relay, Kafka and journal on this machine, nothing to install
   ringback check --config /etc/ringback.toml     is this configuration good?
   ringback serve --config /etc/ringback.toml     the relay
+  ringback journal status --path /var/lib/ringback          what its journal holds
+  ringback dead-letter list --config /etc/ringback.toml     what Kafka refused for good
 
 Exit codes: 0 ended as asked, 1 failed while running, 2 wrong usage, 78 bad configuration.
 RINGBACK_LOG sets the log level (error, warn, info, debug); logs are JSON where standard error is no terminal.";
@@ -43,6 +52,10 @@ enum Command {
     Dev(dev::Arguments),
     /// Read the configuration as `serve` would and print it, secrets redacted; bind nothing
     Check(check::Arguments),
+    /// Look into a journal, running or stopped; publish one that was left behind
+    Journal(journal::Arguments),
+    /// What Kafka refused for good: list it, put it through after the mend
+    DeadLetter(dead_letter::Arguments),
 }
 
 /// Why a command ended without success.
@@ -62,17 +75,77 @@ pub enum CommandError {
     /// Exit 1: the embedded Kafka of `dev`.
     #[error("cannot start the embedded Kafka")]
     Kafka(#[from] rdkafka::error::KafkaError),
+    /// Exit 1: there is no journal, or it cannot be read.
+    #[error("cannot look into the journal at {path}")]
+    Inspect {
+        /// The folder.
+        path: String,
+        /// What stood in the way, with its remedy.
+        #[source]
+        source: InspectError,
+    },
+    /// Exit 1: the disk did not give everything.
+    #[error("{segments} of the journal's segments cannot be read to the end")]
+    Unreadable {
+        /// How many.
+        segments: usize,
+    },
+    /// Exit 1: a relay publishes its journal itself.
+    #[error(
+        "a running ringback holds the journal at {path} and publishes it itself; stop that one first"
+    )]
+    Held {
+        /// The folder.
+        path: String,
+    },
+    /// Exit 1: a drain that ended with something left.
+    #[error("events left in the journal: {left}{trouble}")]
+    Left {
+        /// How many.
+        left: u64,
+        /// What is wrong with Kafka, as far as it is known.
+        trouble: String,
+    },
+    /// Exit 1: the folder of dead letters cannot be read.
+    #[error("cannot list the dead letters in {path}")]
+    DeadLetters {
+        /// The folder.
+        path: String,
+        /// The operating system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Exit 1: files that are no letters any more.
+    #[error("dead letters that are damaged: {letters}")]
+    DamagedLetters {
+        /// How many.
+        letters: usize,
+    },
+    /// Exit 1: not all letters went through.
+    #[error("dead letters not replayed: {letters}")]
+    Stayed {
+        /// How many.
+        letters: usize,
+    },
+    /// Exit 1, or 78 where a property will not do.
+    #[error("cannot replay")]
+    Replay(#[from] ReplayError),
     /// Exit 1: the runtime or a temporary folder.
     #[error("cannot start")]
     Io(#[from] std::io::Error),
+    /// Exit 1: standard output is full or gone.
+    #[error("cannot write the output")]
+    Output(#[source] std::io::Error),
 }
 
 impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Configuration(_) | Self::App(AppError::Ingest(_)) => EXIT_CONFIGURATION,
+            Self::Configuration(_)
+            | Self::App(AppError::Ingest(_))
+            | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,
             Self::NoKey => EXIT_USAGE,
-            Self::App(_) | Self::Kafka(_) | Self::Io(_) => EXIT_FAILED,
+            _ => EXIT_FAILED,
         }
     }
 }
@@ -95,6 +168,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Journal(arguments) => journal::run(&arguments),
+        Command::DeadLetter(arguments) => dead_letter::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -105,8 +180,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The error and its causes, a line each where they are many: what is wrong, then why.
+/// What is wrong, then why, a line each where they are many.
 fn report(error: &dyn std::error::Error) {
+    for line in chain(error).lines() {
+        anstream::eprintln!("{}error:{} {line}", ERROR.render(), ERROR.render_reset());
+    }
+}
+
+/// The error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -118,8 +200,16 @@ fn report(error: &dyn std::error::Error) {
         }
         source = cause.source();
     }
-    for line in text.lines() {
-        anstream::eprintln!("{}error:{} {line}", ERROR.render(), ERROR.render_reset());
+    text
+}
+
+/// What became of printing: a reader that has seen enough (`head`) is no error.
+fn ended(outcome: std::io::Result<()>) -> Result<(), CommandError> {
+    match outcome {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CommandError::Output(error))
+        }
+        _ => Ok(()),
     }
 }
 

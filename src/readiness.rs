@@ -62,6 +62,13 @@ impl Readiness {
             .any(|entry| entry.failing && entry.weight == Weight::Gating)
     }
 
+    /// What the check of this name says while it fails.
+    pub fn failing(&self, name: &str) -> Option<String> {
+        let entries = self.lock();
+        let entry = entries.iter().find(|entry| entry.name == name)?;
+        entry.failing.then(|| entry.words.clone())
+    }
+
     /// One line a check, in the manner of Kubernetes' own `[+]name ok`.
     pub fn verbose(&self) -> String {
         let mut text = String::new();
@@ -116,6 +123,9 @@ mod tests {
         startup.pass("ok");
         assert!(readiness.is_ready());
         kafka.fail("all brokers are down");
+        assert_eq!(readiness.failing("startup"), None);
+        let words = readiness.failing("kafka");
+        assert_eq!(words.as_deref(), Some("all brokers are down"));
         assert!(readiness.is_ready());
         assert_eq!(
             readiness.verbose(),

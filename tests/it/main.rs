@@ -1,8 +1,11 @@
 //! Everything that needs no broker of its own: the tree's rules, the HTTP contract, the journal's model, the mock Kafka.
 
 mod command;
+mod dead_letter_commands;
 mod http_contract;
+mod journal_commands;
 mod journal_damage;
+mod journal_drain;
 mod journal_faults;
 mod journal_inspect;
 mod journal_model;

@@ -12,6 +12,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::command::CommandError;
+use crate::command::render::printable;
 use crate::ingest::Verdict;
 
 /// How soon a stop is noticed.
@@ -113,11 +114,4 @@ fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a str> {
     let headers = message.headers()?;
     let found = headers.iter().find(|header| header.key == name)?;
     std::str::from_utf8(found.value?).ok()
-}
-
-/// A sender's text must not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }

@@ -2,4 +2,5 @@
 
 pub mod core;
 pub mod faulty_fs;
+pub mod mock_kafka;
 pub mod server;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,38 +19,22 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     admin: SocketAddr,
-    _folder: tempfile::TempDir,
+    /// Where nobody else keeps it.
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Server {
     /// Starts with these further lines of `[listen]` and `[journal]`.
     pub fn start(listen: &str, journal: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = folder.path().join("ringback.toml");
-        let text = format!(
-            r#"[listen]
-address = "127.0.0.1:0"
-{listen}
-[admin]
-address = "127.0.0.1:0"
-[journal]
-path = "{}"
-{journal}
-[kafka.client]
-"bootstrap.servers" = "127.0.0.1:1"
-[[source]]
-name = "open"
-path = "/open"
-verify = "none"
-[[source]]
-name = "retell"
-path = "/webhook"
-verify = "retell"
-keys = [{{ env = "RETELL_API_KEY" }}]
-"#,
-            folder.path().join("journal").display()
-        );
-        std::fs::write(&config, text).expect("it can be written");
+        let mut server = Self::start_in(folder.path(), "127.0.0.1:1", listen, journal);
+        server._folder = Some(folder);
+        server
+    }
+
+    /// As [`Server::start`], with `ringback.toml` and `journal/` in `folder`, which outlives it.
+    pub fn start_in(folder: &Path, bootstrap: &str, listen: &str, journal: &str) -> Self {
+        let config = write_config(folder, bootstrap, listen, journal);
         let mut child = Command::new(env!("CARGO_BIN_EXE_ringback"))
             .args(["serve", "--config"])
             .arg(&config)
@@ -78,8 +63,21 @@ keys = [{{ env = "RETELL_API_KEY" }}]
             child,
             address,
             admin,
-            _folder: folder,
+            _folder: None,
         }
+    }
+
+    /// Posts to the unsigned source; the answer's status.
+    pub fn post(&self, body: &[u8]) -> u16 {
+        let answer = self.exchange(&post("/open", "Connection: close\r\n", body));
+        let status = answer.get(9..12).expect("a status line");
+        status.parse().expect("a status")
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it still runs");
+        self.child.wait().expect("it ends");
     }
 
     /// A connection of raw bytes.
@@ -123,6 +121,36 @@ keys = [{{ env = "RETELL_API_KEY" }}]
             "ringback_http_rejections_total{{reason=\"{reason}\",source=\"{source}\"}}"
         ))
     }
+}
+
+/// `ringback.toml` of a relay whose journal is in `folder`; its path.
+pub fn write_config(folder: &Path, bootstrap: &str, listen: &str, journal: &str) -> PathBuf {
+    let config = folder.join("ringback.toml");
+    let text = format!(
+        r#"[listen]
+address = "127.0.0.1:0"
+{listen}
+[admin]
+address = "127.0.0.1:0"
+[journal]
+path = "{}"
+{journal}
+[kafka.client]
+"bootstrap.servers" = "{bootstrap}"
+[[source]]
+name = "open"
+path = "/open"
+verify = "none"
+[[source]]
+name = "retell"
+path = "/webhook"
+verify = "retell"
+keys = [{{ env = "RETELL_API_KEY" }}]
+"#,
+        folder.join("journal").display()
+    );
+    std::fs::write(&config, text).expect("it can be written");
+    config
 }
 
 impl Drop for Server {

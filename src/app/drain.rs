@@ -1,0 +1,138 @@
+//! Publishing without ingest: what a stopped journal still holds goes through the same publisher; nothing listens.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use super::{AppError, open_journal, start_publisher};
+use crate::config::Config;
+use crate::journal::{Appender, Truncator};
+use crate::publish::Publisher;
+use crate::readiness::{Readiness, Weight};
+use crate::signal::{Request, Signals};
+use crate::{journal, telemetry};
+
+/// How often progress is told.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A journal that is held and about to be emptied.
+pub struct Drain {
+    metrics: telemetry::Metrics,
+    readiness: Readiness,
+    /// Nothing is appended; it tells of poison.
+    appender: Appender,
+    found: u64,
+    work: Work,
+}
+
+enum Work {
+    Publish(Publisher),
+    /// There is nothing to publish, and no need of a Kafka.
+    Close(Truncator),
+}
+
+/// How it goes, in events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Acknowledged by Kafka, each counted once.
+    pub published: u64,
+    /// Refused by Kafka for good, and set aside.
+    pub dead_letters: u64,
+    /// Lost to damage on disk.
+    pub corrupt: u64,
+    /// Still in the journal.
+    pub left: u64,
+    /// What is wrong with Kafka, in words.
+    pub trouble: Option<String>,
+}
+
+impl Drain {
+    /// Opens the journal, which must not be held by another process, and starts the publisher.
+    pub async fn start(config: Config) -> Result<Self, AppError> {
+        let metrics = telemetry::Metrics::new()?;
+        let readiness = Readiness::new();
+        let check = readiness.check(
+            "kafka",
+            Weight::Informational,
+            "no answer from a broker yet",
+        );
+        let journal = open_journal(&config, &metrics).await?;
+        let journal::Journal {
+            appender,
+            reader,
+            truncator,
+            recovery,
+        } = journal;
+        let found = recovery.recovered_events;
+        let work = if found == 0 {
+            Work::Close(truncator)
+        } else {
+            let id = recovery.journal_id;
+            let publisher = start_publisher(&config, &metrics, id, reader, truncator, check)?;
+            Work::Publish(publisher)
+        };
+        Ok(Self {
+            metrics,
+            readiness,
+            appender,
+            found,
+            work,
+        })
+    }
+
+    /// Events that were found unpublished.
+    pub fn found(&self) -> u64 {
+        self.found
+    }
+
+    /// Publishes until the journal is empty, `timeout` is over or a signal asks for the end; then settles and writes the
+    /// checkpoint. `tell` is called twice a second.
+    pub async fn run(
+        self,
+        mut signals: Signals,
+        timeout: Duration,
+        mut tell: impl FnMut(&Progress),
+    ) -> Result<Progress, AppError> {
+        let publisher = match self.work {
+            Work::Publish(publisher) => publisher,
+            Work::Close(truncator) => {
+                tokio::task::spawn_blocking(move || truncator.close())
+                    .await
+                    .map_err(std::io::Error::other)??;
+                return Ok(progress(&self.metrics, &self.readiness));
+            }
+        };
+        let deadline = publisher.deadline();
+        let mut drained = pin!(publisher.drain(timeout));
+        let mut ticks = tokio::time::interval(TICK);
+        let mut poisoned = None;
+        let left = loop {
+            tokio::select! {
+                left = &mut drained => break left,
+                // What is safely on disk goes on being published.
+                reason = self.appender.poisoned(), if poisoned.is_none() => poisoned = Some(reason),
+                request = signals.next() => if request == Request::Shutdown {
+                    deadline.is_now();
+                },
+                _ = ticks.tick() => tell(&progress(&self.metrics, &self.readiness)),
+            }
+        };
+        match poisoned {
+            Some(reason) => Err(AppError::Poisoned { reason, left }),
+            None => Ok(Progress {
+                left,
+                ..progress(&self.metrics, &self.readiness)
+            }),
+        }
+    }
+}
+
+/// The metrics' own numbers, which a test holds to their sum.
+fn progress(metrics: &telemetry::Metrics, readiness: &Readiness) -> Progress {
+    Progress {
+        published: metrics.total("publish_delivered_total"),
+        dead_letters: metrics.total("dead_letters_total"),
+        corrupt: metrics.total("journal_corrupt_records_total"),
+        left: metrics.total("journal_unpublished_events"),
+        trouble: readiness.failing("kafka"),
+    }
+}

@@ -1,0 +1,147 @@
+//! `ringback journal drain`: publishes what a stopped journal still holds.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anstream::println;
+
+use crate::app::{AppError, Drain, Progress};
+use crate::command::CommandError;
+use crate::command::place::{self, Configured};
+use crate::command::progress;
+use crate::command::render::{count, grouped};
+use crate::journal::OpenError;
+use crate::journal::filesystem::FolderError;
+use crate::publish;
+use crate::signal::Signals;
+use crate::telemetry;
+
+/// As good as for ever, and far from where an instant overflows.
+const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// Which journal, to which Kafka, for how long.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  ringback journal drain --config /etc/ringback.toml                          of a relay that is stopped
+  ringback journal drain --config ringback.toml --path /mnt/replica-2         of a replica that is gone for good
+  ringback journal drain --config ringback.toml --timeout 10m
+
+It publishes as the relay does: in order, each event until Kafka has acknowledged it, the headers those of the journal
+that it was in. It holds the journal meanwhile, and listens nowhere. Ctrl-C ends it safely: what is left stays.
+Exit codes: 0 the journal is empty, 1 something is left or a relay is running on it, 78 bad configuration.")]
+pub struct Arguments {
+    #[command(flatten)]
+    place: Configured,
+    /// Give up after this long, as 30s or 10m; without it, only when the journal is empty
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+/// Runs until the journal is empty, or it is told to end.
+pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
+    let config = arguments.place.load()?;
+    telemetry::log("error,librdkafka=off");
+    let path = config.journal.path.clone();
+    // A folder without a journal would be made one otherwise.
+    let (folder, inspection) = place::inspect(&path)?;
+    if folder.is_locked().map_err(place::failed(&path))? {
+        return Err(held(&path));
+    }
+    drop(inspection);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let topic = config.kafka.topic.clone();
+    let letters = config.publish().dead_letter_path;
+    let outcome: Result<_, CommandError> = runtime.block_on(async {
+        let signals = Signals::listen()?;
+        let drain = Drain::start(config).await.map_err(|error| match error {
+            AppError::Journal {
+                source: OpenError::Folder(FolderError::Locked),
+                ..
+            } => held(&path),
+            error => error.into(),
+        })?;
+        let found = drain.found();
+        if found > 0 {
+            println!("{} to publish to {topic}", count(found, "event"));
+        }
+        let mut line = progress::Progress::new();
+        let began = Instant::now();
+        let timeout = arguments.timeout.unwrap_or(FOR_EVER).min(FOR_EVER);
+        let progress = drain
+            .run(signals, timeout, |progress| {
+                line.show(|| told(progress, began.elapsed()));
+            })
+            .await?;
+        line.clear();
+        Ok((found, progress))
+    });
+    runtime.shutdown_background();
+    let (found, progress) = outcome?;
+    conclude(found, &progress, &letters)
+}
+
+fn conclude(found: u64, progress: &Progress, letters: &Path) -> Result<(), CommandError> {
+    let Progress {
+        published,
+        dead_letters,
+        corrupt,
+        left,
+        ..
+    } = progress;
+    if found == 0 {
+        println!("The journal is empty: there was nothing to publish.");
+    } else {
+        println!(
+            "{} published, {} set aside, {} lost to damage, {} left",
+            grouped(*published),
+            count(*dead_letters, "dead letter"),
+            grouped(*corrupt),
+            grouped(*left)
+        );
+    }
+    let lying = publish::letters(letters).map_err(|source| CommandError::DeadLetters {
+        path: letters.display().to_string(),
+        source,
+    })?;
+    if !lying.is_empty() {
+        println!(
+            "{} in {}: see `ringback dead-letter list`",
+            count(lying.len() as u64, "dead letter"),
+            letters.display()
+        );
+    }
+    match left {
+        0 => Ok(()),
+        left => Err(CommandError::Left {
+            left: *left,
+            trouble: trouble(progress),
+        }),
+    }
+}
+
+fn told(progress: &Progress, elapsed: Duration) -> String {
+    let left = count(progress.left, "event");
+    let trouble = trouble(progress);
+    let done = progress.published + progress.dead_letters;
+    let rate = done / elapsed.as_secs().max(1);
+    match progress.left.checked_div(rate) {
+        Some(seconds) => {
+            let rest = humantime::format_duration(Duration::from_secs(seconds));
+            format!("{left} left, {}/s, about {rest}{trouble}", grouped(rate))
+        }
+        None => format!("{left} left{trouble}"),
+    }
+}
+
+fn trouble(progress: &Progress) -> String {
+    let words = progress.trouble.as_ref();
+    words.map_or_else(String::new, |words| format!("; Kafka: {words}"))
+}
+
+fn held(path: &Path) -> CommandError {
+    CommandError::Held {
+        path: path.display().to_string(),
+    }
+}

@@ -1,0 +1,275 @@
+//! All that can be said of a journal, gathered in one walk over its records.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::command::progress::Progress;
+use crate::command::{CommandError, chain, place};
+use crate::event::Event;
+use crate::journal::inspect::{Content, Damage, Folder, Inspection, Item, Located, SegmentFile};
+use crate::journal::segment::{HEADER, name};
+use crate::publish;
+
+/// The report, as `--json` prints it.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The journal's folder.
+    pub path: String,
+    /// 32 hex digits.
+    pub journal_id: String,
+    /// A process holds it.
+    pub locked: bool,
+    /// `None` where it is lost.
+    pub checkpoint: Option<Watermark>,
+    /// What is still to be published.
+    pub unpublished: Unpublished,
+    /// Files of `dead-letters/`.
+    pub dead_letters: Files,
+    /// Copies of damage.
+    pub quarantine: Files,
+    /// What a write that never got whole has left; never acknowledged. 0 while a process is writing.
+    pub torn_tail_bytes: u64,
+    /// Unpublished events that are gone: damaged, or in segments that are missing.
+    pub lost_events: u64,
+    /// Every damage found.
+    pub damage: Vec<Damaged>,
+    /// Segments that the disk did not give, each with the reason.
+    pub unreadable: Vec<String>,
+    /// Oldest first.
+    pub segments: Vec<Segment>,
+}
+
+/// The checkpoint.
+#[derive(Debug, Serialize)]
+pub struct Watermark {
+    /// The first position that is still to be published.
+    pub watermark: u64,
+    /// Which write of the checkpoint it is.
+    pub number: u64,
+}
+
+/// Intact records at or past the watermark.
+#[derive(Debug, Default, Serialize)]
+pub struct Unpublished {
+    /// How many.
+    pub events: u64,
+    /// On disk.
+    pub bytes: u64,
+    /// The first one's position.
+    pub oldest_position: Option<u64>,
+    /// When it was received, RFC 3339.
+    pub oldest_received: Option<String>,
+    /// How long ago that is.
+    pub oldest_age_seconds: Option<u64>,
+}
+
+/// A number of files.
+#[derive(Debug, Default, Serialize)]
+pub struct Files {
+    /// How many.
+    pub count: u64,
+    /// Together.
+    pub bytes: u64,
+}
+
+/// One damage.
+#[derive(Debug, Serialize)]
+pub struct Damaged {
+    /// The segment's file.
+    pub segment: String,
+    /// The first damaged byte.
+    pub from_byte: u64,
+    /// One past the last.
+    pub to_byte: u64,
+    /// The first lost position.
+    pub from_position: u64,
+    /// One past the last; equal to the first where no record is lost.
+    pub to_position: u64,
+    /// How many of them had not been published.
+    pub lost_events: u64,
+}
+
+/// One segment's file.
+#[derive(Debug, Serialize)]
+pub struct Segment {
+    /// Its name.
+    pub name: String,
+    /// `sealed`, `active`, `spare`, `torn` or `damaged`.
+    pub state: &'static str,
+    /// The first intact record's position.
+    pub first: Option<u64>,
+    /// One past the last one's.
+    pub end: Option<u64>,
+    /// Intact ones.
+    pub records: u64,
+    /// Up to the end of the last record.
+    pub used_bytes: u64,
+    /// Of the file, reserved space included.
+    pub size_bytes: u64,
+}
+
+impl Report {
+    /// Reads the whole journal; its disk sees one sequential reading.
+    pub fn gather(path: &Path) -> Result<Self, CommandError> {
+        let (folder, inspection) = place::inspect(path)?;
+        let failed = place::failed(path);
+        let held_before = folder.is_locked().map_err(&failed)?;
+        let mut report = Self::new(path, &inspection)?;
+        let torn = report.walk(&inspection);
+        // A process that has begun or ended meanwhile may have been writing all the same.
+        report.locked = held_before || folder.is_locked().map_err(&failed)?;
+        if !report.locked {
+            report.torn_tail_bytes = torn;
+        }
+        report.name_states(&inspection);
+        Ok(report)
+    }
+
+    fn new(path: &Path, inspection: &Inspection<Folder>) -> Result<Self, CommandError> {
+        let letters = path.join(publish::DEAD_LETTERS);
+        let counted = || {
+            std::io::Result::Ok(Files {
+                count: publish::letters(&letters)?.len() as u64,
+                bytes: publish::letter_bytes(&letters)?,
+            })
+        };
+        Ok(Self {
+            path: path.display().to_string(),
+            journal_id: hex::encode(inspection.journal_id),
+            locked: false,
+            checkpoint: inspection.checkpoint.map(|checkpoint| Watermark {
+                watermark: checkpoint.watermark,
+                number: checkpoint.number,
+            }),
+            unpublished: Unpublished::default(),
+            dead_letters: counted().map_err(|source| CommandError::DeadLetters {
+                path: letters.display().to_string(),
+                source,
+            })?,
+            quarantine: Files {
+                count: inspection.quarantine.len() as u64,
+                bytes: inspection.quarantine.iter().map(|(_, bytes)| bytes).sum(),
+            },
+            torn_tail_bytes: 0,
+            lost_events: inspection.missing(),
+            damage: Vec::new(),
+            unreadable: Vec::new(),
+            segments: inspection.segments.iter().map(Segment::new).collect(),
+        })
+    }
+
+    /// Returns what a torn write has left, which means something only where nobody is writing.
+    fn walk(&mut self, inspection: &Inspection<Folder>) -> u64 {
+        let watermark = inspection.watermark();
+        let mut progress = Progress::new();
+        let mut torn = 0;
+        for item in inspection.walk(0) {
+            match item {
+                Ok(Item::Record(record)) => {
+                    progress.show(|| format!("reading {}", name(record.sequence)));
+                    self.record(&record, watermark);
+                }
+                Ok(Item::Damage(damage)) => self.damaged(&damage, watermark),
+                Ok(Item::Tail { bytes, .. }) => torn += bytes.end - bytes.start,
+                Err(error) => self.unreadable.push(chain(&error)),
+            }
+        }
+        for segment in &inspection.segments {
+            if let Content::Torn(bytes) = segment.content {
+                torn += bytes;
+            }
+        }
+        torn
+    }
+
+    fn record(&mut self, record: &Located, watermark: u64) {
+        if let Some(segment) = self.segment(record.sequence) {
+            segment.first = segment.first.or(Some(record.position));
+            segment.end = Some(record.position + 1);
+            segment.records += 1;
+            segment.used_bytes = record.bytes.end;
+        }
+        if record.position < watermark {
+            return;
+        }
+        let unpublished = &mut self.unpublished;
+        unpublished.events += 1;
+        unpublished.bytes += record.bytes.end - record.bytes.start;
+        if unpublished.oldest_position.is_none() {
+            unpublished.oldest_position = Some(record.position);
+            if let Ok(event) = Event::decode(&record.payload) {
+                unpublished.oldest_received = Some(event.received());
+                unpublished.oldest_age_seconds = Some(seconds_since(event.received_ms));
+            }
+        }
+    }
+
+    fn damaged(&mut self, damage: &Damage, watermark: u64) {
+        let positions = &damage.positions;
+        let lost = positions.end.saturating_sub(positions.start.max(watermark));
+        self.lost_events += lost;
+        self.damage.push(Damaged {
+            segment: name(damage.sequence),
+            from_byte: damage.bytes.start,
+            to_byte: damage.bytes.end,
+            from_position: positions.start,
+            to_position: positions.end,
+            lost_events: lost,
+        });
+    }
+
+    fn segment(&mut self, sequence: u64) -> Option<&mut Segment> {
+        let name = name(sequence);
+        // The walk goes from the oldest to the newest; there are few of them.
+        self.segments
+            .iter_mut()
+            .find(|segment| segment.name == name)
+    }
+
+    fn name_states(&mut self, inspection: &Inspection<Folder>) {
+        let holding = |segment: &SegmentFile<_>| segment.holds_records();
+        let last = inspection.segments.iter().rposition(holding);
+        for (index, file) in inspection.segments.iter().enumerate() {
+            let segment = &mut self.segments[index];
+            let damaged = self
+                .damage
+                .iter()
+                .any(|damage| damage.segment == segment.name);
+            segment.state = match file.content {
+                Content::Spare => "spare",
+                // Somebody is beginning it.
+                Content::Torn(_) if self.locked => "spare",
+                Content::Torn(_) => "torn",
+                Content::Headless => "damaged",
+                Content::Sound { .. } if damaged => "damaged",
+                Content::Sound { .. } if self.locked && Some(index) == last => "active",
+                Content::Sound { .. } => "sealed",
+            };
+        }
+    }
+}
+
+impl Segment {
+    fn new<F>(file: &SegmentFile<F>) -> Self {
+        Self {
+            name: file.name(),
+            state: "",
+            first: None,
+            end: None,
+            records: 0,
+            used_bytes: if file.holds_records() { HEADER } else { 0 },
+            size_bytes: file.length,
+        }
+    }
+}
+
+fn seconds_since(unix_ms: u64) -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
+    let now = u64::try_from(now).unwrap_or(u64::MAX);
+    now.saturating_sub(unix_ms) / 1_000
+}

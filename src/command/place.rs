@@ -1,0 +1,83 @@
+//! Where the journal is that a command is about: by configuration, or by its folder.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, Environment};
+use crate::journal::inspect::{Folder, InspectError, Inspection};
+
+use super::CommandError;
+
+/// For commands that only look.
+#[derive(Debug, clap::Args)]
+pub struct Place {
+    /// The relay's configuration file (TOML), of which journal.path counts
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "RINGBACK_CONFIG",
+        required_unless_present = "path"
+    )]
+    config: Option<PathBuf>,
+    /// The journal's folder, instead of the configured one
+    #[arg(long, value_name = "DIR")]
+    path: Option<PathBuf>,
+}
+
+impl Place {
+    /// The journal's folder; the configuration is not even read where the folder is given.
+    pub fn path(&self) -> Result<PathBuf, CommandError> {
+        match (&self.path, &self.config) {
+            (Some(path), _) => Ok(path.clone()),
+            (None, Some(config)) => Ok(Config::load(config, &Environment::of_process())?
+                .journal
+                .path),
+            // The command line is refused before that.
+            (None, None) => Ok(journal_default()),
+        }
+    }
+}
+
+/// For commands that publish.
+#[derive(Debug, clap::Args)]
+pub struct Configured {
+    /// The relay's configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]
+    config: PathBuf,
+    /// Another journal's folder instead of the configured one; its dead letters lie in it
+    #[arg(long, value_name = "DIR")]
+    path: Option<PathBuf>,
+}
+
+impl Configured {
+    /// The configuration, with the other folder where one is given.
+    pub fn load(&self) -> Result<Config, CommandError> {
+        let mut config = Config::load(&self.config, &Environment::of_process())?;
+        if let Some(path) = &self.path {
+            config.journal.path.clone_from(path);
+        }
+        Ok(config)
+    }
+}
+
+/// The folder and what is in it; an error says why it holds no journal.
+pub fn inspect(path: &Path) -> Result<(Folder, Inspection<Folder>), CommandError> {
+    let open = || {
+        let folder = Folder::open(path)?;
+        let inspection = Inspection::open(&folder)?;
+        Ok((folder, inspection))
+    };
+    open().map_err(failed(path))
+}
+
+/// As [`CommandError`], with the folder.
+pub fn failed(path: &Path) -> impl Fn(InspectError) -> CommandError + use<> {
+    let path = path.display().to_string();
+    move |source| CommandError::Inspect {
+        path: path.clone(),
+        source,
+    }
+}
+
+fn journal_default() -> PathBuf {
+    crate::journal::Config::default().path
+}

@@ -1,0 +1,86 @@
+//! Events and sizes on a terminal, and as JSON.
+
+use serde_json::{Map, Value, json};
+
+use crate::event::Event;
+
+/// A sender's text must not steer the terminal, nor break a line in two.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// A size to read, as `1.2 MiB`.
+pub fn size(bytes: u64) -> String {
+    bytesize::ByteSize::b(bytes).to_string()
+}
+
+/// A count and its noun, as `1 event` or `1,024 events`.
+pub fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(number))
+}
+
+/// A number in groups of three digits.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Source, kind and key in columns; `-` where there is no key.
+pub fn columns(event: &Event<'_>) -> String {
+    format!(
+        "{:<10}  {:<20}  {:<36}",
+        printable(event.source),
+        printable(event.kind),
+        event.key.map_or_else(|| String::from("-"), printable)
+    )
+}
+
+/// The envelope's fields and the body: as text, or in hex should it not be UTF-8 (what ingest took is JSON, so it is).
+pub fn json(event: &Event<'_>) -> Map<String, Value> {
+    let mut fields = Map::new();
+    let mut set = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+    set("received", json!(event.received()));
+    set("received_ms", json!(event.received_ms));
+    set("source", json!(event.source));
+    set("kind", json!(event.kind));
+    set("key", json!(event.key));
+    set("id", json!(event.id));
+    set("content_type", json!(event.content_type));
+    let present = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    set("traceparent", json!(present(event.traceparent)));
+    set("tracestate", json!(present(event.tracestate)));
+    set("size", json!(event.body.len()));
+    match std::str::from_utf8(event.body) {
+        Ok(body) => set("body", json!(body)),
+        Err(_) => set("body_hex", json!(hex::encode(event.body))),
+    };
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_counted() {
+        assert_eq!(count(1, "event"), "1 event");
+        assert_eq!(count(0, "event"), "0 events");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn a_sender_s_text_cannot_steer_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+    }
+}

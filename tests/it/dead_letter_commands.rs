@@ -1,0 +1,226 @@
+//! `dead-letter list` and `replay`, through the real binary: letters that a relay has set aside, put through beside it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use crate::support::mock_kafka::MockKafka;
+use crate::support::server::{KEY, Server};
+
+/// Two events of 1.9 MB use it up.
+const TIGHT: &str = "segment_size = \"4MiB\"\nbudget = \"4MiB\"";
+const LISTEN: &str = "max_body = \"2MiB\"\nmax_in_flight = \"8MiB\"";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let (command, more) = arguments.split_first().expect("a command");
+    Command::new(env!("CARGO_BIN_EXE_ringback"))
+        .args(["dead-letter", command, "--config"])
+        .arg(folder.join("ringback.toml"))
+        .args(more)
+        .env_remove("RINGBACK_LOG")
+        .env("RETELL_API_KEY", KEY)
+        .output()
+        .expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn body(call: &str, size: usize) -> String {
+    let padding = "x".repeat(size);
+    format!(
+        "{{\"event\":\"call_ended\",\"call\":{{\"call_id\":\"{call}\"}},\"padding\":\"{padding}\"}}"
+    )
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn letters(server: &Server) -> f64 {
+    server.sample("ringback_dead_letters_total{reason=\"too_large\"}")
+}
+
+/// Posts an event that the cluster refuses until it is set aside: once in a batch, then three times alone.
+fn set_aside(kafka: &MockKafka, server: &Server, body: &str) {
+    let before = letters(server);
+    kafka.refuse(4);
+    assert_eq!(server.post(body.as_bytes()), 204);
+    until("the letter", || letters(server) > before);
+}
+
+#[test]
+fn letters_are_listed_and_replayed_beside_a_running_relay_whose_budget_comes_back() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kafka = MockKafka::start();
+    let server = Server::start_in(folder.path(), &kafka.bootstrap, LISTEN, TIGHT);
+    let big = [body("a", 1_900_000), body("b", 1_900_000)];
+    for body in &big {
+        set_aside(&kafka, &server, body);
+    }
+    let office = folder.path().join("journal/dead-letters");
+    let files = || fs::read_dir(&office).expect("it is there").count();
+    assert_eq!(files(), 2);
+    let full = body("c", 1_900_000);
+    assert_eq!(
+        server.post(full.as_bytes()),
+        503,
+        "the letters use the budget up"
+    );
+
+    let listed = text(&run(folder.path(), &["list"]).stdout);
+    let lines: Vec<_> = listed.lines().collect();
+    assert_eq!(lines.len(), 2, "{listed}");
+    let size = big[0].len().to_string();
+    for part in [
+        " too_large ",
+        " open ",
+        " call_ended ",
+        " a ",
+        &size,
+        ".event",
+    ] {
+        assert!(lines[0].contains(part), "{part}: {listed}");
+    }
+    let json = text(&run(folder.path(), &["list", "--json"]).stdout);
+    let letters: Vec<serde_json::Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect();
+    assert_eq!(letters[1]["body"].as_str(), Some(big[1].as_str()));
+    assert_eq!(letters[1]["reason"], "too_large");
+    assert_eq!(letters[1]["key"], "b");
+
+    // Not yet mended: it stays, with the reason.
+    kafka.refuse(1);
+    let position = letters[0]["position"].to_string();
+    let refused = run(folder.path(), &["replay", "--position", &position]);
+    let stderr = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("stays: Kafka refuses it: MessageSizeTooLarge"),
+        "{stderr}"
+    );
+    assert_eq!(files(), 2);
+
+    kafka.refuse(0);
+    let replayed = run(folder.path(), &["replay", "--all"]);
+    let stdout = text(&replayed.stdout);
+    assert_eq!(
+        replayed.status.code(),
+        Some(0),
+        "{}",
+        text(&replayed.stderr)
+    );
+    assert!(stdout.contains("2 replayed, 0 not"), "{stdout}");
+    assert_eq!(files(), 0);
+    until("the budget is free", || {
+        server.sample("ringback_journal_bytes ") == 0.0
+    });
+    assert_eq!(server.post(full.as_bytes()), 204);
+
+    let arrived = kafka.read(3);
+    for (index, letter) in letters.iter().enumerate() {
+        let record = &arrived[index];
+        assert!(record.value == big[index].as_bytes(), "byte for byte");
+        assert_eq!(record.key.as_deref(), letter["key"].as_str());
+        assert_eq!(record.timestamp_ms, letter["received_ms"].as_i64());
+        assert_eq!(record.header("ce_id"), letter["id"].as_str());
+        assert_eq!(
+            record.header("ringback_journal"),
+            letter["journal_id"].as_str()
+        );
+        let position = letter["position"].to_string();
+        assert_eq!(record.header("ringback_position"), Some(position.as_str()));
+        assert_eq!(record.header("ringback_dead_letter"), Some("replayed"));
+    }
+    assert_eq!(arrived[2].header("ringback_dead_letter"), None);
+
+    let none = run(folder.path(), &["replay", "--all"]);
+    assert_eq!(none.status.code(), Some(0));
+    assert!(text(&none.stdout).contains("no dead letters"));
+}
+
+#[test]
+fn a_damaged_letter_is_named_and_stays_and_the_others_go_through_without_a_relay() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kafka = MockKafka::start();
+    let server = Server::start_in(folder.path(), &kafka.bootstrap, "", "");
+    for call in ["a", "b", "c"] {
+        set_aside(&kafka, &server, &body(call, 10));
+    }
+    server.kill();
+    kafka.refuse(0);
+    let office = folder.path().join("journal/dead-letters");
+    let mut files: Vec<_> = fs::read_dir(&office)
+        .expect("it is there")
+        .map(|entry| entry.expect("it can be read").path())
+        .collect();
+    files.sort();
+    let mut bytes = fs::read(&files[1]).expect("it can be read");
+    *bytes.last_mut().expect("it has a body") ^= 1;
+    fs::write(&files[1], bytes).expect("it can be written");
+    // As the first version wrote it: without the journal's id and a checksum.
+    let old = fs::read_to_string(&files[2]).expect("it is text");
+    let (line, rest) = old.split_once('\n').expect("a line and a body");
+    let mut head: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    let fields = head.as_object_mut().expect("an object");
+    let id = fields.remove("journal").expect("the journal's id");
+    fields.remove("crc32c").expect("a checksum");
+    fs::write(&files[2], format!("{head}\n{rest}")).expect("it can be written");
+
+    let list = run(folder.path(), &["list"]);
+    assert_eq!(list.status.code(), Some(1));
+    assert_eq!(text(&list.stdout).lines().count(), 2);
+    let named = files[1].display().to_string();
+    assert!(
+        text(&list.stderr).contains(&named),
+        "{}",
+        text(&list.stderr)
+    );
+
+    let replay = run(folder.path(), &["replay", "--all"]);
+    let stderr = text(&replay.stderr);
+    assert_eq!(replay.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(&format!("{named} stays: ")), "{stderr}");
+    assert!(text(&replay.stdout).contains("2 replayed, 1 not"));
+    let arrived = kafka.read(2);
+    assert_eq!(text(&arrived[0].value), body("a", 10));
+    assert_eq!(text(&arrived[1].value), body("c", 10));
+    assert_eq!(arrived[1].header("ringback_journal"), id.as_str());
+    let left: Vec<_> = fs::read_dir(&office).expect("it is there").collect();
+    assert_eq!(left.len(), 1);
+}
+
+#[test]
+fn without_a_kafka_a_letter_stays_and_what_is_not_there_is_said() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kafka = MockKafka::start();
+    let server = Server::start_in(folder.path(), &kafka.bootstrap, "", "");
+    set_aside(&kafka, &server, &body("a", 10));
+    server.kill();
+    drop(kafka);
+    let replay = run(folder.path(), &["replay", "--all", "--timeout", "1s"]);
+    let stderr = text(&replay.stderr);
+    assert_eq!(replay.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("no acknowledgement within 1s"), "{stderr}");
+    let unknown = run(folder.path(), &["replay", "--position", "999"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(text(&unknown.stderr).contains("999: there is no dead letter"));
+    assert_eq!(
+        text(&run(folder.path(), &["list"]).stdout).lines().count(),
+        1
+    );
+    assert_eq!(
+        run(folder.path(), &["replay"]).status.code(),
+        Some(2),
+        "which?"
+    );
+}

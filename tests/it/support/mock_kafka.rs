@@ -1,0 +1,140 @@
+//! librdkafka's in-process Kafka, on a thread of its own because it may not leave the one that made it.
+
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rdkafka::{Offset, TopicPartitionList};
+
+/// The topic that there is.
+pub const TOPIC: &str = "retell-events";
+/// Nothing here takes long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+type Order = Box<dyn FnOnce(&Cluster) + Send>;
+
+/// The running cluster; dropping it ends it.
+pub struct MockKafka {
+    pub bootstrap: String,
+    orders: Option<mpsc::Sender<Order>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A record of the topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrived {
+    pub key: Option<String>,
+    pub value: Vec<u8>,
+    pub timestamp_ms: Option<i64>,
+    pub headers: Vec<(String, String)>,
+}
+
+impl Arrived {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(header, _)| header == name)?;
+        Some(&found.1)
+    }
+}
+
+impl MockKafka {
+    /// One broker, [`TOPIC`] with one partition, so that its order is the order of writing.
+    pub fn start() -> Self {
+        let (orders, ordered) = mpsc::channel::<Order>();
+        let (started, start) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let cluster = MockCluster::new(1).expect("a mock cluster can be had");
+            cluster
+                .create_topic(TOPIC, 1, 1)
+                .expect("a topic can be made");
+            started
+                .send(cluster.bootstrap_servers())
+                .expect("somebody waits for it");
+            for order in ordered {
+                order(&cluster);
+            }
+        });
+        Self {
+            bootstrap: start.recv().expect("it starts"),
+            orders: Some(orders),
+            thread: Some(thread),
+        }
+    }
+
+    /// The next so many produce requests are refused as too large.
+    pub fn refuse(&self, requests: usize) {
+        let (done, is_done) = mpsc::channel();
+        let order: Order = Box::new(move |cluster| {
+            cluster.clear_request_errors(RDKafkaApiKey::Produce);
+            let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+            cluster.request_errors(RDKafkaApiKey::Produce, &vec![error; requests]);
+            done.send(()).expect("somebody waits for it");
+        });
+        let orders = self.orders.as_ref().expect("it runs");
+        orders.send(order).expect("its thread runs");
+        is_done.recv().expect("it is done");
+    }
+
+    /// The topic's first `count` records, and that there is no other.
+    pub fn read(&self, count: usize) -> Vec<Arrived> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("group.id", "test")
+            .set("enable.auto.commit", "false")
+            .create()
+            .expect("a consumer can be made");
+        let mut partition = TopicPartitionList::new();
+        partition
+            .add_partition_offset(TOPIC, 0, Offset::Beginning)
+            .expect("an offset that there is");
+        consumer.assign(&partition).expect("it can be assigned");
+        let deadline = Instant::now() + PATIENCE;
+        let mut arrived = Vec::new();
+        while arrived.len() < count {
+            assert!(Instant::now() < deadline, "only {} arrived", arrived.len());
+            if let Some(message) = consumer.poll(Duration::from_millis(100)) {
+                arrived.push(record(&message.expect("it can be read")));
+            }
+        }
+        // Asked once: it waits behind the consumer's own long poll.
+        let (_, end) = consumer
+            .fetch_watermarks(TOPIC, 0, PATIENCE)
+            .expect("the topic's end is known");
+        assert_eq!(usize::try_from(end).ok(), Some(count), "further records");
+        arrived
+    }
+}
+
+impl Drop for MockKafka {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has failed the test already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn record(message: &BorrowedMessage<'_>) -> Arrived {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers = message.headers().map(|headers| {
+        let pairs = headers.iter().map(|header| {
+            let value = header.value.map(text).unwrap_or_default();
+            (header.key.to_owned(), value)
+        });
+        pairs.collect()
+    });
+    Arrived {
+        key: message.key().map(text),
+        value: message.payload().unwrap_or_default().to_vec(),
+        timestamp_ms: message.timestamp().to_millis(),
+        headers: headers.unwrap_or_default(),
+    }
+}
