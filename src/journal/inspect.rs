@@ -20,6 +20,8 @@ pub use walk::{Damage, Item, Located, Walk};
 
 /// Copies of damage that the reader sets aside.
 const QUARANTINE: &str = "quarantine-";
+/// How often the folder is listed while segments vanish from it: a relay removes some every second at most.
+const LISTINGS: u32 = 5;
 
 /// Why there is nothing to look at.
 #[derive(Debug, thiserror::Error)]
@@ -119,11 +121,19 @@ pub struct Inspection<FS: FileSystem> {
 impl<FS: FileSystem> Inspection<FS> {
     /// Opens the segments and reads their headers, then the checkpoint.
     pub fn open(fs: &FS) -> Result<Self, InspectError> {
-        let names = fs.list().map_err(failed("list the folder"))?;
-        if names.is_empty() {
-            return Err(InspectError::Empty);
+        let (mut names, mut opened) = (Vec::new(), Vec::new());
+        for _ in 0..LISTINGS {
+            names = fs.list().map_err(failed("list the folder"))?;
+            if names.is_empty() {
+                return Err(InspectError::Empty);
+            }
+            let vanished;
+            (opened, vanished) = open_segments(fs, &names)?;
+            // What has taken a removed segment's place is not in an old list.
+            if !vanished {
+                break;
+            }
         }
-        let opened = open_segments(fs, &names)?;
         // After the listing: a segment leaves only when a checkpoint that covers it is written, so none seems missing.
         let checkpoint = CheckpointFile::read(fs).map_err(failed("read the checkpoint"))?;
         let checkpoint = checkpoint.map(|(_, checkpoint)| checkpoint);
@@ -188,20 +198,27 @@ struct Opened<F> {
     file: F,
 }
 
+/// Open segments, and whether another was listed and is gone.
+type Listed<F> = (Vec<Opened<F>>, bool);
+
+/// Opens what is there, and tells whether something has been removed since it was listed.
 fn open_segments<FS: FileSystem>(
     fs: &FS,
     names: &[String],
-) -> Result<Vec<Opened<FS::File>>, InspectError> {
+) -> Result<Listed<FS::File>, InspectError> {
     let mut sequences: Vec<_> = names.iter().filter_map(|name| sequence_of(name)).collect();
     sequences.sort_unstable();
     let mut all = Vec::with_capacity(sequences.len());
+    let mut vanished = false;
     for sequence in sequences {
         let name = name(sequence);
         let failed = failed(&format!("read {name}"));
         let file = match fs.open(&name) {
             Ok(file) => file,
-            // Published and removed since the folder was listed.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                vanished = true;
+                continue;
+            }
             Err(error) => return Err(failed(error)),
         };
         let header = match read_header(&file).map_err(&failed)? {
@@ -221,7 +238,7 @@ fn open_segments<FS: FileSystem>(
             file,
         });
     }
-    Ok(all)
+    Ok((all, vanished))
 }
 
 fn read_header(file: &impl super::filesystem::File) -> io::Result<Result<Header, HeaderError>> {

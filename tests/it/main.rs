@@ -8,6 +8,7 @@ mod journal_damage;
 mod journal_drain;
 mod journal_faults;
 mod journal_inspect;
+mod journal_inspect_race;
 mod journal_model;
 mod metrics_table;
 mod support;
