@@ -72,15 +72,15 @@ fn print(report: &Report, to: &mut impl Write) -> io::Result<()> {
     )?;
     row("Damage", damage(report))?;
     for damage in &report.damage {
-        let lost = if damage.from_position == damage.to_position {
-            String::from("the header; its records are found without")
-        } else {
-            format!(
-                "positions {} to {}, {} unpublished",
-                damage.from_position,
-                damage.to_position - 1,
+        let (from, to) = (damage.from_position, damage.to_position);
+        let lost = match to.saturating_sub(from) {
+            0 => String::from("the header; its records are found without"),
+            1 => format!("position {from}, {} unpublished", damage.lost_events),
+            _ => format!(
+                "positions {from} to {}, {} unpublished",
+                to - 1,
                 damage.lost_events
-            )
+            ),
         };
         let bytes = format!("bytes {} to {}", damage.from_byte, damage.to_byte);
         row("", format!("{} {bytes}: {lost}", damage.segment))?;
