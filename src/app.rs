@@ -229,6 +229,7 @@ async fn open_journal(
 ) -> Result<journal::Journal, AppError> {
     let journal = config.journal.clone();
     // Recovery reads and syncs; the runtime's own threads stay free for the probes.
+    #[allow(clippy::disallowed_methods, reason = "once, at the start")]
     tokio::task::spawn_blocking(move || journal::open(&journal, metrics))
         .await
         .map_err(io::Error::other)?
