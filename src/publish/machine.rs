@@ -18,7 +18,7 @@ use super::delivery::Blame;
 use super::watermark::{Read, Window};
 
 /// How many positions may lie above the watermark.
-pub(super) const MAX_AHEAD: usize = 65_536;
+pub const MAX_AHEAD: usize = 65_536;
 /// Failures alone, in a row, that make a dead letter.
 const STRIKES: u32 = 3;
 /// Dead letters in a row after which it is not the records.
@@ -80,6 +80,7 @@ pub(super) struct Machine {
     window: Window,
     backoff: Backoff,
     settle: Duration,
+    most_ahead: usize,
     batch_bytes: u32,
     /// The last record that the present producer's failures speak against.
     blamed: Option<u64>,
@@ -93,14 +94,16 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// `settle`: how long what is in flight may take after a failure.
-    pub(super) fn new(now: Instant, settle: Duration) -> Self {
+    /// `settle`: how long what is in flight may take after a failure; `most_ahead`: how many positions may lie above the
+    /// watermark, [`MAX_AHEAD`] outside of tests.
+    pub(super) fn new(now: Instant, settle: Duration, most_ahead: usize) -> Self {
         Self {
             generation: 0,
             mode: Mode::Waiting { until: now },
             window: Window::default(),
             backoff: Backoff::default(),
             settle,
+            most_ahead,
             batch_bytes: BATCH_BYTES,
             blamed: None,
             isolate: None,
@@ -119,7 +122,7 @@ impl Machine {
     /// True while another record is of use.
     pub(super) fn wants(&self) -> bool {
         self.mode == Mode::Sending
-            && (self.window.len() < MAX_AHEAD || self.window.unsent() > 0)
+            && (self.window.len() < self.most_ahead || self.window.unsent() > 0)
             && (self.isolate.is_none() || self.window.in_flight() == 0)
     }
 
@@ -242,6 +245,11 @@ impl Machine {
     /// Positions given to the producer and without a report.
     pub(super) fn in_flight(&self) -> usize {
         self.window.in_flight()
+    }
+
+    /// Positions above the watermark that are known.
+    pub(super) fn ahead(&self) -> usize {
+        self.window.len()
     }
 
     /// True where every position read so far is done.

@@ -191,6 +191,23 @@ impl Config {
     }
 }
 
+/// One producer's properties: all of `properties`, and what the machine asks for at present.
+pub fn of_producer(
+    properties: &BTreeMap<String, String>,
+    isolate: bool,
+    batch_bytes: u32,
+) -> BTreeMap<String, String> {
+    let mut own = properties.clone();
+    let mut set = |name: &str, value: String| own.insert(name.to_owned(), value);
+    if isolate {
+        set("linger.ms", String::from("0"));
+        set("batch.num.messages", String::from("1"));
+    } else if !properties.contains_key("batch.size") {
+        set("batch.size", batch_bytes.to_string());
+    }
+    own
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,7 +27,7 @@ impl World {
     fn new(end: u64) -> Self {
         let now = Instant::now();
         Self {
-            machine: Machine::new(now, SETTLE),
+            machine: Machine::new(now, SETTLE, MAX_AHEAD),
             now,
             next: 0,
             end,

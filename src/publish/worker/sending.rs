@@ -1,18 +1,16 @@
 //! From the journal to the producer: reading, offering, handing over, setting aside.
 
-use std::time::Instant;
-
 use super::Worker;
 use crate::event::Event;
 use crate::journal::Record;
 use crate::publish::delivery::{Blame, blame, headers};
 use crate::publish::machine::Offer;
-use crate::publish::producer::{Handed, Outgoing};
+use crate::publish::outside::{Client as _, Handed, Outgoing, Outside};
 
 /// Records handed over between two looks at the mail.
 const ROUND: usize = 256;
 
-impl Worker {
+impl<O: Outside> Worker<O> {
     /// Hands records over; true if there may be more at once.
     pub(super) fn fill(&mut self) -> bool {
         self.retry = false;
@@ -57,7 +55,7 @@ impl Worker {
     /// False where nothing more can be handed over for now.
     fn hand_over(&mut self, record: Record) -> bool {
         let position = record.position;
-        match self.machine.offer(position, Instant::now()) {
+        match self.machine.offer(position, self.outside.now()) {
             Offer::Skip => return true,
             Offer::Hold => {
                 self.held = Some(record);
@@ -65,7 +63,7 @@ impl Worker {
             }
             Offer::Send => {}
         }
-        let Some(producer) = &self.producer else {
+        let Some(client) = &self.client else {
             self.held = Some(record);
             return false;
         };
@@ -76,8 +74,8 @@ impl Worker {
                 return self.set_aside(position, "undecodable", &record.payload);
             }
         };
-        let handed = producer.send(Outgoing {
-            topic: &self.config.topic,
+        let handed = client.send(Outgoing {
+            topic: &self.topic,
             position,
             key: event.key,
             value: event.body,
@@ -98,8 +96,7 @@ impl Worker {
             Handed::Refused(code) => {
                 let blame = blame(code, event.key.is_some());
                 self.failed(blame, &code.to_string());
-                self.machine
-                    .refused(position, blame, Instant::now(), rand::random());
+                self.refused(position, blame);
                 false
             }
         }
@@ -119,13 +116,11 @@ impl Worker {
     }
 
     fn set_aside(&mut self, position: u64, reason: &'static str, payload: &[u8]) -> bool {
-        let outcome =
-            self.letters
-                .set_aside(&self.config, &self.journal_id, position, reason, payload);
-        match outcome {
+        match self.outside.set_aside(position, reason, payload) {
             Ok(()) => {
                 self.metrics.dead_letters.with_label_values(&[reason]).inc();
-                self.truncator.set_dead_letter_bytes(self.letters.bytes());
+                self.truncator
+                    .set_dead_letter_bytes(self.outside.letter_bytes());
                 self.machine.lettered(position);
                 tracing::error!(
                     position,
@@ -140,10 +135,14 @@ impl Worker {
                     tracing::error!(position, %error, kept_back = kept, "cannot set an event aside; trying again");
                 }
                 // Nothing may pass it: it is read again from the watermark.
-                self.machine
-                    .refused(position, Blame::Cluster, Instant::now(), rand::random());
+                self.refused(position, Blame::Cluster);
                 false
             }
         }
+    }
+
+    fn refused(&mut self, position: u64, blame: Blame) {
+        let (now, jitter) = (self.outside.now(), self.outside.jitter());
+        self.machine.refused(position, blame, now, jitter);
     }
 }
