@@ -68,12 +68,15 @@ pub enum AppError {
     #[error("cannot start")]
     Io(#[from] io::Error),
     /// A write or sync of the journal failed while running; nothing acknowledged is lost.
-    #[error("the journal is poisoned ({reason}); {left} events stay on disk for the next start")]
+    #[error(
+        "the journal is poisoned ({reason}); {} stay on disk for the next start",
+        events(*.left)
+    )]
     Poisoned {
         /// The failed operation.
         reason: String,
-        /// Records not yet published.
-        left: u64,
+        /// Records not yet published, where the publisher ended in time to count them.
+        left: Option<u64>,
     },
 }
 
@@ -213,14 +216,27 @@ impl App {
                 "shutting down: requests unfinished at half the deadline are cut off"
             ),
         }
-        drop((self.ingest, self.appender));
+        drop(self.ingest);
         let left = self
             .publisher
             .drain(deadline.saturating_duration_since(Instant::now()))
             .await;
-        tracing::info!(left, "shut down; what is left stays in the journal");
+        if let Some(reason) = self.appender.poison() {
+            return Err(AppError::Poisoned { reason, left });
+        }
+        tracing::info!(
+            left = events(left),
+            "shut down; what is left stays in the journal"
+        );
         Ok(())
     }
+}
+
+fn events(left: Option<u64>) -> String {
+    left.map_or_else(
+        || String::from("an unknown number of events"),
+        |left| format!("{left} events"),
+    )
 }
 
 async fn open_journal(

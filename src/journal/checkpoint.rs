@@ -36,6 +36,8 @@ pub struct Checkpoint {
 pub struct CheckpointFile<F> {
     file: F,
     last: Checkpoint,
+    /// A write or sync has failed: nothing is known of the slot any more, and a second sync would prove nothing.
+    failed: bool,
 }
 
 impl<F: File> CheckpointFile<F> {
@@ -61,7 +63,11 @@ impl<F: File> CheckpointFile<F> {
 
     /// Goes on with a file that was read.
     pub fn resume(file: F, last: Checkpoint) -> Self {
-        Self { file, last }
+        Self {
+            file,
+            last,
+            failed: false,
+        }
     }
 
     /// Makes the file anew with both slots reserved, synced, its name too.
@@ -81,7 +87,7 @@ impl<F: File> CheckpointFile<F> {
             number: 0,
             watermark,
         };
-        let mut checkpoint = Self { file, last };
+        let mut checkpoint = Self::resume(file, last);
         checkpoint.write(watermark)?;
         fs.sync_directory()?;
         Ok(checkpoint)
@@ -92,8 +98,12 @@ impl<F: File> CheckpointFile<F> {
         self.last
     }
 
-    /// Writes the slot that does not hold the newest checkpoint and syncs it.
+    /// Writes the slot that does not hold the newest checkpoint and syncs it. After an error it refuses for good.
     pub fn write(&mut self, watermark: u64) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("an earlier checkpoint has failed"));
+        }
+        self.failed = true;
         let next = Checkpoint {
             number: self.last.number + 1,
             watermark,
@@ -102,6 +112,7 @@ impl<F: File> CheckpointFile<F> {
         self.file
             .write_all_at(&encode(&next), (next.number % 2) * STRIDE)?;
         self.file.sync()?;
+        self.failed = false;
         self.last = next;
         Ok(())
     }

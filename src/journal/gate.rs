@@ -57,10 +57,12 @@ impl Gate {
         if queued.saturating_add(size) > self.room.load(Ordering::Relaxed) {
             return Err(AppendError::Full);
         }
-        if self.full.load(Ordering::Relaxed) {
+        let used = self.used.load(Ordering::Relaxed);
+        // Only above the low mark: `full` may have been stored below from a figure that `set` had just replaced, and
+        // with an empty journal nothing would ever call `set` again.
+        if self.full.load(Ordering::Relaxed) && used > self.low_mark() {
             return Err(AppendError::Full);
         }
-        let used = self.used.load(Ordering::Relaxed);
         if used.saturating_add(queued).saturating_add(size) > self.budget {
             // What is only queued may fill the journal for a moment; from the low mark down it opens again.
             self.full.store(used > self.low_mark(), Ordering::Relaxed);
@@ -84,6 +86,11 @@ impl Gate {
     /// True from the first failed write or sync on.
     pub fn is_poisoned(&self) -> bool {
         self.is_poisoned.load(Ordering::Acquire)
+    }
+
+    /// The first reason, once the journal is poisoned.
+    pub fn poison_reason(&self) -> Option<String> {
+        self.poisoned.borrow().clone()
     }
 
     /// Resolves with the reason once the journal is poisoned.
@@ -133,6 +140,16 @@ mod tests {
         assert_eq!(gate.admit(50, 51), Err(AppendError::Full));
         gate.set(0, u64::MAX);
         assert_eq!(gate.admit(50, 51), Ok(()));
+    }
+
+    #[test]
+    fn an_asker_that_races_with_the_last_truncation_cannot_shut_the_gate_for_good() {
+        let gate = Gate::new(1_600);
+        gate.set(1_590, u64::MAX);
+        // The asker had loaded 1,590; the last truncation empties the journal; then the asker stores what it saw.
+        gate.set(0, u64::MAX);
+        gate.full.store(true, Ordering::Relaxed);
+        assert_eq!(gate.admit(0, 1), Ok(()));
     }
 
     #[tokio::test]

@@ -40,6 +40,7 @@
 //! around it. [`open`] hands out three handles, so that a type, not a custom, keeps ingest from reading.
 
 pub mod appender;
+pub mod around;
 pub mod checkpoint;
 pub mod error;
 pub mod filesystem;

@@ -84,6 +84,8 @@ impl<FS: FileSystem> Shared<FS> {
     pub fn poison(&self, operation: &str, error: &io::Error) {
         tracing::error!(operation, %error, "the journal is poisoned: nothing more is acknowledged");
         self.gate.poison(format!("cannot {operation}: {error}"));
+        // Taken and released so that whoever waits is either before its check or in its wait.
+        drop(self.lock());
         self.segment_made.notify_all();
         self.work.notify_all();
     }

@@ -34,7 +34,7 @@ const PURGE_TIME: Duration = Duration::from_secs(5);
 pub(super) enum Action {
     /// Drop what the producer has queued, and what is on its way to a broker too if said so.
     Purge { in_flight: bool },
-    /// Build a producer; go back to `from`, where there is anything to resend.
+    /// Build a producer; go back to `from`, the first position to be sent: the reader may have been elsewhere since.
     Rebuild {
         generation: u64,
         from: Option<u64>,
@@ -78,6 +78,8 @@ pub(super) struct Machine {
     generation: u64,
     mode: Mode,
     window: Window,
+    /// One past the last position that the reader has come to: where it goes on when nothing is to be resent.
+    read_upto: Option<u64>,
     backoff: Backoff,
     settle: Duration,
     most_ahead: usize,
@@ -101,6 +103,7 @@ impl Machine {
             generation: 0,
             mode: Mode::Waiting { until: now },
             window: Window::default(),
+            read_upto: None,
             backoff: Backoff::default(),
             settle,
             most_ahead,
@@ -129,6 +132,7 @@ impl Machine {
     /// The reader has come to this position.
     pub(super) fn offer(&mut self, position: u64, now: Instant) -> Offer {
         let read = self.window.read(position);
+        self.read_upto = self.read_upto.max(Some(position + 1));
         self.advance();
         if read == Read::Done {
             return Offer::Skip;
@@ -212,7 +216,7 @@ impl Machine {
                 self.mode = Mode::Sending;
                 self.actions.push(Action::Rebuild {
                     generation: self.generation,
-                    from: self.window.first(),
+                    from: self.window.first().or(self.read_upto),
                     isolate: self.isolate.is_some(),
                     batch_bytes: self.batch_bytes,
                 });
@@ -232,6 +236,11 @@ impl Machine {
         self.letters_in_row += 1;
         self.suspect = None;
         self.advance();
+    }
+
+    /// False after so many dead letters in a row that it is not the records.
+    pub(super) fn may_letter(&self) -> bool {
+        self.letters_in_row < LETTERS_IN_ROW
     }
 
     /// When [`Machine::tick`] is next due.
@@ -295,7 +304,7 @@ impl Machine {
         self.isolate = self.isolate.max(self.blamed.take());
         if let Some(suspect) = &self.suspect
             && suspect.strikes >= STRIKES
-            && self.letters_in_row < LETTERS_IN_ROW
+            && self.may_letter()
         {
             self.actions.push(Action::DeadLetter {
                 position: suspect.position,
