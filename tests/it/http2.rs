@@ -85,7 +85,7 @@ fn streams_of_one_connection_are_answered_side_by_side() {
     run(async {
         let (sender, _connection) = connect(&server).await;
         let mut running = Vec::new();
-        for number in 0..50 {
+        for number in 0..20 {
             let body = format!(r#"{{"event":"e","call":{{"call_id":"{number}"}}}}"#);
             let id = hex::encode(&blake3::hash(body.as_bytes()).as_bytes()[..16]);
             let mut sender = sender.clone();
@@ -99,7 +99,55 @@ fn streams_of_one_connection_are_answered_side_by_side() {
             task.await.expect("each is answered");
         }
     });
-    assert_eq!(server.sample("ringback_journal_unpublished_events"), 50.0);
+    assert_eq!(server.sample("ringback_journal_unpublished_events"), 20.0);
+}
+
+#[test]
+fn a_head_of_very_many_headers_is_refused_and_a_head_request_has_no_body() {
+    let server = small_limits();
+    run(async {
+        let (mut sender, _connection) = connect(&server).await;
+        let mut bomb = request(Method::POST, "/open", whole(EVENT));
+        for _ in 0..300 {
+            let name = http::HeaderName::from_static("a");
+            bomb.headers_mut()
+                .append(name, http::HeaderValue::from_static(""));
+        }
+        let answer = send(&mut sender, bomb).await;
+        assert_eq!(answer.status().as_u16(), 431);
+        let answer = send(&mut sender, request(Method::HEAD, "/open", whole(""))).await;
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+        let body = answer.into_body().collect().await.expect("no error");
+        assert!(body.to_bytes().is_empty());
+    });
+    assert_eq!(server.refused("open", "too_many_headers"), 1.0);
+}
+
+#[test]
+fn stalled_requests_are_charged_with_what_they_cost() {
+    // 128 KiB for bodies and heads: fewer than fifty requests, though none of them sends a byte of its body.
+    let server = small_limits();
+    run(async {
+        let (mut sender, _connection) = connect(&server).await;
+        let mut running = Vec::new();
+        for _ in 0..60 {
+            let (feed, body) = fed();
+            sender.ready().await.expect("the connection is open");
+            let answer = sender.send_request(request(Method::POST, "/open", body));
+            running.push((feed, answer));
+        }
+        let mut codes = Vec::new();
+        for (_feed, answer) in running {
+            codes.push(answer.await.expect("it is answered").status().as_u16());
+        }
+        let refused = codes.iter().filter(|code| **code == 503).count();
+        assert!((15..=45).contains(&refused), "{refused} of 60 were refused");
+        // The others get their time, and then their answer.
+        assert!(
+            codes.iter().all(|code| matches!(code, 408 | 503)),
+            "{codes:?}"
+        );
+    });
 }
 
 #[test]

@@ -67,6 +67,9 @@ fn each_bad_request_gets_its_own_refusal_and_leaves_nothing() {
         "{answer}"
     );
     let gzip = format!("Content-Encoding: gzip\r\n{CLOSE}");
+    let transfer =
+        "POST /open HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
+    assert_problem(&server.exchange(transfer.as_bytes()), 415);
     for (path, more, body, status, source, reason) in [
         ("/nowhere", CLOSE, EVENT, 404, "", "unknown_path"),
         ("/open", &gzip, EVENT, 415, "open", "content_encoding"),
