@@ -57,18 +57,22 @@ impl Gate {
         if queued.saturating_add(size) > self.room.load(Ordering::Relaxed) {
             return Err(AppendError::Full);
         }
-        let used = self.used.load(Ordering::Relaxed);
-        // Only above the low mark: `full` may have been stored below from a figure that `set` had just replaced, and
-        // with an empty journal nothing would ever call `set` again.
-        if self.full.load(Ordering::Relaxed) && used > self.low_mark() {
+        if self.is_full() {
             return Err(AppendError::Full);
         }
+        let used = self.used.load(Ordering::Relaxed);
         if used.saturating_add(queued).saturating_add(size) > self.budget {
             // What is only queued may fill the journal for a moment; from the low mark down it opens again.
             self.full.store(used > self.low_mark(), Ordering::Relaxed);
             return Err(AppendError::Full);
         }
         Ok(())
+    }
+
+    /// True while appends are refused for the budget. Only above the low mark: an asker may have stored `full` from a
+    /// figure that `set` had just replaced, and with an empty journal nothing would ever call `set` again.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed) && self.used.load(Ordering::Relaxed) > self.low_mark()
     }
 
     /// Nothing comes in any more; the first reason stays.
