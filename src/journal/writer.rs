@@ -127,6 +127,11 @@ impl<FS: FileSystem> Writer<FS> {
         self.committed(begun);
         self.shared.wake_reader();
         self.shared.metrics.batch_events(count);
+        if self.shared.gate.is_poisoned() {
+            // By its checkpoint or its spare, meanwhile: this is on disk and will be published, but nothing is
+            // acknowledged after a poison.
+            return Outcome::Poisoned;
+        }
         Outcome::Committed { first, count }
     }
 
