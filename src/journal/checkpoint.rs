@@ -4,7 +4,7 @@
 //! tells. Losing both costs duplicates, never events.
 //!
 //! ```text
-//! slot: magic "ringback" | version u32 | zeros u32 | journal id 16 | number u64 | watermark u64 | CRC-32C u32
+//! slot: magic "ringckpt" | version u32 | zeros u32 | journal id 16 | number u64 | watermark u64 | begun at u64 | CRC-32C u32
 //! ```
 
 use std::io;
@@ -16,7 +16,7 @@ use super::filesystem::{File, FileSystem};
 const NAME: &str = "checkpoint";
 const MAGIC: &[u8; 8] = b"ringckpt";
 const VERSION: u32 = 1;
-const SLOT: usize = 52;
+const SLOT: usize = 60;
 /// One slot a page, so that no single torn sector or page spoils both.
 const STRIDE: u64 = 4096;
 
@@ -29,6 +29,8 @@ pub struct Checkpoint {
     pub number: u64,
     /// The first position that is still to be published.
     pub watermark: u64,
+    /// Where the positions of the latest start begin: known even where nothing is left of what was written from there.
+    pub begun_at: u64,
 }
 
 /// The open file.
@@ -59,9 +61,12 @@ impl<F: File> CheckpointFile<F> {
         Ok(newest.map(|newest| (file, newest)))
     }
 
-    /// Goes on with a file that was read.
-    pub fn resume(file: F, last: Checkpoint) -> Self {
-        Self { file, last }
+    /// Goes on with a file that was read; writes and syncs where this start's positions begin.
+    pub fn resume(file: F, last: Checkpoint, begun_at: u64) -> io::Result<Self> {
+        let mut checkpoint = Self { file, last };
+        checkpoint.last.begun_at = begun_at;
+        checkpoint.write(last.watermark)?;
+        Ok(checkpoint)
     }
 
     /// Makes the file anew with both slots reserved, synced, its name too.
@@ -69,6 +74,7 @@ impl<F: File> CheckpointFile<F> {
         fs: &impl FileSystem<File = F>,
         journal_id: [u8; 16],
         watermark: u64,
+        begun_at: u64,
     ) -> io::Result<Self> {
         match fs.remove(NAME) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -80,6 +86,7 @@ impl<F: File> CheckpointFile<F> {
             journal_id,
             number: 0,
             watermark,
+            begun_at,
         };
         let mut checkpoint = Self { file, last };
         checkpoint.write(watermark)?;
@@ -126,18 +133,19 @@ fn encode(checkpoint: &Checkpoint) -> [u8; SLOT] {
     bytes[16..32].copy_from_slice(&checkpoint.journal_id);
     bytes[32..40].copy_from_slice(&checkpoint.number.to_le_bytes());
     bytes[40..48].copy_from_slice(&checkpoint.watermark.to_le_bytes());
-    let crc = crc32c(&bytes[..48]);
-    bytes[48..].copy_from_slice(&crc.to_le_bytes());
+    bytes[48..56].copy_from_slice(&checkpoint.begun_at.to_le_bytes());
+    let crc = crc32c(&bytes[..56]);
+    bytes[56..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
 
 fn decode(bytes: &[u8]) -> Option<Checkpoint> {
     let bytes: &[u8; SLOT] = bytes.first_chunk()?;
     let mut crc = [0; 4];
-    crc.copy_from_slice(&bytes[48..]);
+    crc.copy_from_slice(&bytes[56..]);
     if &bytes[..8] != MAGIC
         || bytes[8..12] != VERSION.to_le_bytes()
-        || crc32c(&bytes[..48]) != u32::from_le_bytes(crc)
+        || crc32c(&bytes[..56]) != u32::from_le_bytes(crc)
     {
         return None;
     }
@@ -152,6 +160,7 @@ fn decode(bytes: &[u8]) -> Option<Checkpoint> {
         journal_id,
         number: number(32),
         watermark: number(40),
+        begun_at: number(48),
     })
 }
 
@@ -165,6 +174,7 @@ mod tests {
             journal_id: *b"0123456789abcdef",
             number: 3,
             watermark: 77,
+            begun_at: 1 << 20,
         };
         let bytes = encode(&checkpoint);
         assert_eq!(decode(&bytes), Some(checkpoint));

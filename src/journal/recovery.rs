@@ -17,7 +17,8 @@ use super::segment::{HEADER, HEADER_BYTES, Header, HeaderError, Segment, name, s
 use super::state::State;
 
 /// Each start leaves this many positions unused, more than a queue can hold: a record that was never synced, or has
-/// rotted, must not lend its position to another.
+/// rotted, must not lend its position to another. It counts from the start before as well, since nothing may be left of
+/// what that one wrote.
 pub const LEAP: u64 = 1 << 20;
 
 /// What recovery found.
@@ -81,7 +82,9 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     let (mut segments, torn_tail) = segments::<FS>(codec, candidates)?;
     let mut unused = unused;
     // A first write that got its header to disk and no record.
+    let mut begun_at = checkpoint.as_ref().map_or(0, |(_, last)| last.begun_at);
     while let Some((_, empty)) = segments.pop_back_if(|(_, segment)| segment.end == segment.first) {
+        begun_at = begun_at.max(empty.first);
         let name = name(empty.sequence);
         fs.remove(&name)
             .map_err(failed(&format!("remove {name}")))?;
@@ -95,13 +98,15 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     let tail = segments
         .back()
         .map_or(0, |(_, segment)| segment.end)
-        .max(watermark);
+        .max(watermark)
+        .max(begun_at);
     let is_new = checkpoint.is_none() && segments.is_empty();
+    let next = if is_new { 0 } else { tail + LEAP };
     let checkpoint = match checkpoint {
-        Some((file, last)) => CheckpointFile::resume(file, last),
-        None => CheckpointFile::create(fs, journal_id, watermark)
-            .map_err(failed("make the checkpoint"))?,
-    };
+        Some((file, last)) => CheckpointFile::resume(file, last, next),
+        None => CheckpointFile::create(fs, journal_id, watermark, next),
+    }
+    .map_err(failed("write the checkpoint"))?;
     // The oldest segment says where the one before it ended; what lies between that and the watermark is gone.
     let missing_events = segments.front().map_or(0, |(previous_end, _)| {
         previous_end.saturating_sub(watermark)
@@ -116,7 +121,6 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
         fs.sync_directory().map_err(failed("sync the folder"))?;
     }
     let segments = segments.into_iter().map(|(_, segment)| segment).collect();
-    let next = if is_new { 0 } else { tail + LEAP };
     let state = State::new(segments, next, watermark, sequence);
     let recovery = Recovery {
         journal_id: hex::encode(journal_id),
