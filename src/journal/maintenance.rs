@@ -61,6 +61,11 @@ impl<FS: FileSystem> Maintenance<FS> {
         self.checkpoint.write(watermark)
     }
 
+    /// The watermark of the last checkpoint that was written and synced.
+    pub fn checkpointed(&self) -> u64 {
+        self.checkpoint.last().watermark
+    }
+
     fn clean(&mut self) -> Result<(), (&'static str, io::Error)> {
         self.checkpoint()
             .map_err(|error| ("write the checkpoint", error))?;
