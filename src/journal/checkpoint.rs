@@ -12,6 +12,7 @@ use std::io;
 use crc32c::crc32c;
 
 use super::filesystem::{File, FileSystem};
+use crate::fault::{self, Fault};
 
 const NAME: &str = "checkpoint";
 const MAGIC: &[u8; 8] = b"ringckpt";
@@ -53,7 +54,9 @@ impl<F: File> CheckpointFile<F> {
             let mut bytes = [0; SLOT];
             let read = read_full(&file, &mut bytes, index * STRIDE)?;
             if let Some(found) = decode(&bytes[..read])
-                && newest.is_none_or(|newest| newest.number < found.number)
+                && newest.is_none_or(|newest| {
+                    (newest.number < found.number) != fault::is_on(Fault::OlderCheckpointSlot)
+                })
             {
                 newest = Some(found);
             }
@@ -106,8 +109,12 @@ impl<F: File> CheckpointFile<F> {
             watermark,
             ..self.last
         };
-        self.file
-            .write_all_at(&encode(&next), (next.number % 2) * STRIDE)?;
+        let slot = if fault::is_on(Fault::OneCheckpointSlot) {
+            0
+        } else {
+            next.number % 2
+        };
+        self.file.write_all_at(&encode(&next), slot * STRIDE)?;
         self.file.sync()?;
         self.last = next;
         Ok(())

@@ -14,6 +14,7 @@ use super::scan;
 use super::segment::{HEADER, name};
 use super::shared::{Shared, Wake};
 use super::state::Mark;
+use crate::fault::{self, Fault};
 
 /// Bytes read at once; a larger record is read by itself. Records share their chunk's memory.
 const CHUNK: u64 = 256 << 10;
@@ -195,13 +196,16 @@ impl<FS: FileSystem> Reader<FS> {
             source,
         };
         let positions = place.expected..place.end;
-        let found = scan::find(
+        let mut found = scan::find(
             &*place.file,
             self.shared.codec,
             place.offset..place.used,
             &positions,
         )
         .map_err(failed)?;
+        if fault::is_on(Fault::DamageEndsSegment) {
+            found = None;
+        }
         let (sequence, damaged) = (place.sequence, place.offset..found.unwrap_or(place.used));
         if place.end > self.from {
             // Twice the same copy says nothing new, and a disk without room for it must not stop what is intact.
@@ -230,7 +234,9 @@ impl<FS: FileSystem> Reader<FS> {
         let positions = positions.start.max(state.watermark)..positions.end;
         let count = positions.end.saturating_sub(positions.start);
         if count > 0 && state.lose(positions.clone()) {
-            self.shared.metrics.corrupt_records(count);
+            if !fault::is_on(Fault::DamageInSilence) {
+                self.shared.metrics.corrupt_records(count);
+            }
             tracing::error!(
                 from = positions.start,
                 to = positions.end - 1,

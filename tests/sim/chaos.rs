@@ -39,9 +39,13 @@ enum Kind {
     NoTopic,
     NoClients,
     SlowPurge,
+    /// A broker that stands still, while another refuses and the client is slow.
+    Freeze,
+    /// Dead letters cannot be written.
+    NoLetters,
 }
 
-const KINDS: [Kind; 24] = [
+const KINDS: [Kind; 26] = [
     Kind::Kill,
     Kind::PowerCut,
     Kind::KillInside,
@@ -66,6 +70,8 @@ const KINDS: [Kind; 24] = [
     Kind::NoTopic,
     Kind::NoClients,
     Kind::SlowPurge,
+    Kind::Freeze,
+    Kind::NoLetters,
 ];
 
 /// What a partition may answer for a while: retried by the client, or the end of it.
@@ -141,6 +147,7 @@ impl Chaos {
         let mut disk = around.disk.lock();
         disk.capacity = None;
         disk.fail = None;
+        disk.no_letters = false;
         disk.crash = None;
     }
 
@@ -259,6 +266,16 @@ impl Chaos {
             Kind::NoTopic => kafka.missing_since = Some(around.clock.now()),
             Kind::NoClients => kafka.no_clients = true,
             Kind::SlowPurge => kafka.slow_purge = self.random.pick(&[2 * SECOND, 8 * SECOND]),
+            Kind::Freeze => {
+                kafka.brokers[broker].slowest = 90 * SECOND;
+                kafka.slow_purge = 12 * SECOND;
+                kafka.partitions[partition].refusal = Some(Code::TopicAuthorizationFailed);
+                let thaw = around.clock.now() + 60 * SECOND;
+                self.later(thaw, Later::Mend(Kind::SlowBroker, broker));
+                self.later(thaw, Later::Mend(Kind::SlowPurge, 0));
+                at = partition;
+            }
+            Kind::NoLetters => around.disk.lock().no_letters = true,
             _ => {}
         }
         drop(kafka);
@@ -348,7 +365,8 @@ fn mend(around: &mut Surroundings, kind: Kind, at: usize) {
         Kind::AllDown => kafka.brokers.iter_mut().for_each(|broker| broker.up = true),
         Kind::SlowBroker => kafka.brokers[at].slowest = 20 * MS,
         Kind::LostAnswers => kafka.lost_answers = 0,
-        Kind::Refusal => kafka.partitions[at].refusal = None,
+        Kind::NoLetters => around.disk.lock().no_letters = false,
+        Kind::Refusal | Kind::Freeze => kafka.partitions[at].refusal = None,
         Kind::NoTopic => kafka.missing_since = None,
         Kind::NoClients => kafka.no_clients = false,
         Kind::SlowPurge => kafka.slow_purge = 0,

@@ -55,6 +55,10 @@ pub struct Disk {
     pub crash: Option<(Crash, u64)>,
     /// Set once it has: nothing of what the process does any more counts.
     pub dead: Option<Crash>,
+    /// Dead letters cannot be written.
+    pub no_letters: bool,
+    /// A write or sync of the journal has failed in this process.
+    pub failed: bool,
     /// The publisher is at work: it may see only what is synced.
     pub publishing: bool,
     /// What it saw that was not.
@@ -85,6 +89,8 @@ impl SimDisk {
             fail: None,
             crash: None,
             dead: None,
+            no_letters: false,
+            failed: false,
             publishing: false,
             unsynced_read: None,
         })))
@@ -120,6 +126,9 @@ impl Disk {
             *left = left.saturating_sub(1);
             if *left == 0 {
                 self.fail = None;
+                // What the publisher writes are copies of what is damaged.
+                self.failed |=
+                    !self.publishing && matches!(operation, Operation::Write | Operation::Sync);
                 return Err(eio());
             }
         }
@@ -172,6 +181,7 @@ impl Disk {
         self.dead = None;
         self.crash = None;
         self.publishing = false;
+        self.failed = false;
         if crash == Crash::Kill {
             return;
         }

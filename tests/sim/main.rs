@@ -6,11 +6,13 @@
 //! ```text
 //! cargo test --test sim                                      2,000 histories, then every deliberate fault
 //! cargo test --release --test sim -- --seeds 0..1000000      any range, with progress
+//! cargo test --test sim -- --faults                          the table of deliberate faults and their first seeds
 //! SIM_TRACE=1 cargo test --test sim -- --seeds 42..43        one history, told step by step
 //! ```
 
 mod chaos;
 mod disk;
+mod faults;
 mod kafka;
 mod ledger;
 mod outside;
@@ -26,12 +28,16 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The ordinary seeds.
-const SEEDS: u64 = 2_000;
+pub const SEEDS: u64 = 2_000;
 /// A test each, so that they share the cores.
 const TRIALS: u64 = 20;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<_> = std::env::args().collect();
+    if arguments.iter().any(|word| word == "--faults") {
+        faults::table();
+        return ExitCode::SUCCESS;
+    }
     let seeds = match range::asked(&mut arguments) {
         Ok(seeds) => seeds,
         Err(words) => {
@@ -48,7 +54,8 @@ fn main() -> ExitCode {
         let name = format!("histories_keep_the_promise_{}_{}", seeds.start, seeds.end);
         Trial::test(name, move || keep_the_promise(seeds))
     });
-    libtest_mimic::run(&Arguments::from_iter(arguments), histories.collect()).exit_code()
+    let tests = histories.chain(faults::trials()).collect();
+    libtest_mimic::run(&Arguments::from_iter(arguments), tests).exit_code()
 }
 
 fn keep_the_promise(seeds: Range<u64>) -> Result<(), Failed> {

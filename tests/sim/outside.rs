@@ -81,7 +81,12 @@ impl Outside for SimOutside {
     fn set_aside(&mut self, position: u64, reason: &str, payload: &[u8]) -> io::Result<()> {
         self.clock.say(|| format!("set {position} aside: {reason}"));
         let mut disk = self.disk.lock();
-        if let Err(error) = disk.before(Operation::Write) {
+        let writable = if disk.no_letters {
+            Err(io::ErrorKind::PermissionDenied.into())
+        } else {
+            disk.before(Operation::Write)
+        };
+        if let Err(error) = writable {
             self.watch.borrow_mut().failed = true;
             return Err(error);
         }

@@ -64,6 +64,7 @@ pub struct Process {
 impl Process {
     /// Recovers what the disk holds.
     pub fn start(around: &mut Surroundings) -> Result<Self, OpenError> {
+        around.disk.lock().failed = false;
         let registry = prometheus::Registry::new();
         let metrics = Metrics::register(&registry).expect("fresh metrics can be registered");
         let mut fresh_id = [0; 16];
@@ -177,7 +178,15 @@ impl Process {
         match stepper.step() {
             Turn::Idle => {}
             Turn::Written => self.writer_at = Some(now + self.random.latency(MS, around.slow_sync)),
-            Turn::Answered => self.writer_at = Some(now),
+            Turn::Answered => {
+                self.writer_at = Some(now);
+                let (used, budget) = self.budget();
+                // Segments' headers come on top, and these segments are small.
+                if used > budget + budget / 8 {
+                    let words = format!("{used} bytes are unpublished, {budget} may be");
+                    around.ledger.borrow_mut().violate(words);
+                }
+            }
             Turn::NeedsSegment => self.awaits_segment = true,
             Turn::End => self.stepper = None,
         }
@@ -258,7 +267,8 @@ impl Process {
     fn answers(&mut self, around: &Surroundings) {
         let now = around.clock.now();
         let mut context = Context::from_waker(Waker::noop());
-        let (journal, was_poisoned) = (self.journal, self.was_poisoned);
+        let was_poisoned = self.was_poisoned || around.disk.lock().failed;
+        let journal = self.journal;
         let mut last = None;
         self.pending.retain_mut(|pending| {
             let Poll::Ready(outcome) = Pin::new(&mut pending.commit).poll(&mut context) else {
@@ -355,6 +365,11 @@ impl Process {
         });
         let mut ledger = around.ledger.borrow_mut();
         ledger.damage(corrupt as u64, self.recovery.torn_bytes);
+    }
+
+    /// Bytes that count against the budget, and the budget.
+    pub fn budget(&self) -> (u64, u64) {
+        (self.shared.lock().budget_used(), self.shared.gate.budget())
     }
 
     pub fn unpublished(&self) -> u64 {

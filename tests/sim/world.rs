@@ -209,6 +209,7 @@ impl World {
     fn start(&mut self) {
         self.start_at = None;
         self.tally.starts += 1;
+        self.around.ledger.borrow_mut().unfinished += 1;
         match Process::start(&mut self.around) {
             Ok(process) if self.around.disk.lock().dead.is_none() => {
                 self.around
@@ -217,8 +218,9 @@ impl World {
                 let now = (process.journal(), process.recovery.resume_at);
                 let (journal, watermark) = self.around.checkpointed;
                 let mut ledger = self.around.ledger.borrow_mut();
+                ledger.unfinished -= 1;
                 let missing = process.recovery.missing_events;
-                if missing > ledger.torn && !ledger.checkpoint_damaged {
+                if missing > 0 && !ledger.checkpoint_damaged {
                     ledger.violate(format!("{missing} unpublished events are missing"));
                 }
                 if now.0 == journal && now.1 < watermark && !ledger.checkpoint_damaged {

@@ -104,15 +104,17 @@ impl File for SimFile {
         let length = rest.len().min(bytes.len());
         bytes[..length].copy_from_slice(&rest[..length]);
         if disk.publishing && length > 0 && disk.unsynced_read.is_none() {
-            let unsynced = inode
+            let pages = offset / PAGE..(offset + length).div_ceil(PAGE);
+            let mut unsynced = inode
                 .dirty
-                .range(offset / PAGE..(offset + length).div_ceil(PAGE));
+                .range(pages.clone())
+                .chain(inode.lied.range(pages));
             let differs = |page: &usize| {
                 let from = (page * PAGE).max(offset);
                 let to = ((page + 1) * PAGE).min(offset + length);
                 inode.durable.get(from..to) != Some(&inode.now[from..to])
             };
-            if let Some(page) = unsynced.into_iter().find(|page| differs(page)) {
+            if let Some(page) = unsynced.find(|page| differs(page)) {
                 let words = format!("page {page} of inode {} was read unsynced", self.inode);
                 disk.unsynced_read = Some(words);
             }

@@ -219,7 +219,7 @@ impl Kafka {
             return;
         }
         if state.producer == 0 {
-            let delay = self.random.latency(20 * MS, 500 * MS);
+            let delay = self.random.latency(5 * MS, 500 * MS);
             if self.brokers.iter().any(|broker| broker.up) {
                 self.next += 1;
                 state.producer = self.next;
