@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
 
 use super::error::AppendError;
+use crate::fault::{self, Fault};
 
 /// Acceptance comes back when usage has fallen by this part of the budget, so that it does not flicker at the mark.
 const HYSTERESIS: u64 = 16;
@@ -44,7 +45,7 @@ impl Gate {
     pub fn set(&self, used: u64, room: u64) {
         self.used.store(used, Ordering::Relaxed);
         self.room.store(room, Ordering::Relaxed);
-        if used <= self.low_mark() {
+        if used <= self.low_mark() && !fault::is_on(Fault::FullForEver) {
             self.full.store(false, Ordering::Relaxed);
         }
     }
@@ -61,7 +62,9 @@ impl Gate {
             return Err(AppendError::Full);
         }
         let used = self.used.load(Ordering::Relaxed);
-        if used.saturating_add(queued).saturating_add(size) > self.budget {
+        if used.saturating_add(queued).saturating_add(size) > self.budget
+            && !fault::is_on(Fault::BudgetIgnored)
+        {
             // What is only queued may fill the journal for a moment; from the low mark down it opens again.
             self.full.store(used > self.low_mark(), Ordering::Relaxed);
             return Err(AppendError::Full);

@@ -15,6 +15,7 @@ use super::scan;
 use super::segment::{HEADER, name};
 use super::shared::{Shared, Wake};
 use super::state::Mark;
+use crate::fault::{self, Fault};
 
 /// Bytes read at once; a larger record is read by itself. Records share their chunk's memory.
 const CHUNK: u64 = 256 << 10;
@@ -220,7 +221,7 @@ impl<FS: FileSystem> Reader<FS> {
         let positions = place.expected..place.end;
         // What cannot be read is looked past, whether it has been tried for long or only turns up in the search.
         let file = Around(place.file.clone());
-        let found = scan::find(
+        let mut found = scan::find(
             &file,
             self.shared.codec,
             place.offset..place.used,
@@ -228,6 +229,9 @@ impl<FS: FileSystem> Reader<FS> {
         )
         .map_err(failed)?;
         self.failures = 0;
+        if fault::is_on(Fault::DamageEndsSegment) {
+            found = None;
+        }
         let (sequence, damaged) = (place.sequence, place.offset..found.unwrap_or(place.used));
         if place.end > self.from {
             // Twice the same copy says nothing new, and a disk without room for it must not stop what is intact.
@@ -255,7 +259,9 @@ impl<FS: FileSystem> Reader<FS> {
         let positions = positions.start.max(state.watermark)..positions.end;
         let count = positions.end.saturating_sub(positions.start);
         if count > 0 && state.lose(positions.clone()) {
-            self.shared.metrics.corrupt_records(count);
+            if !fault::is_on(Fault::DamageInSilence) {
+                self.shared.metrics.corrupt_records(count);
+            }
             tracing::error!(
                 from = positions.start,
                 to = positions.end - 1,

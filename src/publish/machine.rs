@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::delivery::Blame;
 use super::watermark::{Read, Window};
+use crate::fault::{self, Fault};
 
 /// How many positions may lie above the watermark.
 pub const MAX_AHEAD: usize = 65_536;
@@ -125,7 +126,9 @@ impl Machine {
     /// True while another record is of use.
     pub(super) fn wants(&self) -> bool {
         self.mode == Mode::Sending
-            && (self.window.len() < self.most_ahead || self.window.unsent() > 0)
+            && (self.window.len() < self.most_ahead
+                || self.window.unsent() > 0
+                || fault::is_on(Fault::WindowWithoutBound))
             && (self.isolate.is_none() || self.window.in_flight() == 0)
     }
 
@@ -188,7 +191,9 @@ impl Machine {
                 self.settle(now, jitter);
                 first
             }
-            Err(_) if generation != self.generation => false,
+            Err(_) if generation != self.generation && !fault::is_on(Fault::OldFailureCounts) => {
+                false
+            }
             Err(blame) => {
                 self.failure(position, blame, now, jitter);
                 false
@@ -200,7 +205,7 @@ impl Machine {
     pub(super) fn tick(&mut self, now: Instant, jitter: f64) {
         match self.mode {
             Mode::Settling { until, purged } if now >= until => {
-                if purged {
+                if purged && !fault::is_on(Fault::PurgeUnanswered) {
                     self.window.forget_in_flight();
                     self.settle(now, jitter);
                 } else {
@@ -216,7 +221,11 @@ impl Machine {
                 self.mode = Mode::Sending;
                 self.actions.push(Action::Rebuild {
                     generation: self.generation,
-                    from: self.window.first().or(self.read_upto),
+                    from: self
+                        .window
+                        .first()
+                        .map(|first| first + u64::from(fault::is_on(Fault::ResendTooLate)))
+                        .or(self.read_upto),
                     isolate: self.isolate.is_some(),
                     batch_bytes: self.batch_bytes,
                 });
@@ -286,7 +295,12 @@ impl Machine {
             // Something else went wrong in between: no longer in a row.
             self.suspect = None;
         }
-        if self.mode == Mode::Sending {
+        if let Blame::Record(reason) = blame
+            && fault::is_on(Fault::BatchSetAside)
+        {
+            self.actions.push(Action::DeadLetter { position, reason });
+        }
+        if self.mode == Mode::Sending && !fault::is_on(Fault::NotStopped) {
             self.actions.push(Action::Purge { in_flight: false });
             self.mode = Mode::Settling {
                 until: now + self.settle,
@@ -302,6 +316,9 @@ impl Machine {
             return;
         }
         self.isolate = self.isolate.max(self.blamed.take());
+        if fault::is_on(Fault::NotIsolated) {
+            self.isolate = None;
+        }
         if let Some(suspect) = &self.suspect
             && suspect.strikes >= STRIKES
             && self.may_letter()
@@ -331,7 +348,8 @@ impl Machine {
 
     fn advance(&mut self) {
         if let Some(passed) = self.window.advance() {
-            self.actions.push(Action::Truncate(passed));
+            let far = u64::from(fault::is_on(Fault::TruncatedOneTooFar));
+            self.actions.push(Action::Truncate(passed + far));
         }
     }
 }

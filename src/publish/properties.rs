@@ -6,6 +6,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::BaseProducer;
 
 use super::Config;
+use crate::fault::{self, Fault};
 
 /// Room for a record's key, headers and framing beside its body.
 const FRAMING: u64 = 64 * 1024;
@@ -126,8 +127,18 @@ impl Config {
             ("client.id", String::from("ringback")),
             ("enable.idempotence", String::from("true")),
             ("acks", String::from("all")),
-            ("enable.gapless.guarantee", String::from("true")),
-            ("max.in.flight.requests.per.connection", String::from("1")),
+            (
+                "enable.gapless.guarantee",
+                (!fault::is_on(Fault::Gaps)).to_string(),
+            ),
+            (
+                "max.in.flight.requests.per.connection",
+                String::from(if fault::is_on(Fault::SeveralInFlight) {
+                    "5"
+                } else {
+                    "1"
+                }),
+            ),
             ("message.timeout.ms", String::from("0")),
             ("message.max.bytes", largest.to_string()),
             ("queue.buffering.max.kbytes", queue.to_string()),

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::fault::{self, Fault};
 use crate::journal::{Reader, Record, Truncator};
 use crate::readiness::Check;
 
@@ -278,6 +279,9 @@ impl<O: Outside> Worker<O> {
 
     fn rebuild(&mut self, generation: u64, from: Option<u64>, isolate: bool, batch_bytes: u32) {
         // The old one first: two at a time would be twice the memory.
+        if fault::is_on(Fault::OldProducerKept) {
+            std::mem::forget(self.client.take());
+        }
         self.client = None;
         self.held = None;
         self.received.clear();
@@ -292,7 +296,9 @@ impl<O: Outside> Worker<O> {
                     tracing::error!(%error, kept_back = kept, "cannot build a Kafka producer; trying again");
                 }
                 let (now, jitter) = (self.outside.now(), self.outside.jitter());
-                self.machine.not_built(now, jitter);
+                if !fault::is_on(Fault::BuiltOnce) {
+                    self.machine.not_built(now, jitter);
+                }
             }
         }
     }

@@ -158,3 +158,17 @@ fn a_missing_segment_is_counted_and_the_rest_delivered() {
         assert_eq!(core.metric("journal_recovered_events"), 6);
     }
 }
+
+#[test]
+fn a_position_is_not_used_again_where_nothing_is_left_of_what_had_it() {
+    let disk = FaultyFs::default();
+    drop(open(&disk));
+    let first = open(&disk)
+        .append(&[body(20)])
+        .expect("it is appended after a leap");
+    for name in segments(&disk) {
+        disk.damage(&name, |bytes| bytes.fill(0));
+    }
+    let second = open(&disk).append(&[body(21)]).expect("it is appended");
+    assert!(first[0] < second[0], "{first:?} was used again: {second:?}");
+}

@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use ringback::journal::error::OpenError;
 use ringback::journal::filesystem::{DiskFileSystem, FolderError};
 use ringback::journal::recovery::LEAP;
+use ringback::journal::writer::Outcome;
 use ringback::journal::{self, AppendError, Config, Journal, Metrics};
 
 use crate::support::core::{Body, Core};
@@ -49,6 +50,20 @@ fn a_failed_write_or_sync_poisons_for_good_and_what_was_synced_stays_readable() 
         assert_eq!(core.read_all().len(), 1);
         assert_eq!(core.shared.gate.admit(0, 1), Err(AppendError::Poisoned));
     }
+}
+
+#[test]
+fn what_is_synced_after_a_poison_is_published_and_not_acknowledged() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    let batch = [body(10)];
+    let Ok(begun) = core.writer.begin(&batch, 1_000) else {
+        panic!("it is written");
+    };
+    let error = std::io::Error::other("the checkpoint cannot be written");
+    core.shared.poison("write the checkpoint", &error);
+    assert_eq!(core.writer.finish(begun), Outcome::Poisoned);
+    assert_eq!(core.read_all().len(), 1);
 }
 
 #[test]

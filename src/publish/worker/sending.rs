@@ -2,6 +2,7 @@
 
 use super::{Trouble, Worker};
 use crate::event::{DecodeError, Event};
+use crate::fault::{self, Fault};
 use crate::journal::Record;
 use crate::publish::delivery::{Blame, blame, headers};
 use crate::publish::machine::Offer;
@@ -45,6 +46,9 @@ impl<O: Outside> Worker<O> {
                 self.at_tail = false;
                 self.retry = true;
                 self.trouble(Trouble::Delivery, "the journal cannot be read");
+                if fault::is_on(Fault::ReadErrorIsTail) {
+                    self.machine.tail();
+                }
                 if let Some(kept) = self.sayings.may_say("read") {
                     tracing::error!(%error, kept_back = kept, "cannot read the journal; trying again");
                 }
@@ -59,7 +63,9 @@ impl<O: Outside> Worker<O> {
         match self.machine.offer(position, self.outside.now()) {
             Offer::Skip => return true,
             Offer::Hold => {
-                self.held = Some(record);
+                if !fault::is_on(Fault::HeldForgotten) {
+                    self.held = Some(record);
+                }
                 return false;
             }
             Offer::Send => {}
@@ -87,10 +93,13 @@ impl<O: Outside> Worker<O> {
                 true
             }
             Handed::QueueFull => {
-                self.held = Some(record);
+                if !fault::is_on(Fault::FullQueueDrops) {
+                    self.held = Some(record);
+                }
                 self.retry = true;
                 false
             }
+            Handed::Refused(_) if fault::is_on(Fault::RefusalIgnored) => true,
             Handed::Refused(code) => {
                 let blame = blame(code, event.key.is_some());
                 self.failed(blame, &code.to_string());
@@ -154,6 +163,10 @@ impl<O: Outside> Worker<O> {
                 self.retry = true;
                 if let Some(kept) = self.sayings.may_say("letter") {
                     tracing::error!(position, %error, kept_back = kept, "cannot set an event aside; trying again");
+                }
+                if fault::is_on(Fault::LetterUnwritten) {
+                    self.machine.lettered(position);
+                    return true;
                 }
                 // Nothing may pass it: it is read again from the watermark.
                 self.refused(position, Blame::Cluster);
