@@ -72,6 +72,17 @@ pub enum CommandError {
         "--require-signature needs the key: set RETELL_API_KEY to the API key that signs the webhooks"
     )]
     NoKey,
+    /// Exit 1: another process has the port.
+    #[error("cannot listen on {address}: take another port with {option}, 0 for a free one")]
+    Port {
+        /// What was asked for.
+        address: std::net::SocketAddr,
+        /// The option that chooses another.
+        option: &'static str,
+        /// The operating system's reason.
+        #[source]
+        source: std::io::Error,
+    },
     /// Exit 1: the embedded Kafka of `dev`.
     #[error("cannot start the embedded Kafka")]
     Kafka(#[from] rdkafka::error::KafkaError),
@@ -101,8 +112,8 @@ pub enum CommandError {
     /// Exit 1: a drain that ended with something left.
     #[error("events left in the journal: {left}{trouble}")]
     Left {
-        /// How many.
-        left: u64,
+        /// How many, in words.
+        left: String,
         /// What is wrong with Kafka, as far as it is known.
         trouble: String,
     },

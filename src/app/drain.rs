@@ -3,10 +3,12 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{AppError, open_journal, start_publisher};
 use crate::config::Config;
 use crate::journal::{Appender, Truncator};
-use crate::publish::Publisher;
+use crate::publish::{LAST_GRACE, Publisher};
 use crate::readiness::{Readiness, Weight};
 use crate::signal::{Request, Signals};
 use crate::{journal, telemetry};
@@ -39,8 +41,8 @@ pub struct Progress {
     pub dead_letters: u64,
     /// Lost to damage on disk.
     pub corrupt: u64,
-    /// Still in the journal.
-    pub left: u64,
+    /// Still in the journal; `None` where that is not known, since a thread hangs in the disk or the client.
+    pub left: Option<u64>,
     /// What is wrong with Kafka, in words.
     pub trouble: Option<String>,
 }
@@ -95,6 +97,7 @@ impl Drain {
         let publisher = match self.work {
             Work::Publish(publisher) => publisher,
             Work::Close(truncator) => {
+                #[allow(clippy::disallowed_methods, reason = "once, at the end")]
                 tokio::task::spawn_blocking(move || truncator.close())
                     .await
                     .map_err(std::io::Error::other)??;
@@ -104,19 +107,30 @@ impl Drain {
         let deadline = publisher.deadline();
         let mut drained = pin!(publisher.drain(timeout));
         let mut ticks = tokio::time::interval(TICK);
-        let mut poisoned = None;
+        let mut give_up = None;
         let left = loop {
+            let hangs = async {
+                match give_up {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 left = &mut drained => break left,
-                // What is safely on disk goes on being published.
-                reason = self.appender.poisoned(), if poisoned.is_none() => poisoned = Some(reason),
+                () = hangs => break None,
                 request = signals.next() => if request == Request::Shutdown {
+                    // Asked twice: whoever asks knows that it hangs.
+                    if give_up.is_some() {
+                        break None;
+                    }
                     deadline.is_now();
+                    give_up = Some(Instant::now() + LAST_GRACE);
                 },
                 _ = ticks.tick() => tell(&progress(&self.metrics, &self.readiness)),
             }
         };
-        match poisoned {
+        // What was safely on disk has been published all the same.
+        match self.appender.poison() {
             Some(reason) => Err(AppError::Poisoned { reason, left }),
             None => Ok(Progress {
                 left,
@@ -132,7 +146,7 @@ fn progress(metrics: &telemetry::Metrics, readiness: &Readiness) -> Progress {
         published: metrics.total("publish_delivered_total"),
         dead_letters: metrics.total("dead_letters_total"),
         corrupt: metrics.total("journal_corrupt_records_total"),
-        left: metrics.total("journal_unpublished_events"),
+        left: Some(metrics.total("journal_unpublished_events")),
         trouble: readiness.failing("kafka"),
     }
 }

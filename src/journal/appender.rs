@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::error::AppendError;
 use super::filesystem::FileSystem;
 use super::shared::{Shared, now_ms};
-use super::writer::{Outcome, Payload, Writer};
+use super::writer::{Begun, Outcome, Payload, Writer};
 
 /// Records that may wait for the writer; less than a start's leap of positions, which must exceed all that was never
 /// synced.
@@ -131,6 +131,11 @@ impl Appender {
         Ok(Commit(commit))
     }
 
+    /// The failed operation in words, once the journal is poisoned.
+    pub fn poison(&self) -> Option<String> {
+        self.handle.gate.gate().poison_reason()
+    }
+
     /// Resolves when the journal is poisoned, with the failed operation in words.
     pub async fn poisoned(&self) -> String {
         self.handle.gate.gate().poisoned().await
@@ -148,20 +153,22 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for records and takes them all; false once the queue is closed and empty.
-    fn take(&self, into: &mut Vec<Entry>) -> bool {
+    /// Waits until there is something to take, or never will be.
+    fn wait(&self) {
         let mut waiting = self.lock();
-        while waiting.entries.is_empty() {
-            if waiting.closed {
-                return false;
-            }
+        while waiting.entries.is_empty() && !waiting.closed {
             waiting = self
                 .filled
                 .wait(waiting)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Takes all records; false where there are none and none will come.
+    fn take(&self, into: &mut Vec<Entry>) -> bool {
+        let mut waiting = self.lock();
         std::mem::swap(&mut waiting.entries, into);
-        true
+        !into.is_empty() || !waiting.closed
     }
 
     fn written(&self, bytes: u64) {
@@ -170,10 +177,8 @@ impl Queue {
     }
 }
 
-/// Starts the writer thread; returns the first appender and what `Truncator::close` needs.
-pub(super) fn start<FS: FileSystem>(
-    shared: Arc<Shared<FS>>,
-) -> io::Result<(Appender, Arc<Queue>, JoinHandle<()>)> {
+/// The first appender, and what writes for it once it is stepped: the synchronous half of the thread.
+pub fn unstarted<FS: FileSystem>(shared: Arc<Shared<FS>>) -> (Appender, Stepper<FS>) {
     let queue = Arc::new(Queue::default());
     let handle = Handle {
         queue: queue.clone(),
@@ -182,26 +187,66 @@ pub(super) fn start<FS: FileSystem>(
     let appender = Appender {
         handle: Arc::new(handle),
     };
-    let thread_queue = queue.clone();
+    let stepper = Stepper {
+        writer: Writer::new(shared.clone()),
+        shared,
+        queue,
+        batch: Vec::new(),
+        begun: None,
+        asked: false,
+    };
+    (appender, stepper)
+}
+
+/// Starts the writer thread; returns the first appender and what `Truncator::close` needs.
+pub(super) fn start<FS: FileSystem>(
+    shared: Arc<Shared<FS>>,
+) -> io::Result<(Appender, Arc<Queue>, JoinHandle<()>)> {
+    let (appender, mut stepper) = unstarted(shared);
+    let queue = stepper.queue.clone();
     let thread = thread::Builder::new()
         .name(String::from("journal-writer"))
         .spawn(move || {
-            // Dropped last, also by a panic: nothing is acknowledged and nobody waits for a dead writer.
-            let _guard = WriterGuard {
-                shared: shared.clone(),
-                queue: thread_queue.clone(),
-            };
-            run(&shared, &thread_queue);
+            loop {
+                match stepper.step() {
+                    Turn::Idle => stepper.queue.wait(),
+                    Turn::Written | Turn::Answered => {}
+                    Turn::NeedsSegment => await_segment(&stepper.shared),
+                    Turn::End => return,
+                }
+            }
         })?;
     Ok((appender, queue, thread))
 }
 
-struct WriterGuard<FS: FileSystem> {
-    shared: Arc<Shared<FS>>,
-    queue: Arc<Queue>,
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing waits.
+    Idle,
+    /// A batch is written; the next step syncs it.
+    Written,
+    /// Some waiters were answered.
+    Answered,
+    /// Maintenance is to make a segment, or to say that there is no room for it.
+    NeedsSegment,
+    /// The queue is closed and empty, or the journal poisoned.
+    End,
 }
 
-impl<FS: FileSystem> Drop for WriterGuard<FS> {
+/// Writes what waits in the queue. When it is dropped, also by a panic, nothing more is acknowledged and nobody waits
+/// for a dead writer.
+pub struct Stepper<FS: FileSystem> {
+    shared: Arc<Shared<FS>>,
+    queue: Arc<Queue>,
+    writer: Writer<FS>,
+    batch: Vec<Entry>,
+    begun: Option<Begun<FS::File>>,
+    /// The batch waits for a segment.
+    asked: bool,
+}
+
+impl<FS: FileSystem> Drop for Stepper<FS> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.shared.poison(
@@ -218,37 +263,71 @@ impl<FS: FileSystem> Drop for WriterGuard<FS> {
     }
 }
 
-fn run<FS: FileSystem>(shared: &Arc<Shared<FS>>, queue: &Queue) {
-    let mut writer = Writer::new(shared.clone());
-    let mut batch = Vec::new();
-    while queue.take(&mut batch) {
-        while !batch.is_empty() {
-            match writer.commit(&batch, now_ms()) {
-                Outcome::Committed { first, count } => {
-                    queue.written(batch[..count].iter().map(Payload::size).sum());
-                    for (position, entry) in (first..).zip(batch.drain(..count)) {
-                        drop(entry.body);
-                        // A client that has gone away has its event kept all the same.
-                        let _ = entry.done.send(Ok(position));
-                    }
+impl<FS: FileSystem> Stepper<FS> {
+    /// Writes a batch, or syncs and answers the one that is written; never waits for anything but the disk.
+    pub fn step(&mut self) -> Turn {
+        if let Some(begun) = self.begun.take() {
+            let outcome = self.writer.finish(begun);
+            return self.answer(outcome);
+        }
+        if self.batch.is_empty() {
+            if !self.queue.take(&mut self.batch) {
+                return Turn::End;
+            }
+            if self.batch.is_empty() {
+                return Turn::Idle;
+            }
+        }
+        if self.asked {
+            let state = self.shared.lock();
+            if state.wanted.is_some() && !self.shared.gate.is_poisoned() {
+                return Turn::NeedsSegment;
+            }
+            let no_room = state.disk_full && state.spare.is_none();
+            drop(state);
+            self.asked = false;
+            if no_room {
+                let size = self.batch.iter().map(Payload::size).sum();
+                self.queue.written(size);
+                answer(std::mem::take(&mut self.batch), Err(AppendError::Full));
+                return Turn::Answered;
+            }
+        }
+        match self.writer.begin(&self.batch, now_ms()) {
+            Ok(begun) => {
+                self.begun = Some(begun);
+                Turn::Written
+            }
+            Err(outcome) => self.answer(outcome),
+        }
+    }
+
+    fn answer(&mut self, outcome: Outcome) -> Turn {
+        match outcome {
+            Outcome::Committed { first, count } => {
+                let done = self.batch[..count].iter();
+                self.queue.written(done.map(Payload::size).sum());
+                for (position, entry) in (first..).zip(self.batch.drain(..count)) {
+                    drop(entry.body);
+                    // A client that has gone away has its event kept all the same.
+                    let _ = entry.done.send(Ok(position));
                 }
-                Outcome::NeedsSegment => {
-                    if !await_segment(shared) {
-                        queue.written(batch.iter().map(Payload::size).sum());
-                        answer(std::mem::take(&mut batch), Err(AppendError::Full));
-                    }
-                }
-                Outcome::Poisoned => {
-                    answer(std::mem::take(&mut batch), Err(AppendError::Poisoned));
-                    return;
-                }
+                Turn::Answered
+            }
+            Outcome::NeedsSegment => {
+                self.asked = true;
+                Turn::NeedsSegment
+            }
+            Outcome::Poisoned => {
+                answer(std::mem::take(&mut self.batch), Err(AppendError::Poisoned));
+                Turn::End
             }
         }
     }
 }
 
-/// Waits until maintenance has made what was wanted; false where the disk has no room for it.
-fn await_segment<FS: FileSystem>(shared: &Shared<FS>) -> bool {
+/// Waits until maintenance has made what was wanted, or has no room for it.
+fn await_segment<FS: FileSystem>(shared: &Shared<FS>) {
     let mut state = shared.lock();
     while state.wanted.is_some() && !shared.gate.is_poisoned() {
         state = shared
@@ -256,7 +335,6 @@ fn await_segment<FS: FileSystem>(shared: &Shared<FS>) -> bool {
             .wait(state)
             .unwrap_or_else(PoisonError::into_inner);
     }
-    !state.disk_full || state.spare.is_some()
 }
 
 fn answer(entries: Vec<Entry>, outcome: Result<u64, AppendError>) {

@@ -4,7 +4,7 @@
 //! tells. Losing both costs duplicates, never events.
 //!
 //! ```text
-//! slot: magic "ringback" | version u32 | zeros u32 | journal id 16 | number u64 | watermark u64 | CRC-32C u32
+//! slot: magic "ringckpt" | version u32 | zeros u32 | journal id 16 | number u64 | watermark u64 | begun at u64 | CRC-32C u32
 //! ```
 
 use std::io;
@@ -12,11 +12,12 @@ use std::io;
 use crc32c::crc32c;
 
 use super::filesystem::{File, FileSystem};
+use crate::fault::{self, Fault};
 
 const NAME: &str = "checkpoint";
 const MAGIC: &[u8; 8] = b"ringckpt";
 const VERSION: u32 = 1;
-const SLOT: usize = 52;
+const SLOT: usize = 60;
 /// One slot a page, so that no single torn sector or page spoils both.
 const STRIDE: u64 = 4096;
 
@@ -29,6 +30,8 @@ pub struct Checkpoint {
     pub number: u64,
     /// The first position that is still to be published.
     pub watermark: u64,
+    /// Where the positions of the latest start begin: known even where nothing is left of what was written from there.
+    pub begun_at: u64,
 }
 
 /// The open file.
@@ -36,6 +39,8 @@ pub struct Checkpoint {
 pub struct CheckpointFile<F> {
     file: F,
     last: Checkpoint,
+    /// A write or sync has failed: nothing is known of the slot any more, and a second sync would prove nothing.
+    failed: bool,
 }
 
 impl<F: File> CheckpointFile<F> {
@@ -51,7 +56,9 @@ impl<F: File> CheckpointFile<F> {
             let mut bytes = [0; SLOT];
             let read = read_full(&file, &mut bytes, index * STRIDE)?;
             if let Some(found) = decode(&bytes[..read])
-                && newest.is_none_or(|newest| newest.number < found.number)
+                && newest.is_none_or(|newest| {
+                    (newest.number < found.number) != fault::is_on(Fault::OlderCheckpointSlot)
+                })
             {
                 newest = Some(found);
             }
@@ -59,9 +66,16 @@ impl<F: File> CheckpointFile<F> {
         Ok(newest.map(|newest| (file, newest)))
     }
 
-    /// Goes on with a file that was read.
-    pub fn resume(file: F, last: Checkpoint) -> Self {
-        Self { file, last }
+    /// Goes on with a file that was read; writes and syncs where this start's positions begin.
+    pub fn resume(file: F, last: Checkpoint, begun_at: u64) -> io::Result<Self> {
+        let mut checkpoint = Self {
+            file,
+            last,
+            failed: false,
+        };
+        checkpoint.last.begun_at = begun_at;
+        checkpoint.write(last.watermark)?;
+        Ok(checkpoint)
     }
 
     /// Makes the file anew with both slots reserved, synced, its name too.
@@ -69,6 +83,7 @@ impl<F: File> CheckpointFile<F> {
         fs: &impl FileSystem<File = F>,
         journal_id: [u8; 16],
         watermark: u64,
+        begun_at: u64,
     ) -> io::Result<Self> {
         match fs.remove(NAME) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -80,9 +95,9 @@ impl<F: File> CheckpointFile<F> {
             journal_id,
             number: 0,
             watermark,
+            begun_at,
         };
-        let mut checkpoint = Self { file, last };
-        checkpoint.write(watermark)?;
+        let checkpoint = Self::resume(file, last, begun_at)?;
         fs.sync_directory()?;
         Ok(checkpoint)
     }
@@ -92,16 +107,25 @@ impl<F: File> CheckpointFile<F> {
         self.last
     }
 
-    /// Writes the slot that does not hold the newest checkpoint and syncs it.
+    /// Writes the slot that does not hold the newest checkpoint and syncs it. After an error it refuses for good.
     pub fn write(&mut self, watermark: u64) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("an earlier checkpoint has failed"));
+        }
+        self.failed = true;
         let next = Checkpoint {
             number: self.last.number + 1,
             watermark,
             ..self.last
         };
-        self.file
-            .write_all_at(&encode(&next), (next.number % 2) * STRIDE)?;
+        let slot = if fault::is_on(Fault::OneCheckpointSlot) {
+            0
+        } else {
+            next.number % 2
+        };
+        self.file.write_all_at(&encode(&next), slot * STRIDE)?;
         self.file.sync()?;
+        self.failed = false;
         self.last = next;
         Ok(())
     }
@@ -126,18 +150,19 @@ fn encode(checkpoint: &Checkpoint) -> [u8; SLOT] {
     bytes[16..32].copy_from_slice(&checkpoint.journal_id);
     bytes[32..40].copy_from_slice(&checkpoint.number.to_le_bytes());
     bytes[40..48].copy_from_slice(&checkpoint.watermark.to_le_bytes());
-    let crc = crc32c(&bytes[..48]);
-    bytes[48..].copy_from_slice(&crc.to_le_bytes());
+    bytes[48..56].copy_from_slice(&checkpoint.begun_at.to_le_bytes());
+    let crc = crc32c(&bytes[..56]);
+    bytes[56..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
 
 fn decode(bytes: &[u8]) -> Option<Checkpoint> {
     let bytes: &[u8; SLOT] = bytes.first_chunk()?;
     let mut crc = [0; 4];
-    crc.copy_from_slice(&bytes[48..]);
+    crc.copy_from_slice(&bytes[56..]);
     if &bytes[..8] != MAGIC
         || bytes[8..12] != VERSION.to_le_bytes()
-        || crc32c(&bytes[..48]) != u32::from_le_bytes(crc)
+        || crc32c(&bytes[..56]) != u32::from_le_bytes(crc)
     {
         return None;
     }
@@ -152,6 +177,7 @@ fn decode(bytes: &[u8]) -> Option<Checkpoint> {
         journal_id,
         number: number(32),
         watermark: number(40),
+        begun_at: number(48),
     })
 }
 
@@ -165,6 +191,7 @@ mod tests {
             journal_id: *b"0123456789abcdef",
             number: 3,
             watermark: 77,
+            begun_at: 1 << 20,
         };
         let bytes = encode(&checkpoint);
         assert_eq!(decode(&bytes), Some(checkpoint));

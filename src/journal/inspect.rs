@@ -12,6 +12,7 @@ use std::io;
 use super::checkpoint::{Checkpoint, CheckpointFile, read_full};
 use super::filesystem::{File as _, FileSystem};
 use super::record::Codec;
+use super::recovery::missing_between;
 use super::scan;
 use super::segment::{HEADER, HEADER_BYTES, Header, HeaderError, name, sequence_of};
 
@@ -168,7 +169,7 @@ impl<FS: FileSystem> Inspection<FS> {
     pub fn missing(&self) -> u64 {
         let previous_end = self.first().map_or(0, |(_, previous_end)| previous_end);
         match self.checkpoint {
-            Some(checkpoint) => previous_end.saturating_sub(checkpoint.watermark),
+            Some(checkpoint) => missing_between(checkpoint.watermark, previous_end),
             None => 0,
         }
     }

@@ -10,6 +10,7 @@ use super::filesystem::{File as _, FileSystem, is_full};
 use super::segment::name;
 use super::shared::Shared;
 use super::state::{Spare, State};
+use crate::fault::{self, Fault};
 
 /// Does the journal's housekeeping.
 pub struct Maintenance<FS: FileSystem> {
@@ -33,7 +34,8 @@ impl<FS: FileSystem> Maintenance<FS> {
 
     /// True where a step is worth its sync after a pause: the watermark moved, or the disk may have room again.
     pub fn is_behind(&self, state: &State<FS::File>) -> bool {
-        let moved = state.watermark != self.checkpoint.last().watermark || state.disk_full;
+        let full = state.disk_full && !fault::is_on(Fault::DiskFullForEver);
+        let moved = state.watermark != self.checkpoint.last().watermark || full;
         moved && !self.shared.gate.is_poisoned()
     }
 
@@ -54,17 +56,36 @@ impl<FS: FileSystem> Maintenance<FS> {
     /// Writes and syncs a checkpoint where the watermark has moved, also on a poisoned journal: its own file is sound
     /// unless it was what failed.
     pub fn checkpoint(&mut self) -> io::Result<()> {
-        let watermark = self.shared.lock().watermark;
+        let watermark = {
+            let state = self.shared.lock();
+            if fault::is_on(Fault::CheckpointOfTail) {
+                state.tail()
+            } else {
+                state.watermark
+            }
+        };
         if watermark == self.checkpoint.last().watermark {
             return Ok(());
         }
         self.checkpoint.write(watermark)
     }
 
+    /// The watermark of the last checkpoint that was written and synced.
+    pub fn checkpointed(&self) -> u64 {
+        self.checkpoint.last().watermark
+    }
+
     fn clean(&mut self) -> Result<(), (&'static str, io::Error)> {
-        self.checkpoint()
-            .map_err(|error| ("write the checkpoint", error))?;
-        let checkpointed = self.checkpoint.last().watermark;
+        let late = fault::is_on(Fault::UnlinkBeforeCheckpoint);
+        if !late {
+            self.checkpoint()
+                .map_err(|error| ("write the checkpoint", error))?;
+        }
+        let checkpointed = if late {
+            self.shared.lock().watermark
+        } else {
+            self.checkpoint.last().watermark
+        };
         let removable = {
             let mut state = self.shared.lock();
             state.removable(checkpointed)
@@ -82,6 +103,10 @@ impl<FS: FileSystem> Maintenance<FS> {
             .fs
             .sync_directory()
             .map_err(|error| ("sync the journal's folder", error))?;
+        if late {
+            self.checkpoint()
+                .map_err(|error| ("write the checkpoint", error))?;
+        }
         self.shared.publish_room(&self.shared.lock());
         Ok(())
     }
@@ -117,7 +142,7 @@ impl<FS: FileSystem> Maintenance<FS> {
             Ok(file) => {
                 let mut state = self.shared.lock();
                 if state.disk_full {
-                    tracing::info!("the journal's disk has room again");
+                    tracing::info!("there is room for the journal's next segment again");
                 }
                 state.disk_full = false;
                 state.wanted = None;
@@ -148,10 +173,12 @@ impl<FS: FileSystem> Maintenance<FS> {
             .map_err(|error| ("reserve a segment", error))?;
         file.sync()
             .map_err(|error| ("sync a reserved segment", error))?;
-        self.shared
-            .fs
-            .sync_directory()
-            .map_err(|error| ("sync the journal's folder", error))?;
+        if !fault::is_on(Fault::NoDirectorySync) {
+            self.shared
+                .fs
+                .sync_directory()
+                .map_err(|error| ("sync the journal's folder", error))?;
+        }
         Ok(file)
     }
 
@@ -159,7 +186,7 @@ impl<FS: FileSystem> Maintenance<FS> {
     fn disk_is_full(&self, error: &io::Error) {
         let mut state = self.shared.lock();
         if !state.disk_full {
-            tracing::error!(%error, "the journal's disk is full: refusing what the active segment has no room for");
+            tracing::error!(%error, "no room for the journal's next segment: refusing what the active one has no room for");
         }
         state.disk_full = true;
         state.wanted = None;

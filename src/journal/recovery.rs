@@ -1,11 +1,13 @@
 //! What a start makes of the files that it finds.
 //!
 //! Everything is synced before anything is believed: what a killed process had written but not synced must not be
-//! published and then vanish. Only headers are read, and the last segment to its end; what lies between is checked when
+//! published and then vanish. The last batch is written anew for that: after a failed sync Linux takes its pages for
+//! clean, and another sync says that all is well though nothing has reached the disk. Only headers are read, and the last segment to its end; what lies between is checked when
 //! it is read. A tail is torn, and cut, only where nothing intact follows it.
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::checkpoint::{CheckpointFile, read_full};
@@ -15,10 +17,15 @@ use super::record::Codec;
 use super::scan;
 use super::segment::{HEADER, HEADER_BYTES, Header, HeaderError, Segment, name, sequence_of};
 use super::state::State;
+use super::writer::BATCH_BYTES;
+use crate::fault::{self, Fault};
 
 /// Each start leaves this many positions unused, more than a queue can hold: a record that was never synced, or has
-/// rotted, must not lend its position to another.
+/// rotted, must not lend its position to another. It counts from the start before as well, since nothing may be left of
+/// what that one wrote.
 pub const LEAP: u64 = 1 << 20;
+/// Bytes written anew at once.
+const CHUNK: usize = 1 << 20;
 
 /// What recovery found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +88,9 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     let (mut segments, torn_tail) = segments::<FS>(codec, candidates)?;
     let mut unused = unused;
     // A first write that got its header to disk and no record.
+    let mut begun_at = checkpoint.as_ref().map_or(0, |(_, last)| last.begun_at);
     while let Some((_, empty)) = segments.pop_back_if(|(_, segment)| segment.end == segment.first) {
+        begun_at = begun_at.max(empty.first);
         let name = name(empty.sequence);
         fs.remove(&name)
             .map_err(failed(&format!("remove {name}")))?;
@@ -95,16 +104,27 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     let tail = segments
         .back()
         .map_or(0, |(_, segment)| segment.end)
-        .max(watermark);
+        .max(watermark)
+        .max(if fault::is_on(Fault::LeapFromTailOnly) {
+            0
+        } else {
+            begun_at
+        });
     let is_new = checkpoint.is_none() && segments.is_empty();
-    let checkpoint = match checkpoint {
-        Some((file, last)) => CheckpointFile::resume(file, last),
-        None => CheckpointFile::create(fs, journal_id, watermark)
-            .map_err(failed("make the checkpoint"))?,
+    let leap = if fault::is_on(Fault::PositionReused) || fault::is_on(Fault::WriteIntoTornSegment) {
+        0
+    } else {
+        LEAP
     };
+    let next = if is_new { 0 } else { tail + leap };
+    let checkpoint = match checkpoint {
+        Some((file, last)) => CheckpointFile::resume(file, last, next),
+        None => CheckpointFile::create(fs, journal_id, watermark, next),
+    }
+    .map_err(failed("write the checkpoint"))?;
     // The oldest segment says where the one before it ended; what lies between that and the watermark is gone.
     let missing_events = segments.front().map_or(0, |(previous_end, _)| {
-        previous_end.saturating_sub(watermark)
+        missing_between(watermark, *previous_end)
     });
     if missing_events > 0 {
         tracing::error!(
@@ -116,8 +136,10 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
         fs.sync_directory().map_err(failed("sync the folder"))?;
     }
     let segments = segments.into_iter().map(|(_, segment)| segment).collect();
-    let next = if is_new { 0 } else { tail + LEAP };
-    let state = State::new(segments, next, watermark, sequence);
+    let mut state = State::new(segments, next, watermark, sequence);
+    if fault::is_on(Fault::WriteIntoTornSegment) {
+        state.active = state.segments.back().is_some_and(|last| last.end == next);
+    }
     let recovery = Recovery {
         journal_id: hex::encode(journal_id),
         resume_at: state.watermark,
@@ -143,7 +165,9 @@ fn candidates<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate<FS::File>>, OpenE
         let name = name(sequence);
         let open = || {
             let file = fs.open(&name)?;
-            file.sync()?;
+            if !fault::is_on(Fault::RecoveryWithoutSync) {
+                file.sync()?;
+            }
             let mut bytes = [0; HEADER_BYTES];
             let read = read_full(&file, &mut bytes, 0)?;
             let length = file.length()?;
@@ -195,7 +219,7 @@ fn discard_unused<FS: FileSystem>(
         let garbage = scan::garbage(&candidate.file, 0, candidate.length).map_err(&failed_read)?;
         // Before a sound segment, bytes that make no sense were once synced: damage, for the reader to set aside.
         let damaged = garbage > 0 && last_sound.is_some_and(|last| index < last);
-        if holds.is_some() || damaged {
+        if (holds.is_some() || damaged) && !fault::is_on(Fault::HeaderlessDiscarded) {
             tracing::error!(segment = name, "the segment's header is damaged");
             kept.push(candidate);
             continue;
@@ -237,23 +261,41 @@ fn segments<FS: FileSystem>(
             let first = first_of(&candidate, codec, previous_end).map_err(&failed_read)?;
             (first, previous_end, 0)
         };
+        // Its length bounds how many records a segment of which nothing is left can have held.
+        let most = candidate.length / scan::SMALLEST;
+        let first = match (&candidate.header, next_says) {
+            (Err(_), Some(end)) => first.max(end.saturating_sub(most)),
+            _ => first,
+        };
         let scanned = match next_says {
             Some(end) if index + 1 < count && end >= first => scan::End {
                 end,
                 used: candidate.length,
+                last: HEADER,
             },
             _ => scan::end(&candidate.file, codec, HEADER, candidate.length, first)
                 .map_err(&failed_read)?,
         };
         let is_last = index + 1 == count;
+        let mut capacity = scanned.used;
         if is_last {
             torn = scan::garbage(&candidate.file, scanned.used, candidate.length)
                 .map_err(&failed_read)?;
-            if scanned.used < candidate.length {
+            if fault::is_on(Fault::WriteIntoTornSegment) {
+                capacity = candidate.length;
+            } else if scanned.used < candidate.length {
                 candidate
                     .file
                     .truncate(scanned.used)
                     .map_err(failed("cut the tail"))?;
+            }
+            // A batch is so many bytes or one larger record, and its segment's header.
+            let from = scanned.last.min(scanned.used.saturating_sub(BATCH_BYTES));
+            let from = if from <= HEADER { 0 } else { from };
+            if !fault::is_on(Fault::FailedSyncTrusted) && !fault::is_on(Fault::RecoveryWithoutSync)
+            {
+                write_anew(&candidate.file, from..scanned.used)
+                    .map_err(failed("write the last batch anew"))?;
             }
         }
         segments.push_back((
@@ -263,7 +305,7 @@ fn segments<FS: FileSystem>(
                 first,
                 end: scanned.end,
                 used: scanned.used,
-                capacity: scanned.used,
+                capacity,
                 base,
                 opened_ms,
                 file: Arc::new(candidate.file),
@@ -271,6 +313,30 @@ fn segments<FS: FileSystem>(
         ));
     }
     Ok((segments, torn))
+}
+
+/// Records between the watermark and where the segment before the oldest one ended.
+pub(super) fn missing_between(watermark: u64, previous_end: u64) -> u64 {
+    // A start in between may have left out positions that held nothing.
+    let lost = previous_end.saturating_sub(watermark);
+    if lost > LEAP { lost % LEAP } else { lost }
+}
+
+/// Writes the same bytes again, so that the sync after it is about them; torn or not, they stay what they were.
+fn write_anew<F: super::filesystem::File>(file: &F, bytes: Range<u64>) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK.min(usize::try_from(bytes.end).unwrap_or(CHUNK))];
+    let mut offset = bytes.start;
+    while offset < bytes.end {
+        let left = usize::try_from(bytes.end - offset).unwrap_or(CHUNK);
+        let length = chunk.len().min(left);
+        let read = read_full(file, &mut chunk[..length], offset)?;
+        if read == 0 {
+            break;
+        }
+        file.write_all_at(&chunk[..read], offset)?;
+        offset += read as u64;
+    }
+    file.sync()
 }
 
 /// The first position of a segment without a header: it goes on from the one before unless a start's leap lies between.

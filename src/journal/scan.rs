@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::checkpoint::read_full;
 use super::filesystem::File;
 use super::record::{Codec, Decoded, Found, HEAD};
+use crate::fault::{self, Fault};
 
 /// Bytes looked at in one read.
 const WINDOW: u64 = 1 << 20;
@@ -19,6 +20,8 @@ pub struct End {
     pub end: u64,
     /// The offset at which that record ends.
     pub used: u64,
+    /// The offset at which it begins; where the search began if there is none.
+    pub last: u64,
 }
 
 /// The offset of the first intact record within `bytes` (whose start is a multiple of 8) with one of `positions`.
@@ -62,6 +65,7 @@ pub fn end(file: &impl File, codec: Codec, start: u64, length: u64, first: u64) 
     let mut found = End {
         end: first,
         used: start,
+        last: start,
     };
     let mut buffer = Vec::new();
     let mut offset = start;
@@ -86,6 +90,7 @@ pub fn end(file: &impl File, codec: Codec, start: u64, length: u64, first: u64) 
                     found = End {
                         end: record.position + 1,
                         used: here + record.size as u64,
+                        last: here,
                     };
                     at += record.size;
                     if at > window.len() {
@@ -99,6 +104,9 @@ pub fn end(file: &impl File, codec: Codec, start: u64, length: u64, first: u64) 
         if next > offset {
             offset = next;
             continue;
+        }
+        if fault::is_on(Fault::TailCutAtDamage) {
+            return Ok(found);
         }
         match find(file, codec, offset..length, &(found.end..most))? {
             Some(next) if next > offset => offset = next,

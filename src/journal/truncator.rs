@@ -13,11 +13,16 @@ use super::maintenance::Maintenance;
 use super::shared::{Shared, now_ms};
 
 /// How long a moved watermark may wait for its checkpoint, and a full disk for the next try.
-const PACE: Duration = Duration::from_secs(1);
+pub const PACE: Duration = Duration::from_secs(1);
 
 /// Says what is published; the checkpoint and the removal of segments follow in the background.
 pub struct Truncator<FS: FileSystem = DiskFileSystem> {
     shared: Arc<Shared<FS>>,
+    /// `None` where somebody else steps the writer and the maintenance.
+    threads: Option<Threads>,
+}
+
+struct Threads {
     queue: Arc<Queue>,
     writer: JoinHandle<()>,
     maintenance: JoinHandle<io::Result<()>>,
@@ -36,10 +41,20 @@ impl<FS: FileSystem> Truncator<FS> {
             .spawn(move || upkeep(&thread_shared, maintenance))?;
         Ok(Self {
             shared,
-            queue,
-            writer,
-            maintenance,
+            threads: Some(Threads {
+                queue,
+                writer,
+                maintenance,
+            }),
         })
+    }
+
+    /// Without the threads: for a simulator, which steps writer and maintenance itself and ends them.
+    pub fn without_threads(shared: Arc<Shared<FS>>) -> Self {
+        Self {
+            shared,
+            threads: None,
+        }
     }
 
     /// Everything up to and including this position is in Kafka or durably set aside. Cheap, in memory.
@@ -68,16 +83,32 @@ impl<FS: FileSystem> Truncator<FS> {
 
     /// Takes no further appends, lets the writer finish its queue, writes and syncs a last checkpoint.
     pub fn close(self) -> io::Result<()> {
+        let Some(threads) = self.threads else {
+            return Ok(());
+        };
         let panicked = |_| io::Error::other("a thread of the journal has panicked");
-        self.queue.close();
+        threads.queue.close();
         // The writer first: it may still wait for a segment, which the other thread makes.
-        self.writer.join().map_err(panicked)?;
+        threads.writer.join().map_err(panicked)?;
         self.shared.stop();
-        self.maintenance.join().map_err(panicked)?
+        threads.maintenance.join().map_err(panicked)?
+    }
+}
+
+/// Ends the journal where the thread panics: without segments from it the writer would wait for ever.
+struct Guard<'a, FS: FileSystem>(&'a Shared<FS>);
+
+impl<FS: FileSystem> Drop for Guard<'_, FS> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let error = io::Error::other("see the message above");
+            self.0.poison("go on after a panic of the upkeep", &error);
+        }
     }
 }
 
 fn upkeep<FS: FileSystem>(shared: &Shared<FS>, mut maintenance: Maintenance<FS>) -> io::Result<()> {
+    let _guard = Guard(shared);
     let mut last = Instant::now();
     let mut guard = shared.lock();
     while !shared.stop.load(Ordering::Acquire) {

@@ -6,12 +6,13 @@ use super::filesystem::{File as _, FileSystem};
 use super::record::size_on_disk;
 use super::segment::{HEADER, Header, Segment, capacity_for};
 use super::shared::Shared;
+use crate::fault::{self, Fault};
 
 /// A buffer grown past this by one giant record is given back afterwards.
 const BUFFER_KEPT: usize = 4 << 20;
 
 /// What one commit may hold at most, so that a long queue is answered in pieces rather than at its end.
-const BATCH_BYTES: u64 = 8 << 20;
+pub const BATCH_BYTES: u64 = 8 << 20;
 
 /// A record's two parts, in the order in which they are written.
 pub trait Payload {
@@ -47,6 +48,14 @@ pub struct Writer<FS: FileSystem> {
     buffer: Vec<u8>,
 }
 
+/// A batch that is written and not yet synced.
+pub struct Begun<F> {
+    target: Target<F>,
+    used: u64,
+    count: usize,
+    now_ms: u64,
+}
+
 /// Where a batch goes.
 struct Target<F> {
     file: Arc<F>,
@@ -68,38 +77,85 @@ impl<FS: FileSystem> Writer<FS> {
 
     /// Writes and syncs as many of `batch` (not empty) as go into one segment.
     pub fn commit<P: Payload>(&mut self, batch: &[P], now_ms: u64) -> Outcome {
+        match self.begin(batch, now_ms) {
+            Ok(begun) => self.finish(begun),
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// The first half of [`Writer::commit`]: writes; nothing may be acknowledged yet.
+    pub fn begin<P: Payload>(
+        &mut self,
+        batch: &[P],
+        now_ms: u64,
+    ) -> Result<Begun<FS::File>, Outcome> {
         let Some(size) = batch.first().map(Payload::size) else {
-            return Outcome::NeedsSegment;
+            return Err(Outcome::NeedsSegment);
         };
         if self.shared.gate.is_poisoned() {
-            return Outcome::Poisoned;
+            return Err(Outcome::Poisoned);
         }
         let Some(target) = self.target(size, now_ms) else {
-            return Outcome::NeedsSegment;
+            return Err(Outcome::NeedsSegment);
         };
         let count = self.encode(batch, &target);
-        let outcome = self.write(&target);
+        let used = target.offset + self.buffer.len() as u64;
+        let written = target.file.write_all_at(&self.buffer, target.offset);
         self.buffer.clear();
         if self.buffer.capacity() > BUFFER_KEPT {
             self.buffer = Vec::new();
         }
-        match outcome {
-            Ok(used) => {
-                self.committed(target, used, count as u64, now_ms);
-                self.shared.wake_reader();
-                self.shared.metrics.batch_events(count);
-                // A journal poisoned meanwhile (by its checkpoint) acknowledges nothing after that.
-                Outcome::Committed {
-                    first: self.first_of(count as u64),
-                    count,
+        match written {
+            Ok(()) => {
+                if fault::is_on(Fault::ReadBeforeSync) {
+                    if let Some(active) = self.shared.lock().active() {
+                        active.end = target.first + count as u64;
+                        active.used = used;
+                    }
+                    self.shared.wake_reader();
                 }
+                Ok(Begun {
+                    target,
+                    used,
+                    count,
+                    now_ms,
+                })
             }
-            Err((operation, error)) => {
-                self.shared.poison(operation, &error);
-                self.shared.lock().writing = false;
-                Outcome::Poisoned
-            }
+            Err(error) => Err(self.failed("write a segment", &error)),
         }
+    }
+
+    /// The second half: syncs what [`Writer::begin`] wrote, and makes it visible.
+    pub fn finish(&mut self, begun: Begun<FS::File>) -> Outcome {
+        let timer = self.shared.metrics.sync_timer();
+        let mut synced = if fault::is_on(Fault::AnswerBeforeSync) {
+            Ok(())
+        } else {
+            begun.target.file.sync()
+        };
+        if synced.is_err() && fault::is_on(Fault::RetriedSync) {
+            synced = begun.target.file.sync();
+        }
+        timer.observe_duration();
+        if let Err(error) = synced {
+            return self.failed("sync a segment", &error);
+        }
+        let (first, count) = (begun.target.first, begun.count);
+        self.committed(begun);
+        self.shared.wake_reader();
+        self.shared.metrics.batch_events(count);
+        if self.shared.gate.is_poisoned() && !fault::is_on(Fault::AnswerAfterPoison) {
+            // By its checkpoint or its spare, meanwhile: this is on disk and will be published, but nothing is
+            // acknowledged after a poison.
+            return Outcome::Poisoned;
+        }
+        Outcome::Committed { first, count }
+    }
+
+    fn failed(&self, operation: &str, error: &std::io::Error) -> Outcome {
+        self.shared.poison(operation, error);
+        self.shared.lock().writing = false;
+        Outcome::Poisoned
     }
 
     fn target(&self, size: u64, now_ms: u64) -> Option<Target<FS::File>> {
@@ -162,22 +218,15 @@ impl<FS: FileSystem> Writer<FS> {
         batch.len()
     }
 
-    /// Returns the segment's used bytes afterwards.
-    fn write(&self, target: &Target<FS::File>) -> Result<u64, (&'static str, std::io::Error)> {
-        let written = target.file.write_all_at(&self.buffer, target.offset);
-        written.map_err(|error| ("write a segment", error))?;
-        let timer = self.shared.metrics.sync_timer();
-        target
-            .file
-            .sync()
-            .map_err(|error| ("sync a segment", error))?;
-        timer.observe_duration();
-        Ok(target.offset + self.buffer.len() as u64)
-    }
-
-    fn committed(&self, target: Target<FS::File>, used: u64, count: u64, now_ms: u64) {
+    fn committed(&self, begun: Begun<FS::File>) {
+        let Begun {
+            target,
+            used,
+            count,
+            now_ms,
+        } = begun;
         let mut state = self.shared.lock();
-        let end = target.first + count;
+        let end = target.first + count as u64;
         if let Some(header) = target.header {
             let base = state
                 .segments
@@ -205,12 +254,7 @@ impl<FS: FileSystem> Writer<FS> {
         state.writing = false;
         state.note(target.first, now_ms);
         // With nothing else held, a watermark short of a gap moves up to the new segment.
-        let watermark = state.watermark;
-        state.advance(watermark);
+        state.settle();
         self.shared.publish_room(&state);
-    }
-
-    fn first_of(&self, count: u64) -> u64 {
-        self.shared.lock().next - count
     }
 }

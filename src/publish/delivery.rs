@@ -5,6 +5,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::event::Event;
+use crate::fault::{self, Fault};
 
 /// Whom a failed delivery speaks against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,10 +38,15 @@ pub(super) fn blame(code: RDKafkaErrorCode, has_key: bool) -> Blame {
         RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {
             Blame::Record("too_large")
         }
-        RDKafkaErrorCode::InvalidRecord if has_key => Blame::Record("invalid_record"),
-        RDKafkaErrorCode::BadMessage => Blame::Record("invalid_record"),
+        RDKafkaErrorCode::InvalidRecord if has_key || fault::is_on(Fault::KeylessBlamed) => {
+            Blame::Record("invalid_record")
+        }
+        RDKafkaErrorCode::TopicAuthorizationFailed if fault::is_on(Fault::TopicBlamed) => {
+            Blame::Record("invalid_record")
+        }
         RDKafkaErrorCode::PurgeQueue
         | RDKafkaErrorCode::PurgeInflight
+        | RDKafkaErrorCode::InvalidDifferentRecord
         | RDKafkaErrorCode::GaplessGuarantee
         | RDKafkaErrorCode::Fatal => Blame::Collateral,
         _ => Blame::Cluster,
@@ -137,9 +143,14 @@ mod tests {
             Code::UnknownTopicOrPartition,
             Code::TopicAuthorizationFailed,
             Code::InvalidTimestamp,
+            // librdkafka's word for an answer that it cannot read: the records may well be stored.
+            Code::BadMessage,
         ] {
             assert_eq!(blame(code, true), Blame::Cluster);
         }
-        assert_eq!(blame(Code::PurgeQueue, true), Blame::Collateral);
+        // Another record of the same batch was invalid.
+        for code in [Code::PurgeQueue, Code::InvalidDifferentRecord] {
+            assert_eq!(blame(code, true), Blame::Collateral);
+        }
     }
 }

@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 use super::backoff::Backoff;
 use super::delivery::Blame;
 use super::watermark::{Read, Window};
+use crate::fault::{self, Fault};
 
 /// How many positions may lie above the watermark.
-pub(super) const MAX_AHEAD: usize = 65_536;
+pub const MAX_AHEAD: usize = 65_536;
 /// Failures alone, in a row, that make a dead letter.
 const STRIKES: u32 = 3;
 /// Dead letters in a row after which it is not the records.
@@ -34,7 +35,7 @@ const PURGE_TIME: Duration = Duration::from_secs(5);
 pub(super) enum Action {
     /// Drop what the producer has queued, and what is on its way to a broker too if said so.
     Purge { in_flight: bool },
-    /// Build a producer; go back to `from`, where there is anything to resend.
+    /// Build a producer; go back to `from`, the first position to be sent: the reader may have been elsewhere since.
     Rebuild {
         generation: u64,
         from: Option<u64>,
@@ -78,8 +79,11 @@ pub(super) struct Machine {
     generation: u64,
     mode: Mode,
     window: Window,
+    /// One past the last position that the reader has come to: where it goes on when nothing is to be resent.
+    read_upto: Option<u64>,
     backoff: Backoff,
     settle: Duration,
+    most_ahead: usize,
     batch_bytes: u32,
     /// The last record that the present producer's failures speak against.
     blamed: Option<u64>,
@@ -93,14 +97,17 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// `settle`: how long what is in flight may take after a failure.
-    pub(super) fn new(now: Instant, settle: Duration) -> Self {
+    /// `settle`: how long what is in flight may take after a failure; `most_ahead`: how many positions may lie above the
+    /// watermark, [`MAX_AHEAD`] outside of tests.
+    pub(super) fn new(now: Instant, settle: Duration, most_ahead: usize) -> Self {
         Self {
             generation: 0,
             mode: Mode::Waiting { until: now },
             window: Window::default(),
+            read_upto: None,
             backoff: Backoff::default(),
             settle,
+            most_ahead,
             batch_bytes: BATCH_BYTES,
             blamed: None,
             isolate: None,
@@ -119,13 +126,16 @@ impl Machine {
     /// True while another record is of use.
     pub(super) fn wants(&self) -> bool {
         self.mode == Mode::Sending
-            && (self.window.len() < MAX_AHEAD || self.window.unsent() > 0)
+            && (self.window.len() < self.most_ahead
+                || self.window.unsent() > 0
+                || fault::is_on(Fault::WindowWithoutBound))
             && (self.isolate.is_none() || self.window.in_flight() == 0)
     }
 
     /// The reader has come to this position.
     pub(super) fn offer(&mut self, position: u64, now: Instant) -> Offer {
         let read = self.window.read(position);
+        self.read_upto = self.read_upto.max(Some(position + 1));
         self.advance();
         if read == Read::Done {
             return Offer::Skip;
@@ -181,7 +191,9 @@ impl Machine {
                 self.settle(now, jitter);
                 first
             }
-            Err(_) if generation != self.generation => false,
+            Err(_) if generation != self.generation && !fault::is_on(Fault::OldFailureCounts) => {
+                false
+            }
             Err(blame) => {
                 self.failure(position, blame, now, jitter);
                 false
@@ -193,7 +205,7 @@ impl Machine {
     pub(super) fn tick(&mut self, now: Instant, jitter: f64) {
         match self.mode {
             Mode::Settling { until, purged } if now >= until => {
-                if purged {
+                if purged && !fault::is_on(Fault::PurgeUnanswered) {
                     self.window.forget_in_flight();
                     self.settle(now, jitter);
                 } else {
@@ -209,7 +221,11 @@ impl Machine {
                 self.mode = Mode::Sending;
                 self.actions.push(Action::Rebuild {
                     generation: self.generation,
-                    from: self.window.first(),
+                    from: self
+                        .window
+                        .first()
+                        .map(|first| first + u64::from(fault::is_on(Fault::ResendTooLate)))
+                        .or(self.read_upto),
                     isolate: self.isolate.is_some(),
                     batch_bytes: self.batch_bytes,
                 });
@@ -231,6 +247,11 @@ impl Machine {
         self.advance();
     }
 
+    /// False after so many dead letters in a row that it is not the records.
+    pub(super) fn may_letter(&self) -> bool {
+        self.letters_in_row < LETTERS_IN_ROW
+    }
+
     /// When [`Machine::tick`] is next due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.mode {
@@ -242,6 +263,11 @@ impl Machine {
     /// Positions given to the producer and without a report.
     pub(super) fn in_flight(&self) -> usize {
         self.window.in_flight()
+    }
+
+    /// Positions above the watermark that are known.
+    pub(super) fn ahead(&self) -> usize {
+        self.window.len()
     }
 
     /// True where every position read so far is done.
@@ -269,7 +295,12 @@ impl Machine {
             // Something else went wrong in between: no longer in a row.
             self.suspect = None;
         }
-        if self.mode == Mode::Sending {
+        if let Blame::Record(reason) = blame
+            && fault::is_on(Fault::BatchSetAside)
+        {
+            self.actions.push(Action::DeadLetter { position, reason });
+        }
+        if self.mode == Mode::Sending && !fault::is_on(Fault::NotStopped) {
             self.actions.push(Action::Purge { in_flight: false });
             self.mode = Mode::Settling {
                 until: now + self.settle,
@@ -285,9 +316,12 @@ impl Machine {
             return;
         }
         self.isolate = self.isolate.max(self.blamed.take());
+        if fault::is_on(Fault::NotIsolated) {
+            self.isolate = None;
+        }
         if let Some(suspect) = &self.suspect
             && suspect.strikes >= STRIKES
-            && self.letters_in_row < LETTERS_IN_ROW
+            && self.may_letter()
         {
             self.actions.push(Action::DeadLetter {
                 position: suspect.position,
@@ -314,7 +348,8 @@ impl Machine {
 
     fn advance(&mut self) {
         if let Some(passed) = self.window.advance() {
-            self.actions.push(Action::Truncate(passed));
+            let far = u64::from(fault::is_on(Fault::TruncatedOneTooFar));
+            self.actions.push(Action::Truncate(passed + far));
         }
     }
 }

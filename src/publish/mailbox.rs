@@ -7,23 +7,28 @@ use rdkafka::types::RDKafkaErrorCode;
 
 /// A delivery report.
 #[derive(Debug)]
-pub(super) struct Report {
-    pub(super) generation: u64,
-    pub(super) position: u64,
-    pub(super) has_key: bool,
-    pub(super) outcome: Result<(), RDKafkaErrorCode>,
+pub struct Report {
+    /// The producer's.
+    pub generation: u64,
+    /// The record's.
+    pub position: u64,
+    /// A compacted topic refuses records without one.
+    pub has_key: bool,
+    /// Acknowledged, or why not.
+    pub outcome: Result<(), RDKafkaErrorCode>,
 }
 
 /// What has come in.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
-    pub(super) reports: Vec<Report>,
+pub struct Inbox {
+    /// In the order of their coming.
+    pub reports: Vec<Report>,
     /// What the client last said of its connection to the cluster.
-    pub(super) trouble: Option<String>,
+    pub trouble: Option<String>,
     /// A broker is connected.
-    pub(super) connected: bool,
+    pub connected: bool,
     /// When to end, even with records left.
-    pub(super) drain: Option<Instant>,
+    pub drain: Option<Instant>,
     rung: bool,
 }
 
@@ -68,11 +73,6 @@ impl Mailbox {
         let taken = std::mem::take(&mut *inbox);
         inbox.drain = drain;
         taken
-    }
-
-    /// When to end, if that has been asked for.
-    pub(super) fn drain(&self) -> Option<Instant> {
-        self.lock().drain
     }
 
     fn lock(&self) -> MutexGuard<'_, Inbox> {

@@ -8,26 +8,31 @@
 //!                   machine (what to send, rebuild, set aside) ─► watermark ─► journal::Truncator
 //! ```
 //!
-//! The decisions are [`machine`]'s, a pure state machine; [`worker`] is the one thread that carries them out. Any failed
-//! report stops the pipe: without that librdkafka lets later records overtake the failed one.
+//! The decisions are `machine`'s, a pure state machine; [`worker`] carries them out over what [`outside`] names, on one
+//! thread of its own (`real`) or single-stepped by the simulator (`tests/sim`). Any failed report stops the pipe: without that librdkafka lets later records overtake the failed one.
 
 mod backoff;
 mod dead_letter;
 mod delivery;
 mod machine;
-mod mailbox;
+pub mod mailbox;
 mod metrics;
+pub mod outside;
 mod producer;
 mod properties;
+mod real;
+mod sayings;
 mod watermark;
-mod worker;
+pub mod worker;
 
 pub use dead_letter::{
     Letter, LetterError, Replay, ReplayError, SendError, StayError, letter_bytes, letter_position,
     letters,
 };
+pub use machine::MAX_AHEAD;
 pub use metrics::Metrics;
-pub use properties::PropertyError;
+pub use properties::{PropertyError, of_producer};
+pub use sayings::Sayings;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -41,7 +46,15 @@ use crate::journal;
 use crate::readiness::Check;
 use dead_letter::DeadLetters;
 use mailbox::Mailbox;
-use worker::Worker;
+use producer::Factory;
+use real::Real;
+use worker::{Parts, Worker};
+
+/// ringback's default of `socket.timeout.ms`.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After the deadline to drain: for last reports, the client's own end and the last checkpoint.
+pub const LAST_GRACE: Duration = Duration::from_secs(10);
 
 /// The folder of dead letters, in the journal's.
 pub const DEAD_LETTERS: &str = "dead-letters";
@@ -93,22 +106,43 @@ pub fn start(
     let mailbox = Arc::new(Mailbox::default());
     let bell = mailbox.clone();
     reader.on_commit(Box::new(move || bell.put(|_| ())));
-    let worker = Worker::new(
-        config,
-        properties,
-        journal_id,
+    let socket_timeout = properties
+        .get("socket.timeout.ms")
+        .and_then(|text| text.parse().ok())
+        .map_or(SOCKET_TIMEOUT, Duration::from_millis);
+    let sayings = Arc::new(Sayings::default());
+    let parts = Parts {
+        topic: config.topic.clone(),
+        journal_id: journal_id.clone(),
         reader,
         truncator,
-        metrics,
+        metrics: metrics.clone(),
         check,
+        sayings: sayings.clone(),
+        settle: socket_timeout * 2,
+        ahead: MAX_AHEAD,
+    };
+    let factory = Factory {
+        properties,
+        topic: config.topic.clone(),
+        mailbox: mailbox.clone(),
+        metrics,
+        sayings,
+    };
+    let real = Real {
+        config,
+        journal_id,
+        factory,
         letters,
-        mailbox.clone(),
-    );
+    };
+    let worker = Worker::new(real, parts);
+    let mail = mailbox.clone();
     let (report, left) = oneshot::channel();
     thread::Builder::new()
         .name(String::from("publisher"))
         .spawn(move || {
-            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run()));
+            let ended =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| real::run(worker, &mail)));
             let Ok(left) = ended else {
                 // Accepting on without a publisher would fill the disk in silence; a fresh process resumes.
                 tracing::error!(
@@ -140,13 +174,19 @@ impl Publisher {
 
     /// Publishes until the journal is empty or `deadline` has passed, then settles, writes the final checkpoint (closes
     /// the truncator) and ends. Returns how many records stay in the journal.
-    pub async fn drain(self, deadline: Duration) -> u64 {
+    ///
+    /// Returns in any case some seconds after `deadline`, with `None`, should a thread hang in the disk or in the client.
+    pub async fn drain(self, deadline: Duration) -> Option<u64> {
         let until = Instant::now() + deadline;
         // A deadline that was brought forward before this was polled stays.
         self.mailbox.put(|inbox| {
             inbox.drain = Some(inbox.drain.map_or(until, |sooner| sooner.min(until)));
         });
         // The thread answers or ends the process.
-        self.left.await.unwrap_or(0)
+        if let Ok(left) = tokio::time::timeout(deadline + LAST_GRACE, self.left).await {
+            return left.ok();
+        }
+        tracing::error!("the publisher did not end in time; what is left stays in the journal");
+        None
     }
 }

@@ -1,13 +1,13 @@
 //! A thin shell around librdkafka's producer: its callbacks become mail, its generation goes with every report.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{DeliveryResult, Message as _, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
@@ -15,40 +15,12 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::mailbox::{Mailbox, Report};
 use super::metrics::Metrics;
+use super::outside::{Client, Handed, Outgoing};
+use super::properties::of_producer;
+use super::sayings::Sayings;
 
-/// Between two lines of the log that say the same: librdkafka repeats itself with every reconnection.
-const LOG_EVERY: Duration = Duration::from_secs(30);
 /// For the first connection and the topic's metadata, so that the first event does not wait for them.
 const WARM_UP: Duration = Duration::from_secs(2);
-
-/// What librdkafka says once, and how often it has been said since.
-type Said = BTreeMap<String, (Instant, u64)>;
-
-/// Keeps repeated words out of the log; outlives the producers, whose faults repeat.
-#[derive(Debug, Default)]
-pub(super) struct Sayings(Mutex<Said>);
-
-impl Sayings {
-    /// How often `what` was kept back since it was last said; `None` if it is to be kept back now.
-    pub(super) fn may_say(&self, what: &str) -> Option<u64> {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if let Some((last, kept)) = said.get_mut(what) {
-            if now.duration_since(*last) < LOG_EVERY {
-                *kept += 1;
-                return None;
-            }
-            *last = now;
-            return Some(std::mem::take(kept));
-        }
-        // The keys come from a library's fixed list; this only makes the bound certain.
-        if said.len() >= 256 {
-            said.clear();
-        }
-        said.insert(what.to_owned(), (now, 0));
-        Some(0)
-    }
-}
 
 /// What a producer's callbacks need.
 struct Context {
@@ -144,13 +116,8 @@ impl Factory {
         batch_bytes: u32,
     ) -> KafkaResult<Producer> {
         let mut config = ClientConfig::new();
-        for (name, value) in &self.properties {
+        for (name, value) in of_producer(&self.properties, isolate, batch_bytes) {
             config.set(name, value);
-        }
-        if isolate {
-            config.set("linger.ms", "0").set("batch.num.messages", "1");
-        } else if !self.properties.contains_key("batch.size") {
-            config.set("batch.size", batch_bytes.to_string());
         }
         config.set_log_level(RDKafkaLogLevel::Info);
         let producer: ThreadedProducer<Context> = config.create_with_context(Context {
@@ -170,26 +137,8 @@ pub(super) struct Producer {
     producer: ThreadedProducer<Context>,
 }
 
-/// One record to be sent.
-pub(super) struct Outgoing<'a> {
-    pub(super) topic: &'a str,
-    pub(super) position: u64,
-    pub(super) key: Option<&'a str>,
-    pub(super) value: &'a [u8],
-    pub(super) timestamp_ms: u64,
-    pub(super) headers: OwnedHeaders,
-}
-
-/// What became of handing it over.
-pub(super) enum Handed {
-    Taken,
-    QueueFull,
-    Refused(RDKafkaErrorCode),
-}
-
-impl Producer {
-    /// Never blocks and never sleeps.
-    pub(super) fn send(&self, outgoing: Outgoing<'_>) -> Handed {
+impl Client for Producer {
+    fn send(&self, outgoing: Outgoing<'_>) -> Handed {
         // 64-bit machines only differ from this in nothing: a position is far below 2^63.
         #[allow(
             clippy::cast_possible_truncation,
@@ -215,8 +164,7 @@ impl Producer {
         }
     }
 
-    /// Everything queued, and what is on its way if said so, gets a failed report.
-    pub(super) fn purge(&self, in_flight: bool) {
+    fn purge(&self, in_flight: bool) {
         let what = PurgeConfig::default().queue();
         self.producer
             .purge(if in_flight { what.inflight() } else { what });

@@ -1,21 +1,24 @@
-//! The publisher's one thread: carries out the machine's actions, feeds it what happens.
+//! The publisher's one worker: carries out the machine's actions, feeds it what happens.
+//!
+//! It has no thread, clock or chance of its own: whoever calls [`Worker::step`] brings the mail, and
+//! [`Outside`] is everything else.
 
 mod sending;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::fault::{self, Fault};
 use crate::journal::{Reader, Record, Truncator};
 use crate::readiness::Check;
 
-use super::Config;
-use super::dead_letter::DeadLetters;
 use super::delivery::{Blame, blame};
 use super::machine::{Action, Machine};
-use super::mailbox::{Mailbox, Report};
+use super::mailbox::{Inbox, Report};
 use super::metrics::Metrics;
-use super::producer::{Factory, Producer, Sayings};
+use super::outside::{Client as _, Outside};
+use super::sayings::Sayings;
 
 /// Until a full queue or an unreadable record is tried again, should no report come before.
 const RETRY: Duration = Duration::from_millis(100);
@@ -24,20 +27,40 @@ const RECOUNT: Duration = Duration::from_secs(5);
 /// For what is in flight when the time to drain is up.
 const LAST_REPORTS: Duration = Duration::from_secs(1);
 
-/// Everything the thread owns.
-pub(super) struct Worker {
-    config: Config,
+/// What a worker is made of, beside its [`Outside`].
+pub struct Parts<O: Outside> {
+    /// The topic of all events.
+    pub topic: String,
+    /// The journal's id, as the headers tell it.
+    pub journal_id: String,
+    /// Reads the journal.
+    pub reader: Reader<O::Disk>,
+    /// Empties it.
+    pub truncator: Truncator<O::Disk>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Kafka's state in words.
+    pub check: Check,
+    /// What was said lately.
+    pub sayings: Arc<Sayings>,
+    /// How long what is in flight may take after a failure: two socket time-outs.
+    pub settle: Duration,
+    /// How many positions may lie above the watermark.
+    pub ahead: usize,
+}
+
+/// Reads, sends, hears of it, empties the journal.
+pub struct Worker<O: Outside> {
+    outside: O,
+    topic: String,
     journal_id: String,
-    reader: Reader,
-    truncator: Truncator,
+    reader: Reader<O::Disk>,
+    truncator: Truncator<O::Disk>,
     metrics: Metrics,
     check: Check,
-    letters: DeadLetters,
-    mailbox: Arc<Mailbox>,
     sayings: Arc<Sayings>,
-    factory: Factory,
     machine: Machine,
-    producer: Option<Producer>,
+    client: Option<O::Client>,
     /// Read, but not yet taken by the producer.
     held: Option<Record>,
     /// When each position in flight had been received; in the order of sending.
@@ -47,6 +70,17 @@ pub(super) struct Worker {
     /// When the dead letters were last counted.
     counted: Instant,
     trouble: Trouble,
+    /// Set once it is drained: until when the last reports may come.
+    ending: Option<Instant>,
+}
+
+/// When to step again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// At this time, or with the next mail or commit.
+    At(Option<Instant>),
+    /// Never: it is drained. [`Worker::end`] is to be called.
+    End,
 }
 
 /// What the check says at present.
@@ -59,112 +93,101 @@ enum Trouble {
     Delivery,
 }
 
-impl Worker {
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "one owner of all parts; a struct of them would only be this one again"
-    )]
-    pub(super) fn new(
-        config: Config,
-        properties: BTreeMap<String, String>,
-        journal_id: String,
-        reader: Reader,
-        truncator: Truncator,
-        metrics: Metrics,
-        check: Check,
-        letters: DeadLetters,
-        mailbox: Arc<Mailbox>,
-    ) -> Self {
-        let socket_timeout = properties
-            .get("socket.timeout.ms")
-            .and_then(|text| text.parse().ok())
-            .map_or(Duration::from_secs(10), Duration::from_millis);
-        let sayings = Arc::new(Sayings::default());
-        let factory = Factory {
-            properties,
-            topic: config.topic.clone(),
-            mailbox: mailbox.clone(),
-            metrics: metrics.clone(),
-            sayings: sayings.clone(),
-        };
+impl<O: Outside> Worker<O> {
+    /// Begins at the journal's watermark; builds its first producer in the first step.
+    pub fn new(outside: O, parts: Parts<O>) -> Self {
         Self {
-            config,
-            journal_id,
-            reader,
-            truncator,
-            metrics,
-            check,
-            letters,
-            mailbox,
-            sayings,
-            factory,
-            machine: Machine::new(Instant::now(), socket_timeout * 2),
-            producer: None,
+            machine: Machine::new(outside.now(), parts.settle, parts.ahead),
+            counted: outside.now(),
+            outside,
+            topic: parts.topic,
+            journal_id: parts.journal_id,
+            reader: parts.reader,
+            truncator: parts.truncator,
+            metrics: parts.metrics,
+            check: parts.check,
+            sayings: parts.sayings,
+            client: None,
             held: None,
             received: VecDeque::new(),
             at_tail: false,
             retry: false,
-            counted: Instant::now(),
             trouble: Trouble::Connection,
+            ending: None,
         }
     }
 
-    /// Runs until drained; how many records stay in the journal.
-    pub(super) fn run(mut self) -> u64 {
-        let mut more = true;
-        loop {
-            let now = Instant::now();
-            let until = if more {
-                Some(now)
-            } else {
-                let retry = self.retry.then(|| now + RETRY);
-                let recount = (self.letters.bytes() > 0).then(|| self.counted + RECOUNT);
-                let waits = [self.machine.deadline(), retry, recount];
-                waits.into_iter().flatten().min()
-            };
-            let inbox = self.mailbox.take(self.until(until));
-            let now = Instant::now();
-            if inbox.connected && self.trouble == Trouble::Connection {
-                self.well();
-            }
-            if let Some(words) = inbox.trouble
-                && self.trouble != Trouble::Delivery
-            {
-                self.trouble(Trouble::Connection, &words);
-            }
-            self.recount(now);
+    /// Does what the mail and the time ask for.
+    pub fn step(&mut self, inbox: Inbox) -> Next {
+        let now = self.outside.now();
+        if let Some(until) = self.ending {
             self.reports(inbox.reports, now);
-            self.machine.tick(now, rand::random());
-            self.act();
-            more = self.fill();
-            self.act();
-            self.metrics
-                .in_flight
-                .set(i64::try_from(self.machine.in_flight()).unwrap_or(i64::MAX));
-            if let Some(end) = inbox.drain
-                && ((self.at_tail && self.machine.is_empty()) || Instant::now() >= end)
-            {
-                return self.end();
-            }
+            return if self.machine.in_flight() > 0 && now < until {
+                Next::At(Some(until))
+            } else {
+                Next::End
+            };
         }
+        if inbox.connected && self.trouble == Trouble::Connection {
+            self.well();
+        }
+        if let Some(words) = inbox.trouble
+            && self.trouble != Trouble::Delivery
+        {
+            self.trouble(Trouble::Connection, &words);
+        }
+        self.recount(now);
+        self.reports(inbox.reports, now);
+        let jitter = self.outside.jitter();
+        self.machine.tick(now, jitter);
+        self.act();
+        let more = self.fill();
+        self.act();
+        self.metrics
+            .in_flight
+            .set(i64::try_from(self.machine.in_flight()).unwrap_or(i64::MAX));
+        let now = self.outside.now();
+        if let Some(end) = inbox.drain
+            && ((self.at_tail && self.machine.is_empty()) || now >= end)
+        {
+            return self.begin_end(now);
+        }
+        if more {
+            return Next::At(Some(now));
+        }
+        let retry = self.retry.then(|| now + RETRY);
+        let recount = (self.outside.letter_bytes() > 0).then(|| self.counted + RECOUNT);
+        let wakes = [self.machine.deadline(), retry, recount, inbox.drain];
+        Next::At(wakes.into_iter().flatten().min())
     }
 
-    /// The wait's end: the drain's deadline comes first where there is one.
-    fn until(&self, until: Option<Instant>) -> Option<Instant> {
-        // A short look at the mail costs nothing next to what it is for; without a drain there is no deadline.
-        let drain = self.mailbox.drain();
-        [until, drain].into_iter().flatten().min()
+    /// Positions above the watermark that are known; at most [`Parts::ahead`].
+    pub fn ahead(&self) -> usize {
+        self.machine.ahead()
+    }
+
+    /// What is in flight gets a last chance.
+    fn begin_end(&mut self, now: Instant) -> Next {
+        if let Some(client) = &self.client {
+            client.purge(false);
+        }
+        let until = now + LAST_REPORTS;
+        self.ending = Some(until);
+        if self.machine.in_flight() == 0 {
+            return Next::End;
+        }
+        Next::At(Some(until))
     }
 
     /// Room that a replay has given comes back to the budget.
     fn recount(&mut self, now: Instant) {
-        if self.letters.bytes() == 0 || now.duration_since(self.counted) < RECOUNT {
+        if self.outside.letter_bytes() == 0 || now.duration_since(self.counted) < RECOUNT {
             return;
         }
         self.counted = now;
-        match self.letters.recount() {
+        match self.outside.recount_letters() {
             Ok(true) => {
-                let bytes = self.letters.bytes();
+                let bytes = self.outside.letter_bytes();
                 self.truncator.set_dead_letter_bytes(bytes);
                 tracing::info!(bytes, "dead letters were replayed or removed");
             }
@@ -185,13 +208,10 @@ impl Worker {
                 blame
             });
             let good = outcome.is_ok();
-            let first = self.machine.report(
-                report.generation,
-                report.position,
-                outcome,
-                now,
-                rand::random(),
-            );
+            let jitter = self.outside.jitter();
+            let first =
+                self.machine
+                    .report(report.generation, report.position, outcome, now, jitter);
             if good {
                 self.arrived(report.position, first);
             }
@@ -254,8 +274,8 @@ impl Worker {
             for action in actions {
                 match action {
                     Action::Purge { in_flight } => {
-                        if let Some(producer) = &self.producer {
-                            producer.purge(in_flight);
+                        if let Some(client) = &self.client {
+                            client.purge(in_flight);
                         }
                     }
                     Action::Truncate(upto) => {
@@ -287,36 +307,34 @@ impl Worker {
 
     fn rebuild(&mut self, generation: u64, from: Option<u64>, isolate: bool, batch_bytes: u32) {
         // The old one first: two at a time would be twice the memory.
-        self.producer = None;
+        if fault::is_on(Fault::OldProducerKept) {
+            std::mem::forget(self.client.take());
+        }
+        self.client = None;
         self.held = None;
         self.received.clear();
         if let Some(from) = from {
             self.reader.seek(from);
         }
-        match self.factory.build(generation, isolate, batch_bytes) {
-            Ok(producer) => self.producer = Some(producer),
+        match self.outside.build(generation, isolate, batch_bytes) {
+            Ok(client) => self.client = Some(client),
             Err(error) => {
                 self.trouble(Trouble::Connection, &error.to_string());
                 if let Some(kept) = self.sayings.may_say("build") {
                     tracing::error!(%error, kept_back = kept, "cannot build a Kafka producer; trying again");
                 }
-                self.machine.not_built(Instant::now(), rand::random());
+                let (now, jitter) = (self.outside.now(), self.outside.jitter());
+                if !fault::is_on(Fault::BuiltOnce) {
+                    self.machine.not_built(now, jitter);
+                }
             }
         }
     }
 
-    /// What is in flight gets a last chance, then the checkpoint is written.
-    fn end(mut self) -> u64 {
-        if let Some(producer) = &self.producer {
-            producer.purge(false);
-        }
-        let until = Instant::now() + LAST_REPORTS;
-        while self.machine.in_flight() > 0 && Instant::now() < until {
-            let inbox = self.mailbox.take(Some(until));
-            self.reports(inbox.reports, Instant::now());
-        }
+    /// After [`Next::End`]: gives the producer up and writes the checkpoint; how many records stay in the journal.
+    pub fn end(mut self) -> u64 {
         self.act_truncations();
-        self.producer = None;
+        self.client = None;
         let left = self.truncator.unpublished();
         if let Err(error) = self.truncator.close() {
             tracing::error!(%error, "the last checkpoint could not be written: some events will be sent twice");

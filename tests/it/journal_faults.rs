@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use ringback::journal::error::OpenError;
 use ringback::journal::filesystem::{DiskFileSystem, FolderError};
 use ringback::journal::recovery::LEAP;
+use ringback::journal::writer::Outcome;
 use ringback::journal::{self, AppendError, Config, Journal, Metrics};
 
 use crate::support::core::{Body, Core};
@@ -52,6 +53,20 @@ fn a_failed_write_or_sync_poisons_for_good_and_what_was_synced_stays_readable() 
 }
 
 #[test]
+fn what_is_synced_after_a_poison_is_published_and_not_acknowledged() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    let batch = [body(10)];
+    let Ok(begun) = core.writer.begin(&batch, 1_000) else {
+        panic!("it is written");
+    };
+    let error = std::io::Error::other("the checkpoint cannot be written");
+    core.shared.poison("write the checkpoint", &error);
+    assert_eq!(core.writer.finish(begun), Outcome::Poisoned);
+    assert_eq!(core.read_all().len(), 1);
+}
+
+#[test]
 fn a_full_disk_refuses_before_a_write_could_fail_and_opens_again_by_itself() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
@@ -73,6 +88,39 @@ fn a_full_disk_refuses_before_a_write_could_fail_and_opens_again_by_itself() {
     }
     assert!(!core.shared.lock().disk_full);
     assert!(core.append(&[body(1000)]).is_some());
+}
+
+#[test]
+fn a_segment_that_cannot_be_made_for_want_of_descriptors_poisons_nothing() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    // The spare is used up, and the next one fails once.
+    core.append(&[body(3000)]).expect("it is appended");
+    disk.fail_next(Operation::Create);
+    core.maintenance.step();
+    assert!(!core.shared.gate.is_poisoned());
+    assert!(core.shared.lock().disk_full);
+    core.maintenance.step();
+    assert!(!core.shared.lock().disk_full);
+    core.append(&[body(3000)]).expect("there is room again");
+}
+
+#[test]
+fn a_failed_checkpoint_is_not_tried_a_second_time() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    core.append(&[body(10)]).expect("it is appended");
+    core.truncate(0);
+    disk.fail_next(Operation::Sync);
+    core.maintenance.step();
+    assert!(core.shared.gate.is_poisoned());
+    disk.take_log();
+    assert!(core.maintenance.checkpoint().is_err());
+    assert_eq!(
+        disk.take_log(),
+        [] as [String; 0],
+        "nothing was synced again"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod command;
 mod dead_letter_commands;
+mod http2;
 mod http_contract;
 mod journal_commands;
 mod journal_damage;

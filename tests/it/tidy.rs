@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LINES: usize = 400;
 
 /// Each module's floor; a module uses only lower ones, never a neighbour.
-const FLOORS: [(&str, u8); 12] = [
+const FLOORS: [(&str, u8); 13] = [
     ("main", 5),
     ("command", 5),
     ("app", 4),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 12] = [
     ("admin", 2),
     ("journal", 1),
     ("event", 0),
+    ("fault", 0),
     ("readiness", 0),
     ("signal", 0),
     ("telemetry", 0),

@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let topic = config.kafka.topic.clone();
     let letters = config.publish().dead_letter_path;
     let outcome: Result<_, CommandError> = runtime.block_on(async {
-        let signals = Signals::listen()?;
+        let signals = Signals::listen()?.without_reload();
         let drain = Drain::start(config).await.map_err(|error| match error {
             AppError::Journal {
                 source: OpenError::Folder(FolderError::Locked),
@@ -98,7 +98,7 @@ fn conclude(found: u64, progress: &Progress, letters: &Path) -> Result<(), Comma
             grouped(*published),
             count(*dead_letters, "dead letter"),
             grouped(*corrupt),
-            grouped(*left)
+            left.map_or_else(|| String::from("an unknown number"), grouped)
         );
     }
     let lying = publish::letters(letters).map_err(|source| CommandError::DeadLetters {
@@ -113,20 +113,20 @@ fn conclude(found: u64, progress: &Progress, letters: &Path) -> Result<(), Comma
         );
     }
     match left {
-        0 => Ok(()),
+        Some(0) => Ok(()),
         left => Err(CommandError::Left {
-            left: *left,
+            left: left.map_or_else(|| String::from("not known how many"), grouped),
             trouble: trouble(progress),
         }),
     }
 }
 
 fn told(progress: &Progress, elapsed: Duration) -> String {
-    let left = count(progress.left, "event");
+    let left = count(progress.left.unwrap_or_default(), "event");
     let trouble = trouble(progress);
     let done = progress.published + progress.dead_letters;
     let rate = done / elapsed.as_secs().max(1);
-    match progress.left.checked_div(rate) {
+    match progress.left.unwrap_or_default().checked_div(rate) {
         Some(seconds) => {
             let rest = humantime::format_duration(Duration::from_secs(seconds));
             format!("{left} left, {}/s, about {rest}{trouble}", grouped(rate))

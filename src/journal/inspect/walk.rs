@@ -129,19 +129,22 @@ impl<'a, F: File> Walk<'a, F> {
             let after = self.segments[self.next..]
                 .iter()
                 .find(|segment| segment.holds_records());
+            let end = after.and_then(|after| match after.content {
+                Content::Sound { previous_end, .. } => Some(previous_end),
+                _ => None,
+            });
             let first = match segment.content {
                 Content::Sound { first, .. } => first,
                 _ => match self.first_of(segment) {
-                    Ok(first) => first,
+                    // Its length bounds how many records a segment of which nothing is left can have held.
+                    Ok(first) => {
+                        let most = segment.length / SMALLEST;
+                        first.max(end.map_or(0, |end| end.saturating_sub(most)))
+                    }
                     Err(source) => return Some(Err(failed(segment, HEADER, source))),
                 },
             };
-            let end = after
-                .and_then(|after| match after.content {
-                    Content::Sound { previous_end, .. } => Some(previous_end),
-                    _ => None,
-                })
-                .filter(|end| *end >= first);
+            let end = end.filter(|end| *end >= first);
             if let Some(end) = end.filter(|end| *end <= self.from) {
                 self.reached = end;
                 continue;

@@ -1,18 +1,17 @@
 //! From the journal to the producer: reading, offering, handing over, setting aside.
 
-use std::time::Instant;
-
-use super::Worker;
-use crate::event::Event;
+use super::{Trouble, Worker};
+use crate::event::{DecodeError, Event};
+use crate::fault::{self, Fault};
 use crate::journal::Record;
 use crate::publish::delivery::{Blame, blame, headers};
 use crate::publish::machine::Offer;
-use crate::publish::producer::{Handed, Outgoing};
+use crate::publish::outside::{Client as _, Handed, Outgoing, Outside};
 
 /// Records handed over between two looks at the mail.
 const ROUND: usize = 256;
 
-impl Worker {
+impl<O: Outside> Worker<O> {
     /// Hands records over; true if there may be more at once.
     pub(super) fn fill(&mut self) -> bool {
         self.retry = false;
@@ -46,6 +45,10 @@ impl Worker {
             Err(error) => {
                 self.at_tail = false;
                 self.retry = true;
+                self.trouble(Trouble::Delivery, "the journal cannot be read");
+                if fault::is_on(Fault::ReadErrorIsTail) {
+                    self.machine.tail();
+                }
                 if let Some(kept) = self.sayings.may_say("read") {
                     tracing::error!(%error, kept_back = kept, "cannot read the journal; trying again");
                 }
@@ -57,27 +60,26 @@ impl Worker {
     /// False where nothing more can be handed over for now.
     fn hand_over(&mut self, record: Record) -> bool {
         let position = record.position;
-        match self.machine.offer(position, Instant::now()) {
+        match self.machine.offer(position, self.outside.now()) {
             Offer::Skip => return true,
             Offer::Hold => {
-                self.held = Some(record);
+                if !fault::is_on(Fault::HeldForgotten) {
+                    self.held = Some(record);
+                }
                 return false;
             }
             Offer::Send => {}
         }
-        let Some(producer) = &self.producer else {
+        let Some(client) = &self.client else {
             self.held = Some(record);
             return false;
         };
         let event = match Event::decode(&record.payload) {
             Ok(event) => event,
-            Err(error) => {
-                tracing::error!(position, %error, "a record of the journal is no event; setting it aside");
-                return self.set_aside(position, "undecodable", &record.payload);
-            }
+            Err(error) => return self.undecodable(&record, &error),
         };
-        let handed = producer.send(Outgoing {
-            topic: &self.config.topic,
+        let handed = client.send(Outgoing {
+            topic: &self.topic,
             position,
             key: event.key,
             value: event.body,
@@ -91,18 +93,43 @@ impl Worker {
                 true
             }
             Handed::QueueFull => {
-                self.held = Some(record);
+                if !fault::is_on(Fault::FullQueueDrops) {
+                    self.held = Some(record);
+                }
                 self.retry = true;
                 false
             }
+            Handed::Refused(_) if fault::is_on(Fault::RefusalIgnored) => true,
             Handed::Refused(code) => {
                 let blame = blame(code, event.key.is_some());
                 self.failed(blame, &code.to_string());
-                self.machine
-                    .refused(position, blame, Instant::now(), rand::random());
+                self.refused(position, blame);
                 false
             }
         }
+    }
+
+    /// No event: set aside, unless a newer ringback wrote it or there are so many that it is not the records.
+    fn undecodable(&mut self, record: &Record, error: &DecodeError) -> bool {
+        let position = record.position;
+        if !matches!(error, DecodeError::Version(_)) && self.machine.may_letter() {
+            tracing::error!(position, %error, "a record of the journal is no event; setting it aside");
+            return self.set_aside(position, "undecodable", &record.payload);
+        }
+        self.trouble(
+            Trouble::Delivery,
+            "the journal holds what this version cannot read",
+        );
+        if let Some(kept) = self.sayings.may_say("undecodable") {
+            tracing::error!(
+                position,
+                %error,
+                kept_back = kept,
+                "cannot read a record of the journal; it stays: publish it with the ringback that wrote it"
+            );
+        }
+        self.refused(position, Blame::Cluster);
+        false
     }
 
     pub(super) fn dead_letter(&mut self, position: u64, reason: &'static str) {
@@ -119,13 +146,11 @@ impl Worker {
     }
 
     fn set_aside(&mut self, position: u64, reason: &'static str, payload: &[u8]) -> bool {
-        let outcome =
-            self.letters
-                .set_aside(&self.config, &self.journal_id, position, reason, payload);
-        match outcome {
+        match self.outside.set_aside(position, reason, payload) {
             Ok(()) => {
                 self.metrics.dead_letters.with_label_values(&[reason]).inc();
-                self.truncator.set_dead_letter_bytes(self.letters.bytes());
+                self.truncator
+                    .set_dead_letter_bytes(self.outside.letter_bytes());
                 self.machine.lettered(position);
                 tracing::error!(
                     position,
@@ -139,11 +164,19 @@ impl Worker {
                 if let Some(kept) = self.sayings.may_say("letter") {
                     tracing::error!(position, %error, kept_back = kept, "cannot set an event aside; trying again");
                 }
+                if fault::is_on(Fault::LetterUnwritten) {
+                    self.machine.lettered(position);
+                    return true;
+                }
                 // Nothing may pass it: it is read again from the watermark.
-                self.machine
-                    .refused(position, Blame::Cluster, Instant::now(), rand::random());
+                self.refused(position, Blame::Cluster);
                 false
             }
         }
+    }
+
+    fn refused(&mut self, position: u64, blame: Blame) {
+        let (now, jitter) = (self.outside.now(), self.outside.jitter());
+        self.machine.refused(position, blame, now, jitter);
     }
 }

@@ -1,0 +1,65 @@
+//! The worker's real surroundings: librdkafka, dead letters beside the journal, the system's clock; and its thread.
+
+use std::io;
+use std::time::Instant;
+
+use rdkafka::error::KafkaResult;
+
+use super::Config;
+use super::dead_letter::DeadLetters;
+use super::mailbox::Mailbox;
+use super::outside::Outside;
+use super::producer::{Factory, Producer};
+use super::worker::{Next, Worker};
+use crate::journal::filesystem::DiskFileSystem;
+
+/// See [`Outside`].
+pub(super) struct Real {
+    pub(super) config: Config,
+    pub(super) journal_id: String,
+    pub(super) factory: Factory,
+    pub(super) letters: DeadLetters,
+}
+
+impl Outside for Real {
+    type Disk = DiskFileSystem;
+    type Client = Producer;
+
+    fn build(&mut self, generation: u64, isolate: bool, batch_bytes: u32) -> KafkaResult<Producer> {
+        self.factory.build(generation, isolate, batch_bytes)
+    }
+
+    fn set_aside(&mut self, position: u64, reason: &str, payload: &[u8]) -> io::Result<()> {
+        self.letters
+            .set_aside(&self.config, &self.journal_id, position, reason, payload)
+    }
+
+    fn letter_bytes(&self) -> u64 {
+        self.letters.bytes()
+    }
+
+    fn recount_letters(&mut self) -> io::Result<bool> {
+        self.letters.recount()
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn jitter(&mut self) -> f64 {
+        rand::random()
+    }
+}
+
+/// The thread: waits for mail and steps the worker until it is drained; how many records stay in the journal.
+pub(super) fn run(mut worker: Worker<Real>, mailbox: &Mailbox) -> u64 {
+    let mut until = Some(Instant::now());
+    loop {
+        // Without a drain there is no deadline of its own; its coming rings.
+        let inbox = mailbox.take(until);
+        match worker.step(inbox) {
+            Next::At(at) => until = at,
+            Next::End => return worker.end(),
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! What goes wrong, and when: each history has its own mixture, so that some are of one fault only.
+
+use std::collections::BTreeMap;
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+use ringback::journal::record::{Codec, Found};
+use ringback::journal::segment::HEADER;
+
+use crate::disk::{Crash, Operation};
+use crate::process::Process;
+use crate::random::{MS, Random, SECOND};
+use crate::world::Surroundings;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Kill,
+    PowerCut,
+    /// In the middle of one of the next operations on the disk.
+    KillInside,
+    PowerCutInside,
+    /// Two ends close together: what the first start has not made safe is put to the test.
+    KillThenPowerCut,
+    Terminate,
+    FailWrite,
+    FailSync,
+    FailRead,
+    FailThenPowerCut,
+    DiskFull,
+    SlowDisk,
+    FlipRecord,
+    FlipAnywhere,
+    FlipThenKill,
+    BrokerDown,
+    AllDown,
+    SlowBroker,
+    LostAnswers,
+    MoveLeaders,
+    Refusal,
+    NoTopic,
+    NoClients,
+    SlowPurge,
+    /// A broker that stands still, while another refuses and the client is slow.
+    Freeze,
+    /// Dead letters cannot be written.
+    NoLetters,
+}
+
+const KINDS: [Kind; 26] = [
+    Kind::Kill,
+    Kind::PowerCut,
+    Kind::KillInside,
+    Kind::PowerCutInside,
+    Kind::KillThenPowerCut,
+    Kind::Terminate,
+    Kind::FailWrite,
+    Kind::FailSync,
+    Kind::FailRead,
+    Kind::FailThenPowerCut,
+    Kind::DiskFull,
+    Kind::SlowDisk,
+    Kind::FlipRecord,
+    Kind::FlipAnywhere,
+    Kind::FlipThenKill,
+    Kind::BrokerDown,
+    Kind::AllDown,
+    Kind::SlowBroker,
+    Kind::LostAnswers,
+    Kind::MoveLeaders,
+    Kind::Refusal,
+    Kind::NoTopic,
+    Kind::NoClients,
+    Kind::SlowPurge,
+    Kind::Freeze,
+    Kind::NoLetters,
+];
+
+/// What a partition may answer for a while: retried by the client, or the end of it.
+const REFUSALS: [Code; 9] = [
+    Code::NotEnoughReplicas,
+    Code::NotEnoughReplicasAfterAppend,
+    Code::RequestTimedOut,
+    Code::TopicAuthorizationFailed,
+    Code::ClusterAuthorizationFailed,
+    Code::InvalidTimestamp,
+    Code::PolicyViolation,
+    Code::InvalidProducerEpoch,
+    Code::InvalidRecord,
+];
+
+/// What the world is to do itself.
+#[derive(Default)]
+pub struct Orders {
+    pub crash: Option<Crash>,
+}
+
+enum Later {
+    Crash(Crash),
+    Mend(Kind, usize),
+}
+
+pub struct Chaos {
+    random: Random,
+    kinds: Vec<Kind>,
+    pause: u64,
+    at: Option<u64>,
+    ends_at: u64,
+    later: BTreeMap<(u64, u64), Later>,
+    next: u64,
+    /// One damaged header or checkpoint a history: a second one may be more than a journal can bear.
+    meta_damaged: bool,
+}
+
+impl Chaos {
+    pub fn new(random: &mut Random) -> Self {
+        let mut random = random.fork();
+        let count = random.range(1, 8);
+        let kinds: Vec<_> = (0..count).map(|_| random.pick(&KINDS)).collect();
+        let ends_at = random.pick(&[5, 20, 60]) * SECOND;
+        let pause = random.pick(&[300 * MS, 2 * SECOND, 8 * SECOND]);
+        Self {
+            at: Some(random.below(pause)),
+            random,
+            kinds,
+            pause,
+            ends_at,
+            later: BTreeMap::new(),
+            next: 0,
+            meta_damaged: false,
+        }
+    }
+
+    pub fn next_at(&self) -> Option<u64> {
+        let later = self.later.keys().next().map(|(at, _)| *at);
+        [self.at, later].into_iter().flatten().min()
+    }
+
+    pub fn is_over(&self, now: u64) -> bool {
+        now >= self.ends_at
+    }
+
+    /// Everything works from now on.
+    pub fn calm(&mut self, around: &mut Surroundings) {
+        self.at = None;
+        self.later.clear();
+        around.kafka.borrow_mut().mend();
+        around.slow_sync = 5 * MS;
+        let mut disk = around.disk.lock();
+        disk.capacity = None;
+        disk.fail = None;
+        disk.no_letters = false;
+        disk.crash = None;
+    }
+
+    pub fn act(&mut self, around: &mut Surroundings, process: Option<&mut Process>) -> Orders {
+        let now = around.clock.now();
+        if let Some(entry) = self.later.first_entry()
+            && entry.key().0 <= now
+        {
+            return match entry.remove() {
+                Later::Crash(crash) => Orders { crash: Some(crash) },
+                Later::Mend(kind, at) => {
+                    around.clock.say(|| format!("{kind:?} {at} is over"));
+                    mend(around, kind, at);
+                    Orders::default()
+                }
+            };
+        }
+        let pause = self.random.latency(self.pause, 3 * self.pause);
+        self.at = Some(now + pause);
+        let kind = self.random.pick(&self.kinds);
+        around.clock.say(|| format!("*** {kind:?}"));
+        self.begin(kind, around, process)
+    }
+
+    fn later(&mut self, time: u64, later: Later) {
+        self.next += 1;
+        self.later.insert((time, self.next), later);
+    }
+
+    fn begin(
+        &mut self,
+        kind: Kind,
+        around: &mut Surroundings,
+        process: Option<&mut Process>,
+    ) -> Orders {
+        let now = around.clock.now();
+        let soon = now + self.random.pick(&[MS, 100 * MS, SECOND, 4 * SECOND]);
+        let soon = now + self.random.below(soon - now + 1);
+        let for_a_while = now
+            + self
+                .random
+                .pick(&[100 * MS, 2 * SECOND, 15 * SECOND, 40 * SECOND]);
+        let nth = self.random.pick(&[1, 1, 2, 3, 6, 15]);
+        let mut orders = Orders::default();
+        match kind {
+            Kind::Kill => orders.crash = Some(Crash::Kill),
+            Kind::PowerCut => orders.crash = Some(Crash::PowerCut),
+            Kind::KillInside => around.disk.lock().crash = Some((Crash::Kill, nth)),
+            Kind::PowerCutInside => around.disk.lock().crash = Some((Crash::PowerCut, nth)),
+            Kind::KillThenPowerCut => {
+                if self.random.percent(50) {
+                    around.disk.lock().crash = Some((Crash::Kill, nth));
+                } else {
+                    orders.crash = Some(Crash::Kill);
+                }
+                self.later(soon, Later::Crash(Crash::PowerCut));
+            }
+            Kind::Terminate => {
+                if let Some(process) = process {
+                    let time = self.random.pick(&[0, SECOND, 20 * SECOND]);
+                    process.drain(around, time);
+                }
+            }
+            Kind::FailWrite => around.disk.lock().fail = Some((Operation::Write, nth)),
+            Kind::FailSync => around.disk.lock().fail = Some((Operation::Sync, nth)),
+            Kind::FailRead => around.disk.lock().fail = Some((Operation::Read, nth)),
+            Kind::FailThenPowerCut => {
+                let operation = self.random.pick(&[Operation::Write, Operation::Sync]);
+                around.disk.lock().fail = Some((operation, 1));
+                self.later(soon, Later::Crash(Crash::PowerCut));
+            }
+            Kind::DiskFull => {
+                let mut disk = around.disk.lock();
+                let room = self.random.pick(&[0, 1_000, 10_000]);
+                disk.capacity = Some(disk.used() + room);
+                drop(disk);
+                self.later(for_a_while, Later::Mend(kind, 0));
+            }
+            Kind::SlowDisk => {
+                around.slow_sync = self.random.pick(&[100 * MS, SECOND, 9 * SECOND]);
+                self.later(for_a_while, Later::Mend(kind, 0));
+            }
+            Kind::FlipRecord => self.flip(around, process, true),
+            Kind::FlipAnywhere => self.flip(around, process, false),
+            Kind::FlipThenKill => {
+                self.flip(around, process, true);
+                orders.crash = Some(Crash::Kill);
+            }
+            _ => self.begin_at_kafka(kind, around, for_a_while),
+        }
+        orders
+    }
+
+    fn begin_at_kafka(&mut self, kind: Kind, around: &mut Surroundings, until: u64) {
+        let mut kafka = around.kafka.borrow_mut();
+        let broker = self.random.index(kafka.brokers.len());
+        let partition = self.random.index(kafka.partitions.len());
+        let mut at = broker;
+        match kind {
+            Kind::BrokerDown => kafka.end_broker(broker),
+            Kind::AllDown => (0..kafka.brokers.len()).for_each(|broker| kafka.end_broker(broker)),
+            Kind::SlowBroker => {
+                let slowest = self.random.pick(&[SECOND, 6 * SECOND, 25 * SECOND]);
+                kafka.brokers[broker].slowest = slowest;
+            }
+            Kind::LostAnswers => kafka.lost_answers = self.random.pick(&[10, 50, 100]),
+            Kind::MoveLeaders => {
+                let count = kafka.brokers.len();
+                kafka.partitions[partition].leader = self.random.index(count);
+                return;
+            }
+            Kind::Refusal => {
+                at = partition;
+                kafka.partitions[partition].refusal = Some(self.random.pick(&REFUSALS));
+            }
+            Kind::NoTopic => kafka.missing_since = Some(around.clock.now()),
+            Kind::NoClients => kafka.no_clients = true,
+            Kind::SlowPurge => kafka.slow_purge = self.random.pick(&[2 * SECOND, 8 * SECOND]),
+            Kind::Freeze => {
+                kafka.brokers[broker].slowest = 90 * SECOND;
+                kafka.slow_purge = 12 * SECOND;
+                kafka.partitions[partition].refusal = Some(Code::TopicAuthorizationFailed);
+                let thaw = around.clock.now() + 60 * SECOND;
+                self.later(thaw, Later::Mend(Kind::SlowBroker, broker));
+                self.later(thaw, Later::Mend(Kind::SlowPurge, 0));
+                at = partition;
+            }
+            Kind::NoLetters => around.disk.lock().no_letters = true,
+            _ => {}
+        }
+        drop(kafka);
+        self.later(until, Later::Mend(kind, at));
+    }
+
+    /// Flips a bit at rest: under a record, or anywhere.
+    fn flip(&mut self, around: &mut Surroundings, process: Option<&mut Process>, record: bool) {
+        // Between two processes nobody knows the journal's id here.
+        let Some(process) = process else {
+            return;
+        };
+        let mut disk = around.disk.lock();
+        let segments = disk.names_ending(".segment");
+        let (mut name, mut byte) = (String::from("checkpoint"), self.random.index(4_200));
+        let codec = process.shared().codec;
+        let mut hit = None;
+        if record || self.random.percent(70) {
+            if segments.is_empty() {
+                return;
+            }
+            name = segments[self.random.index(segments.len())].clone();
+            let records = records(codec, disk.bytes(&name));
+            byte = self.random.index(disk.bytes(&name).len().max(1));
+            if record && !records.is_empty() {
+                // The last is the one that looks like a torn tail.
+                let (_, start, end) = if self.random.percent(30) {
+                    records[records.len() - 1]
+                } else {
+                    self.random.pick(&records)
+                };
+                // A head is small beside most bodies.
+                let length = if self.random.percent(60) {
+                    20
+                } else {
+                    end - start
+                };
+                byte = start + self.random.index(length);
+            }
+            let found = records
+                .iter()
+                .find(|(_, start, end)| (*start..*end).contains(&byte));
+            hit = found.map(|(position, ..)| *position);
+        }
+        let is_meta = hit.is_none() && (name == "checkpoint" || byte < HEADER as usize);
+        if is_meta && self.meta_damaged {
+            return;
+        }
+        let bit = self.random.below(8) as u8;
+        if disk.flip(&name, byte, bit) {
+            around
+                .clock
+                .say(|| format!("bit {bit} of byte {byte} of {name} flips: {hit:?}"));
+            self.meta_damaged |= is_meta;
+            let mut ledger = around.ledger.borrow_mut();
+            ledger.checkpoint_damaged |= name == "checkpoint";
+            ledger.header_damaged |= is_meta;
+            if let Some(position) = hit {
+                ledger.excuse((process.journal(), position));
+            }
+        }
+    }
+}
+
+/// The intact records of a segment: position, start, end.
+fn records(codec: Codec, bytes: &[u8]) -> Vec<(u64, usize, usize)> {
+    let mut records = Vec::new();
+    let mut at = HEADER as usize;
+    while at + 20 <= bytes.len() {
+        match codec.decode(&bytes[at..]) {
+            Found::Record(record) => {
+                records.push((record.position, at, at + record.size));
+                at += record.size;
+            }
+            _ => at += 8,
+        }
+    }
+    records
+}
+
+fn mend(around: &mut Surroundings, kind: Kind, at: usize) {
+    let mut kafka = around.kafka.borrow_mut();
+    match kind {
+        Kind::DiskFull => around.disk.lock().capacity = None,
+        Kind::SlowDisk => around.slow_sync = 5 * MS,
+        Kind::BrokerDown => kafka.brokers[at].up = true,
+        Kind::AllDown => kafka.brokers.iter_mut().for_each(|broker| broker.up = true),
+        Kind::SlowBroker => kafka.brokers[at].slowest = 20 * MS,
+        Kind::LostAnswers => kafka.lost_answers = 0,
+        Kind::NoLetters => around.disk.lock().no_letters = false,
+        Kind::Refusal | Kind::Freeze => kafka.partitions[at].refusal = None,
+        Kind::NoTopic => kafka.missing_since = None,
+        Kind::NoClients => kafka.no_clients = false,
+        Kind::SlowPurge => kafka.slow_purge = 0,
+        _ => {}
+    }
+}

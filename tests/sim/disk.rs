@@ -1,0 +1,286 @@
+//! A disk in memory with a page cache in front: what is not synced, a power cut may lose in any part.
+
+mod calls;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::random::Random;
+
+/// What the disk keeps or loses as one piece.
+pub const PAGE: usize = 512;
+
+/// How a process comes to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    /// The page cache stays.
+    Kill,
+    /// It does not.
+    PowerCut,
+}
+
+/// Which operation is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Read,
+    Write,
+    Sync,
+    Name,
+}
+
+/// The folder; clones share it.
+#[derive(Clone)]
+pub struct SimDisk(Arc<Mutex<Disk>>);
+
+/// An open file.
+pub struct SimFile {
+    disk: SimDisk,
+    inode: usize,
+}
+
+/// Everything that the tests may look at and turn.
+pub struct Disk {
+    random: Random,
+    names: BTreeMap<String, usize>,
+    durable_names: BTreeMap<String, usize>,
+    /// Names made (`Some`) and removed since the last sync of the folder, in order.
+    pending: Vec<(String, Option<usize>)>,
+    inodes: Vec<Inode>,
+    /// Bytes that all files may hold together.
+    pub capacity: Option<u64>,
+    /// The n-th such operation from now fails with EIO.
+    pub fail: Option<(Operation, u64)>,
+    /// The process dies in the n-th operation from now that changes something.
+    pub crash: Option<(Crash, u64)>,
+    /// Set once it has: nothing of what the process does any more counts.
+    pub dead: Option<Crash>,
+    /// Dead letters cannot be written.
+    pub no_letters: bool,
+    /// A write or sync of the journal has failed in this process.
+    pub failed: bool,
+    /// The publisher is at work: it may see only what is synced.
+    pub publishing: bool,
+    /// What it saw that was not.
+    pub unsynced_read: Option<String>,
+}
+
+#[derive(Default, Clone)]
+struct Inode {
+    now: Vec<u8>,
+    durable: Vec<u8>,
+    /// Pages whose cached bytes are not on the disk.
+    dirty: BTreeSet<usize>,
+    /// Pages that a failed sync has marked clean though they never got to the disk, as Linux does.
+    lied: BTreeSet<usize>,
+    /// Where the last write ended up.
+    last_write: (usize, usize),
+}
+
+impl SimDisk {
+    pub fn new(random: Random) -> Self {
+        Self(Arc::new(Mutex::new(Disk {
+            random,
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            pending: Vec::new(),
+            inodes: Vec::new(),
+            capacity: None,
+            fail: None,
+            crash: None,
+            dead: None,
+            no_letters: false,
+            failed: false,
+            publishing: false,
+            unsynced_read: None,
+        })))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn eio() -> io::Error {
+    io::Error::from_raw_os_error(5)
+}
+
+impl Disk {
+    /// Bytes of all files.
+    pub fn used(&self) -> u64 {
+        let lengths = self
+            .names
+            .values()
+            .map(|inode| self.inodes[*inode].now.len());
+        lengths.sum::<usize>() as u64
+    }
+
+    /// Asked before each operation; the error is the process's, or that it is dead.
+    pub fn before(&mut self, operation: Operation) -> io::Result<()> {
+        if self.dead.is_some() {
+            return Err(eio());
+        }
+        if let Some((kind, left)) = &mut self.fail
+            && *kind == operation
+        {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.fail = None;
+                // What the publisher writes are copies of what is damaged.
+                self.failed |=
+                    !self.publishing && matches!(operation, Operation::Write | Operation::Sync);
+                return Err(eio());
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts towards the armed crash; true where the process dies in this operation.
+    pub fn dies(&mut self) -> bool {
+        let Some((crash, left)) = &mut self.crash else {
+            return false;
+        };
+        *left = left.saturating_sub(1);
+        if *left > 0 {
+            return false;
+        }
+        self.dead = Some(*crash);
+        self.crash = None;
+        true
+    }
+
+    /// Names of a kind, for damage.
+    pub fn names_ending(&self, suffix: &str) -> Vec<String> {
+        let names = self.names.keys().filter(|name| name.ends_with(suffix));
+        names.cloned().collect()
+    }
+
+    /// A file's bytes as a process sees them.
+    pub fn bytes(&self, name: &str) -> &[u8] {
+        self.names
+            .get(name)
+            .map_or(&[], |inode| &self.inodes[*inode].now)
+    }
+
+    /// Flips one bit at rest; false where the page is not at rest.
+    pub fn flip(&mut self, name: &str, byte: usize, bit: u8) -> bool {
+        let Some(inode) = self.names.get(name) else {
+            return false;
+        };
+        let inode = &mut self.inodes[*inode];
+        if inode.dirty.contains(&(byte / PAGE)) || byte >= inode.durable.len() {
+            return false;
+        }
+        inode.now[byte] ^= 1 << bit;
+        inode.durable[byte] ^= 1 << bit;
+        true
+    }
+
+    /// What a new process finds.
+    pub fn reboot(&mut self, crash: Crash) {
+        self.dead = None;
+        self.crash = None;
+        self.publishing = false;
+        self.failed = false;
+        if crash == Crash::Kill {
+            return;
+        }
+        self.fail = None;
+        let style = self.random.below(4);
+        let kept = self.random.index(self.pending.len() + 1);
+        for (at, (name, inode)) in std::mem::take(&mut self.pending).into_iter().enumerate() {
+            let keep = match style {
+                0 => false,
+                1 => true,
+                2 => at < kept,
+                _ => self.random.percent(50),
+            };
+            match inode.filter(|_| keep) {
+                Some(inode) => {
+                    self.durable_names.insert(name, inode);
+                }
+                None if keep => {
+                    self.durable_names.remove(&name);
+                }
+                None => {}
+            }
+        }
+        self.names = self.durable_names.clone();
+        let style = self.random.below(4);
+        for inode in &mut self.inodes {
+            inode.lose(style, &mut self.random);
+        }
+        let linked: BTreeSet<_> = self.names.values().copied().collect();
+        for (number, inode) in self.inodes.iter_mut().enumerate() {
+            if !linked.contains(&number) {
+                *inode = Inode::default();
+            }
+        }
+    }
+}
+
+impl Inode {
+    fn lose(&mut self, style: u64, random: &mut Random) {
+        let length = if style == 1 || (style > 1 && random.percent(50)) {
+            self.now.len()
+        } else {
+            self.durable.len()
+        };
+        self.durable.resize(length, 0);
+        let (start, end) = self.last_write;
+        let torn_at = random.range(start as u64, end.max(start) as u64) as usize;
+        for page in std::mem::take(&mut self.dirty) {
+            let from = (page * PAGE).min(length);
+            let to = (from + PAGE).min(length).min(self.now.len());
+            let cut = match style {
+                0 => from,
+                1 => to,
+                2 => [from, to][random.index(2)],
+                // In order, and the last write torn at any byte.
+                _ => torn_at.clamp(from, to.max(from)),
+            };
+            if cut > from {
+                self.durable[from..cut].copy_from_slice(&self.now[from..cut]);
+            }
+        }
+        self.lied.clear();
+        self.now.clone_from(&self.durable);
+    }
+
+    fn write(&mut self, bytes: &[u8], offset: usize) {
+        let end = offset + bytes.len();
+        if self.now.len() < end {
+            self.now.resize(end, 0);
+        }
+        self.now[offset..end].copy_from_slice(bytes);
+        self.last_write = (offset, end);
+        for page in offset / PAGE..end.div_ceil(PAGE) {
+            self.dirty.insert(page);
+            self.lied.remove(&page);
+        }
+    }
+
+    fn sync(&mut self) {
+        self.durable.resize(self.now.len(), 0);
+        for page in std::mem::take(&mut self.dirty) {
+            let from = (page * PAGE).min(self.now.len());
+            let to = (from + PAGE).min(self.now.len());
+            self.durable[from..to].copy_from_slice(&self.now[from..to]);
+        }
+    }
+
+    /// Some pages get there; all are marked clean.
+    fn fail_sync(&mut self, random: &mut Random) {
+        self.durable.resize(self.now.len(), 0);
+        let style = random.below(3);
+        for page in std::mem::take(&mut self.dirty) {
+            let from = (page * PAGE).min(self.now.len());
+            let to = (from + PAGE).min(self.now.len());
+            if style == 1 || (style == 2 && random.percent(50)) {
+                self.durable[from..to].copy_from_slice(&self.now[from..to]);
+            } else {
+                self.lied.insert(page);
+            }
+        }
+    }
+}

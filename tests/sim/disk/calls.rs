@@ -1,0 +1,182 @@
+//! The calls that the journal makes of the simulated disk, each of which may fail, and in each of which the process may
+//! die.
+
+use std::io;
+
+use ringback::journal::filesystem::{File, FileSystem};
+
+use super::{Inode, Operation, PAGE, SimDisk, SimFile, eio};
+
+impl FileSystem for SimDisk {
+    type File = SimFile;
+
+    fn create(&self, name: &str) -> io::Result<SimFile> {
+        let mut disk = self.lock();
+        disk.before(Operation::Name)?;
+        if disk.names.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        disk.inodes.push(Inode::default());
+        let inode = disk.inodes.len() - 1;
+        disk.names.insert(name.to_owned(), inode);
+        disk.pending.push((name.to_owned(), Some(inode)));
+        if disk.dies() {
+            return Err(eio());
+        }
+        Ok(SimFile {
+            disk: self.clone(),
+            inode,
+        })
+    }
+
+    fn open(&self, name: &str) -> io::Result<SimFile> {
+        let mut disk = self.lock();
+        disk.before(Operation::Read)?;
+        let inode = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(SimFile {
+            disk: self.clone(),
+            inode,
+        })
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut disk = self.lock();
+        disk.before(Operation::Read)?;
+        Ok(disk.names.keys().cloned().collect())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut disk = self.lock();
+        disk.before(Operation::Name)?;
+        disk.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        disk.pending.push((name.to_owned(), None));
+        if disk.dies() {
+            return Err(eio());
+        }
+        Ok(())
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        let mut disk = self.lock();
+        disk.before(Operation::Sync)?;
+        if disk.dies() {
+            return Err(eio());
+        }
+        disk.durable_names = disk.names.clone();
+        disk.pending.clear();
+        Ok(())
+    }
+}
+
+impl File for SimFile {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        let offset = offset as usize;
+        let failed = disk.before(Operation::Write);
+        if disk.dead.is_some() {
+            return Err(eio());
+        }
+        let grown = (offset + bytes.len()).saturating_sub(disk.inodes[self.inode].now.len());
+        if disk
+            .capacity
+            .is_some_and(|most| disk.used() + grown as u64 > most)
+            && grown > 0
+        {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let dies = disk.dies();
+        // A write that fails, or in which the process dies, may have written anything of it.
+        let written = if failed.is_err() || dies {
+            disk.random.index(bytes.len() + 1)
+        } else {
+            bytes.len()
+        };
+        disk.inodes[self.inode].write(&bytes[..written], offset);
+        if dies { Err(eio()) } else { failed }
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut disk = self.disk.lock();
+        disk.before(Operation::Read)?;
+        let offset = offset as usize;
+        let inode = &disk.inodes[self.inode];
+        let rest = inode.now.get(offset..).unwrap_or_default();
+        let length = rest.len().min(bytes.len());
+        bytes[..length].copy_from_slice(&rest[..length]);
+        if disk.publishing && length > 0 && disk.unsynced_read.is_none() {
+            let pages = offset / PAGE..(offset + length).div_ceil(PAGE);
+            let mut unsynced = inode
+                .dirty
+                .range(pages.clone())
+                .chain(inode.lied.range(pages));
+            let differs = |page: &usize| {
+                let from = (page * PAGE).max(offset);
+                let to = ((page + 1) * PAGE).min(offset + length);
+                inode.durable.get(from..to) != Some(&inode.now[from..to])
+            };
+            if let Some(page) = unsynced.find(|page| differs(page)) {
+                let words = format!("page {page} of inode {} was read unsynced", self.inode);
+                disk.unsynced_read = Some(words);
+            }
+        }
+        Ok(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        let failed = disk.before(Operation::Sync);
+        if disk.dead.is_some() {
+            return Err(eio());
+        }
+        if failed.is_err() {
+            let mut random = disk.random.clone();
+            disk.random.next();
+            disk.inodes[self.inode].fail_sync(&mut random);
+            return failed;
+        }
+        // It dies before the sync, or after it and before it hears of it.
+        if disk.crash.is_some_and(|(_, left)| left <= 1) && disk.random.percent(50) {
+            disk.dies();
+            return Err(eio());
+        }
+        disk.inodes[self.inode].sync();
+        if disk.dies() {
+            return Err(eio());
+        }
+        Ok(())
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.before(Operation::Write)?;
+        if disk
+            .capacity
+            .is_some_and(|most| disk.used() + length > most)
+        {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if disk.dies() {
+            return Err(eio());
+        }
+        let inode = &mut disk.inodes[self.inode];
+        let from = inode.now.len() / PAGE;
+        inode.now.resize((length as usize).max(inode.now.len()), 0);
+        let to = inode.now.len().div_ceil(PAGE);
+        inode.dirty.extend(from..to);
+        Ok(())
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.before(Operation::Write)?;
+        let inode = &mut disk.inodes[self.inode];
+        let pages = (length as usize).div_ceil(PAGE)..inode.now.len().div_ceil(PAGE);
+        inode.dirty.extend(pages);
+        inode.now.truncate(length as usize);
+        if disk.dies() { Err(eio()) } else { Ok(()) }
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.disk.lock().inodes[self.inode].now.len() as u64)
+    }
+}

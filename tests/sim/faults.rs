@@ -1,0 +1,190 @@
+//! The proof that the simulator bites: each deliberate fault must be found within the ordinary seeds.
+
+use libtest_mimic::{Failed, Trial};
+use ringback::fault::{self, Fault};
+
+use crate::{SEEDS, range};
+
+/// Each fault and what it breaks.
+const FAULTS: [(Fault, &str); 44] = [
+    (
+        Fault::AnswerBeforeSync,
+        "a batch is answered without its sync",
+    ),
+    (Fault::NoDirectorySync, "a new segment's name is not synced"),
+    (
+        Fault::RetriedSync,
+        "a failed sync is tried again and believed",
+    ),
+    (
+        Fault::AnswerAfterPoison,
+        "a batch synced after a poison is acknowledged",
+    ),
+    (
+        Fault::GoOnAfterPoison,
+        "a failed write or sync does not poison",
+    ),
+    (
+        Fault::ReadBeforeSync,
+        "the publisher reads what is written and not synced",
+    ),
+    (
+        Fault::UnlinkBeforeCheckpoint,
+        "segments go before the checkpoint that covers them",
+    ),
+    (
+        Fault::CheckpointOfTail,
+        "the checkpoint tells the tail, not the watermark",
+    ),
+    (
+        Fault::OneCheckpointSlot,
+        "both checkpoints go into one slot, over the newest",
+    ),
+    (
+        Fault::OlderCheckpointSlot,
+        "the older of two checkpoints is believed",
+    ),
+    (
+        Fault::WriteIntoTornSegment,
+        "after a start, writing goes on in the last segment, whose tail is not cut",
+    ),
+    (Fault::PositionReused, "a start leaves no positions out"),
+    (
+        Fault::LeapFromTailOnly,
+        "a start forgets where the one before began",
+    ),
+    (
+        Fault::RecoveryWithoutSync,
+        "recovery publishes what it has not synced",
+    ),
+    (
+        Fault::FailedSyncTrusted,
+        "recovery believes the cache of a file whose sync had failed",
+    ),
+    (
+        Fault::TailCutAtDamage,
+        "a torn tail is cut though intact records follow",
+    ),
+    (
+        Fault::HeaderlessDiscarded,
+        "a segment with a damaged header is removed, records and all",
+    ),
+    (
+        Fault::PositionOutsideCrc,
+        "a record's checksums do not cover its position",
+    ),
+    (
+        Fault::DamageEndsSegment,
+        "damage costs the rest of its segment",
+    ),
+    (Fault::DamageInSilence, "lost records are not counted"),
+    (Fault::FullForEver, "a full journal does not open again"),
+    (Fault::DiskFullForEver, "a full disk is not looked at again"),
+    (Fault::BudgetIgnored, "the budget does not refuse"),
+    (Fault::NoWake, "a commit does not wake the publisher"),
+    (
+        Fault::WatermarkOfHighest,
+        "the highest acknowledged position truncates",
+    ),
+    (
+        Fault::WindowWithoutBound,
+        "any number of positions runs ahead of the watermark",
+    ),
+    (
+        Fault::OldProducerKept,
+        "the old producer lives on beside the new one",
+    ),
+    (
+        Fault::OldFailureCounts,
+        "an old producer's failure counts against the new one",
+    ),
+    (Fault::NotStopped, "a failed report does not stop the pipe"),
+    (
+        Fault::ResendTooLate,
+        "resending begins one position too late",
+    ),
+    (
+        Fault::BatchSetAside,
+        "every record of a refused batch is dead-lettered",
+    ),
+    (
+        Fault::NotIsolated,
+        "a refused batch is only ever sent whole",
+    ),
+    (
+        Fault::FullQueueDrops,
+        "a record that finds the client's queue full is forgotten",
+    ),
+    (
+        Fault::SeveralInFlight,
+        "a fresh producer has several requests in flight",
+    ),
+    (Fault::Gaps, "the client goes on behind a failed batch"),
+    (
+        Fault::KeylessBlamed,
+        "a compacted topic's refusal of what has no key is the record's fault",
+    ),
+    (
+        Fault::TopicBlamed,
+        "a missing permission is the record's fault",
+    ),
+    (
+        Fault::ReadErrorIsTail,
+        "an unreadable record is taken for the journal's end",
+    ),
+    (Fault::HeldForgotten, "a record that must wait is forgotten"),
+    (
+        Fault::LetterUnwritten,
+        "a dead letter that could not be written counts as done",
+    ),
+    (
+        Fault::BuiltOnce,
+        "a producer that could not be built is not built again",
+    ),
+    (
+        Fault::RefusalIgnored,
+        "a record that the client refuses at once counts as sent",
+    ),
+    (
+        Fault::PurgeUnanswered,
+        "a purge without reports is waited for without end",
+    ),
+    (
+        Fault::TruncatedOneTooFar,
+        "one position too many is truncated",
+    ),
+];
+
+/// A test each.
+pub fn trials() -> impl Iterator<Item = Trial> {
+    FAULTS.into_iter().map(|(fault, _)| {
+        Trial::test(format!("the_simulator_finds_{fault:?}"), move || {
+            let found = first_find(fault);
+            found.map(drop).ok_or_else(|| Failed::from("not found"))
+        })
+    })
+}
+
+/// The table, on standard output.
+pub fn table() {
+    println!("| fault | breaks | first seed | found as |\n|---|---|---|---|");
+    for (fault, breaks) in FAULTS {
+        let (seed, words) = first_find(fault).map_or_else(
+            || (String::from("none"), String::new()),
+            |(seed, words)| (seed.to_string(), words),
+        );
+        println!("| `{fault:?}` | {breaks} | {seed} | {words} |");
+    }
+}
+
+/// The first of the ordinary seeds in whose history the fault shows.
+fn first_find(fault: Fault) -> Option<(u64, String)> {
+    let metrics = range::metrics();
+    fault::set(Some(fault));
+    let found = (0..SEEDS).find_map(|seed| {
+        let violation = range::history(seed, &metrics).err()?;
+        Some((seed, violation))
+    });
+    fault::set(None);
+    found
+}

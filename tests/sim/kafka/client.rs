@@ -1,0 +1,384 @@
+//! A producer as librdkafka is one: a queue a partition, batches, so many requests on the way to a broker, retries that
+//! keep their sequence numbers, an end (fatal) where a gap would come about, purges, reports in order per partition.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+use ringback::publish::mailbox::Report;
+use ringback::publish::outside::{Client, Handed, Outgoing};
+
+use super::state::{Queue, State, retriable};
+use super::{Event, Headers, Kafka, Message, Request};
+use crate::outside::Watch;
+use crate::random::{MS, SECOND};
+
+/// The worker's end of it.
+pub struct SimClient {
+    pub id: u64,
+    pub kafka: Rc<RefCell<Kafka>>,
+    pub watch: Rc<RefCell<Watch>>,
+}
+
+impl Client for SimClient {
+    fn send(&self, outgoing: Outgoing<'_>) -> Handed {
+        let handed = self.kafka.borrow_mut().send(self.id, &outgoing);
+        if matches!(handed, Handed::Refused(_)) {
+            self.watch.borrow_mut().failed = true;
+        }
+        handed
+    }
+
+    fn purge(&self, in_flight: bool) {
+        self.kafka.borrow_mut().purge(self.id, in_flight);
+    }
+}
+
+impl Drop for SimClient {
+    fn drop(&mut self) {
+        let mut kafka = self.kafka.borrow_mut();
+        kafka.purge(self.id, true);
+        kafka.clients.remove(&self.id);
+    }
+}
+
+impl Kafka {
+    /// A producer with these librdkafka properties.
+    pub fn build(&mut self, generation: u64, properties: &BTreeMap<String, String>) -> u64 {
+        let number = |name: &str, default: usize| {
+            let value = properties.get(name);
+            value.map_or(default, |value| value.parse().expect("a number"))
+        };
+        self.next += 1;
+        let id = self.next;
+        let now = self.clock.now();
+        let queues = self.partitions.iter().map(|partition| Queue {
+            leader: partition.leader,
+            ..Queue::default()
+        });
+        let state = State {
+            generation,
+            producer: 0,
+            built_at: now,
+            linger: number("linger.ms", 5) as u64 * MS,
+            batch_bytes: number("batch.size", 1_000_000),
+            batch_records: number("batch.num.messages", 10_000),
+            in_flight_per_broker: number("max.in.flight.requests.per.connection", 5),
+            gapless: properties["enable.gapless.guarantee"] == "true",
+            queue_bytes: self
+                .queue_bytes
+                .min(number("queue.buffering.max.kbytes", 1 << 20) * 1024),
+            largest: number("message.max.bytes", 1_000_000),
+            queues: queues.collect(),
+            in_flight: BTreeMap::new(),
+            bytes: 0,
+            fatal: false,
+            no_topic: false,
+            poll_at: None,
+        };
+        self.clients.insert(id, state);
+        self.poll_in(id, 0);
+        id
+    }
+
+    /// The process is gone: nobody hears of what its clients still had.
+    pub fn forget_clients(&mut self) {
+        self.clients.clear();
+        self.mail.clear();
+        self.events
+            .retain(|_, event| !matches!(event, Event::Mail(..)));
+    }
+
+    fn send(&mut self, id: u64, outgoing: &Outgoing<'_>) -> Handed {
+        let message = Message {
+            position: outgoing.position,
+            key: outgoing.key.map(Rc::from),
+            value: Rc::from(outgoing.value),
+            headers: Rc::new(Headers::of(outgoing)),
+        };
+        let refused = self.ledger.borrow().refused_by_client(&message);
+        let partition = message.key.as_ref().map_or_else(
+            || self.random.index(self.partitions.len()),
+            |key| key.bytes().map(usize::from).sum::<usize>() % self.partitions.len(),
+        );
+        let now = self.clock.now();
+        let Some(state) = self.clients.get_mut(&id) else {
+            return Handed::Refused(Code::Fatal);
+        };
+        let size = message.value.len();
+        if state.fatal {
+            return Handed::Refused(Code::Fatal);
+        }
+        if state.no_topic {
+            return Handed::Refused(Code::UnknownTopic);
+        }
+        if size > state.largest || refused {
+            return Handed::Refused(Code::MessageSizeTooLarge);
+        }
+        if state.bytes + size > state.queue_bytes {
+            return Handed::QueueFull;
+        }
+        state.bytes += size;
+        let linger = state.linger;
+        state.queues[partition].fresh.push_back((message, now));
+        self.poll_in(id, linger);
+        Handed::Taken
+    }
+
+    fn purge(&mut self, id: u64, in_flight: bool) {
+        let Some(state) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let mut given_up = Vec::new();
+        for queue in &mut state.queues {
+            for (batch, ..) in std::mem::take(&mut queue.retries).into_values() {
+                given_up.extend(
+                    batch
+                        .iter()
+                        .cloned()
+                        .map(|message| (message, Code::PurgeQueue)),
+                );
+            }
+            let fresh = std::mem::take(&mut queue.fresh);
+            given_up.extend(
+                fresh
+                    .into_iter()
+                    .map(|(message, _)| (message, Code::PurgeQueue)),
+            );
+        }
+        if in_flight {
+            // What is on the way may arrive all the same, but nobody waits for its answer.
+            for request in std::mem::take(&mut state.in_flight).into_keys() {
+                if let Some(request) = self.requests.remove(&request) {
+                    let batch = request.batch.iter().cloned();
+                    given_up.extend(batch.map(|message| (message, Code::PurgeInflight)));
+                }
+            }
+        }
+        let delay = if in_flight && self.slow_purge > 0 {
+            self.random.below(self.slow_purge)
+        } else {
+            0
+        };
+        self.clock.say(|| {
+            format!(
+                "client {id}: {} records purged, told in {delay} µs",
+                given_up.len()
+            )
+        });
+        self.fail(id, given_up, delay);
+    }
+
+    fn fail(&mut self, id: u64, messages: Vec<(Message, Code)>, delay: u64) {
+        let Some(state) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let generation = state.generation;
+        state.bytes -= messages
+            .iter()
+            .map(|(message, _)| message.value.len())
+            .sum::<usize>();
+        for (message, code) in messages {
+            let report = Report {
+                generation,
+                position: message.position,
+                has_key: message.key.is_some(),
+                outcome: Err(code),
+            };
+            self.report_after(id, report, delay);
+        }
+    }
+
+    fn poll_in(&mut self, id: u64, delay: u64) {
+        let at = self.clock.now() + delay;
+        if let Some(state) = self.clients.get_mut(&id)
+            && state.poll_at.is_none_or(|poll| poll > at)
+        {
+            state.poll_at = Some(at);
+            self.at(at, Event::Poll(id));
+        }
+    }
+
+    /// The client's own thread looks what there is to do.
+    pub(super) fn poll(&mut self, id: u64) {
+        let now = self.clock.now();
+        let Some(state) = self.clients.get_mut(&id) else {
+            return;
+        };
+        if state.poll_at.is_some_and(|at| at <= now) {
+            state.poll_at = None;
+        }
+        if self.topic_is_missing(id) {
+            return;
+        }
+        let Some(state) = self.clients.get_mut(&id) else {
+            return;
+        };
+        if state.fatal {
+            return;
+        }
+        if state.producer == 0 {
+            let delay = self.random.latency(5 * MS, 500 * MS);
+            if self.brokers.iter().any(|broker| broker.up) {
+                self.next += 1;
+                state.producer = self.next;
+            }
+            return self.poll_in(id, delay);
+        }
+        for broker in 0..self.brokers.len() {
+            self.send_to(id, broker);
+        }
+    }
+
+    /// True where nothing can be sent for want of a topic; after a time everything queued fails.
+    fn topic_is_missing(&mut self, id: u64) -> bool {
+        let now = self.clock.now();
+        let refresh = self.random.range(300 * MS, SECOND);
+        let (missing, propagation) = (self.missing_since, self.propagation);
+        let Some(state) = self.clients.get_mut(&id) else {
+            return true;
+        };
+        let Some(since) = missing else {
+            state.no_topic = false;
+            return false;
+        };
+        if now >= since.max(state.built_at) + propagation && !state.no_topic {
+            state.no_topic = true;
+            let mut failed = Vec::new();
+            for queue in &mut state.queues {
+                let retries = std::mem::take(&mut queue.retries).into_values();
+                failed.extend(retries.flat_map(|(batch, ..)| batch.to_vec()));
+                failed.extend(queue.fresh.drain(..).map(|(message, _)| message));
+            }
+            let failed = failed
+                .into_iter()
+                .map(|message| (message, Code::UnknownTopic));
+            self.fail(id, failed.collect(), 0);
+        }
+        self.poll_in(id, refresh);
+        true
+    }
+
+    fn send_to(&mut self, id: u64, broker: usize) {
+        let now = self.clock.now();
+        loop {
+            let Some(state) = self.clients.get_mut(&id) else {
+                return;
+            };
+            let busy = state.in_flight.values().filter(|to| **to == broker).count();
+            if busy >= state.in_flight_per_broker {
+                return;
+            }
+            let mut due = Vec::new();
+            let mut later = None;
+            for (index, queue) in state.queues.iter().enumerate() {
+                if queue.leader != broker {
+                    continue;
+                }
+                let at = match (queue.retries.first_key_value(), queue.fresh.front()) {
+                    (Some((_, (_, at, _))), _) => *at,
+                    (None, Some((_, since))) => {
+                        let full = queue.fresh.len() >= state.batch_records;
+                        if full { now } else { since + state.linger }
+                    }
+                    (None, None) => continue,
+                };
+                if at <= now {
+                    due.push(index);
+                } else {
+                    later = Some(later.map_or(at, |later: u64| later.min(at)));
+                }
+            }
+            if due.is_empty() {
+                if let Some(at) = later {
+                    self.poll_in(id, at - now);
+                }
+                return;
+            }
+            if !self.brokers[broker].up {
+                // Connecting is tried again: `reconnect.backoff.max.ms`.
+                for index in due {
+                    state.queues[index].leader = self.partitions[index].leader;
+                }
+                let delay = self.random.range(100 * MS, SECOND);
+                return self.poll_in(id, delay);
+            }
+            let partition = self.random.pick(&due);
+            let request = state.next_request(id, broker, self.brokers[broker].ends, partition);
+            let sent = self.transmit(request);
+            if let Some(state) = self.clients.get_mut(&id) {
+                state.in_flight.insert(sent, broker);
+            }
+        }
+    }
+
+    /// An answer has come, or will not any more.
+    pub(super) fn heard(&mut self, id: u64, request: &Request, outcome: Result<(), Code>) {
+        let client = request.client;
+        let backoff = self.random.range(100 * MS, SECOND);
+        let leader = self.partitions[request.partition].leader;
+        let Some(state) = self.clients.get_mut(&client) else {
+            return;
+        };
+        if state.in_flight.remove(&id).is_none() {
+            return;
+        }
+        let earlier: BTreeSet<_> = state
+            .in_flight
+            .keys()
+            .filter_map(|other| self.requests.get(other))
+            .filter(|other| other.partition == request.partition)
+            .map(|other| other.sequence)
+            .chain(state.queues[request.partition].retries.keys().copied())
+            .collect();
+        let has_earlier = earlier
+            .first()
+            .is_some_and(|first| *first < request.sequence);
+        match outcome {
+            Ok(()) => {
+                let generation = state.generation;
+                state.bytes -= request
+                    .batch
+                    .iter()
+                    .map(|message| message.value.len())
+                    .sum::<usize>();
+                for message in &*request.batch {
+                    let report = Report {
+                        generation,
+                        position: message.position,
+                        has_key: message.key.is_some(),
+                        outcome: Ok(()),
+                    };
+                    self.report(client, report);
+                }
+            }
+            Err(code)
+                if retriable(code) || (code == Code::OutOfOrderSequenceNumber && has_earlier) =>
+            {
+                let queue = &mut state.queues[request.partition];
+                queue.leader = leader;
+                let due = self.clock.now() + backoff;
+                let batch = (request.batch.clone(), due, request.producer);
+                queue.retries.insert(request.sequence, batch);
+            }
+            Err(code) => {
+                if state.gapless {
+                    state.fatal = true;
+                } else {
+                    state.producer = 0;
+                    for queue in &mut state.queues {
+                        queue.next = 0;
+                    }
+                }
+                let fatal = state.fatal;
+                let batch = request.batch.iter().cloned();
+                self.fail(client, batch.map(|message| (message, code)).collect(), 0);
+                if fatal {
+                    self.purge(client, false);
+                }
+            }
+        }
+        self.poll_in(client, 0);
+    }
+}

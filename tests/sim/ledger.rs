@@ -1,0 +1,261 @@
+//! What was sent, answered, delivered and set aside, and the invariants between them (DESIGN.md).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+use ringback::event::Event;
+
+use crate::kafka::Message;
+
+/// What Kafka has against an event, for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Poison {
+    No,
+    /// Larger than the topic's limit.
+    TooLarge,
+    /// Larger than the client's limit.
+    TooLargeForClient,
+    Invalid,
+}
+
+/// One event of a sender.
+#[derive(Debug)]
+pub struct Sent {
+    pub key: Option<u8>,
+    pub size: usize,
+    pub poison: Poison,
+    /// The journal's and its position in it, from a 2xx.
+    pub acknowledged: Option<Place>,
+    pub delivered: u32,
+    pub set_aside: bool,
+}
+
+/// A journal, in order of their making, and a position in it.
+pub type Place = (usize, u64);
+
+#[derive(Default)]
+pub struct Ledger {
+    pub events: Vec<Sent>,
+    places: HashMap<Place, usize>,
+    journals: Vec<String>,
+    /// The latest first delivery of each key.
+    latest: HashMap<String, Place>,
+    /// Records under which a bit was flipped.
+    excused: BTreeSet<Place>,
+    /// A checkpoint's bit was flipped: older ones may count again.
+    pub checkpoint_damaged: bool,
+    /// A segment's header was damaged: what it held is only estimated.
+    pub header_damaged: bool,
+    /// Records that were written and not acknowledged: a power cut may have left any part of them.
+    pub torn: u64,
+    /// Starts that came to nothing, and what they cut with them.
+    pub unfinished: u64,
+    /// What the journal counted as damaged or cut, over all processes.
+    pub told: u64,
+    /// The first one found.
+    pub violation: Option<String>,
+    pub duplicates: u64,
+}
+
+impl Poison {
+    pub fn code(self) -> Option<Code> {
+        match self {
+            Self::TooLarge => Some(Code::MessageSizeTooLarge),
+            Self::Invalid => Some(Code::InvalidRecord),
+            Self::No | Self::TooLargeForClient => None,
+        }
+    }
+}
+
+pub fn key_text(key: u8) -> String {
+    format!("call-{key}")
+}
+
+/// The event's bytes: its number, its size, and what follows from them.
+pub fn body(number: usize, size: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(size + 8);
+    bytes.extend_from_slice(&(number as u32).to_le_bytes());
+    bytes.extend_from_slice(&(size as u32).to_le_bytes());
+    let mut word = (number as u32).wrapping_mul(0x9e37_79b1) | 1;
+    bytes.extend((0..size).map(|_| {
+        word ^= word << 13;
+        word ^= word >> 17;
+        word ^= word << 5;
+        word as u8
+    }));
+    bytes
+}
+
+impl Ledger {
+    pub fn violate(&mut self, words: String) {
+        self.violation.get_or_insert(words);
+    }
+
+    /// The journal's number; a new one follows all others.
+    pub fn journal(&mut self, id: &str) -> usize {
+        if let Some(found) = self.journals.iter().position(|known| known == id) {
+            return found;
+        }
+        self.journals.push(id.to_owned());
+        self.journals.len() - 1
+    }
+
+    pub fn send(&mut self, key: Option<u8>, size: usize, poison: Poison) -> usize {
+        self.events.push(Sent {
+            key,
+            size,
+            poison,
+            acknowledged: None,
+            delivered: 0,
+            set_aside: false,
+        });
+        self.events.len() - 1
+    }
+
+    /// A sender got a 2xx.
+    pub fn acknowledge(&mut self, number: usize, place: Place) {
+        self.take_place(place, number);
+        self.events[number].acknowledged = Some(place);
+    }
+
+    /// A bit was flipped under this record: it may be lost, and nothing else may.
+    pub fn excuse(&mut self, place: Place) {
+        self.excused.insert(place);
+    }
+
+    /// A position never means two events.
+    fn take_place(&mut self, place: Place, number: usize) {
+        let before = *self.places.entry(place).or_insert(number);
+        if before != number {
+            self.violate(format!(
+                "position {place:?} means event {before} and event {number}"
+            ));
+        }
+    }
+
+    /// Which event these bytes are, byte for byte.
+    fn identify(&mut self, value: &[u8]) -> Option<usize> {
+        let number = value
+            .first_chunk::<4>()
+            .map(|bytes| u32::from_le_bytes(*bytes) as usize);
+        let found = number.filter(|number| {
+            let sent = self.events.get(*number);
+            sent.is_some_and(|sent| body(*number, sent.size) == value)
+        });
+        if found.is_none() {
+            self.violate(format!(
+                "{} bytes that nobody sent ({number:?})",
+                value.len()
+            ));
+        }
+        found
+    }
+
+    pub fn refused_by_client(&self, message: &Message) -> bool {
+        self.poison_of(message) == Poison::TooLargeForClient
+    }
+
+    /// Why the topic refuses a batch with these records.
+    pub fn refused_by_topic(&self, batch: &[Message]) -> Option<Code> {
+        batch
+            .iter()
+            .find_map(|message| self.poison_of(message).code())
+    }
+
+    fn poison_of(&self, message: &Message) -> Poison {
+        let number = message.value.first_chunk::<4>();
+        let number = number.map(|bytes| u32::from_le_bytes(*bytes) as usize);
+        let sent = number.and_then(|number| self.events.get(number));
+        sent.map_or(Poison::No, |sent| sent.poison)
+    }
+
+    /// The topic has taken a record.
+    pub fn appended(&mut self, message: &Message) {
+        let Some(number) = self.identify(&message.value) else {
+            return;
+        };
+        let place = (self.journal(&message.headers.journal), message.position);
+        if message.headers.position != message.position.to_string() {
+            self.violate(format!(
+                "{place:?} says that it is {}",
+                message.headers.position
+            ));
+        }
+        self.take_place(place, number);
+        let sent = &mut self.events[number];
+        let key = sent.key.map(key_text);
+        let first = sent.delivered == 0;
+        sent.delivered += 1;
+        if key.as_deref() != message.key.as_deref() {
+            let words = format!("event {number} has the key {:?} in the topic", message.key);
+            return self.violate(words);
+        }
+        if !first {
+            self.duplicates += 1;
+            return;
+        }
+        let Some(key) = key else {
+            return;
+        };
+        let latest = self.latest.entry(key).or_insert(place);
+        let before = *latest;
+        *latest = before.max(place);
+        // What is lost to damage may still come from a request of a process that is gone.
+        if before > place && !self.excused.contains(&place) {
+            self.violate(format!(
+                "event {number}, {place:?}, was overtaken by {before:?}"
+            ));
+        }
+    }
+
+    /// A dead letter is durable.
+    pub fn set_aside(&mut self, journal: &str, position: u64, payload: &[u8]) {
+        let Ok(event) = Event::decode(payload) else {
+            return self.violate(format!("dead letter {position} is no event"));
+        };
+        let Some(number) = self.identify(event.body) else {
+            return;
+        };
+        let place = (self.journal(journal), position);
+        self.take_place(place, number);
+        let sent = &mut self.events[number];
+        sent.set_aside = true;
+        if sent.poison == Poison::No {
+            self.violate(format!("event {number}, which Kafka takes, was set aside"));
+        }
+    }
+
+    /// After each process: what its journal counted as damaged.
+    pub fn damage(&mut self, corrupt: u64, cut: u64) {
+        self.told += corrupt + cut;
+        let may_be = self.excused.len() as u64 + self.torn;
+        if corrupt > may_be && !self.checkpoint_damaged && !self.header_damaged {
+            self.violate(format!(
+                "{corrupt} records were counted as damaged, {may_be} may be"
+            ));
+        }
+    }
+
+    /// Everything has come to rest: is anything lost?
+    pub fn settle(&mut self) {
+        let mut excused = BTreeMap::new();
+        for (number, sent) in self.events.iter().enumerate() {
+            let Some(place) = sent.acknowledged else {
+                continue;
+            };
+            if sent.delivered > 0 || sent.set_aside {
+                continue;
+            }
+            if !self.excused.contains(&place) {
+                self.violation.get_or_insert(format!(
+                    "event {number}, {place:?}, was acknowledged and is lost"
+                ));
+                return;
+            }
+            excused.insert(number, place);
+        }
+        if !excused.is_empty() && self.told == 0 && self.unfinished == 0 {
+            self.violate(format!("{excused:?} were lost to damage in silence"));
+        }
+    }
+}

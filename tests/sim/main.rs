@@ -1,0 +1,67 @@
+//! The deterministic simulator: the real journal and the real publisher over a simulated disk, network and Kafka.
+//!
+//! A history is one seed: one thread, virtual time, every delay and fault from the seed. After it the invariants of
+//! DESIGN.md are held against what the senders were answered and what the topic got.
+//!
+//! ```text
+//! cargo test --test sim                                      2,000 histories, then every deliberate fault
+//! cargo test --release --test sim -- --seeds 0..1000000      any range, with progress
+//! cargo test --test sim -- --faults                          the table of deliberate faults and their first seeds
+//! SIM_TRACE=1 cargo test --test sim -- --seeds 42..43        one history, told step by step
+//! ```
+
+mod chaos;
+mod disk;
+mod faults;
+mod kafka;
+mod ledger;
+mod outside;
+mod process;
+mod random;
+mod range;
+mod senders;
+mod world;
+
+use std::ops::Range;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// The ordinary seeds.
+pub const SEEDS: u64 = 2_000;
+/// A test each, so that they share the cores.
+const TRIALS: u64 = 20;
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<_> = std::env::args().collect();
+    if arguments.iter().any(|word| word == "--faults") {
+        faults::table();
+        return ExitCode::SUCCESS;
+    }
+    let seeds = match range::asked(&mut arguments) {
+        Ok(seeds) => seeds,
+        Err(words) => {
+            eprintln!("{words}");
+            return ExitCode::from(2);
+        }
+    };
+    if let Some(seeds) = seeds {
+        return range::run(seeds);
+    }
+    let share = SEEDS / TRIALS;
+    let histories = (0..TRIALS).map(|trial| {
+        let seeds = trial * share..(trial + 1) * share;
+        let name = format!("histories_keep_the_promise_{}_{}", seeds.start, seeds.end);
+        Trial::test(name, move || keep_the_promise(seeds))
+    });
+    let tests = histories.chain(faults::trials()).collect();
+    libtest_mimic::run(&Arguments::from_iter(arguments), tests).exit_code()
+}
+
+fn keep_the_promise(seeds: Range<u64>) -> Result<(), Failed> {
+    let metrics = range::metrics();
+    for seed in seeds {
+        range::history(seed, &metrics).map_err(|words| range::words(seed, &words))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! The worker's surroundings in a history: the simulated client, dead letters, virtual time.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+use std::time::Instant;
+
+use rdkafka::error::{KafkaError, KafkaResult};
+use ringback::publish::of_producer;
+use ringback::publish::outside::Outside;
+
+use crate::disk::{Operation, SimDisk};
+use crate::kafka::Kafka;
+use crate::kafka::client::SimClient;
+use crate::ledger::Ledger;
+use crate::random::{Clock, Random};
+
+pub struct SimOutside {
+    pub clock: Rc<Clock>,
+    pub kafka: Rc<RefCell<Kafka>>,
+    pub ledger: Rc<RefCell<Ledger>>,
+    pub disk: SimDisk,
+    pub random: Random,
+    pub journal: String,
+    /// As ringback would give them to librdkafka.
+    pub properties: BTreeMap<String, String>,
+    /// Dead letters' bytes; they outlive the process.
+    pub letter_bytes: Rc<RefCell<u64>>,
+    pub watch: Rc<RefCell<Watch>>,
+}
+
+/// What speaks for the next producer's being built.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// The present one has failed, or none was built.
+    pub failed: bool,
+    /// The present one sends records one at a time, which ends by itself.
+    pub isolating: bool,
+    pub generation: u64,
+}
+
+impl Outside for SimOutside {
+    type Disk = SimDisk;
+    type Client = SimClient;
+
+    fn build(
+        &mut self,
+        generation: u64,
+        isolate: bool,
+        batch_bytes: u32,
+    ) -> KafkaResult<SimClient> {
+        let mut kafka = self.kafka.borrow_mut();
+        self.clock
+            .say(|| format!("build producer {generation}, isolate {isolate}, {batch_bytes}"));
+        if kafka.live_clients() > 0 {
+            let words = String::from("a producer is built while another lives");
+            self.ledger.borrow_mut().violate(words);
+        }
+        let mut watch = self.watch.borrow_mut();
+        if watch.generation > 0 && !watch.failed && !watch.isolating {
+            let words = format!("producer {generation} is built though nothing failed");
+            self.ledger.borrow_mut().violate(words);
+        }
+        watch.generation = generation;
+        watch.isolating = isolate;
+        watch.failed = kafka.no_clients;
+        if kafka.no_clients {
+            let words = String::from("no producer for now");
+            return Err(KafkaError::ClientCreation(words));
+        }
+        let properties = of_producer(&self.properties, isolate, batch_bytes);
+        let id = kafka.build(generation, &properties);
+        Ok(SimClient {
+            id,
+            kafka: self.kafka.clone(),
+            watch: self.watch.clone(),
+        })
+    }
+
+    fn set_aside(&mut self, position: u64, reason: &str, payload: &[u8]) -> io::Result<()> {
+        self.clock.say(|| format!("set {position} aside: {reason}"));
+        let mut disk = self.disk.lock();
+        let writable = if disk.no_letters {
+            Err(io::ErrorKind::PermissionDenied.into())
+        } else {
+            disk.before(Operation::Write)
+        };
+        if let Err(error) = writable {
+            self.watch.borrow_mut().failed = true;
+            return Err(error);
+        }
+        // It dies before the letter is durable, or after it and before it hears of it.
+        let dies = disk.dies();
+        if dies && self.random.percent(50) {
+            return Err(io::ErrorKind::Other.into());
+        }
+        drop(disk);
+        *self.letter_bytes.borrow_mut() += payload.len() as u64;
+        self.ledger
+            .borrow_mut()
+            .set_aside(&self.journal, position, payload);
+        Ok(())
+    }
+
+    fn letter_bytes(&self) -> u64 {
+        *self.letter_bytes.borrow()
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.instant()
+    }
+
+    fn jitter(&mut self) -> f64 {
+        self.random.below(1 << 20) as f64 / f64::from(1 << 20)
+    }
+}

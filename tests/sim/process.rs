@@ -1,0 +1,390 @@
+//! One run of ringback, from its start to its end: the real journal and the real publisher, a step at a time.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use ringback::event::Event;
+use ringback::journal::appender::{Stepper, Turn, unstarted};
+use ringback::journal::maintenance::Maintenance;
+use ringback::journal::shared::Shared;
+use ringback::journal::{AppendError, Appender, Commit, Metrics, Reader, Truncator, recover_with};
+use ringback::journal::{OpenError, Recovery};
+use ringback::publish::mailbox::{Inbox, Report};
+use ringback::publish::worker::{Next, Parts, Worker};
+use ringback::readiness::{Readiness, Weight};
+
+use crate::disk::SimDisk;
+use crate::ledger::{body, key_text};
+use crate::outside::{SimOutside, Watch};
+use crate::random::{MS, Random, SECOND};
+use crate::world::Surroundings;
+
+/// As ingest's `commit_timeout`.
+const PATIENCE: u64 = 8 * SECOND;
+/// As the upkeep thread's pace.
+const PACE: u64 = SECOND;
+
+/// An append whose answer is awaited.
+struct Pending {
+    number: usize,
+    commit: Commit,
+    until: u64,
+}
+
+pub struct Process {
+    shared: Arc<Shared<SimDisk>>,
+    pub recovery: Recovery,
+    maintenance: Maintenance<SimDisk>,
+    stepper: Option<Stepper<SimDisk>>,
+    appender: Option<Appender>,
+    worker: Option<Worker<SimOutside>>,
+    inbox: Inbox,
+    bell: Arc<AtomicBool>,
+    watch: Rc<RefCell<Watch>>,
+    pending: Vec<Pending>,
+    /// The journal's number in the ledger.
+    journal: usize,
+    registry: prometheus::Registry,
+    /// When each thread goes on.
+    pub writer_at: Option<u64>,
+    pub upkeep_at: Option<u64>,
+    pub publisher_at: Option<u64>,
+    awaits_segment: bool,
+    rested_at: u64,
+    drain: Option<u64>,
+    was_poisoned: bool,
+    random: Random,
+}
+
+impl Process {
+    /// Recovers what the disk holds.
+    pub fn start(around: &mut Surroundings) -> Result<Self, OpenError> {
+        around.disk.lock().failed = false;
+        let registry = prometheus::Registry::new();
+        let metrics = Metrics::register(&registry).expect("fresh metrics can be registered");
+        let mut fresh_id = [0; 16];
+        fresh_id[..8].copy_from_slice(&around.random.next().to_le_bytes());
+        let disk = around.disk.clone();
+        let (shared, mut maintenance, recovery) =
+            recover_with(disk, &around.setup.journal, metrics, fresh_id)?;
+        maintenance.step();
+        let bell = Arc::new(AtomicBool::new(false));
+        let rung = bell.clone();
+        let mut reader = Reader::new(shared.clone());
+        reader.on_commit(Box::new(move || rung.store(true, Ordering::Relaxed)));
+        let watch = Rc::new(RefCell::new(Watch::default()));
+        let outside = SimOutside {
+            clock: around.clock.clone(),
+            kafka: around.kafka.clone(),
+            ledger: around.ledger.clone(),
+            disk: around.disk.clone(),
+            random: around.random.fork(),
+            journal: recovery.journal_id.clone(),
+            properties: around.setup.properties.clone(),
+            letter_bytes: around.letter_bytes.clone(),
+            watch: watch.clone(),
+        };
+        let truncator = Truncator::without_threads(shared.clone());
+        truncator.set_dead_letter_bytes(*around.letter_bytes.borrow());
+        let check = Readiness::new().check("kafka", Weight::Informational, "");
+        let worker = Worker::new(
+            outside,
+            Parts {
+                topic: String::from("events"),
+                journal_id: recovery.journal_id.clone(),
+                reader,
+                truncator,
+                metrics: around.metrics.clone(),
+                check,
+                sayings: Arc::default(),
+                settle: std::time::Duration::from_secs(20),
+                ahead: around.setup.ahead,
+            },
+        );
+        let (appender, stepper) = unstarted(shared.clone());
+        let journal = around.ledger.borrow_mut().journal(&recovery.journal_id);
+        let now = around.clock.now();
+        Ok(Self {
+            shared,
+            recovery,
+            maintenance,
+            stepper: Some(stepper),
+            appender: Some(appender),
+            worker: Some(worker),
+            inbox: Inbox::default(),
+            bell,
+            watch,
+            pending: Vec::new(),
+            journal,
+            registry,
+            writer_at: None,
+            upkeep_at: None,
+            publisher_at: Some(now),
+            awaits_segment: false,
+            rested_at: now,
+            drain: None,
+            was_poisoned: false,
+            random: around.random.fork(),
+        })
+    }
+
+    /// A request's event goes to the writer.
+    pub fn append(&mut self, around: &Surroundings, number: usize) -> Result<(), AppendError> {
+        let (key, size) = {
+            let ledger = around.ledger.borrow();
+            let sent = &ledger.events[number];
+            (sent.key.map(key_text), sent.size)
+        };
+        let event = Event {
+            received_ms: around.clock.now() / MS,
+            source: "sim",
+            kind: "call_ended",
+            key: key.as_deref(),
+            id: "id",
+            content_type: "application/json",
+            traceparent: "",
+            tracestate: "",
+            body: &[],
+        };
+        let Some(appender) = &self.appender else {
+            return Err(AppendError::Closed);
+        };
+        let bytes = Bytes::from(body(number, size));
+        let commit = appender.append(event.encode_envelope(), bytes)?;
+        let now = around.clock.now();
+        self.pending.push(Pending {
+            number,
+            commit,
+            until: now + PATIENCE,
+        });
+        if self.writer_at.is_none() && !self.awaits_segment {
+            self.writer_at = Some(now + self.random.latency(MS / 5, 5 * MS));
+        }
+        Ok(())
+    }
+
+    /// The writer's thread goes on.
+    pub fn write(&mut self, around: &Surroundings) {
+        let now = around.clock.now();
+        self.writer_at = None;
+        let Some(stepper) = &mut self.stepper else {
+            return;
+        };
+        match stepper.step() {
+            Turn::Idle => {}
+            Turn::Written => self.writer_at = Some(now + self.random.latency(MS, around.slow_sync)),
+            Turn::Answered => {
+                self.writer_at = Some(now);
+                let (used, budget) = self.budget();
+                // Segments' headers come on top, and these segments are small.
+                if used > budget + budget / 8 {
+                    let words = format!("{used} bytes are unpublished, {budget} may be");
+                    around.ledger.borrow_mut().violate(words);
+                }
+            }
+            Turn::NeedsSegment => self.awaits_segment = true,
+            Turn::End => self.stepper = None,
+        }
+    }
+
+    /// The upkeep's thread goes on.
+    pub fn maintain(&mut self, around: &mut Surroundings) {
+        let now = around.clock.now();
+        self.upkeep_at = None;
+        self.rested_at = now;
+        self.maintenance.step();
+        if around.disk.lock().dead.is_none() {
+            around.checkpointed = (self.journal, self.maintenance.checkpointed());
+        }
+        if std::mem::take(&mut self.awaits_segment) {
+            self.writer_at = Some(now);
+        }
+    }
+
+    /// The publisher's thread goes on; true once it has ended.
+    pub fn publish(&mut self, around: &Surroundings) -> bool {
+        let now = around.clock.now();
+        self.publisher_at = None;
+        let Some(worker) = &mut self.worker else {
+            return true;
+        };
+        let mut inbox = std::mem::take(&mut self.inbox);
+        inbox.drain = self.drain.map(|until| around.clock.at(until));
+        around.disk.lock().publishing = true;
+        let next = worker.step(inbox);
+        around.disk.lock().publishing = false;
+        if worker.ahead() > around.setup.ahead {
+            let words = format!("{} positions are ahead of the watermark", worker.ahead());
+            around.ledger.borrow_mut().violate(words);
+        }
+        match next {
+            Next::At(at) => {
+                let at = at.map(|at| around.clock.of(at).max(now + 10));
+                self.publisher_at = at;
+                false
+            }
+            Next::End => true,
+        }
+    }
+
+    /// What a thread's step means for the others; called after each.
+    pub fn settle(&mut self, around: &mut Surroundings) {
+        let now = around.clock.now();
+        if self.bell.swap(false, Ordering::Relaxed) || !self.inbox.reports.is_empty() {
+            let at = now + self.random.latency(MS / 10, 20 * MS);
+            self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
+        }
+        self.answers(around);
+        let poisoned = self.shared.gate.is_poisoned();
+        if poisoned && !self.was_poisoned {
+            around.clock.say(|| String::from("the journal is poisoned"));
+            self.drain(around, 20 * SECOND);
+            if std::mem::take(&mut self.awaits_segment) {
+                self.writer_at = Some(now);
+            }
+        }
+        self.was_poisoned = poisoned;
+        let state = self.shared.lock();
+        let due = if self.maintenance.is_due(&state) {
+            Some(now + self.random.latency(MS / 5, around.slow_sync))
+        } else if self.maintenance.is_behind(&state) {
+            Some(now.max(self.rested_at + PACE))
+        } else {
+            None
+        };
+        drop(state);
+        self.upkeep_at = match (self.upkeep_at, due) {
+            (Some(before), Some(due)) => Some(before.min(due)),
+            (_, due) => due,
+        };
+    }
+
+    fn answers(&mut self, around: &Surroundings) {
+        let now = around.clock.now();
+        let mut context = Context::from_waker(Waker::noop());
+        let was_poisoned = self.was_poisoned || around.disk.lock().failed;
+        let journal = self.journal;
+        let mut last = None;
+        self.pending.retain_mut(|pending| {
+            let Poll::Ready(outcome) = Pin::new(&mut pending.commit).poll(&mut context) else {
+                // Who has waited so long is answered 503; the event may land all the same.
+                let waits = pending.until > now;
+                around.ledger.borrow_mut().torn += u64::from(!waits);
+                return waits;
+            };
+            let number = pending.number;
+            around.clock.say(|| format!("event {number}: {outcome:?}"));
+            let mut ledger = around.ledger.borrow_mut();
+            if let Ok(position) = outcome {
+                if was_poisoned {
+                    ledger.violate(format!("event {number} was acknowledged after the poison"));
+                }
+                if last.is_some_and(|last| last >= position) {
+                    ledger.violate(format!("position {position} came after {last:?}"));
+                }
+                last = Some(position);
+                ledger.acknowledge(number, (journal, position));
+            } else {
+                ledger.torn += u64::from(outcome == Err(AppendError::Poisoned));
+            }
+            false
+        });
+    }
+
+    /// When the next waiting request gives up.
+    pub fn patience(&self) -> Option<u64> {
+        self.pending.iter().map(|pending| pending.until).min()
+    }
+
+    /// SIGTERM, or a poisoned journal: no more is read from senders, what there is is published.
+    pub fn drain(&mut self, around: &Surroundings, time: u64) {
+        let now = around.clock.now();
+        if self.drain.is_none() {
+            self.drain = Some(now + time);
+            self.publisher_at = Some(now);
+            if !self.shared.gate.is_poisoned() {
+                self.appender = None;
+                if !self.awaits_segment {
+                    self.writer_at = Some(self.writer_at.unwrap_or(now));
+                }
+            }
+        }
+    }
+
+    pub fn mail(&mut self, report: Report) {
+        let mut watch = self.watch.borrow_mut();
+        if report.outcome.is_err() && report.generation == watch.generation {
+            watch.failed = true;
+        }
+        drop(watch);
+        self.inbox.reports.push(report);
+    }
+
+    /// Ends in order: the writer finishes its queue, the last checkpoint is written.
+    pub fn end(mut self, around: &mut Surroundings) {
+        if let Some(worker) = self.worker.take() {
+            worker.end();
+        }
+        self.appender = None;
+        while let Some(stepper) = &mut self.stepper {
+            match stepper.step() {
+                Turn::End => break,
+                Turn::NeedsSegment => self.maintenance.step(),
+                _ => {}
+            }
+        }
+        if around.disk.lock().dead.is_none() {
+            self.answers(around);
+        }
+        if self.maintenance.checkpoint().is_ok() && around.disk.lock().dead.is_none() {
+            around.checkpointed = (self.journal, self.maintenance.checkpointed());
+        }
+        self.gone(around);
+    }
+
+    /// It is over, in order or not.
+    pub fn gone(self, around: &mut Surroundings) {
+        around.ledger.borrow_mut().torn += self.pending.len() as u64;
+        self.tell(around);
+        around.kafka.borrow_mut().forget_clients();
+    }
+
+    /// What the journal has counted as damaged goes to the ledger.
+    pub fn tell(&self, around: &Surroundings) {
+        let families = self.registry.gather();
+        let corrupt = families
+            .iter()
+            .find(|family| family.name() == "journal_corrupt_records_total");
+        let corrupt = corrupt.map_or(0.0, |family| {
+            family.get_metric()[0].get_counter().get_value()
+        });
+        let mut ledger = around.ledger.borrow_mut();
+        ledger.damage(corrupt as u64, self.recovery.torn_bytes);
+    }
+
+    /// Bytes that count against the budget, and the budget.
+    pub fn budget(&self) -> (u64, u64) {
+        (self.shared.lock().budget_used(), self.shared.gate.budget())
+    }
+
+    pub fn unpublished(&self) -> u64 {
+        self.shared.lock().unpublished()
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.pending.is_empty() && self.drain.is_none() && self.unpublished() == 0
+    }
+
+    pub fn shared(&self) -> &Shared<SimDisk> {
+        &self.shared
+    }
+
+    pub fn journal(&self) -> usize {
+        self.journal
+    }
+}

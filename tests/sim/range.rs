@@ -1,0 +1,130 @@
+//! Runs seeds: one with its trace, or a range on all cores, with progress.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ringback::publish::Metrics;
+
+use crate::world::{self, Tally};
+
+const USAGE: &str =
+    "give seeds as --seeds START..END (or SIM_SEEDS=START..END), as in --seeds 0..1000";
+
+/// `--seeds A..B` or `SIM_SEEDS`; takes its own words out of the arguments.
+pub fn asked(arguments: &mut Vec<String>) -> Result<Option<Range<u64>>, String> {
+    let mut text = std::env::var("SIM_SEEDS").ok();
+    if let Some(at) = arguments.iter().position(|word| word == "--seeds") {
+        let words: Vec<_> = arguments.drain(at..(at + 2).min(arguments.len())).collect();
+        text = Some(words.get(1).cloned().unwrap_or_default());
+    }
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let range = text.split_once("..").and_then(|(start, end)| {
+        let (start, end) = (start.parse().ok()?, end.parse().ok()?);
+        (start < end).then_some(start..end)
+    });
+    range.map(Some).ok_or_else(|| USAGE.to_owned())
+}
+
+/// What all histories of a thread count into; the simulator does not look at it.
+pub fn metrics() -> Metrics {
+    Metrics::register(&prometheus::Registry::new()).expect("fresh metrics can be registered")
+}
+
+/// One history; a panic of the code under test is a violation as any other.
+pub fn history(seed: u64, metrics: &Metrics) -> Result<Tally, String> {
+    let traced = std::env::var_os("SIM_TRACE").is_some();
+    catch_unwind(AssertUnwindSafe(|| world::run(seed, traced, metrics))).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().cloned();
+        let words = words.or_else(|| {
+            panic
+                .downcast_ref::<&str>()
+                .map(|words| (*words).to_owned())
+        });
+        Err(format!("panicked: {}", words.unwrap_or_default()))
+    })
+}
+
+/// A violation, and how to see it again.
+pub fn words(seed: u64, violation: &str) -> String {
+    format!(
+        "seed {seed}: {violation}\nreplay: SIM_TRACE=1 cargo test --test sim -- --seeds {seed}..{}",
+        seed + 1
+    )
+}
+
+/// Runs all seeds of a range on all cores.
+pub fn run(seeds: Range<u64>) -> ExitCode {
+    let next = AtomicU64::new(seeds.start);
+    let failed = AtomicBool::new(false);
+    let [events, acknowledged, duplicates, starts] = [(); 4].map(|()| AtomicU64::new(0));
+    let begun = Instant::now();
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let workers = workers.min((seeds.end - seeds.start) as usize);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                let metrics = metrics();
+                while !failed.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        break;
+                    }
+                    match history(seed, &metrics) {
+                        Ok(tally) => {
+                            events.fetch_add(tally.events, Ordering::Relaxed);
+                            acknowledged.fetch_add(tally.acknowledged, Ordering::Relaxed);
+                            duplicates.fetch_add(tally.duplicates, Ordering::Relaxed);
+                            starts.fetch_add(tally.starts, Ordering::Relaxed);
+                        }
+                        Err(violation) => {
+                            println!("\n{}", words(seed, &violation));
+                            if std::env::var_os("SIM_ALL").is_none() {
+                                failed.store(true, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                }
+            });
+        }
+        let every = if std::io::stderr().is_terminal() {
+            1
+        } else {
+            30
+        };
+        let mut told = Instant::now();
+        while next.load(Ordering::Relaxed) < seeds.end && !failed.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(50));
+            if told.elapsed() >= Duration::from_secs(every) {
+                told = Instant::now();
+                let done = next.load(Ordering::Relaxed).min(seeds.end) - seeds.start;
+                let rate = done as f64 / begun.elapsed().as_secs_f64();
+                eprint!(
+                    "\r{done} of {} histories, {rate:.0}/s ",
+                    seeds.end - seeds.start
+                );
+                let _ = std::io::stderr().flush();
+            }
+        }
+    });
+    if failed.into_inner() {
+        return ExitCode::FAILURE;
+    }
+    println!(
+        "\nseeds {}..{} in {:.1} s: {} events, {} acknowledged, {} duplicates, {} starts; no violation",
+        seeds.start,
+        seeds.end,
+        begun.elapsed().as_secs_f64(),
+        events.into_inner(),
+        acknowledged.into_inner(),
+        duplicates.into_inner(),
+        starts.into_inner(),
+    );
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,109 @@
+//! Those who send webhooks: at their own pace, in bursts, and once more when all faults are over.
+
+use crate::ledger::Poison;
+use crate::process::Process;
+use crate::random::{MS, Random, SECOND};
+use crate::world::Surroundings;
+
+pub struct Senders {
+    pub at: Option<u64>,
+    /// The event that must be taken and delivered after all faults.
+    pub probe: Option<usize>,
+    random: Random,
+    left: u64,
+    pause: u64,
+    keys: u64,
+    largest: u64,
+    /// Events that Kafka will not take, of a hundred.
+    poison: u64,
+    clean_run: u64,
+    calm: bool,
+}
+
+impl Senders {
+    pub fn new(random: &mut Random) -> Self {
+        let mut random = random.fork();
+        Self {
+            at: Some(0),
+            probe: None,
+            left: random.pick(&[15, 40, 100]),
+            pause: random.pick(&[20 * MS, 200 * MS, SECOND]),
+            keys: random.range(1, 4),
+            largest: random.pick(&[50, 300, 3_000]),
+            poison: random.pick(&[0, 0, 0, 3, 10]),
+            clean_run: 0,
+            calm: false,
+            random,
+        }
+    }
+
+    /// One burst, or the probe.
+    pub fn send(&mut self, around: &mut Surroundings, mut process: Option<&mut Process>) {
+        let now = around.clock.now();
+        if self.calm {
+            self.at = Some(now + 10 * SECOND);
+            let is_taken =
+                |probe: usize| around.ledger.borrow().events[probe].acknowledged.is_some();
+            if self.probe.is_some_and(is_taken) {
+                return;
+            }
+            let number = around.ledger.borrow_mut().send(Some(0), 10, Poison::No);
+            self.probe = Some(number);
+            let taken = process.map(|process| process.append(around, number));
+            around.clock.say(|| format!("probe {number}: {taken:?}"));
+            return;
+        }
+        let burst = if self.random.percent(20) { 8 } else { 1 };
+        for _ in 0..self.random.range(1, burst) {
+            let (key, size, poison) = self.next_event();
+            let number = around.ledger.borrow_mut().send(key, size, poison);
+            let taken = process
+                .as_mut()
+                .map(|process| process.append(around, number));
+            around.clock.say(|| {
+                format!("event {number} (key {key:?}, {size} bytes, poison {poison:?}): {taken:?}")
+            });
+            self.left = self.left.saturating_sub(1);
+        }
+        let pause = self.random.latency(self.pause, 5 * self.pause);
+        self.at = (self.left > 0).then_some(now + pause);
+    }
+
+    fn next_event(&mut self) -> (Option<u8>, usize, Poison) {
+        let key = (!self.random.percent(10)).then(|| self.random.below(self.keys) as u8);
+        let size = if self.random.percent(5) {
+            self.random.below(self.largest * 3)
+        } else {
+            self.random.below(self.largest)
+        };
+        // Ten in a row would be taken for the topic's fault, which an operator mends.
+        if self.clean_run >= 3 && self.random.percent(self.poison) {
+            self.clean_run = 0;
+            let poison = [Poison::TooLarge, Poison::TooLargeForClient, Poison::Invalid];
+            // A compacted topic's refusal of what has no key is never the record's fault.
+            let kinds = if key.is_some() { 3 } else { 2 };
+            return (
+                key,
+                size.min(200) as usize,
+                poison[self.random.index(kinds)],
+            );
+        }
+        self.clean_run += 1;
+        (key, size as usize, Poison::No)
+    }
+
+    /// From now on only the probe.
+    pub fn calm(&mut self, now: u64) {
+        self.calm = true;
+        self.at = Some(now + SECOND);
+    }
+
+    /// True once a probe was taken and delivered.
+    pub fn is_done(&self, around: &Surroundings) -> bool {
+        let ledger = around.ledger.borrow();
+        self.probe.is_some_and(|probe| {
+            let sent = &ledger.events[probe];
+            sent.acknowledged.is_some() && sent.delivered > 0
+        })
+    }
+}

@@ -1,0 +1,327 @@
+//! A history: whoever's turn is next goes on, until everything has come to rest.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use bytesize::ByteSize;
+use ringback::journal::{Config, OpenError};
+use ringback::publish;
+
+use crate::chaos::Chaos;
+use crate::disk::{Crash, SimDisk};
+use crate::kafka::Kafka;
+use crate::ledger::Ledger;
+use crate::process::Process;
+use crate::random::{Clock, MS, Random, SECOND};
+use crate::senders::Senders;
+
+/// For everything to come to rest once the faults have stopped.
+const REST: u64 = 900 * SECOND;
+/// A history that takes more turns than this does not end.
+const TURNS: u64 = 200_000;
+
+/// What a history is made with.
+pub struct Setup {
+    pub journal: Config,
+    pub ahead: usize,
+    pub properties: BTreeMap<String, String>,
+}
+
+/// What outlives each process.
+pub struct Surroundings {
+    pub clock: Rc<Clock>,
+    pub random: Random,
+    pub disk: SimDisk,
+    pub kafka: Rc<RefCell<Kafka>>,
+    pub ledger: Rc<RefCell<Ledger>>,
+    pub metrics: publish::Metrics,
+    pub setup: Setup,
+    pub letter_bytes: Rc<RefCell<u64>>,
+    /// The longest time that a sync takes.
+    pub slow_sync: u64,
+    /// The journal and the watermark of the last checkpoint that was synced.
+    pub checkpointed: (usize, u64),
+}
+
+/// What a history came to.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Tally {
+    pub events: u64,
+    pub acknowledged: u64,
+    pub duplicates: u64,
+    pub starts: u64,
+    pub turns: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Actor {
+    Start,
+    Sender,
+    Chaos,
+    Kafka,
+    Writer,
+    Upkeep,
+    Publisher,
+    Patience,
+}
+
+pub struct World {
+    around: Surroundings,
+    process: Option<Process>,
+    start_at: Option<u64>,
+    senders: Senders,
+    chaos: Chaos,
+    calm_since: Option<u64>,
+    tally: Tally,
+}
+
+/// Runs one history; the violation in words where there is one.
+pub fn run(seed: u64, traced: bool, metrics: &publish::Metrics) -> Result<Tally, String> {
+    let mut world = World::new(seed, traced, metrics);
+    while world.turn()? {}
+    Ok(world.tally)
+}
+
+impl Setup {
+    fn new(random: &mut Random) -> Self {
+        let publish = publish::Config {
+            topic: String::from("events"),
+            dead_letter_topic: None,
+            client: BTreeMap::new(),
+            max_body: 1 << 20,
+            dead_letter_path: "dead-letters".into(),
+        };
+        Self {
+            journal: Config {
+                segment_size: ByteSize::b(random.pick(&[2048, 4096, 16_384])),
+                budget: ByteSize::b(random.pick(&[65_536, 262_144, 1 << 20])),
+                ..Config::default()
+            },
+            ahead: random.pick(&[4, 16, 64, publish::MAX_AHEAD]),
+            properties: publish.properties().expect("ringback's own properties"),
+        }
+    }
+}
+
+impl World {
+    fn new(seed: u64, traced: bool, metrics: &publish::Metrics) -> Self {
+        let mut random = Random::new(seed);
+        let clock = Rc::new(Clock::new(traced));
+        let ledger = Rc::new(RefCell::new(Ledger::default()));
+        let mut kafka = Kafka::new(random.fork(), clock.clone(), ledger.clone());
+        if random.percent(20) {
+            kafka.queue_bytes = random.range(9_500, 20_000) as usize;
+        }
+        if random.percent(20) {
+            kafka.largest_batch = random.range(9_500, 20_000) as usize;
+        }
+        let setup = Setup::new(&mut random);
+        let senders = Senders::new(&mut random);
+        let chaos = Chaos::new(&mut random);
+        Self {
+            around: Surroundings {
+                clock,
+                disk: SimDisk::new(random.fork()),
+                kafka: Rc::new(RefCell::new(kafka)),
+                ledger,
+                metrics: metrics.clone(),
+                setup,
+                letter_bytes: Rc::default(),
+                slow_sync: 5 * MS,
+                checkpointed: (0, 0),
+                random,
+            },
+            process: None,
+            start_at: Some(0),
+            senders,
+            chaos,
+            calm_since: None,
+            tally: Tally::default(),
+        }
+    }
+
+    /// One actor's turn; false once everything has come to rest.
+    fn turn(&mut self) -> Result<bool, String> {
+        self.tally.turns += 1;
+        let Some((at, actor)) = self.next() else {
+            return Err(String::from("nobody will ever do anything again"));
+        };
+        self.around.clock.set(at);
+        self.act(actor);
+        self.afterwards();
+        if let Some(words) = self.around.ledger.borrow_mut().violation.take() {
+            return Err(words);
+        }
+        if self.tally.turns > TURNS {
+            return Err(String::from("the history does not end"));
+        }
+        self.rest()
+    }
+
+    fn next(&mut self) -> Option<(u64, Actor)> {
+        let process = self.process.as_ref();
+        let of = |at: fn(&Process) -> Option<u64>| process.and_then(at);
+        let all = [
+            (self.start_at, Actor::Start),
+            (self.senders.at, Actor::Sender),
+            (self.chaos.next_at(), Actor::Chaos),
+            (self.around.kafka.borrow().next_at(), Actor::Kafka),
+            (of(|process| process.writer_at), Actor::Writer),
+            (of(|process| process.upkeep_at), Actor::Upkeep),
+            (of(|process| process.publisher_at), Actor::Publisher),
+            (of(Process::patience), Actor::Patience),
+        ];
+        let soonest = all.iter().filter_map(|(at, _)| *at).min()?;
+        let mut due = [Actor::Start; 8];
+        let mut count = 0;
+        for (_, actor) in all.iter().filter(|(at, _)| *at == Some(soonest)) {
+            due[count] = *actor;
+            count += 1;
+        }
+        // Whose turn it is of those who could go on at once is left to chance.
+        Some((soonest, due[self.around.random.index(count)]))
+    }
+
+    fn act(&mut self, actor: Actor) {
+        let around = &mut self.around;
+        match (actor, self.process.as_mut()) {
+            (Actor::Start, _) => self.start(),
+            (Actor::Sender, process) => self.senders.send(around, process),
+            (Actor::Chaos, process) => {
+                let orders = self.chaos.act(around, process);
+                if let Some(crash) = orders.crash {
+                    self.crash(crash);
+                }
+            }
+            (Actor::Kafka, _) => around.kafka.borrow_mut().step(),
+            (Actor::Writer, Some(process)) => process.write(around),
+            (Actor::Upkeep, Some(process)) => process.maintain(around),
+            (Actor::Publisher, Some(process)) => {
+                if process.publish(around) && around.disk.lock().dead.is_none() {
+                    self.end();
+                }
+            }
+            (Actor::Writer | Actor::Upkeep | Actor::Publisher | Actor::Patience, _) => {}
+        }
+    }
+
+    fn start(&mut self) {
+        self.start_at = None;
+        self.tally.starts += 1;
+        self.around.ledger.borrow_mut().unfinished += 1;
+        match Process::start(&mut self.around) {
+            Ok(process) if self.around.disk.lock().dead.is_none() => {
+                self.around
+                    .clock
+                    .say(|| format!("started: {:?}", process.recovery));
+                let now = (process.journal(), process.recovery.resume_at);
+                let (journal, watermark) = self.around.checkpointed;
+                let mut ledger = self.around.ledger.borrow_mut();
+                ledger.unfinished -= 1;
+                let missing = process.recovery.missing_events;
+                if missing > 0 && !ledger.checkpoint_damaged {
+                    ledger.violate(format!("{missing} unpublished events are missing"));
+                }
+                if now.0 == journal && now.1 < watermark && !ledger.checkpoint_damaged {
+                    ledger.violate(format!(
+                        "resumes at {} though {watermark} was checkpointed",
+                        now.1
+                    ));
+                }
+                self.process = Some(process);
+            }
+            Ok(process) => process.gone(&mut self.around),
+            Err(OpenError::Io { operation, source }) => {
+                self.around
+                    .clock
+                    .say(|| format!("cannot start: {operation}: {source}"));
+                self.start_soon();
+            }
+            Err(error) => self.around.ledger.borrow_mut().violate(error.to_string()),
+        }
+    }
+
+    fn start_soon(&mut self) {
+        let delay = self.around.random.latency(500 * MS, 3 * SECOND);
+        self.start_at = Some(self.around.clock.now() + delay);
+    }
+
+    fn end(&mut self) {
+        self.around.clock.say(|| String::from("ends in order"));
+        if let Some(process) = self.process.take() {
+            process.end(&mut self.around);
+        }
+        self.start_soon();
+    }
+
+    /// The process is gone; whatever it did since the disk died has not happened.
+    fn crash(&mut self, crash: Crash) {
+        self.around.clock.say(|| format!("{crash:?}"));
+        if let Some(process) = self.process.take() {
+            process.gone(&mut self.around);
+        }
+        self.around.disk.lock().reboot(crash);
+        self.start_soon();
+    }
+
+    fn afterwards(&mut self) {
+        let dead = self.around.disk.lock().dead;
+        if let Some(crash) = dead {
+            return self.crash(crash);
+        }
+        let unsynced = self.around.disk.lock().unsynced_read.take();
+        if let Some(words) = unsynced {
+            self.around.ledger.borrow_mut().violate(words);
+        }
+        let mail = std::mem::take(&mut self.around.kafka.borrow_mut().mail);
+        if let Some(process) = &mut self.process {
+            for (_, report) in mail {
+                process.mail(report);
+            }
+            process.settle(&mut self.around);
+        }
+    }
+
+    /// After the faults everything must come to rest, and an append be taken again.
+    fn rest(&mut self) -> Result<bool, String> {
+        let now = self.around.clock.now();
+        let Some(since) = self.calm_since else {
+            if self.chaos.is_over(now) {
+                self.around.clock.say(|| String::from("the faults stop"));
+                self.chaos.calm(&mut self.around);
+                self.senders.calm(now);
+                self.calm_since = Some(now);
+            }
+            return Ok(true);
+        };
+        let quiet = self.process.as_ref().is_some_and(Process::is_quiet);
+        if quiet && self.senders.is_done(&self.around) {
+            if let Some(process) = &self.process {
+                process.tell(&self.around);
+            }
+            let mut ledger = self.around.ledger.borrow_mut();
+            ledger.settle();
+            if let Some(words) = ledger.violation.take() {
+                return Err(words);
+            }
+            self.tally.events = ledger.events.len() as u64;
+            let acknowledged = ledger
+                .events
+                .iter()
+                .filter(|sent| sent.acknowledged.is_some());
+            self.tally.acknowledged = acknowledged.count() as u64;
+            self.tally.duplicates = ledger.duplicates;
+            return Ok(false);
+        }
+        if now > since + REST {
+            let left = self.process.as_ref().map(Process::unpublished);
+            return Err(format!(
+                "not at rest {} s after the faults stopped: {left:?} unpublished, probe {:?}",
+                REST / SECOND,
+                self.senders.probe
+            ));
+        }
+        Ok(true)
+    }
+}
