@@ -21,12 +21,14 @@ use crate::readiness::Readiness;
 use crate::telemetry;
 
 /// A probe or a scrape that does not send its head within this time is let go.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
+/// One request, one answer, and that within this time: who does not read must not hold up the probes.
+const LIFETIME: Duration = Duration::from_secs(10);
 /// Prometheus' own content type for its text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 /// Concurrent admin connections; more wait in the kernel's backlog.
-const MAX_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 256;
 
 /// `[admin]`
 #[derive(Debug, Clone, Deserialize)]
@@ -120,9 +122,12 @@ async fn accept(
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
+                .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an admin connection has failed");
+            match tokio::time::timeout(LIFETIME, connection).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "an admin connection has failed"),
+                Err(_) => tracing::debug!("an admin connection took too long"),
             }
             drop(permit);
         });

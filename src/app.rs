@@ -9,10 +9,11 @@
 //! A poisoned journal takes the second way out: readiness goes off, requests are answered 503, what is safely on disk
 //! is published until the deadline, and the process ends with an error so that an orchestrator starts it afresh.
 
-use std::future::pending;
+mod descriptors;
+mod keys;
+
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::{Instant, timeout};
@@ -24,11 +25,10 @@ use crate::publish::{self, Publisher};
 use crate::readiness::{Check, Readiness, Weight};
 use crate::signal::{Request, Signals};
 use crate::{admin, telemetry};
+use keys::KeyFiles;
 
 /// The kernel's queue of connections not yet accepted: a burst of senders must not be refused.
 const BACKLOG: u32 = 4096;
-/// How often key files are looked at; a Kubernetes Secret reaches a pod's volume within a minute anyway.
-const KEY_POLL: Duration = Duration::from_secs(5);
 
 /// Why the relay could not start, or ended otherwise than asked.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +68,15 @@ pub enum AppError {
     #[error("cannot start")]
     Io(#[from] io::Error),
     /// A write or sync of the journal failed while running; nothing acknowledged is lost.
-    #[error("the journal is poisoned ({reason}); {left} events stay on disk for the next start")]
+    #[error(
+        "the journal is poisoned ({reason}); {} stay on disk for the next start",
+        events(*.left)
+    )]
     Poisoned {
         /// The failed operation.
         reason: String,
-        /// Records not yet published.
-        left: u64,
+        /// Records not yet published, where the publisher ended in time to count them.
+        left: Option<u64>,
     },
 }
 
@@ -95,9 +98,10 @@ impl App {
     ///
     /// `observe` may wrap the ingest side before it serves (the `dev` command watches signatures through it).
     pub async fn start(
-        config: Config,
+        mut config: Config,
         observe: impl FnOnce(Ingest) -> Ingest,
     ) -> Result<Self, AppError> {
+        config.listen.max_connections = descriptors::room_for(config.listen.max_connections);
         let metrics = telemetry::Metrics::new()?;
         let readiness = Readiness::new();
         let shutdown_check = readiness.check("process", Weight::Gating, "starting");
@@ -167,7 +171,7 @@ impl App {
             // An error means that the sender is gone, which is the end as well.
             let _ = closed.await;
         };
-        let server = tokio::spawn(ingest::serve(self.listener, self.ingest.clone(), closing));
+        let mut server = tokio::spawn(ingest::serve(self.listener, self.ingest.clone(), closing));
         let mut keys = KeyFiles::watch(&self.config);
         let poisoned = loop {
             tokio::select! {
@@ -202,25 +206,41 @@ impl App {
         // The receiver is gone only if the server has ended already.
         let _ = close.send(());
         // Requests get half of the time at most: a body that trickles must not eat what publishing needs.
-        let finished = timeout(self.config.shutdown.drain_deadline / 2, server).await;
+        let finished = timeout(self.config.shutdown.drain_deadline / 2, &mut server).await;
         match finished {
             Ok(Ok(Ok(()))) => {
                 tracing::info!("shutting down: the listener is closed, every request is answered");
             }
             Ok(Ok(Err(error))) => tracing::error!(%error, "the listener has failed"),
             Ok(Err(error)) => tracing::error!(%error, "the listener has panicked"),
-            Err(_) => tracing::warn!(
-                "shutting down: requests unfinished at half the deadline are cut off"
-            ),
+            Err(_) => {
+                server.abort();
+                tracing::warn!(
+                    "shutting down: requests unfinished at half the deadline are cut off"
+                );
+            }
         }
-        drop((self.ingest, self.appender));
+        drop(self.ingest);
         let left = self
             .publisher
             .drain(deadline.saturating_duration_since(Instant::now()))
             .await;
-        tracing::info!(left, "shut down; what is left stays in the journal");
+        if let Some(reason) = self.appender.poison() {
+            return Err(AppError::Poisoned { reason, left });
+        }
+        tracing::info!(
+            left = events(left),
+            "shut down; what is left stays in the journal"
+        );
         Ok(())
     }
+}
+
+fn events(left: Option<u64>) -> String {
+    left.map_or_else(
+        || String::from("an unknown number of events"),
+        |left| format!("{left} events"),
+    )
 }
 
 async fn open_journal(
@@ -229,6 +249,7 @@ async fn open_journal(
 ) -> Result<journal::Journal, AppError> {
     let journal = config.journal.clone();
     // Recovery reads and syncs; the runtime's own threads stay free for the probes.
+    #[allow(clippy::disallowed_methods, reason = "once, at the start")]
     tokio::task::spawn_blocking(move || journal::open(&journal, metrics))
         .await
         .map_err(io::Error::other)?
@@ -265,45 +286,4 @@ fn reload(ingest: &Ingest, why: &str) {
 
 async fn second_shutdown(signals: &mut Signals) {
     while signals.next().await != Request::Shutdown {}
-}
-
-/// The key files and how they last looked.
-struct KeyFiles {
-    seen: Vec<(std::path::PathBuf, Option<Stamp>)>,
-}
-
-type Stamp = (SystemTime, u64);
-
-impl KeyFiles {
-    fn watch(config: &Config) -> Self {
-        let files = config.source.iter().flat_map(|source| &source.keys);
-        let files = files.filter_map(|key| key.file.clone());
-        Self {
-            seen: files.map(|file| (file.clone(), stamp(&file))).collect(),
-        }
-    }
-
-    /// Resolves once a file looks different; never where there is none to watch.
-    async fn changed(&mut self) {
-        if self.seen.is_empty() {
-            return pending().await;
-        }
-        loop {
-            tokio::time::sleep(KEY_POLL).await;
-            let mut changed = false;
-            for (file, seen) in &mut self.seen {
-                let now = stamp(file);
-                changed |= now != *seen;
-                *seen = now;
-            }
-            if changed {
-                return;
-            }
-        }
-    }
-}
-
-fn stamp(file: &std::path::Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }

@@ -59,6 +59,17 @@ pub enum CommandError {
         "--require-signature needs the key: set RETELL_API_KEY to the API key that signs the webhooks"
     )]
     NoKey,
+    /// Exit 1: another process has the port.
+    #[error("cannot listen on {address}: take another port with {option}, 0 for a free one")]
+    Port {
+        /// What was asked for.
+        address: std::net::SocketAddr,
+        /// The option that chooses another.
+        option: &'static str,
+        /// The operating system's reason.
+        #[source]
+        source: std::io::Error,
+    },
     /// Exit 1: the embedded Kafka of `dev`.
     #[error("cannot start the embedded Kafka")]
     Kafka(#[from] rdkafka::error::KafkaError),
@@ -72,7 +83,7 @@ impl CommandError {
         match self {
             Self::Configuration(_) | Self::App(AppError::Ingest(_)) => EXIT_CONFIGURATION,
             Self::NoKey => EXIT_USAGE,
-            Self::App(_) | Self::Kafka(_) | Self::Io(_) => EXIT_FAILED,
+            Self::App(_) | Self::Port { .. } | Self::Kafka(_) | Self::Io(_) => EXIT_FAILED,
         }
     }
 }

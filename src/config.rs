@@ -114,18 +114,33 @@ struct Raw {
 }
 
 impl Config {
-    /// Reads `path`, overlays `environment`, checks everything. No port is bound and nothing is created.
+    /// Reads `path`, overlays `environment`, checks everything, the sources' keys included. No port is bound and nothing
+    /// is created.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
             path: file.clone(),
             source,
         })?;
-        Self::parse(&text, &file, environment)
+        let (config, located) = Self::read(&text, &file, environment)?;
+        if let Err(error) = ingest::check_sources(&config.source) {
+            let key = error.key(&config.source);
+            let problem = located.problem(&key, locate::chain(&error));
+            return Err(ConfigError::Invalid(vec![problem]));
+        }
+        Ok(config)
     }
 
-    /// As [`Config::load`], from a text; `file` is only named in errors.
+    /// As [`Config::load`], from a text and without reading the sources' keys; `file` is only named in errors.
     pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::read(text, file, environment).map(|(config, _)| config)
+    }
+
+    fn read(
+        text: &str,
+        file: &str,
+        environment: &Environment,
+    ) -> Result<(Self, locate::Located), ConfigError> {
         let located = locate::Located::parse(text, file)?;
         let (raw, located) = environment.deserialize::<Raw>(located)?;
         let mut problems = Vec::new();
@@ -144,7 +159,7 @@ impl Config {
             problems.push(located.problem(&key, error.to_string()));
         }
         if problems.is_empty() {
-            Ok(config)
+            Ok((config, located))
         } else {
             Err(ConfigError::Invalid(problems))
         }

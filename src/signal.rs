@@ -8,6 +8,7 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    hangup_ends: bool,
 }
 
 /// What a signal asks for.
@@ -26,7 +27,15 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            hangup_ends: false,
         })
+    }
+
+    /// SIGHUP ends the process too, as when its terminal is closed: for what has nothing to reload.
+    #[must_use]
+    pub fn without_reload(mut self) -> Self {
+        self.hangup_ends = true;
+        self
     }
 
     /// The next request; safe to drop and call again.
@@ -34,7 +43,13 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => Request::Shutdown,
             _ = self.interrupt.recv() => Request::Shutdown,
-            _ = self.hangup.recv() => Request::Reload,
+            _ = self.hangup.recv() => {
+                if self.hangup_ends {
+                    Request::Shutdown
+                } else {
+                    Request::Reload
+                }
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anstream::println;
 
-use crate::app::App;
+use crate::app::{App, AppError};
 use crate::config::{Config, Environment};
 use crate::signal::Signals;
 use crate::telemetry;
@@ -48,16 +48,20 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     if arguments.require_signature && !key_is_set {
         return Err(CommandError::NoKey);
     }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    // Before anything is made that an early signal would leave behind.
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::listen()?.without_reload()
+    };
     let folder = tempfile::Builder::new().prefix("ringback-dev-").tempdir()?;
     let cluster = kafka::Cluster::start(TOPIC)?;
     let text = configuration(arguments, folder.path(), &cluster.bootstrap, key_is_set);
     let config = Config::parse(&text, "ringback dev", &Environment::default())?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
     let outcome = runtime.block_on(async {
-        let signals = Signals::listen()?;
         let watch = watch::Watch::start(&cluster.bootstrap, TOPIC, kafka::PARTITIONS)?;
         let observe = key_is_set && !arguments.require_signature;
         let app = App::start(config, |ingest| {
@@ -67,7 +71,8 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
                 ingest
             }
         })
-        .await?;
+        .await
+        .map_err(in_dev_s_words)?;
         greet(arguments, &app, &cluster.bootstrap, key_is_set);
         let outcome = app.run(signals).await;
         watch.stop();
@@ -76,6 +81,26 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     runtime.shutdown_background();
     println!("\nStopped. The journal and the topic were temporary and are gone.");
     outcome
+}
+
+/// A port is an option here, not a key of a file.
+fn in_dev_s_words(error: AppError) -> CommandError {
+    match error {
+        AppError::Bind {
+            address,
+            key,
+            source,
+        } => CommandError::Port {
+            address,
+            option: if key == "admin.address" {
+                "--admin-port"
+            } else {
+                "--port"
+            },
+            source,
+        },
+        other => CommandError::App(other),
+    }
 }
 
 /// The same way into the program as a user's own file.

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::app::{App, AppError};
+use crate::app::App;
 use crate::config::{Config, Environment};
-use crate::ingest;
 use crate::signal::Signals;
 use crate::telemetry;
 
@@ -26,8 +25,6 @@ pub struct Arguments {
 /// Runs until a signal ends it.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = Config::load(&arguments.config, &Environment::of_process())?;
-    // Before anything is made or bound, as the file's own faults are.
-    ingest::check_sources(&config.source).map_err(AppError::Ingest)?;
     telemetry::log("info");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

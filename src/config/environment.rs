@@ -9,10 +9,30 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::ConfigError;
-use super::locate::{Located, Problem};
+use super::locate::{Located, Origin, Problem};
 
 const PREFIX: &str = "RINGBACK_";
 const CLIENT: &str = "kafka.client";
+/// Sections and their keys, as they stand in variables' names.
+const SECTIONS: [(&str, &[&str]); 5] = [
+    (
+        "LISTEN",
+        &[
+            "ADDRESS",
+            "MAX_CONNECTIONS",
+            "HEADER_TIMEOUT",
+            "BODY_TIMEOUT",
+            "MAX_BODY",
+            "COMMIT_TIMEOUT",
+            "MAX_IN_FLIGHT",
+            "TRUSTED_PROXIES",
+        ],
+    ),
+    ("ADMIN", &["ADDRESS"]),
+    ("JOURNAL", &["PATH", "SEGMENT_SIZE", "BUDGET"]),
+    ("KAFKA", &["TOPIC", "DEAD_LETTER_TOPIC"]),
+    ("SHUTDOWN", &["READINESS_DELAY", "DRAIN_DEADLINE"]),
+];
 
 /// The process's environment, handed in so that tests can give their own.
 #[derive(Debug, Clone, Default)]
@@ -39,12 +59,23 @@ impl Environment {
         &self,
         mut located: Located,
     ) -> Result<(T, Located), ConfigError> {
+        let misspelt: Vec<_> = self.0.keys().filter_map(|name| misspelt(name)).collect();
+        if !misspelt.is_empty() {
+            return Err(ConfigError::Invalid(misspelt));
+        }
         for (variable, value) in &self.0 {
             let Some(path) = path_of(variable) else {
                 continue;
             };
             let key = path.join(".");
-            if set(&mut located.table, &path, literal(value)).is_err() {
+            // A password of digits is a text like any other; only a reference to a secret is more than that.
+            let is_property = key.starts_with(CLIENT) && !value.trim_start().starts_with('{');
+            let literal = if is_property {
+                Value::String(value.clone())
+            } else {
+                literal(value)
+            };
+            if set(&mut located.table, &path, literal).is_err() {
                 let text =
                     "no such place: a part of the name is a plain value or an index that skips one";
                 located.variables.insert(key.clone(), variable.clone());
@@ -59,7 +90,7 @@ impl Environment {
                 Ok(typed) => return Ok((typed, located)),
                 Err(error) => error,
             };
-            let key = error.path().to_string();
+            let key = key_of(&error);
             // A topic may be called `123`: what looked like a number is given once more as the text it is.
             let variable = located.variables.get(&key).cloned();
             if let Some(value) = variable.as_deref().and_then(|name| self.get(name))
@@ -90,7 +121,7 @@ impl<const N: usize> From<[(&str, &str); N]> for Environment {
 }
 
 fn invalid(located: &Located, error: &serde_path_to_error::Error<toml::de::Error>) -> ConfigError {
-    let key = error.path().to_string();
+    let key = key_of(error);
     let message = error.inner().message().trim().to_owned();
     let key = if key == "." {
         String::from("(top level)")
@@ -100,7 +131,10 @@ fn invalid(located: &Located, error: &serde_path_to_error::Error<toml::de::Error
     let remedy = remedy(&key);
     let problem = Problem {
         origin: located.origin(&key),
-        text: if remedy.is_empty() || message.starts_with("unknown field") {
+        text: if may_hold_secret(&key) && !message.starts_with("unknown field") {
+            // serde's own words would repeat the value, and the likeliest mistake is a secret in its place.
+            remedy.to_owned()
+        } else if remedy.is_empty() || message.starts_with("unknown field") {
             message
         } else {
             format!("{message}; {remedy}")
@@ -110,8 +144,21 @@ fn invalid(located: &Located, error: &serde_path_to_error::Error<toml::de::Error
     ConfigError::Invalid(vec![problem])
 }
 
+/// As everywhere else: `source.0.path`, where serde's path has `source[0].path`.
+fn key_of(error: &serde_path_to_error::Error<toml::de::Error>) -> String {
+    let path = error.path().to_string();
+    path.replace('[', ".").replace(']', "")
+}
+
+fn may_hold_secret(key: &str) -> bool {
+    key.starts_with("source.") && key.split('.').nth(2) == Some("keys")
+}
+
 /// What a value of this key looks like, by the kind of key.
 fn remedy(key: &str) -> &'static str {
+    if may_hold_secret(key) {
+        return "write where each key is to be read, as keys = [{ env = \"RETELL_API_KEY\" }] or [{ file = \"…\", name = \"…\" }]";
+    }
     match key.rsplit('.').next().unwrap_or_default() {
         "header_timeout" | "body_timeout" | "commit_timeout" | "readiness_delay"
         | "drain_deadline" => "write a duration such as \"10s\" or \"500ms\"",
@@ -136,6 +183,26 @@ fn path_of(variable: &str) -> Option<Vec<String>> {
         path[2] = path[2].replace('_', ".");
     }
     Some(path)
+}
+
+/// One underscore where a section's name ends would set nothing, in silence. Only names that are keys of ours count: what
+/// Kubernetes injects beside a Service (`RINGBACK_KAFKA_SERVICE_HOST`, `RINGBACK_ADMIN_PORT_9464_TCP`) is not meant for us.
+fn misspelt(variable: &str) -> Option<Problem> {
+    let name = variable.strip_prefix(PREFIX)?;
+    let (section, key) = SECTIONS.into_iter().find_map(|(section, keys)| {
+        let rest = name.strip_prefix(section)?.strip_prefix('_')?;
+        let is_key = keys.contains(&rest) || (section == "KAFKA" && rest.starts_with("CLIENT_"));
+        is_key.then_some((section, rest))
+    })?;
+    let right = match key.strip_prefix("CLIENT_") {
+        Some(property) => format!("{section}__CLIENT__{}", property.trim_start_matches('_')),
+        None => format!("{section}__{key}"),
+    };
+    Some(Problem {
+        key: section.to_lowercase(),
+        origin: Origin::Variable(variable.to_owned()),
+        text: format!("sections end with two underscores; write {PREFIX}{right}"),
+    })
 }
 
 fn literal(value: &str) -> Value {

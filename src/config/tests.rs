@@ -281,3 +281,83 @@ fn problems_are_listed_a_line_each() {
     };
     assert_eq!(list(&[problem("a"), problem("b")]), "f: a: t\nf: b: t");
 }
+
+#[test]
+fn a_fault_inside_a_source_is_told_with_its_line_or_variable() {
+    let text = MINIMAL.replace("verify = \"none\"", "verify = \"nope\"");
+    let told = refusal(&text, []);
+    assert!(told.starts_with("test.toml:7: source.0.verify: "), "{told}");
+    let told = refusal(MINIMAL, [("RINGBACK_SOURCE__0__VERIFY", "nope")]);
+    let variable = "environment RINGBACK_SOURCE__0__VERIFY: source.0.verify: ";
+    assert!(told.starts_with(variable), "{told}");
+    // A name of digits is a text all the same.
+    let config = parse(MINIMAL, [("RINGBACK_SOURCE__0__NAME", "123")]);
+    assert_eq!(
+        config.map(|config| config.source[0].name.clone()).ok(),
+        Some(String::from("123"))
+    );
+}
+
+#[test]
+fn sources_that_cannot_be_used_are_told_with_their_line_when_a_file_is_loaded() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = MINIMAL.replace(
+        "verify = \"none\"",
+        "verify = \"retell\"\nkeys = [{ env = \"RINGBACK_TEST_THIS_IS_NEVER_SET\" }]",
+    );
+    std::fs::write(file.path(), text).unwrap();
+    let told = Config::load(file.path(), &Environment::default())
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains(":8: source.0.keys: "), "{told}");
+    assert!(told.contains("RINGBACK_TEST_THIS_IS_NEVER_SET"), "{told}");
+}
+
+#[test]
+fn a_secret_in_the_place_of_its_reference_is_not_repeated() {
+    let told = refusal(MINIMAL, [("RINGBACK_SOURCE__0__KEYS", "key_hunter2")]);
+    assert!(
+        !told.contains("hunter2") && told.contains("env = "),
+        "{told}"
+    );
+    for keys in ["\"key_hunter2\"", "[\"key_hunter2\"]"] {
+        let told = refusal(&format!("{MINIMAL}keys = {keys}\n"), []);
+        assert!(
+            !told.contains("hunter2") && told.contains("env = "),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_property_s_text_is_taken_as_it_is() -> Result<(), ConfigError> {
+    for text in ["0012345", "+5", " 12 ", "[x]", "true"] {
+        let config = parse(MINIMAL, [("RINGBACK_KAFKA__CLIENT__SASL_PASSWORD", text)])?;
+        assert_eq!(config.publish().client["sasl.password"], text);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_variable_with_one_underscore_after_its_section_is_refused_and_kubernetes_own_are_not() {
+    let told = refusal(MINIMAL, [("RINGBACK_KAFKA_TOPIC", "other")]);
+    assert!(told.contains("RINGBACK_KAFKA__TOPIC"), "{told}");
+    let told = refusal(
+        MINIMAL,
+        [("RINGBACK_KAFKA_CLIENT__BOOTSTRAP_SERVERS", "x:1")],
+    );
+    assert!(
+        told.contains("RINGBACK_KAFKA__CLIENT__BOOTSTRAP_SERVERS"),
+        "{told}"
+    );
+    for injected in [
+        "RINGBACK_PORT",
+        "RINGBACK_SERVICE_HOST",
+        "RINGBACK_ADMIN_PORT_9464_TCP_ADDR",
+        "RINGBACK_KAFKA_BOOTSTRAP_PORT_9092_TCP",
+        "RINGBACK_KAFKA_SERVICE_PORT_CLIENT",
+        "RINGBACK_LOG",
+    ] {
+        assert!(parse(MINIMAL, [(injected, "1")]).is_ok(), "{injected}");
+    }
+}

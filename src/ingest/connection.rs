@@ -27,7 +27,7 @@ use tower::Service;
 /// The longest request head, in bytes; hyper answers 431 beyond.
 pub(super) const MAX_HEAD: u32 = 64 * 1024;
 /// Headers of one head. hyper's own default is 100, which long chains of proxies come near.
-const MAX_HEADERS: usize = 256;
+pub(super) const MAX_HEADERS: usize = 256;
 /// Streams of one HTTP/2 connection at once: RFC 9113 asks for no fewer than 100.
 const MAX_STREAMS: u32 = 100;
 /// Flow control of HTTP/2, in bytes: what a client may send of all bodies before ringback has read it. Bodies are read
@@ -290,12 +290,34 @@ async fn may_end(phases: &mut watch::Receiver<Phase>, activity: &Activity) {
 
 fn end_of(ended: hyper::Result<()>) -> End {
     match ended {
+        Err(error) if is_h2_fault(&error) => End::Fault("head_malformed"),
         Err(error) if error.is_parse_too_large() => End::Fault("head_too_large"),
         Err(error) if error.is_parse() => End::Fault("head_malformed"),
         Err(error) if error.is_timeout() => End::Fault("header_timeout"),
         Err(error) if is_stall(&error) => End::Fault("write_timeout"),
         _ => End::Plain,
     }
+}
+
+/// What the HTTP/2 parser refuses ends the connection with one of RFC 9113's codes that speak against the client.
+fn is_h2_fault(error: &hyper::Error) -> bool {
+    let Some(error) = error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>())
+    else {
+        return false;
+    };
+    let faults = [
+        h2::Reason::PROTOCOL_ERROR,
+        h2::Reason::COMPRESSION_ERROR,
+        h2::Reason::FRAME_SIZE_ERROR,
+        h2::Reason::FLOW_CONTROL_ERROR,
+        h2::Reason::ENHANCE_YOUR_CALM,
+    ];
+    !error.is_remote()
+        && error
+            .reason()
+            .is_some_and(|reason| faults.contains(&reason))
 }
 
 /// A write that a client did not take in time: [`Io`]'s own error somewhere below hyper's.

@@ -116,6 +116,22 @@ pub enum IngestError {
     },
 }
 
+impl IngestError {
+    /// The configuration key that is at fault, as `source.0.path`.
+    pub fn key(&self, sources: &[SourceConfig]) -> String {
+        let (name, key) = match self {
+            Self::NoSource => return String::from("source"),
+            Self::Name { name } | Self::DuplicateName { name } => (name, "name"),
+            Self::Path { name, .. } | Self::DuplicatePath { name, .. } => (name, "path"),
+            Self::Pointer { name, .. } => (name, "key_pointers"),
+            Self::Key { name, .. } => (name, "keys"),
+        };
+        // Of two with one name, the later is the one too many.
+        let index = sources.iter().rposition(|source| source.name == *name);
+        format!("source.{}.{key}", index.unwrap_or_default())
+    }
+}
+
 /// Everything a request needs, shared by all connections; cheap to clone.
 pub struct Ingest<A = Appender> {
     shared: Arc<Shared<A>>,

@@ -19,6 +19,8 @@ pub(super) enum Rejection {
     MethodNotAllowed,
     /// `Content-Encoding` other than identity.
     ContentEncoding,
+    /// More headers than one head may have.
+    TooManyHeaders,
     /// Declared or streamed beyond `max_body` bytes.
     BodyTooLarge {
         /// The limit, told to the sender.
@@ -48,10 +50,11 @@ const SOON: u32 = 1;
 const LATER: u32 = 5;
 
 /// Every label that [`Rejection::label`] or a connection's end can give, so that children are resolved at start.
-pub(super) const LABELS: [&str; 24] = [
+pub(super) const LABELS: [&str; 25] = [
     "unknown_path",
     "method_not_allowed",
     "content_encoding",
+    "too_many_headers",
     "body_too_large",
     "body_timeout",
     "body_broken",
@@ -85,6 +88,7 @@ impl Rejection {
             Self::UnknownPath => "unknown_path",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::ContentEncoding => "content_encoding",
+            Self::TooManyHeaders => "too_many_headers",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::BodyBroken => "body_broken",
@@ -110,6 +114,7 @@ impl Rejection {
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyBroken | Self::Invalid(_) => StatusCode::BAD_REQUEST,
@@ -126,6 +131,7 @@ impl Rejection {
             Self::UnknownPath
             | Self::MethodNotAllowed
             | Self::ContentEncoding
+            | Self::TooManyHeaders
             | Self::BodyTooLarge { .. }
             | Self::BodyTimeout
             | Self::BodyBroken
@@ -159,6 +165,7 @@ impl Rejection {
                 "Content encoding not supported",
                 "Send the body as it was signed, without Content-Encoding.",
             ),
+            Self::TooManyHeaders => ("Too many headers", "Send fewer headers."),
             Self::BodyTooLarge { max_body } => {
                 return (
                     "Body too large",
@@ -249,10 +256,11 @@ impl Rejection {
 mod tests {
     use super::*;
 
-    const ALL: [Rejection; 19] = [
+    const ALL: [Rejection; 20] = [
         Rejection::UnknownPath,
         Rejection::MethodNotAllowed,
         Rejection::ContentEncoding,
+        Rejection::TooManyHeaders,
         Rejection::BodyTooLarge { max_body: 7 },
         Rejection::BodyTimeout,
         Rejection::BodyBroken,

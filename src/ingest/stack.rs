@@ -15,8 +15,8 @@ use super::provenance::client_address;
 use super::rejection::{CLIENT_GONE, Rejection};
 use super::shared::{Append, Phase, Shared};
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, Version, request};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
+use http::{Method, Request, Response, Version, request};
 use http_body::Body;
 use http_body_util::Full;
 use std::convert::Infallible;
@@ -248,6 +248,7 @@ struct Answering<F, A> {
     shared: Arc<Shared<A>>,
     source: Option<usize>,
     has_body: bool,
+    is_head: bool,
 }
 
 impl<S, A, B> Service<Call<B>> for Answer<S, A>
@@ -268,6 +269,7 @@ where
         Answering {
             source: call.source,
             has_body: !call.body.is_end_stream(),
+            is_head: call.head.method == Method::HEAD,
             shared: Arc::clone(&self.shared),
             inner: self.inner.call(call),
         }
@@ -302,6 +304,12 @@ where
             tracing::debug!(reason = rejection.label(), "refused");
         }
         let mut response = rejection.into_response();
+        if self.is_head {
+            // hyper leaves the body out for HTTP/1 only, and over HTTP/2 it would be a protocol error.
+            let length = HeaderValue::from(response.body().size_hint().lower());
+            response.headers_mut().insert(CONTENT_LENGTH, length);
+            *response.body_mut() = Full::default();
+        }
         if self.has_body && rejection.leaves_body_unread() {
             response.extensions_mut().insert(BodyUnread);
         }

@@ -131,6 +131,11 @@ impl Appender {
         Ok(Commit(commit))
     }
 
+    /// The failed operation in words, once the journal is poisoned.
+    pub fn poison(&self) -> Option<String> {
+        self.handle.gate.gate().poison_reason()
+    }
+
     /// Resolves when the journal is poisoned, with the failed operation in words.
     pub async fn poisoned(&self) -> String {
         self.handle.gate.gate().poisoned().await

@@ -39,6 +39,8 @@ pub struct Checkpoint {
 pub struct CheckpointFile<F> {
     file: F,
     last: Checkpoint,
+    /// A write or sync has failed: nothing is known of the slot any more, and a second sync would prove nothing.
+    failed: bool,
 }
 
 impl<F: File> CheckpointFile<F> {
@@ -66,7 +68,11 @@ impl<F: File> CheckpointFile<F> {
 
     /// Goes on with a file that was read; writes and syncs where this start's positions begin.
     pub fn resume(file: F, last: Checkpoint, begun_at: u64) -> io::Result<Self> {
-        let mut checkpoint = Self { file, last };
+        let mut checkpoint = Self {
+            file,
+            last,
+            failed: false,
+        };
         checkpoint.last.begun_at = begun_at;
         checkpoint.write(last.watermark)?;
         Ok(checkpoint)
@@ -91,8 +97,7 @@ impl<F: File> CheckpointFile<F> {
             watermark,
             begun_at,
         };
-        let mut checkpoint = Self { file, last };
-        checkpoint.write(watermark)?;
+        let checkpoint = Self::resume(file, last, begun_at)?;
         fs.sync_directory()?;
         Ok(checkpoint)
     }
@@ -102,8 +107,12 @@ impl<F: File> CheckpointFile<F> {
         self.last
     }
 
-    /// Writes the slot that does not hold the newest checkpoint and syncs it.
+    /// Writes the slot that does not hold the newest checkpoint and syncs it. After an error it refuses for good.
     pub fn write(&mut self, watermark: u64) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("an earlier checkpoint has failed"));
+        }
+        self.failed = true;
         let next = Checkpoint {
             number: self.last.number + 1,
             watermark,
@@ -116,6 +125,7 @@ impl<F: File> CheckpointFile<F> {
         };
         self.file.write_all_at(&encode(&next), slot * STRIDE)?;
         self.file.sync()?;
+        self.failed = false;
         self.last = next;
         Ok(())
     }

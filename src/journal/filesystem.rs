@@ -67,11 +67,7 @@ pub enum FolderError {
 impl DiskFileSystem {
     /// Makes the folder if it is missing (mode 0700: bodies are nobody else's business) and locks it.
     pub fn lock(path: &Path) -> Result<Self, FolderError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(FolderError::Unusable)?;
+        make_durably(path).map_err(FolderError::Unusable)?;
         let directory = fs::File::open(path).map_err(FolderError::Unusable)?;
         let lock = OpenOptions::new()
             .write(true)
@@ -165,6 +161,26 @@ impl File for fs::File {
     }
 }
 
+/// Makes the folder and those above it that are missing; the names of all of them are synced.
+fn make_durably(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|folder| !folder.exists());
+    let missing: Vec<_> = missing.collect();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)?;
+    for folder in missing {
+        let parent = folder.parent().unwrap_or(Path::new(""));
+        let parent = if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        };
+        fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
 fn fill_with_zeros(file: &fs::File, length: u64) -> io::Result<()> {
     static CHUNK: [u8; 1 << 16] = [0; 1 << 16];
     let mut offset = 0;
@@ -178,10 +194,20 @@ fn fill_with_zeros(file: &fs::File, length: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// True where an error says that there is no room, which passes when there is; anything else does not.
+/// True where making a file failed for want of room, descriptors or memory: that passes, and nothing written is in doubt.
+/// Anything else does not.
 pub fn is_full(error: &io::Error) -> bool {
-    matches!(
+    let kind = matches!(
         error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    )
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge
+            | io::ErrorKind::OutOfMemory
+    );
+    // The process's own limit of descriptors and the system's, which the standard library has no name for.
+    let descriptors = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+    let raw = error.raw_os_error();
+    kind || descriptors
+        .iter()
+        .any(|errno| raw == Some(errno.raw_os_error()))
 }

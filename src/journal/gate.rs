@@ -58,7 +58,7 @@ impl Gate {
         if queued.saturating_add(size) > self.room.load(Ordering::Relaxed) {
             return Err(AppendError::Full);
         }
-        if self.full.load(Ordering::Relaxed) {
+        if self.is_full() {
             return Err(AppendError::Full);
         }
         let used = self.used.load(Ordering::Relaxed);
@@ -70,6 +70,12 @@ impl Gate {
             return Err(AppendError::Full);
         }
         Ok(())
+    }
+
+    /// True while appends are refused for the budget. Only above the low mark: an asker may have stored `full` from a
+    /// figure that `set` had just replaced, and with an empty journal nothing would ever call `set` again.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed) && self.used.load(Ordering::Relaxed) > self.low_mark()
     }
 
     /// Nothing comes in any more; the first reason stays.
@@ -87,6 +93,11 @@ impl Gate {
     /// True from the first failed write or sync on.
     pub fn is_poisoned(&self) -> bool {
         self.is_poisoned.load(Ordering::Acquire)
+    }
+
+    /// The first reason, once the journal is poisoned.
+    pub fn poison_reason(&self) -> Option<String> {
+        self.poisoned.borrow().clone()
     }
 
     /// Resolves with the reason once the journal is poisoned.
@@ -136,6 +147,16 @@ mod tests {
         assert_eq!(gate.admit(50, 51), Err(AppendError::Full));
         gate.set(0, u64::MAX);
         assert_eq!(gate.admit(50, 51), Ok(()));
+    }
+
+    #[test]
+    fn an_asker_that_races_with_the_last_truncation_cannot_shut_the_gate_for_good() {
+        let gate = Gate::new(1_600);
+        gate.set(1_590, u64::MAX);
+        // The asker had loaded 1,590; the last truncation empties the journal; then the asker stores what it saw.
+        gate.set(0, u64::MAX);
+        gate.full.store(true, Ordering::Relaxed);
+        assert_eq!(gate.admit(0, 1), Ok(()));
     }
 
     #[tokio::test]

@@ -142,7 +142,7 @@ impl<FS: FileSystem> Maintenance<FS> {
             Ok(file) => {
                 let mut state = self.shared.lock();
                 if state.disk_full {
-                    tracing::info!("the journal's disk has room again");
+                    tracing::info!("there is room for the journal's next segment again");
                 }
                 state.disk_full = false;
                 state.wanted = None;
@@ -186,7 +186,7 @@ impl<FS: FileSystem> Maintenance<FS> {
     fn disk_is_full(&self, error: &io::Error) {
         let mut state = self.shared.lock();
         if !state.disk_full {
-            tracing::error!(%error, "the journal's disk is full: refusing what the active segment has no room for");
+            tracing::error!(%error, "no room for the journal's next segment: refusing what the active one has no room for");
         }
         state.disk_full = true;
         state.wanted = None;

@@ -40,6 +40,7 @@
 //! around it. [`open`] hands out three handles, so that a type, not a custom, keeps ingest from reading.
 
 pub mod appender;
+pub mod around;
 pub mod checkpoint;
 pub mod error;
 pub mod filesystem;
@@ -189,7 +190,12 @@ fn snapshot<FS: FileSystem>(shared: &Shared<FS>) -> Snapshot {
         budget,
         unpublished: state.unpublished(),
         oldest_seconds,
-        exhaustion_seconds: state.exhaustion_seconds(budget, now),
+        // Refusing is full, though the last bytes below the budget were too few for the next record.
+        exhaustion_seconds: if shared.gate.is_full() {
+            0.0
+        } else {
+            state.exhaustion_seconds(budget, now)
+        },
         poisoned: shared.gate.is_poisoned(),
     }
 }

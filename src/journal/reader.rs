@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::around::Around;
 use super::checkpoint::read_full;
 use super::error::ReadError;
 use super::filesystem::{DiskFileSystem, File, FileSystem};
@@ -18,6 +19,10 @@ use crate::fault::{self, Fault};
 
 /// Bytes read at once; a larger record is read by itself. Records share their chunk's memory.
 const CHUNK: u64 = 256 << 10;
+
+/// How often an unreadable place is tried before it counts as damage. The publisher tries ten times a second: half a
+/// minute, in which a cable is pushed back or a network volume returns.
+const TRIES: u32 = 300;
 
 /// A synced record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub struct Reader<FS: FileSystem = DiskFileSystem> {
     /// Records before this one are passed over.
     from: u64,
     chunk: Bytes,
+    /// How often the present place could not be read, in a row.
+    failures: u32,
 }
 
 /// Where the reader stands in a segment.
@@ -59,13 +66,14 @@ impl<FS: FileSystem> Reader<FS> {
             place: None,
             from,
             chunk: Bytes::new(),
+            failures: 0,
         }
     }
 
     /// The next synced record; `None` at the synced tail.
     ///
     /// A damaged stretch is copied to a quarantine file, counted and passed over. After an error the same record is
-    /// tried again.
+    /// tried again; a place that stays unreadable for [`TRIES`] calls is damage as well.
     pub fn next_record(&mut self) -> Result<Option<Record>, ReadError> {
         loop {
             if self.at_end() && !self.look() {
@@ -171,11 +179,26 @@ impl<FS: FileSystem> Reader<FS> {
             return Ok(());
         };
         let length = size.max(CHUNK).min(place.used - place.offset);
-        self.chunk = read(&*place.file, place.offset, length).map_err(|source| ReadError::Io {
-            file: name(place.sequence),
-            offset: place.offset,
-            source,
-        })?;
+        let chunk = if self.failures < TRIES {
+            read(&*place.file, place.offset, length)
+        } else {
+            // Until the damage in it is passed.
+            read(&Around(place.file.clone()), place.offset, length)
+        };
+        self.chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(source) => {
+                self.failures += 1;
+                return Err(ReadError::Io {
+                    file: name(place.sequence),
+                    offset: place.offset,
+                    source,
+                });
+            }
+        };
+        if self.failures < TRIES {
+            self.failures = 0;
+        }
         let mark = Mark {
             position: place.expected,
             sequence: place.sequence,
@@ -196,21 +219,23 @@ impl<FS: FileSystem> Reader<FS> {
             source,
         };
         let positions = place.expected..place.end;
+        // What cannot be read is looked past, whether it has been tried for long or only turns up in the search.
+        let file = Around(place.file.clone());
         let mut found = scan::find(
-            &*place.file,
+            &file,
             self.shared.codec,
             place.offset..place.used,
             &positions,
         )
         .map_err(failed)?;
+        self.failures = 0;
         if fault::is_on(Fault::DamageEndsSegment) {
             found = None;
         }
         let (sequence, damaged) = (place.sequence, place.offset..found.unwrap_or(place.used));
         if place.end > self.from {
             // Twice the same copy says nothing new, and a disk without room for it must not stop what is intact.
-            if let Err(error) = quarantine(&self.shared.fs, sequence, &*place.file, damaged.clone())
-            {
+            if let Err(error) = quarantine(&self.shared.fs, sequence, &file, damaged.clone()) {
                 tracing::error!(segment = name(sequence), ?damaged, %error, "cannot copy a damaged stretch");
             }
             tracing::error!(
@@ -260,7 +285,7 @@ fn read(file: &impl File, offset: u64, length: u64) -> io::Result<Bytes> {
 fn quarantine<FS: FileSystem>(
     fs: &FS,
     sequence: u64,
-    from: &FS::File,
+    from: &impl File,
     bytes: Range<u64>,
 ) -> io::Result<()> {
     let name = format!("quarantine-{sequence:016x}-{:08x}", bytes.start);

@@ -87,6 +87,8 @@ impl<FS: FileSystem> Shared<FS> {
         if !fault::is_on(Fault::GoOnAfterPoison) {
             self.gate.poison(format!("cannot {operation}: {error}"));
         }
+        // Taken and released so that whoever waits is either before its check or in its wait.
+        drop(self.lock());
         self.segment_made.notify_all();
         self.work.notify_all();
     }

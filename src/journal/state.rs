@@ -322,7 +322,7 @@ impl<F> State<F> {
     }
 
     /// Moves the watermark over what needs no publishing, and forgets what lies behind it.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         loop {
             let at = self.watermark;
             if let Some(range) = self.lost.front().filter(|range| range.start <= at) {

@@ -95,7 +95,20 @@ impl<FS: FileSystem> Truncator<FS> {
     }
 }
 
+/// Ends the journal where the thread panics: without segments from it the writer would wait for ever.
+struct Guard<'a, FS: FileSystem>(&'a Shared<FS>);
+
+impl<FS: FileSystem> Drop for Guard<'_, FS> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let error = io::Error::other("see the message above");
+            self.0.poison("go on after a panic of the upkeep", &error);
+        }
+    }
+}
+
 fn upkeep<FS: FileSystem>(shared: &Shared<FS>, mut maintenance: Maintenance<FS>) -> io::Result<()> {
+    let _guard = Guard(shared);
     let mut last = Instant::now();
     let mut guard = shared.lock();
     while !shared.stop.load(Ordering::Acquire) {

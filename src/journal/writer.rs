@@ -254,8 +254,7 @@ impl<FS: FileSystem> Writer<FS> {
         state.writing = false;
         state.note(target.first, now_ms);
         // With nothing else held, a watermark short of a gap moves up to the new segment.
-        let watermark = state.watermark;
-        state.advance(watermark);
+        state.settle();
         self.shared.publish_room(&state);
     }
 }

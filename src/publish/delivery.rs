@@ -46,9 +46,9 @@ pub(super) fn blame(code: RDKafkaErrorCode, has_key: bool) -> Blame {
         RDKafkaErrorCode::TopicAuthorizationFailed if fault::is_on(Fault::TopicBlamed) => {
             Blame::Record("invalid_record")
         }
-        RDKafkaErrorCode::BadMessage => Blame::Record("invalid_record"),
         RDKafkaErrorCode::PurgeQueue
         | RDKafkaErrorCode::PurgeInflight
+        | RDKafkaErrorCode::InvalidDifferentRecord
         | RDKafkaErrorCode::GaplessGuarantee
         | RDKafkaErrorCode::Fatal => Blame::Collateral,
         _ => Blame::Cluster,
@@ -151,9 +151,14 @@ mod tests {
             Code::UnknownTopicOrPartition,
             Code::TopicAuthorizationFailed,
             Code::InvalidTimestamp,
+            // librdkafka's word for an answer that it cannot read: the records may well be stored.
+            Code::BadMessage,
         ] {
             assert_eq!(blame(code, true), Blame::Cluster);
         }
-        assert_eq!(blame(Code::PurgeQueue, true), Blame::Collateral);
+        // Another record of the same batch was invalid.
+        for code in [Code::PurgeQueue, Code::InvalidDifferentRecord] {
+            assert_eq!(blame(code, true), Blame::Collateral);
+        }
     }
 }

@@ -35,7 +35,7 @@ const PURGE_TIME: Duration = Duration::from_secs(5);
 pub(super) enum Action {
     /// Drop what the producer has queued, and what is on its way to a broker too if said so.
     Purge { in_flight: bool },
-    /// Build a producer; go back to `from`, where there is anything to resend.
+    /// Build a producer; go back to `from`, the first position to be sent: the reader may have been elsewhere since.
     Rebuild {
         generation: u64,
         from: Option<u64>,
@@ -79,6 +79,8 @@ pub(super) struct Machine {
     generation: u64,
     mode: Mode,
     window: Window,
+    /// One past the last position that the reader has come to: where it goes on when nothing is to be resent.
+    read_upto: Option<u64>,
     backoff: Backoff,
     settle: Duration,
     most_ahead: usize,
@@ -102,6 +104,7 @@ impl Machine {
             generation: 0,
             mode: Mode::Waiting { until: now },
             window: Window::default(),
+            read_upto: None,
             backoff: Backoff::default(),
             settle,
             most_ahead,
@@ -132,6 +135,7 @@ impl Machine {
     /// The reader has come to this position.
     pub(super) fn offer(&mut self, position: u64, now: Instant) -> Offer {
         let read = self.window.read(position);
+        self.read_upto = self.read_upto.max(Some(position + 1));
         self.advance();
         if read == Read::Done {
             return Offer::Skip;
@@ -220,7 +224,8 @@ impl Machine {
                     from: self
                         .window
                         .first()
-                        .map(|first| first + u64::from(fault::is_on(Fault::ResendTooLate))),
+                        .map(|first| first + u64::from(fault::is_on(Fault::ResendTooLate)))
+                        .or(self.read_upto),
                     isolate: self.isolate.is_some(),
                     batch_bytes: self.batch_bytes,
                 });
@@ -240,6 +245,11 @@ impl Machine {
         self.letters_in_row += 1;
         self.suspect = None;
         self.advance();
+    }
+
+    /// False after so many dead letters in a row that it is not the records.
+    pub(super) fn may_letter(&self) -> bool {
+        self.letters_in_row < LETTERS_IN_ROW
     }
 
     /// When [`Machine::tick`] is next due.
@@ -311,7 +321,7 @@ impl Machine {
         }
         if let Some(suspect) = &self.suspect
             && suspect.strikes >= STRIKES
-            && self.letters_in_row < LETTERS_IN_ROW
+            && self.may_letter()
         {
             self.actions.push(Action::DeadLetter {
                 position: suspect.position,

@@ -49,6 +49,9 @@ use worker::{Parts, Worker};
 /// ringback's default of `socket.timeout.ms`.
 const SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// After the deadline to drain: for last reports, the client's own end and the last checkpoint.
+const LAST_GRACE: Duration = Duration::from_secs(10);
+
 /// What `publish` needs: `[kafka]` and `[kafka.client]`, secrets resolved.
 #[derive(Clone)]
 pub struct Config {
@@ -149,10 +152,16 @@ pub fn start(
 impl Publisher {
     /// Publishes until the journal is empty or `deadline` has passed, then settles, writes the final checkpoint (closes
     /// the truncator) and ends. Returns how many records stay in the journal.
-    pub async fn drain(self, deadline: Duration) -> u64 {
+    ///
+    /// Returns in any case some seconds after `deadline`, with `None`, should a thread hang in the disk or in the client.
+    pub async fn drain(self, deadline: Duration) -> Option<u64> {
         let until = Instant::now() + deadline;
         self.mailbox.put(|inbox| inbox.drain = Some(until));
         // The thread answers or ends the process.
-        self.left.await.unwrap_or(0)
+        if let Ok(left) = tokio::time::timeout(deadline + LAST_GRACE, self.left).await {
+            return left.ok();
+        }
+        tracing::error!("the publisher did not end in time; what is left stays in the journal");
+        None
     }
 }

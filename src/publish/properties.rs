@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rdkafka::config::ClientConfig;
+use rdkafka::producer::BaseProducer;
 
 use super::Config;
 use crate::fault::{self, Fault};
@@ -85,13 +86,28 @@ const FORBIDDEN: [(&str, &str); 3] = [
     ),
 ];
 
-/// librdkafka's aliases of names that matter here.
+/// Prefixes that have no place here at all.
+const FORBIDDEN_PREFIXES: [(&str, &str); 2] = [
+    (
+        "topic.",
+        "librdkafka reads it as the name without the prefix; write it without",
+    ),
+    (
+        "test.",
+        "librdkafka's own tests use it, to replace the cluster by a mock in memory among others; remove it",
+    ),
+];
+
+/// librdkafka's aliases of names that matter here, so that never two names of one property are set.
 fn canonical(name: &str) -> &str {
     match name {
         "request.required.acks" => "acks",
         "max.in.flight" => "max.in.flight.requests.per.connection",
         "delivery.timeout.ms" => "message.timeout.ms",
         "retries" => "message.send.max.retries",
+        "queue.buffering.max.ms" => "linger.ms",
+        "compression.type" => "compression.codec",
+        "metadata.broker.list" => "bootstrap.servers",
         other => other,
     }
 }
@@ -144,7 +160,11 @@ impl Config {
                 reason,
             };
             let name = canonical(given);
-            if let Some((_, why)) = FORBIDDEN.iter().find(|(forbidden, _)| *forbidden == name) {
+            let forbidden = FORBIDDEN.iter().find(|(forbidden, _)| *forbidden == name);
+            let prefix = FORBIDDEN_PREFIXES
+                .iter()
+                .find(|(prefix, _)| name.starts_with(prefix));
+            if let Some((_, why)) = forbidden.or(prefix) {
                 return Err(refuse(format!("cannot be set: {why}")));
             }
             if let Some((_, allowed, why)) = FIXED.iter().find(|(fixed, ..)| *fixed == name)
@@ -153,27 +173,19 @@ impl Config {
                 let allowed = allowed.join(" or ");
                 return Err(refuse(format!("must be {allowed}: {why}")));
             }
-            if name == "message.max.bytes" && value.parse().is_ok_and(|size: u64| size < largest) {
-                return Err(refuse(format!(
-                    "must be at least {largest} (listen.max_body and 64 KiB): a record that was accepted must fit"
-                )));
-            }
-            if name == "queue.buffering.max.kbytes"
-                && value
-                    .parse()
-                    .is_ok_and(|size: u64| size < largest.div_ceil(1024))
-            {
-                return Err(refuse(format!(
-                    "must be at least {}: the largest record must fit",
-                    largest.div_ceil(1024)
-                )));
-            }
-            // `compression.type` is an alias that would leave both set.
-            let name = if name == "compression.type" {
-                "compression.codec"
-            } else {
-                name
+            let least = match name {
+                "message.max.bytes" => largest,
+                "queue.buffering.max.kbytes" => largest.div_ceil(1024),
+                _ => 0,
             };
+            // librdkafka reads other notations than decimal too; what is bounded must be read here as it is there.
+            let is_enough = value.parse().is_ok_and(|size: u64| size >= least);
+            if least > 0 && !is_enough {
+                return Err(refuse(format!(
+                    "must be a decimal number, at least {least}: a record that was accepted must fit \
+                     (listen.max_body and 64 KiB)"
+                )));
+            }
             properties.insert(name.to_owned(), value.clone());
         }
         Ok(properties)
@@ -198,7 +210,36 @@ impl Config {
                 });
             }
         }
-        Ok(())
+        self.build()
+    }
+
+    /// What librdkafka only says of all properties together, by a producer that knows no broker.
+    fn build(&self) -> Result<(), PropertyError> {
+        let mut all = ClientConfig::new();
+        for (name, value) in self.properties()? {
+            if name != "bootstrap.servers" {
+                all.set(name, value);
+            }
+        }
+        let made: Result<BaseProducer, _> = all.create();
+        let Err(error) = made else {
+            return Ok(());
+        };
+        let words = error.to_string();
+        let named = |name: &&String| words.contains(&format!("`{name}`"));
+        let property = self.client.keys().find(named).cloned();
+        let secret = self
+            .client
+            .iter()
+            .any(|(name, value)| is_secret(name) && !value.is_empty() && words.contains(value));
+        Err(PropertyError {
+            property: property.unwrap_or_else(|| String::from("*")),
+            reason: if secret {
+                String::from("is refused by librdkafka")
+            } else {
+                format!("is refused by librdkafka: {words}")
+            },
+        })
     }
 }
 
@@ -262,11 +303,39 @@ mod tests {
             ("transactional.id", "x"),
             ("retries", "0"),
             ("message.max.bytes", "1000"),
+            ("message.max.bytes", "0x400"),
             ("queue.buffering.max.kbytes", "1"),
+            ("topic.partitioner", "random"),
+            ("topic.message.timeout.ms", "1000"),
+            ("test.mock.num.brokers", "1"),
         ] {
             let error = config(&[(name, value)]).properties().unwrap_err();
             assert_eq!(error.property, name);
         }
+    }
+
+    #[test]
+    fn properties_that_only_clash_together_are_refused_before_a_start() {
+        let error = config(&[
+            ("security.protocol", "SSL"),
+            ("ssl.ca.location", "/nowhere"),
+        ])
+        .validate()
+        .unwrap_err();
+        assert!(error.reason.contains("librdkafka"), "{error}");
+    }
+
+    #[test]
+    fn an_alias_replaces_the_default_of_the_name_that_it_stands_for() {
+        let properties = config(&[
+            ("queue.buffering.max.ms", "7"),
+            ("compression.type", "zstd"),
+        ])
+        .properties()
+        .unwrap();
+        assert_eq!(properties["linger.ms"], "7");
+        assert_eq!(properties["compression.codec"], "zstd");
+        assert!(!properties.contains_key("queue.buffering.max.ms"));
     }
 
     #[test]

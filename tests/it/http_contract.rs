@@ -1,25 +1,12 @@
 //! Every row of the HTTP contract, on raw sockets against the real binary.
 
 use std::io::Write as _;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use crate::support::server::{KEY, Server, post, signature, until_closed};
+use crate::support::server::{KEY, now_ms, post, signature, small_limits, until_closed};
 
 const EVENT: &[u8] = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
 const CLOSE: &str = "Connection: close\r\n";
-
-/// A relay with a second for heads and bodies, and bodies of 64 KiB.
-fn server() -> Server {
-    Server::start(
-        "header_timeout = \"1s\"\nbody_timeout = \"1s\"\nmax_body = \"64KiB\"\nmax_in_flight = \"64KiB\"",
-        "segment_size = \"1MiB\"\nbudget = \"4MiB\"",
-    )
-}
-
-fn now_ms() -> u128 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.expect("the clock is past 1970").as_millis()
-}
 
 /// A refusal of ours: its status, a problem document of the same status, and no word of our inside.
 fn assert_problem(answer: &str, status: u16) {
@@ -52,7 +39,7 @@ fn assert_problem(answer: &str, status: u16) {
 
 #[test]
 fn an_event_is_answered_204_without_a_body_and_with_its_id() {
-    let server = server();
+    let server = small_limits();
     let answer = server
         .exchange(&post("/open", CLOSE, EVENT))
         .to_ascii_lowercase();
@@ -71,7 +58,7 @@ fn an_event_is_answered_204_without_a_body_and_with_its_id() {
 
 #[test]
 fn each_bad_request_gets_its_own_refusal_and_leaves_nothing() {
-    let server = server();
+    let server = small_limits();
     let get = format!("GET /open HTTP/1.1\r\nHost: t\r\n{CLOSE}\r\n");
     let answer = server.exchange(get.as_bytes());
     assert_problem(&answer, 405);
@@ -80,6 +67,9 @@ fn each_bad_request_gets_its_own_refusal_and_leaves_nothing() {
         "{answer}"
     );
     let gzip = format!("Content-Encoding: gzip\r\n{CLOSE}");
+    let transfer =
+        "POST /open HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
+    assert_problem(&server.exchange(transfer.as_bytes()), 415);
     for (path, more, body, status, source, reason) in [
         ("/nowhere", CLOSE, EVENT, 404, "", "unknown_path"),
         ("/open", &gzip, EVENT, 415, "open", "content_encoding"),
@@ -95,7 +85,7 @@ fn each_bad_request_gets_its_own_refusal_and_leaves_nothing() {
 
 #[test]
 fn a_signature_that_is_missing_malformed_stale_or_wrong_gets_401() {
-    let server = server();
+    let server = small_limits();
     let now = now_ms();
     let cases = [
         (String::new(), "signature_missing"),
@@ -124,7 +114,7 @@ fn a_signature_that_is_missing_malformed_stale_or_wrong_gets_401() {
 
 #[test]
 fn a_body_over_the_limit_is_refused_without_reading_on() {
-    let server = server();
+    let server = small_limits();
     let head = "POST /open HTTP/1.1\r\nHost: t\r\nContent-Length: 8589934592\r\n\r\n";
     assert_problem(&server.exchange(head.as_bytes()), 413);
     let mut chunked =
@@ -140,7 +130,7 @@ fn a_body_over_the_limit_is_refused_without_reading_on() {
 
 #[test]
 fn a_body_that_stops_half_way_gets_408_and_the_connection_is_closed() {
-    let server = server();
+    let server = small_limits();
     let whole = post("/open", "", EVENT);
     let answer = server.exchange(&whole[..whole.len() - 10]);
     assert_problem(&answer, 408);
@@ -149,7 +139,7 @@ fn a_body_that_stops_half_way_gets_408_and_the_connection_is_closed() {
 
 #[test]
 fn a_head_a_byte_a_second_or_no_byte_at_all_is_closed_without_an_answer() {
-    let server = server();
+    let server = small_limits();
     let mut silent = server.connect();
     let mut slow = server.connect();
     let begun = Instant::now();
@@ -177,7 +167,7 @@ fn a_head_a_byte_a_second_or_no_byte_at_all_is_closed_without_an_answer() {
 
 #[test]
 fn what_the_parser_refuses_gets_its_own_answer_and_is_closed() {
-    let server = server();
+    let server = small_limits();
     let garbage: Vec<u8> = (0..1_000_000u32).map(|at| (at * 7 % 251) as u8).collect();
     let answer = server.exchange(&garbage);
     assert!(
@@ -195,7 +185,7 @@ fn what_the_parser_refuses_gets_its_own_answer_and_is_closed() {
 
 #[test]
 fn a_length_beside_a_transfer_encoding_is_read_as_chunked_and_then_closed() {
-    let server = server();
+    let server = small_limits();
     let mut request = b"POST /open HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     request.extend_from_slice(format!("{:x}\r\n", EVENT.len()).as_bytes());
     request.extend_from_slice(EVENT);
@@ -207,7 +197,7 @@ fn a_length_beside_a_transfer_encoding_is_read_as_chunked_and_then_closed() {
 
 #[test]
 fn bodies_beyond_the_memory_for_them_get_503_and_room_comes_back() {
-    let server = server();
+    let server = small_limits();
     let large = post(
         "/open",
         CLOSE,
@@ -235,7 +225,7 @@ fn bodies_beyond_the_memory_for_them_get_503_and_room_comes_back() {
 
 #[test]
 fn a_full_journal_gets_503() {
-    let server = server();
+    let server = small_limits();
     let body = [&EVENT[..1], &[b' '; 60_000], &EVENT[1..]].concat();
     let request = post("/open", CLOSE, &body);
     let mut accepted = 0;
@@ -254,7 +244,7 @@ fn a_full_journal_gets_503() {
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
-    let server = server();
+    let server = small_limits();
     let bodies: Vec<Vec<u8>> = (0..5)
         .map(|number| format!(r#"{{"event":"e","n":{number}}}"#).into_bytes())
         .collect();

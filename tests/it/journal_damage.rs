@@ -79,8 +79,61 @@ fn any_single_flipped_bit_loses_at_most_its_own_record_and_is_counted() {
     }
 }
 
+#[test]
+fn a_place_that_stays_unreadable_is_damage_and_what_lies_behind_it_is_delivered() {
+    let disk = FaultyFs::default();
+    let mut core = Core::open(&disk, 1 << 20, 4 << 20).expect("the journal opens");
+    for _ in 0..40 {
+        core.append(&[body(1000)]).expect("it is appended");
+    }
+    // One page of the kernel's, in which some five records lie.
+    disk.wear_out(&segments(&disk)[0], 8192..8200);
+    let mut read = Vec::new();
+    let mut failures = 0;
+    loop {
+        match core.reader.next_record() {
+            Ok(Some(record)) => read.push(record.position),
+            Ok(None) => break,
+            Err(_) => failures += 1,
+        }
+        assert!(failures < 10_000, "it never gave up");
+    }
+    assert!(failures >= 100, "given up after {failures} tries");
+    let lost = core.metric("journal_corrupt_records_total");
+    assert!((4..=6).contains(&lost), "{lost} lost");
+    assert_eq!(read.len() as u64, 40 - lost);
+    assert_eq!(read.last(), Some(&39));
+    assert_eq!(core.unpublished(), read.len() as u64);
+}
+
 fn quiet() -> rand::rngs::StdRng {
     rand::SeedableRng::seed_from_u64(1)
+}
+
+#[test]
+fn a_start_s_leap_is_not_counted_as_missing() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    core.append(&[body(10)]).expect("it is appended");
+    core.read_all();
+    core.truncate(0);
+    core.maintenance.step();
+    drop(core);
+    let mut core = open(&disk);
+    let before = segments(&disk);
+    for _ in 0..6 {
+        core.append(&[body(1500)]).expect("it is appended");
+    }
+    drop(core);
+    let first = segments(&disk)
+        .into_iter()
+        .find(|name| !before.contains(name) || before.last() == Some(name));
+    disk.lose_file(&first.expect("a segment of its own"));
+    let mut core = open(&disk);
+    let left = core.read_all().len() as u64;
+    assert!((3..6).contains(&left), "{left} left");
+    assert_eq!(core.metric("journal_corrupt_records_total"), 6 - left);
+    assert_eq!(core.metric("journal_recovered_events"), 6);
 }
 
 #[test]

@@ -91,6 +91,39 @@ fn a_full_disk_refuses_before_a_write_could_fail_and_opens_again_by_itself() {
 }
 
 #[test]
+fn a_segment_that_cannot_be_made_for_want_of_descriptors_poisons_nothing() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    // The spare is used up, and the next one fails once.
+    core.append(&[body(3000)]).expect("it is appended");
+    disk.fail_next(Operation::Create);
+    core.maintenance.step();
+    assert!(!core.shared.gate.is_poisoned());
+    assert!(core.shared.lock().disk_full);
+    core.maintenance.step();
+    assert!(!core.shared.lock().disk_full);
+    core.append(&[body(3000)]).expect("there is room again");
+}
+
+#[test]
+fn a_failed_checkpoint_is_not_tried_a_second_time() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    core.append(&[body(10)]).expect("it is appended");
+    core.truncate(0);
+    disk.fail_next(Operation::Sync);
+    core.maintenance.step();
+    assert!(core.shared.gate.is_poisoned());
+    disk.take_log();
+    assert!(core.maintenance.checkpoint().is_err());
+    assert_eq!(
+        disk.take_log(),
+        [] as [String; 0],
+        "nothing was synced again"
+    );
+}
+
+#[test]
 fn a_start_on_a_full_disk_publishes_and_refuses() {
     let disk = FaultyFs::default();
     open(&disk).append(&[body(10)]).expect("it is appended");

@@ -30,6 +30,8 @@ impl Watch {
             .set("bootstrap.servers", bootstrap)
             .set("group.id", "ringback-dev")
             .set("enable.auto.commit", "false")
+            // The mock answers a fetch only when this is over, and what is shown is the time until an event is seen.
+            .set("fetch.wait.max.ms", "20")
             .create()?;
         let mut assignment = TopicPartitionList::new();
         for partition in 0..partitions {

@@ -71,6 +71,8 @@ impl World {
                     }
                     Action::DeadLetter { position, .. } => {
                         self.letters.push(position);
+                        // The shell reads the record again for it, and the reader stands behind it then.
+                        self.next = position + 1;
                         self.machine.lettered(position);
                     }
                     Action::Truncate(upto) => {
@@ -155,6 +157,34 @@ fn a_poisonous_record_is_set_aside_and_its_neighbours_are_not() {
         world.batches.iter().all(|batch| *batch == BATCH_BYTES),
         "the batch's size was not the matter"
     );
+}
+
+#[test]
+fn what_was_acknowledged_around_a_dead_letter_is_not_sent_again() {
+    // Another partition has taken 1 to 3 each time that 0 was refused.
+    let mut world = World::new(4);
+    let mut sends = Vec::new();
+    for _ in 0..40 {
+        world.pass(Duration::from_secs(11));
+        world.fill();
+        for position in std::mem::take(&mut world.queue) {
+            sends.push(position);
+            let refused = position == 0;
+            world.report(
+                position,
+                if refused {
+                    Err(Blame::Record("too_large"))
+                } else {
+                    Ok(())
+                },
+            );
+        }
+        world.act();
+    }
+    assert_eq!(world.letters, [0]);
+    assert_eq!(world.first, [1, 2, 3]);
+    let again = sends.iter().filter(|position| **position > 0).count();
+    assert_eq!(again, 3, "{sends:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! From the journal to the producer: reading, offering, handing over, setting aside.
 
-use super::Worker;
-use crate::event::Event;
+use super::{Trouble, Worker};
+use crate::event::{DecodeError, Event};
 use crate::fault::{self, Fault};
 use crate::journal::Record;
 use crate::publish::delivery::{Blame, blame, headers};
@@ -45,6 +45,7 @@ impl<O: Outside> Worker<O> {
             Err(error) => {
                 self.at_tail = false;
                 self.retry = true;
+                self.trouble(Trouble::Delivery, "the journal cannot be read");
                 if fault::is_on(Fault::ReadErrorIsTail) {
                     self.machine.tail();
                 }
@@ -75,10 +76,7 @@ impl<O: Outside> Worker<O> {
         };
         let event = match Event::decode(&record.payload) {
             Ok(event) => event,
-            Err(error) => {
-                tracing::error!(position, %error, "a record of the journal is no event; setting it aside");
-                return self.set_aside(position, "undecodable", &record.payload);
-            }
+            Err(error) => return self.undecodable(&record, &error),
         };
         let handed = client.send(Outgoing {
             topic: &self.topic,
@@ -109,6 +107,29 @@ impl<O: Outside> Worker<O> {
                 false
             }
         }
+    }
+
+    /// No event: set aside, unless a newer ringback wrote it or there are so many that it is not the records.
+    fn undecodable(&mut self, record: &Record, error: &DecodeError) -> bool {
+        let position = record.position;
+        if !matches!(error, DecodeError::Version(_)) && self.machine.may_letter() {
+            tracing::error!(position, %error, "a record of the journal is no event; setting it aside");
+            return self.set_aside(position, "undecodable", &record.payload);
+        }
+        self.trouble(
+            Trouble::Delivery,
+            "the journal holds what this version cannot read",
+        );
+        if let Some(kept) = self.sayings.may_say("undecodable") {
+            tracing::error!(
+                position,
+                %error,
+                kept_back = kept,
+                "cannot read a record of the journal; it stays: publish it with the ringback that wrote it"
+            );
+        }
+        self.refused(position, Blame::Cluster);
+        false
     }
 
     pub(super) fn dead_letter(&mut self, position: u64, reason: &'static str) {

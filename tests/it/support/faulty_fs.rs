@@ -25,6 +25,8 @@ pub struct FaultyFile {
 pub enum Operation {
     Write,
     Sync,
+    /// Fails for want of descriptors, as a file that cannot even be made does.
+    Create,
 }
 
 #[derive(Default)]
@@ -34,7 +36,7 @@ struct Disk {
     inodes: Vec<Inode>,
     /// Bytes that all files may reserve together.
     capacity: Option<u64>,
-    /// The next such operation fails with EIO.
+    /// The next such operation fails, with EIO where nothing else is said.
     fail: Option<Operation>,
     /// Syncs, renames of truth: what happened in which order, for tests of order.
     log: Vec<String>,
@@ -44,6 +46,8 @@ struct Disk {
 struct Inode {
     now: Vec<u8>,
     durable: Vec<u8>,
+    /// Bytes that cannot be read.
+    unreadable: std::ops::Range<usize>,
 }
 
 impl FaultyFs {
@@ -80,6 +84,13 @@ impl FaultyFs {
         disk.inodes[inode].durable = disk.inodes[inode].now.clone();
     }
 
+    /// From now on these bytes of a file cannot be read, nor anything together with them.
+    pub fn wear_out(&self, name: &str, bytes: std::ops::Range<usize>) {
+        let mut disk = self.lock();
+        let inode = disk.names[name];
+        disk.inodes[inode].unreadable = bytes;
+    }
+
     /// A file's bytes.
     pub fn bytes(&self, name: &str) -> Vec<u8> {
         let disk = self.lock();
@@ -112,6 +123,7 @@ impl FaultyFs {
             after.inodes.push(Inode {
                 now: kept.clone(),
                 durable: kept,
+                unreadable: inode.unreadable.clone(),
             });
         }
         after.names.clone_from(&names);
@@ -154,7 +166,12 @@ impl Disk {
     fn check(&mut self, operation: Operation) -> io::Result<()> {
         if self.fail == Some(operation) {
             self.fail = None;
-            return Err(io::Error::from_raw_os_error(5));
+            let descriptors = operation == Operation::Create;
+            return Err(io::Error::from_raw_os_error(if descriptors {
+                24
+            } else {
+                5
+            }));
         }
         Ok(())
     }
@@ -170,6 +187,7 @@ impl FileSystem for FaultyFs {
 
     fn create(&self, name: &str) -> io::Result<FaultyFile> {
         let mut disk = self.lock();
+        disk.check(Operation::Create)?;
         if disk.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -233,6 +251,10 @@ impl File for FaultyFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         let disk = self.disk.lock();
         let offset = usize::try_from(offset).expect("a test's offset");
+        let worn = &disk.inodes[self.inode].unreadable;
+        if worn.start < offset + bytes.len() && offset < worn.end {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         let rest = disk.inodes[self.inode]
             .now
             .get(offset..)

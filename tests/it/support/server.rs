@@ -2,8 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -16,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A running relay.
 pub struct Server {
     child: Child,
-    address: SocketAddr,
+    /// Where webhooks go.
+    pub address: SocketAddr,
     admin: SocketAddr,
     _folder: tempfile::TempDir,
 }
@@ -37,6 +38,9 @@ path = "{}"
 {journal}
 [kafka.client]
 "bootstrap.servers" = "127.0.0.1:1"
+[shutdown]
+readiness_delay = "0s"
+drain_deadline = "2s"
 [[source]]
 name = "open"
 path = "/open"
@@ -108,6 +112,17 @@ keys = [{{ env = "RETELL_API_KEY" }}]
         value.parse().expect("a number")
     }
 
+    /// SIGTERM, without waiting.
+    pub fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    }
+
+    /// Waits for its end, which it has been told to make.
+    pub fn wait(mut self) -> ExitStatus {
+        self.child.wait().expect("it can be waited for")
+    }
+
     /// Waits until as many were refused for this reason: a connection's end is counted just after it.
     pub fn await_refused(&self, source: &str, reason: &str, count: f64) {
         let deadline = Instant::now() + PATIENCE;
@@ -157,11 +172,30 @@ pub fn post(path: &str, more: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
+/// A relay with a second for heads and bodies, and bodies of 64 KiB.
+pub fn small_limits() -> Server {
+    Server::start(
+        "header_timeout = \"1s\"\nbody_timeout = \"1s\"\nmax_body = \"64KiB\"\nmax_in_flight = \"64KiB\"",
+        "segment_size = \"1MiB\"\nbudget = \"4MiB\"",
+    )
+}
+
+/// The wall clock.
+pub fn now_ms() -> u128 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("the clock is past 1970").as_millis()
+}
+
 /// `X-Retell-Signature` as a header line.
 pub fn signature(key: &str, unix_ms: u128, body: &[u8]) -> String {
+    format!("X-Retell-Signature: {}\r\n", digest(key, unix_ms, body))
+}
+
+/// The signature header's value.
+pub fn digest(key: &str, unix_ms: u128, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("any length will do");
     mac.update(body);
     mac.update(unix_ms.to_string().as_bytes());
     let digest = hex::encode(mac.finalize().into_bytes());
-    format!("X-Retell-Signature: v={unix_ms},d={digest}\r\n")
+    format!("v={unix_ms},d={digest}")
 }

@@ -69,7 +69,8 @@ pub struct Relay {
     child: Child,
     /// Where webhooks go.
     pub address: SocketAddr,
-    admin: SocketAddr,
+    /// Where the probes and metrics are.
+    pub admin: SocketAddr,
 }
 
 impl Relay {
