@@ -60,6 +60,11 @@ pub fn not_enough_replicas(cluster: &Cluster) -> Result<(), Failed> {
     eventually("the backlog grows", || {
         relay.metric("ringback_journal_unpublished_events") > 3.0 * f64::from(RATE)
     });
+    // librdkafka retries this in silence; the relay tells of it all the same.
+    eventually("the words tell of it", || {
+        let words = relay.admin("/readyz?verbose").1;
+        words.contains("[!]kafka Kafka is connected but acknowledges nothing")
+    });
     assert_eq!(relay.admin("/readyz").0, 200);
     cluster.node("start", 3);
     let back = Instant::now();
