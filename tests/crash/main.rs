@@ -22,7 +22,7 @@ use needs::Need;
 
 type Test = fn() -> Result<(), Failed>;
 
-const TESTS: [(&str, &[Need], Test); 10] = [
+const TESTS: [(&str, &[Need], Test); 11] = [
     (
         "a_full_file_system_is_answered_503_and_204_again_by_itself",
         &[Need::Mount, Need::Ext4],
@@ -47,6 +47,11 @@ const TESTS: [(&str, &[Need], Test); 10] = [
         "an_io_error_under_a_sync_is_final_and_loses_nothing",
         &[Need::Strace],
         sync::error,
+    ),
+    (
+        "an_io_error_under_the_checkpoint_s_sync_is_final_too",
+        &[Need::Strace],
+        sync::checkpoint_error,
     ),
     (
         "an_io_error_under_a_write_is_final_and_loses_nothing",

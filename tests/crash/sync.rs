@@ -8,7 +8,7 @@ use crate::disk::{END, SHUTDOWN};
 use crate::mock::Mock;
 use crate::support::load::Load;
 use crate::support::relay::Site;
-use crate::trace::{Trace, WRITER};
+use crate::trace::{Trace, UPKEEP, WRITER};
 
 /// The fault strikes `thread`: 503s, exit 1, a start, and all that was acknowledged is there. The traced calls.
 fn poison(name: &str, thread: &str, inject: &str) -> Vec<String> {
@@ -62,6 +62,23 @@ pub fn error() -> Result<(), Failed> {
 
 pub fn write_error() -> Result<(), Failed> {
     let calls = poison("EIO under a write", WRITER, "pwrite64:error=EIO:when=5");
+    let more: Vec<_> = after_fault(&calls)
+        .iter()
+        .filter(|line| is_call(line))
+        .collect();
+    assert!(
+        more.is_empty(),
+        "written or synced after a failure: {more:?}"
+    );
+    Ok(())
+}
+
+pub fn checkpoint_error() -> Result<(), Failed> {
+    let calls = poison(
+        "EIO under the checkpoint's sync",
+        UPKEEP,
+        "fdatasync:error=EIO:when=1",
+    );
     let more: Vec<_> = after_fault(&calls)
         .iter()
         .filter(|line| is_call(line))

@@ -11,6 +11,8 @@ use crate::support::relay::Relay;
 
 /// Writes and syncs segments.
 pub const WRITER: &str = "journal-writer";
+/// Writes checkpoints, makes and removes segments.
+pub const UPKEEP: &str = "journal-upkeep";
 
 /// An attached `strace`; detached with its handle.
 pub struct Trace {
