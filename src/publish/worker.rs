@@ -143,6 +143,11 @@ impl<O: Outside> Worker<O> {
         }
         self.reports(inbox.reports, now);
         self.look_at_silence(now);
+        if inbox.renew {
+            let jitter = self.outside.jitter();
+            self.machine.renew(now, jitter);
+            self.act();
+        }
         let jitter = self.outside.jitter();
         self.machine.tick(now, jitter);
         self.act();

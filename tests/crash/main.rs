@@ -1,10 +1,11 @@
-//! Faults of disk and process on the real binary: full disks, power cuts, failing syncs, flipped bits, kills at start.
+//! Faults of disk, clock and process on the real binary: full disks, power cuts, failing syncs, flipped bits, kills at start.
 //!
 //! Kafka is librdkafka's mock in this process: here only what comes before it fails. What needs root, loop devices or a
 //! tool that is missing is reported as ignored with the reason, except where `CI` is set. `RINGBACK_TEST_LONG=1` cuts
 //! the power under 500 events a second and flips more bits.
 
 mod bits;
+mod clock;
 mod disk;
 mod mock;
 mod needs;
@@ -22,7 +23,7 @@ use needs::Need;
 
 type Test = fn() -> Result<(), Failed>;
 
-const TESTS: [(&str, &[Need], Test); 11] = [
+const TESTS: [(&str, &[Need], Test); 14] = [
     (
         "a_full_file_system_is_answered_503_and_204_again_by_itself",
         &[Need::Mount, Need::Ext4],
@@ -62,6 +63,21 @@ const TESTS: [(&str, &[Need], Test); 11] = [
         "syncs_slower_than_commit_timeout_are_answered_503_and_204_again_by_itself",
         &[Need::Strace],
         sync::slow,
+    ),
+    (
+        "a_clock_set_back_an_hour_changes_no_order_and_delays_nothing",
+        &[Need::Compiler],
+        clock::set_back_in_fair_weather,
+    ),
+    (
+        "a_clock_set_back_an_hour_in_an_outage_does_not_prolong_it",
+        &[Need::Compiler],
+        clock::set_back_in_an_outage,
+    ),
+    (
+        "a_clock_set_back_an_hour_at_start_does_not_delay_it",
+        &[Need::Compiler],
+        clock::set_back_at_start,
     ),
     (
         "any_flipped_bit_loses_at_most_its_own_record_and_is_counted",

@@ -20,6 +20,8 @@ pub enum Need {
     Xfs,
     /// `strace`, and the right to trace.
     Strace,
+    /// `cc`.
+    Compiler,
 }
 
 impl Need {
@@ -36,6 +38,7 @@ impl Need {
                 "needs xfsprogs",
             ),
             Self::Strace => (can_trace(), "needs strace and the right to trace"),
+            Self::Compiler => (is_on_path("cc"), "needs a C compiler"),
         };
         (!met).then_some(words)
     }
