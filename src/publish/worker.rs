@@ -22,6 +22,10 @@ use super::sayings::Sayings;
 
 /// Until a full queue or an unreadable record is tried again, should no report come before.
 const RETRY: Duration = Duration::from_millis(100);
+/// Without a report on what is in flight for so long, something is wrong of which librdkafka does not tell: it retries
+/// for ever, and in silence, where too few replicas are in sync.
+const SILENCE: Duration = Duration::from_secs(15);
+const SILENT: &str = "Kafka is connected but acknowledges nothing; are fewer replicas in sync than min.insync.replicas?";
 /// For what is in flight when the time to drain is up.
 const LAST_REPORTS: Duration = Duration::from_secs(1);
 
@@ -66,6 +70,8 @@ pub struct Worker<O: Outside> {
     at_tail: bool,
     retry: bool,
     trouble: Trouble,
+    /// When the last report came, or nothing was awaited.
+    heard: Instant,
     /// Set once it is drained: until when the last reports may come.
     ending: Option<Instant>,
 }
@@ -94,6 +100,7 @@ impl<O: Outside> Worker<O> {
     pub fn new(outside: O, parts: Parts<O>) -> Self {
         Self {
             machine: Machine::new(outside.now(), parts.settle, parts.ahead),
+            heard: outside.now(),
             outside,
             topic: parts.topic,
             journal_id: parts.journal_id,
@@ -131,7 +138,16 @@ impl<O: Outside> Worker<O> {
         {
             self.trouble(Trouble::Connection, &words);
         }
+        if self.machine.in_flight() == 0 || !inbox.reports.is_empty() {
+            self.heard = now;
+        }
         self.reports(inbox.reports, now);
+        self.look_at_silence(now);
+        if inbox.renew {
+            let jitter = self.outside.jitter();
+            self.machine.renew(now, jitter);
+            self.act();
+        }
         let jitter = self.outside.jitter();
         self.machine.tick(now, jitter);
         self.act();
@@ -150,13 +166,33 @@ impl<O: Outside> Worker<O> {
             return Next::At(Some(now));
         }
         let retry = self.retry.then(|| now + RETRY);
-        let wakes = [self.machine.deadline(), retry, inbox.drain];
+        let wakes = [
+            self.machine.deadline(),
+            retry,
+            inbox.drain,
+            self.silent_at(),
+        ];
         Next::At(wakes.into_iter().flatten().min())
     }
 
     /// Positions above the watermark that are known; at most [`Parts::ahead`].
     pub fn ahead(&self) -> usize {
         self.machine.ahead()
+    }
+
+    /// When it has been silent for too long, where that is not said yet.
+    fn silent_at(&self) -> Option<Instant> {
+        let awaited = self.machine.in_flight() > 0 && self.trouble == Trouble::None;
+        awaited.then(|| self.heard + SILENCE)
+    }
+
+    fn look_at_silence(&mut self, now: Instant) {
+        if self.silent_at().is_some_and(|at| now >= at) {
+            self.trouble(Trouble::Delivery, SILENT);
+            if let Some(kept) = self.sayings.may_say(SILENT) {
+                tracing::warn!(kept_back = kept, "{SILENT}");
+            }
+        }
     }
 
     /// What is in flight gets a last chance.

@@ -1,6 +1,7 @@
 //! Everything that needs no broker of its own: the tree's rules, the HTTP contract, the journal's model, the mock Kafka.
 
 mod command;
+mod durability_table;
 mod http2;
 mod http_contract;
 mod journal_damage;

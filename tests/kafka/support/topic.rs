@@ -22,6 +22,17 @@ pub struct Record {
 
 /// Reads until `enough`, or fails after a time; each partition's records in order.
 pub fn read_until(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bool) -> Vec<Record> {
+    let records = read(bootstrap, topic, &enough);
+    let count = records.len();
+    assert!(
+        enough(&records),
+        "the topic never held enough: {count} records"
+    );
+    records
+}
+
+/// As [`read_until`], but what there is after a time.
+fn read(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bool) -> Vec<Record> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "test")
@@ -43,12 +54,7 @@ pub fn read_until(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bo
     let deadline = Instant::now() + PATIENCE;
     // Looking at all records after each would take quadratic time.
     let mut quiet = false;
-    while !(quiet && enough(&records)) {
-        assert!(
-            Instant::now() < deadline,
-            "the topic never held enough: {} records",
-            records.len()
-        );
+    while !(quiet && enough(&records)) && Instant::now() < deadline {
         quiet = true;
         if let Some(message) = consumer.poll(Duration::from_millis(300)) {
             quiet = false;
@@ -86,10 +92,14 @@ pub type Acknowledged = HashMap<String, Vec<Vec<u8>>>;
 pub fn holds(bootstrap: &str, topic: &str, acknowledged: &Acknowledged) -> usize {
     let expected: HashSet<&[u8]> = acknowledged.values().flatten().map(Vec::as_slice).collect();
     assert!(!expected.is_empty(), "nothing was acknowledged");
-    let records = read_until(bootstrap, topic, |records| {
+    let missing = |records: &[Record]| {
         let present: HashSet<&[u8]> = records.iter().map(|record| &record.value[..]).collect();
-        expected.iter().all(|body| present.contains(body))
-    });
+        let bodies = expected.iter().filter(|body| !present.contains(*body));
+        bodies.count()
+    };
+    let records = read(bootstrap, topic, |records| missing(records) == 0);
+    let lost = missing(&records);
+    assert_eq!(lost, 0, "of {} acknowledged were lost", expected.len());
     let mut seen = HashSet::new();
     let mut first: HashMap<&str, Vec<&[u8]>> = HashMap::new();
     for record in &records {
