@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod dev;
+pub mod prove;
 pub mod serve;
 
 use std::ffi::OsString;
@@ -31,6 +32,7 @@ const EXAMPLES: &str = "Examples:
   ringback dev                                   try it: relay, Kafka and journal on this machine, nothing to install
   ringback check --config /etc/ringback.toml     is this configuration good?
   ringback serve --config /etc/ringback.toml     the relay
+  ringback prove --config /etc/ringback.toml     does it lose anything? kill what you like meanwhile
 
 Exit codes: 0 ended as asked, 1 failed while running, 2 wrong usage, 78 bad configuration.
 RINGBACK_LOG sets the log level (error, warn, info, debug); logs are JSON where standard error is no terminal.";
@@ -43,6 +45,8 @@ enum Command {
     Dev(dev::Arguments),
     /// Read the configuration as `serve` would and print it, secrets redacted; bind nothing
     Check(check::Arguments),
+    /// Send signed events to a running relay, read the topic, and print what was lost, reordered or changed
+    Prove(Box<prove::Arguments>),
 }
 
 /// Why a command ended without success.
@@ -70,6 +74,9 @@ pub enum CommandError {
         #[source]
         source: std::io::Error,
     },
+    /// Exit 1: the promise is broken or could not be put to the test; 2 where the command line is the fault.
+    #[error(transparent)]
+    Prove(#[from] prove::ProveError),
     /// Exit 1: the embedded Kafka of `dev`.
     #[error("cannot start the embedded Kafka")]
     Kafka(#[from] rdkafka::error::KafkaError),
@@ -83,7 +90,10 @@ impl CommandError {
         match self {
             Self::Configuration(_) | Self::App(AppError::Ingest(_)) => EXIT_CONFIGURATION,
             Self::NoKey => EXIT_USAGE,
-            Self::App(_) | Self::Port { .. } | Self::Kafka(_) | Self::Io(_) => EXIT_FAILED,
+            Self::Prove(error) if error.is_usage() => EXIT_USAGE,
+            Self::App(_) | Self::Port { .. } | Self::Prove(_) | Self::Kafka(_) | Self::Io(_) => {
+                EXIT_FAILED
+            }
         }
     }
 }
@@ -106,6 +116,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Prove(arguments) => prove::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,5 +8,6 @@ mod journal_damage;
 mod journal_faults;
 mod journal_model;
 mod metrics_table;
+mod prove;
 mod support;
 mod tidy;

@@ -1,17 +1,22 @@
 //! What a topic holds, and whether it is what was acknowledged.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
+use ringback::command::prove::ledger::{self, Answer, Ledger, Verdict};
 
 use super::PATIENCE;
 
 /// A record as it was read.
 pub struct Record {
+    /// Where it lies.
+    pub partition: i32,
+    /// Where in the partition.
+    pub offset: i64,
     /// Its key, as text.
     pub key: Option<String>,
     /// Its value.
@@ -73,6 +78,8 @@ fn read(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bool) -> Vec
                     .collect()
             });
             records.push(Record {
+                partition: message.partition(),
+                offset: message.offset(),
                 key: message
                     .key()
                     .map(|key| String::from_utf8_lossy(key).into_owned()),
@@ -87,33 +94,45 @@ fn read(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bool) -> Vec
 /// Bodies that were answered 204, for each call in the order of their posts.
 pub type Acknowledged = HashMap<String, Vec<Vec<u8>>>;
 
-/// Waits until every acknowledged body is in the topic, then checks that first deliveries are in order for each call;
-/// returns how many records are repetitions.
+/// Waits until every acknowledged body is in the topic, then checks by `ringback prove`'s ledger that first deliveries are
+/// in order for each call and that nothing was changed; returns how many records are repetitions of acknowledged events.
 pub fn holds(bootstrap: &str, topic: &str, acknowledged: &Acknowledged) -> usize {
-    let expected: HashSet<&[u8]> = acknowledged.values().flatten().map(Vec::as_slice).collect();
-    assert!(!expected.is_empty(), "nothing was acknowledged");
-    let missing = |records: &[Record]| {
-        let present: HashSet<&[u8]> = records.iter().map(|record| &record.value[..]).collect();
-        let bodies = expected.iter().filter(|body| !present.contains(*body));
-        bodies.count()
-    };
-    let records = read(bootstrap, topic, |records| missing(records) == 0);
-    let lost = missing(&records);
-    assert_eq!(lost, 0, "of {} acknowledged were lost", expected.len());
-    let mut seen = HashSet::new();
-    let mut first: HashMap<&str, Vec<&[u8]>> = HashMap::new();
-    for record in &records {
-        let key = record.key.as_deref().expect("every test event has a key");
-        if seen.insert(&record.value[..]) && expected.contains(&record.value[..]) {
-            first.entry(key).or_default().push(&record.value);
+    let records = read(bootstrap, topic, |records| {
+        ledger(acknowledged, records).outstanding() == 0
+    });
+    let figures = ledger(acknowledged, &records).figures();
+    assert_eq!(figures.verdict(), Verdict::Kept, "{figures:#?}");
+    usize::try_from(figures.duplicated).expect("a test's count")
+}
+
+/// The books of what was acknowledged and read; times play no part.
+fn ledger(acknowledged: &Acknowledged, records: &[Record]) -> Ledger {
+    let mut ledger = Ledger::new();
+    for (call, bodies) in acknowledged {
+        for body in bodies {
+            let (_, number) = event_of(body);
+            ledger.sent(call, number, body, Duration::ZERO);
+            ledger.answered(call, number, Answer::Status(204), Duration::ZERO);
         }
     }
-    for (call, bodies) in acknowledged {
-        let bodies: Vec<_> = bodies.iter().map(Vec::as_slice).collect();
-        assert!(
-            first.get(call.as_str()) == Some(&bodies),
-            "{call} is out of order or under another key"
-        );
+    for record in records {
+        let (call, number) = event_of(&record.value);
+        let record = ledger::Record {
+            partition: record.partition,
+            offset: record.offset,
+            key: record.key.as_deref().map(str::as_bytes),
+            value: &record.value,
+            at: Duration::ZERO,
+        };
+        ledger.seen(&call, number, &record);
     }
-    records.len() - seen.len()
+    ledger
+}
+
+/// The call and number that [`super::events::event`] has put into a body; numbers grow within a call.
+fn event_of(body: &[u8]) -> (String, u64) {
+    let event: serde_json::Value = serde_json::from_slice(body).expect("every test event is JSON");
+    let call = event["call"]["call_id"].as_str().expect("it has a call");
+    let number = event["call"]["n"].as_u64().expect("and a number");
+    (call.to_owned(), number)
 }
