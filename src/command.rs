@@ -6,6 +6,7 @@ pub mod dev;
 pub mod journal;
 mod place;
 mod progress;
+pub mod prove;
 mod render;
 pub mod serve;
 
@@ -40,6 +41,7 @@ const EXAMPLES: &str = "Examples:
   ringback serve --config /etc/ringback.toml     the relay
   ringback journal status --path /var/lib/ringback          what its journal holds
   ringback dead-letter list --config /etc/ringback.toml     what Kafka refused for good
+  ringback prove --config /etc/ringback.toml     does it lose anything? kill what you like meanwhile
 
 Exit codes: 0 ended as asked, 1 failed while running, 2 wrong usage, 78 bad configuration.
 RINGBACK_LOG sets the log level (error, warn, info, debug); logs are JSON where standard error is no terminal.";
@@ -56,6 +58,8 @@ enum Command {
     Journal(journal::Arguments),
     /// What Kafka refused for good: list it, put it through after the mend
     DeadLetter(dead_letter::Arguments),
+    /// Send signed events to a running relay, read the topic, and print what was lost, reordered or changed
+    Prove(Box<prove::Arguments>),
 }
 
 /// Why a command ended without success.
@@ -83,6 +87,9 @@ pub enum CommandError {
         #[source]
         source: std::io::Error,
     },
+    /// Exit 1: the promise is broken or could not be put to the test; 2 where the command line is the fault.
+    #[error(transparent)]
+    Prove(#[from] prove::ProveError),
     /// Exit 1: the embedded Kafka of `dev`.
     #[error("cannot start the embedded Kafka")]
     Kafka(#[from] rdkafka::error::KafkaError),
@@ -156,6 +163,7 @@ impl CommandError {
             | Self::App(AppError::Ingest(_))
             | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,
             Self::NoKey => EXIT_USAGE,
+            Self::Prove(error) if error.is_usage() => EXIT_USAGE,
             _ => EXIT_FAILED,
         }
     }
@@ -181,6 +189,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::DeadLetter(arguments) => dead_letter::run(&arguments),
+        Command::Prove(arguments) => prove::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

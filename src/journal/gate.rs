@@ -75,7 +75,8 @@ impl Gate {
     /// True while appends are refused for the budget. Only above the low mark: an asker may have stored `full` from a
     /// figure that `set` had just replaced, and with an empty journal nothing would ever call `set` again.
     pub fn is_full(&self) -> bool {
-        self.full.load(Ordering::Relaxed) && self.used.load(Ordering::Relaxed) > self.low_mark()
+        let above = self.used.load(Ordering::Relaxed) > self.low_mark();
+        self.full.load(Ordering::Relaxed) && (above || fault::is_on(Fault::FullForEver))
     }
 
     /// Nothing comes in any more; the first reason stays.

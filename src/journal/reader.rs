@@ -256,9 +256,8 @@ impl<FS: FileSystem> Reader<FS> {
 
     fn lose(&mut self, positions: Range<u64>) {
         let mut state = self.shared.lock();
-        let positions = positions.start.max(state.watermark)..positions.end;
-        let count = positions.end.saturating_sub(positions.start);
-        if count > 0 && state.lose(positions.clone()) {
+        let count = state.lose(positions.clone());
+        if count > 0 {
             if !fault::is_on(Fault::DamageInSilence) {
                 self.shared.metrics.corrupt_records(count);
             }

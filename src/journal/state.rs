@@ -184,21 +184,29 @@ impl<F> State<F> {
         }
     }
 
-    /// The reader found `positions` damaged. True where that was not known yet; those below the watermark are done.
-    pub fn lose(&mut self, positions: Range<u64>) -> bool {
-        let known = self
-            .lost
-            .iter()
-            .any(|range| range.start <= positions.start && positions.end <= range.end);
-        if known || positions.end <= self.watermark {
-            return false;
+    /// The reader found `positions` damaged; how many of them, at or past the watermark, were not known to be.
+    pub fn lose(&mut self, positions: Range<u64>) -> u64 {
+        let mut union = positions.start.max(self.watermark)..positions.end;
+        if union.is_empty() {
+            return 0;
         }
-        let at = self
-            .lost
-            .partition_point(|range| range.start < positions.start);
-        self.lost.insert(at, positions);
+        // Read again, a damaged stretch may have grown: what was counted before is not counted twice.
+        let mut known = 0;
+        let mut apart = VecDeque::with_capacity(self.lost.len() + 1);
+        for range in self.lost.drain(..) {
+            if range.end < union.start || union.end < range.start {
+                apart.push_back(range);
+            } else {
+                known += range.end - range.start.max(self.watermark).min(range.end);
+                union = union.start.min(range.start)..union.end.max(range.end);
+            }
+        }
+        let fresh = union.end - union.start.max(self.watermark) - known;
+        let at = apart.partition_point(|range| range.start < union.start);
+        apart.insert(at, union);
+        self.lost = apart;
         self.settle();
-        true
+        fresh
     }
 
     /// The reader is at the start of a record.

@@ -201,6 +201,18 @@ impl Machine {
         }
     }
 
+    /// The producer cannot be relied on any more, for no fault of a record's: another one takes over.
+    pub(super) fn renew(&mut self, now: Instant, jitter: f64) {
+        if self.mode == Mode::Sending {
+            self.actions.push(Action::Purge { in_flight: false });
+            self.mode = Mode::Settling {
+                until: now + self.settle,
+                purged: false,
+            };
+        }
+        self.settle(now, jitter);
+    }
+
     /// Time has passed.
     pub(super) fn tick(&mut self, now: Instant, jitter: f64) {
         match self.mode {
@@ -300,14 +312,11 @@ impl Machine {
         {
             self.actions.push(Action::DeadLetter { position, reason });
         }
-        if self.mode == Mode::Sending && !fault::is_on(Fault::NotStopped) {
-            self.actions.push(Action::Purge { in_flight: false });
-            self.mode = Mode::Settling {
-                until: now + self.settle,
-                purged: false,
-            };
+        if fault::is_on(Fault::NotStopped) {
+            self.settle(now, jitter);
+        } else {
+            self.renew(now, jitter);
         }
-        self.settle(now, jitter);
     }
 
     /// Once nothing is in flight any more: what was it, and what now?

@@ -27,6 +27,8 @@ pub struct Inbox {
     pub trouble: Option<String>,
     /// A broker is connected.
     pub connected: bool,
+    /// The present producer may wait for hours: another one must take over.
+    pub renew: bool,
     /// When to end, even with records left.
     pub drain: Option<Instant>,
     rung: bool,

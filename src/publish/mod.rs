@@ -12,6 +12,7 @@
 //! thread of its own (`real`) or single-stepped by the simulator (`tests/sim`). Any failed report stops the pipe: without that librdkafka lets later records overtake the failed one.
 
 mod backoff;
+mod clock;
 mod dead_letter;
 mod delivery;
 mod machine;

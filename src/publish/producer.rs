@@ -1,7 +1,8 @@
 //! A thin shell around librdkafka's producer: its callbacks become mail, its generation goes with every report.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -21,6 +22,9 @@ use super::sayings::Sayings;
 
 /// For the first connection and the topic's metadata, so that the first event does not wait for them.
 const WARM_UP: Duration = Duration::from_secs(2);
+
+/// For a producer's end: its threads are joined within half a second or so.
+const END: Duration = Duration::from_secs(5);
 
 /// What a producer's callbacks need.
 struct Context {
@@ -127,18 +131,53 @@ impl Factory {
             sayings: self.sayings.clone(),
         })?;
         // What is wrong shows in the callbacks and reports; sending does not depend on this.
-        let _ = producer.client().fetch_metadata(Some(&self.topic), WARM_UP);
-        Ok(Producer { producer })
+        let (warm, topic) = (producer.clone(), self.topic.clone());
+        aside(WARM_UP * 2, move || {
+            // An error is a time-out, or one that the callbacks tell as well.
+            let _ = warm.client().fetch_metadata(Some(&topic), WARM_UP);
+        });
+        Ok(Producer {
+            producer: Some(producer),
+        })
+    }
+}
+
+/// Does something on a thread of its own and waits for it, but not for ever: librdkafka's own time-outs do not end
+/// where the wall clock is set back (see [`super::clock`]), and the publisher must not hang with it.
+fn aside(at_most: Duration, work: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel::<()>();
+    let thread = thread::Builder::new().name(String::from("kafka-aside"));
+    let spawned = thread.spawn(move || {
+        work();
+        drop(done);
+    });
+    match spawned {
+        // Nothing is ever sent: the channel's end is the work's, also by a panic.
+        Ok(_) => drop(is_done.recv_timeout(at_most)),
+        Err(error) => tracing::warn!(%error, "cannot start a thread beside the publisher's"),
     }
 }
 
 /// One librdkafka producer and its polling thread.
 pub(super) struct Producer {
-    producer: ThreadedProducer<Context>,
+    /// Always there; taken as this is dropped.
+    producer: Option<ThreadedProducer<Context>>,
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        // What it holds is purged first; what is left of a stuck one is small, and its reports count for nothing.
+        self.purge(true);
+        let producer = self.producer.take();
+        aside(END, move || drop(producer));
+    }
 }
 
 impl Client for Producer {
     fn send(&self, outgoing: Outgoing<'_>) -> Handed {
+        let Some(producer) = &self.producer else {
+            return Handed::Refused(RDKafkaErrorCode::Fatal);
+        };
         // 64-bit machines only differ from this in nothing: a position is far below 2^63.
         #[allow(
             clippy::cast_possible_truncation,
@@ -154,7 +193,7 @@ impl Client for Producer {
             Some(key) => record.key(key),
             None => record,
         };
-        match self.producer.send(record) {
+        match producer.send(record) {
             Ok(()) => Handed::Taken,
             Err((error, _)) => match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::QueueFull) => Handed::QueueFull,
@@ -166,7 +205,8 @@ impl Client for Producer {
 
     fn purge(&self, in_flight: bool) {
         let what = PurgeConfig::default().queue();
-        self.producer
-            .purge(if in_flight { what.inflight() } else { what });
+        if let Some(producer) = &self.producer {
+            producer.purge(if in_flight { what.inflight() } else { what });
+        }
     }
 }

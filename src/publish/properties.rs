@@ -98,6 +98,9 @@ const FORBIDDEN_PREFIXES: [(&str, &str); 2] = [
     ),
 ];
 
+/// Names that do begin so, and are none of the topic's.
+const TOPIC_METADATA: &str = "topic.metadata.";
+
 /// librdkafka's aliases of names that matter here, so that never two names of one property are set.
 fn canonical(name: &str) -> &str {
     match name {
@@ -163,7 +166,7 @@ impl Config {
             let forbidden = FORBIDDEN.iter().find(|(forbidden, _)| *forbidden == name);
             let prefix = FORBIDDEN_PREFIXES
                 .iter()
-                .find(|(prefix, _)| name.starts_with(prefix));
+                .find(|(prefix, _)| name.starts_with(prefix) && !name.starts_with(TOPIC_METADATA));
             if let Some((_, why)) = forbidden.or(prefix) {
                 return Err(refuse(format!("cannot be set: {why}")));
             }
@@ -311,6 +314,16 @@ mod tests {
         ] {
             let error = config(&[(name, value)]).properties().unwrap_err();
             assert_eq!(error.property, name);
+        }
+    }
+
+    #[test]
+    fn librdkafka_s_own_names_that_begin_with_topic_pass_through() {
+        for name in [
+            "topic.metadata.refresh.interval.ms",
+            "topic.metadata.propagation.max.ms",
+        ] {
+            config(&[(name, "5000")]).validate().unwrap();
         }
     }
 

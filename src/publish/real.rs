@@ -1,17 +1,21 @@
 //! The worker's real surroundings: librdkafka, dead letters beside the journal, the system's clock; and its thread.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaResult;
 
 use super::Config;
+use super::clock::WallClock;
 use super::dead_letter::DeadLetters;
 use super::mailbox::Mailbox;
 use super::outside::Outside;
 use super::producer::{Factory, Producer};
 use super::worker::{Next, Worker};
 use crate::journal::filesystem::DiskFileSystem;
+
+/// Between two looks at the wall clock.
+const CLOCK_LOOK: Duration = Duration::from_secs(1);
 
 /// See [`Outside`].
 pub(super) struct Real {
@@ -54,9 +58,17 @@ impl Outside for Real {
 /// The thread: waits for mail and steps the worker until it is drained; how many records stay in the journal.
 pub(super) fn run(mut worker: Worker<Real>, mailbox: &Mailbox) -> u64 {
     let mut until = Some(Instant::now());
+    let mut clock = WallClock::new();
     loop {
-        // Without a drain there is no deadline of its own; its coming rings.
-        let inbox = mailbox.take(until);
+        let look = Instant::now() + CLOCK_LOOK;
+        let mut inbox = mailbox.take(until.map_or(Some(look), |until| Some(until.min(look))));
+        if let Some(step) = clock.set_back() {
+            tracing::warn!(
+                ?step,
+                "the wall clock was set back: another Kafka producer takes over"
+            );
+            inbox.renew = true;
+        }
         match worker.step(inbox) {
             Next::At(at) => until = at,
             Next::End => return worker.end(),

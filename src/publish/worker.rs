@@ -24,6 +24,10 @@ use super::sayings::Sayings;
 const RETRY: Duration = Duration::from_millis(100);
 /// How often the dead letters are counted anew while there are any: a replay removes them beside the running relay.
 const RECOUNT: Duration = Duration::from_secs(5);
+/// Without a report on what is in flight for so long, something is wrong of which librdkafka does not tell: it retries
+/// for ever, and in silence, where too few replicas are in sync.
+const SILENCE: Duration = Duration::from_secs(15);
+const SILENT: &str = "Kafka is connected but acknowledges nothing; are fewer replicas in sync than min.insync.replicas?";
 /// For what is in flight when the time to drain is up.
 const LAST_REPORTS: Duration = Duration::from_secs(1);
 
@@ -70,6 +74,8 @@ pub struct Worker<O: Outside> {
     /// When the dead letters were last counted.
     counted: Instant,
     trouble: Trouble,
+    /// When the last report came, or nothing was awaited.
+    heard: Instant,
     /// Set once it is drained: until when the last reports may come.
     ending: Option<Instant>,
 }
@@ -99,6 +105,7 @@ impl<O: Outside> Worker<O> {
         Self {
             machine: Machine::new(outside.now(), parts.settle, parts.ahead),
             counted: outside.now(),
+            heard: outside.now(),
             outside,
             topic: parts.topic,
             journal_id: parts.journal_id,
@@ -137,7 +144,16 @@ impl<O: Outside> Worker<O> {
             self.trouble(Trouble::Connection, &words);
         }
         self.recount(now);
+        if self.machine.in_flight() == 0 || !inbox.reports.is_empty() {
+            self.heard = now;
+        }
         self.reports(inbox.reports, now);
+        self.look_at_silence(now);
+        if inbox.renew {
+            let jitter = self.outside.jitter();
+            self.machine.renew(now, jitter);
+            self.act();
+        }
         let jitter = self.outside.jitter();
         self.machine.tick(now, jitter);
         self.act();
@@ -157,13 +173,34 @@ impl<O: Outside> Worker<O> {
         }
         let retry = self.retry.then(|| now + RETRY);
         let recount = (self.outside.letter_bytes() > 0).then(|| self.counted + RECOUNT);
-        let wakes = [self.machine.deadline(), retry, recount, inbox.drain];
+        let wakes = [
+            self.machine.deadline(),
+            retry,
+            recount,
+            inbox.drain,
+            self.silent_at(),
+        ];
         Next::At(wakes.into_iter().flatten().min())
     }
 
     /// Positions above the watermark that are known; at most [`Parts::ahead`].
     pub fn ahead(&self) -> usize {
         self.machine.ahead()
+    }
+
+    /// When it has been silent for too long, where that is not said yet.
+    fn silent_at(&self) -> Option<Instant> {
+        let awaited = self.machine.in_flight() > 0 && self.trouble == Trouble::None;
+        awaited.then(|| self.heard + SILENCE)
+    }
+
+    fn look_at_silence(&mut self, now: Instant) {
+        if self.silent_at().is_some_and(|at| now >= at) {
+            self.trouble(Trouble::Delivery, SILENT);
+            if let Some(kept) = self.sayings.may_say(SILENT) {
+                tracing::warn!(kept_back = kept, "{SILENT}");
+            }
+        }
     }
 
     /// What is in flight gets a last chance.

@@ -1,22 +1,11 @@
 //! The command line as a user meets it: the real binary, its exit codes and its words.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::process::Output;
 
-/// Nothing here takes long; this only keeps a hung process from hanging the tests.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn ringback() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
-    command
-        .env_remove("RETELL_API_KEY")
-        .env_remove("RINGBACK_LOG");
-    command
-}
+use crate::support::dev::{Dev, ringback};
 
 fn run(arguments: &[&str]) -> Output {
     ringback()
@@ -42,6 +31,7 @@ fn help_and_version_succeed_and_show_examples() {
         &["serve", "--help"],
         &["dev", "--help"],
         &["check", "--help"],
+        &["prove", "--help"],
     ] {
         let output = run(arguments);
         assert!(output.status.success(), "{arguments:?}");
@@ -60,6 +50,17 @@ fn wrong_usage_exits_2() {
         &["nonsense"][..],
         &["serve"],
         &["dev", "--require-signature"],
+        &["prove"],
+        &["prove", "--bootstrap", "a:1", "--url", "https://a/b"],
+        &["prove", "--bootstrap", "a:1", "--size", "1"],
+        &["prove", "--bootstrap", "a:1", "-X", "no.such.property=1"],
+        &[
+            "prove",
+            "--bootstrap",
+            "a:1",
+            "--key-env",
+            "RINGBACK_NO_KEY",
+        ],
     ] {
         assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
     }
@@ -118,78 +119,6 @@ fn a_missing_key_exits_78_before_anything_is_made() {
         assert!(stderr.contains("RETELL_API_KEY"), "{stderr}");
     }
     assert!(!journal.exists(), "a refused start has made the journal");
-}
-
-/// A `dev` that is ended with the test.
-struct Dev {
-    child: Child,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Dev {
-    fn start(arguments: &[&str], key: Option<&str>, temporary: &std::path::Path) -> Self {
-        let mut command = ringback();
-        command
-            .args(["dev", "--port", "0", "--admin-port", "0"])
-            .args(arguments);
-        command.env("TMPDIR", temporary);
-        if let Some(key) = key {
-            command.env("RETELL_API_KEY", key);
-        }
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("the binary runs");
-        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        Self { child, lines }
-    }
-
-    fn line_with(&self, what: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        let mut seen = Vec::new();
-        while let Ok(line) = self
-            .lines
-            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        {
-            if line.contains(what) {
-                return line;
-            }
-            seen.push(line);
-        }
-        panic!("no line with {what:?} in {seen:#?}");
-    }
-
-    fn address(&self) -> String {
-        let line = self.line_with("http://localhost:");
-        let (_, rest) = line
-            .split_once("http://localhost:")
-            .expect("it was looked for");
-        let port = rest.split('/').next().expect("a split has a first part");
-        format!("127.0.0.1:{port}")
-    }
-
-    fn interrupt(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it still runs");
-        self.child.wait().expect("it ends").code()
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        // Already ended in the ordinary case.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn post(address: &str, headers: &str, body: &[u8]) -> String {

@@ -172,3 +172,20 @@ fn a_position_is_not_used_again_where_nothing_is_left_of_what_had_it() {
     let second = open(&disk).append(&[body(21)]).expect("it is appended");
     assert!(first[0] < second[0], "{first:?} was used again: {second:?}");
 }
+
+#[test]
+fn damage_that_grows_is_counted_once_where_it_was_known() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    let records: Vec<_> = (0..6).map(|_| body(40)).collect();
+    core.append(&records).expect("it is appended");
+    let name = segments(&disk).remove(0);
+    // Records of 64 bytes after a header of 72.
+    for (record, counted) in [(3, 1), (2, 2), (4, 3)] {
+        disk.damage(&name, |bytes| bytes[72 + record * 64 + 30] ^= 1);
+        core.reader.seek(0);
+        assert_eq!(core.read_all().len() as u64, 6 - counted);
+        assert_eq!(core.metric("journal_corrupt_records_total"), counted);
+        assert_eq!(core.unpublished(), 6 - counted);
+    }
+}

@@ -2,6 +2,7 @@
 
 mod command;
 mod dead_letter_commands;
+mod durability_table;
 mod http2;
 mod http_contract;
 mod journal_commands;
@@ -12,5 +13,6 @@ mod journal_inspect;
 mod journal_inspect_race;
 mod journal_model;
 mod metrics_table;
+mod prove;
 mod support;
 mod tidy;

@@ -1,144 +1,56 @@
 //! The process ends: by `kill -9` at any moment, or as asked.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
 
 use crate::support::cluster::Cluster;
-use crate::support::relay::{KEY, Relay, Site};
-use crate::support::sender::Sender;
-use crate::support::topic::{self, Acknowledged};
-use crate::support::{events, eventually, is_long};
+use crate::support::is_long;
+use crate::support::load::Load;
+use crate::support::relay::Site;
 
-/// Senders that post as fast as they are answered.
-struct Load {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<Lane>>,
-    count: Arc<Mutex<u64>>,
-}
-
-/// What one sender has seen.
-struct Lane {
-    call: String,
-    acknowledged: Vec<Vec<u8>>,
-    /// Answers other than 204.
-    others: Vec<u16>,
-    /// It ended without an answer to a request that it had sent.
-    cut_off: bool,
-}
-
-impl Load {
-    fn start(relay: &Relay, round: u64) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let count = Arc::new(Mutex::new(0));
-        let address = relay.address;
-        let threads = (0..8)
-            .map(|lane| {
-                let (stop, count) = (stop.clone(), count.clone());
-                std::thread::spawn(move || {
-                    let mut lane = Lane {
-                        call: format!("call-{round}-{lane}"),
-                        acknowledged: Vec::new(),
-                        others: Vec::new(),
-                        cut_off: false,
-                    };
-                    let mut connection = None;
-                    for number in 0.. {
-                        if stop.load(Ordering::Relaxed) {
-                            break;
-                        }
-                        let sender = match connection.take() {
-                            Some(sender) => Ok(sender),
-                            None => Sender::connect(address, KEY),
-                        };
-                        // Refused: the listener is closed, which is no broken promise.
-                        let Ok(mut sender) = sender else { break };
-                        let body = events::event(&lane.call, number, 3_000);
-                        let Ok(answer) = sender.post(&body) else {
-                            lane.cut_off = true;
-                            break;
-                        };
-                        if answer.code == 204 {
-                            lane.acknowledged.push(body);
-                            *count.lock().expect("no sender panics") += 1;
-                        } else {
-                            lane.others.push(answer.code);
-                        }
-                        connection = (!answer.close).then_some(sender);
-                    }
-                    lane
-                })
-            })
-            .collect();
-        Self {
-            stop,
-            threads,
-            count,
-        }
-    }
-
-    fn await_acknowledged(&self, number: u64) {
-        eventually("the load is acknowledged", || {
-            *self.count.lock().expect("no sender panics") >= number
-        });
-    }
-
-    fn end(self) -> Vec<Lane> {
-        self.stop.store(true, Ordering::Relaxed);
-        let threads = self.threads.into_iter();
-        threads
-            .map(|thread| thread.join().expect("a sender ends"))
-            .collect()
-    }
-}
+/// Events a second while the process is killed.
+const RATE: u32 = 500;
 
 pub fn kill_9(cluster: &Cluster) -> Result<(), Failed> {
-    cluster.topic("kill", 6);
+    cluster.topic("kill", 6, &[]);
     let site = Site::new(cluster, "kill", "segment_size = \"1MiB\"");
-    let mut acknowledged = Acknowledged::new();
-    let rounds = if is_long() { 10 } else { 4 };
+    let rounds: u32 = if is_long() { 200 } else { 5 };
+    let mut relay = site.start();
+    let load = Load::start(&relay, "kill", RATE, 300);
     for round in 0..rounds {
-        let relay = site.start();
-        let load = Load::start(&relay, round);
-        // At another moment each time.
-        load.await_acknowledged(200 + round * 137);
+        // At another moment each time, before the first checkpoint or between two.
+        load.await_acknowledged(u64::from(300 + round * 337 % 1_200));
         relay.kill();
-        for lane in load.end() {
-            assert_eq!(lane.others, [] as [u16; 0]);
-            acknowledged.insert(lane.call, lane.acknowledged);
-        }
+        relay = site.start();
+        load.turn_to(&relay);
     }
-    let relay = site.start();
-    eventually("everything is published", || {
-        relay.metric("ringback_journal_unpublished_events") == 0.0
-    });
-    let repeated = topic::holds(&cluster.bootstrap, "kill", &acknowledged);
-    let total: usize = acknowledged.values().map(Vec::len).sum();
-    eprintln!("{rounds} kills, {total} events acknowledged, none lost, {repeated} repeated");
+    load.await_acknowledged(500);
+    let tally = load.end();
+    relay.await_drained();
+    let name = format!("{rounds} kills at {RATE} events/s");
+    let repeated = tally.assert_kept(&name, &cluster.bootstrap, "kill");
+    assert_eq!(tally.refused, 0);
+    // A checkpoint is at most two seconds old; half as much again for two busy cores. Nothing older is sent twice.
+    let bound = rounds * 3 * RATE;
+    assert!(repeated <= bound as usize, "{repeated} repeated");
     Ok(())
 }
 
 pub fn sigterm(cluster: &Cluster) -> Result<(), Failed> {
-    cluster.topic("term", 6);
+    cluster.topic("term", 6, &[]);
     let site = Site::new(cluster, "term", "");
     let relay = site.start();
-    let load = Load::start(&relay, 0);
+    let load = Load::start(&relay, "term", 0, 3_000);
     load.await_acknowledged(500);
     relay.terminate();
     // readiness_delay 1 s and drain_deadline 20 s, and what starting a thread or two takes.
     let status = relay.wait(Duration::from_secs(23));
     assert_eq!(status.code(), Some(0));
-    let mut acknowledged = Acknowledged::new();
-    for lane in load.end() {
-        assert!(!lane.cut_off, "{}: a request was cut off", lane.call);
-        assert_eq!(lane.others, [] as [u16; 0]);
-        acknowledged.insert(lane.call, lane.acknowledged);
-    }
+    let tally = load.end();
+    tally.assert_all_accepted();
     // What was left at the deadline is in the journal, for the next start.
     let _relay = site.start();
-    topic::holds(&cluster.bootstrap, "term", &acknowledged);
+    tally.assert_kept("SIGTERM under full load", &cluster.bootstrap, "term");
     Ok(())
 }

@@ -1,11 +1,14 @@
-//! The relay against a real Apache Kafka of three brokers: the whole way, outages, kills, a full journal, the end.
+//! The relay against a real Apache Kafka of three brokers: the whole way, Kafka's faults, a full journal, kills, the end.
 //!
 //! Needs Java and Maven; without them every test is reported as ignored with the reason, except where `CI` is set.
-//! `RINGBACK_TEST_LONG=1` gives the outage its full two minutes and the kills their ten rounds.
+//! `RINGBACK_TEST_LONG=1` gives the outage its 340 seconds and `kill -9` its 200 rounds.
 
+mod brokers;
 mod death;
 mod outage;
+#[allow(dead_code, reason = "tests/crash uses the rest of it")]
 mod support;
+mod topics;
 mod way;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -13,7 +16,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 7] = [
+const TESTS: [(&str, Test); 14] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         way::each_event_arrives,
@@ -39,6 +42,31 @@ const TESTS: [(&str, Test); 7] = [
         death::kill_9,
     ),
     ("sigterm_under_load_refuses_no_request", death::sigterm),
+    (
+        "brokers_killed_and_frozen_in_turn_lose_nothing",
+        brokers::killed_and_frozen,
+    ),
+    (
+        "too_few_in_sync_replicas_are_waited_for",
+        brokers::not_enough_replicas,
+    ),
+    ("leaders_that_move_change_no_order", brokers::leaders_move),
+    (
+        "a_missing_topic_is_waited_for_and_filled_once_it_is_made",
+        topics::missing,
+    ),
+    (
+        "a_topic_deleted_and_made_again_gets_all_that_is_accepted_after_it",
+        topics::recreated,
+    ),
+    (
+        "a_refused_write_permission_is_waited_for",
+        topics::permission,
+    ),
+    (
+        "a_record_over_the_topic_s_limit_is_set_aside_and_its_neighbours_arrive",
+        topics::too_large,
+    ),
 ];
 
 fn main() {
@@ -60,7 +88,12 @@ fn main() {
     let trials = TESTS.map(|(name, test)| {
         let cluster = cluster.clone();
         let kind = if ignored { "needs java and mvn" } else { "" };
-        Trial::test(name, move || test(cluster.get_or_init(Cluster::start)))
+        let run = move || {
+            let cluster = cluster.get_or_init(Cluster::start);
+            cluster.heal();
+            test(cluster)
+        };
+        Trial::test(name, run)
             .with_kind(kind)
             .with_ignored_flag(ignored)
     });

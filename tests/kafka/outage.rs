@@ -10,8 +10,8 @@ use crate::support::sender::Sender;
 use crate::support::topic::{self, Acknowledged};
 use crate::support::{events, eventually, is_long};
 
-/// 200 events a second.
-const PACE: Duration = Duration::from_millis(5);
+/// 50 events a second.
+const PACE: Duration = Duration::from_millis(20);
 
 /// Posts at [`PACE`] until `end`; each must be answered 204. The latencies' 99th percentile.
 fn post_paced(
@@ -42,8 +42,8 @@ fn post_paced(
 }
 
 pub fn an_outage(cluster: &Cluster) -> Result<(), Failed> {
-    cluster.topic("outage", 6);
-    let length = Duration::from_secs(if is_long() { 120 } else { 15 });
+    cluster.topic("outage", 6, &[]);
+    let length = Duration::from_secs(if is_long() { 340 } else { 20 });
     cluster.kill_all();
     // Not yet there at start.
     let site = Site::new(cluster, "outage", "");
@@ -90,7 +90,7 @@ pub fn an_outage(cluster: &Cluster) -> Result<(), Failed> {
 
 /// Fills the journal while Kafka is away; it must refuse, stay small, and accept again by itself.
 fn fill(cluster: &Cluster, name: &str, journal: &str) -> Result<(), Failed> {
-    cluster.topic(name, 6);
+    cluster.topic(name, 6, &[]);
     let site = Site::new(cluster, name, journal);
     let relay = site.start();
     cluster.kill_all();

@@ -41,7 +41,7 @@ fn post_all(relay: &Relay, key: &str, bodies: &[Vec<u8>]) -> Vec<u16> {
 }
 
 pub fn each_event_arrives(cluster: &Cluster) -> Result<(), Failed> {
-    cluster.topic("way", 6);
+    cluster.topic("way", 6, &[]);
     let site = Site::new(cluster, "way", "");
     let relay = site.start();
     let samples = events::samples();
@@ -90,7 +90,7 @@ pub fn each_event_arrives(cluster: &Cluster) -> Result<(), Failed> {
 }
 
 pub fn a_wrong_key(cluster: &Cluster) -> Result<(), Failed> {
-    cluster.topic("wrong", 1);
+    cluster.topic("wrong", 1, &[]);
     let site = Site::new(cluster, "wrong", "");
     let relay = site.start();
     let samples = events::samples();
@@ -134,7 +134,7 @@ fn assert_identity(relay: &Relay) {
 }
 
 pub fn metrics(cluster: &Cluster) -> Result<(), Failed> {
-    cluster.topic("metrics", 3);
+    cluster.topic("metrics", 3, &[]);
     let site = Site::new(cluster, "metrics", "");
     for round in 1..=2 {
         let relay = site.start();

@@ -218,7 +218,8 @@ impl Process {
         around.disk.lock().publishing = true;
         let next = worker.step(inbox);
         around.disk.lock().publishing = false;
-        if worker.ahead() > around.setup.ahead {
+        // One more where what was to be sent again turns out to be damaged: the one behind it is known by then.
+        if worker.ahead() > around.setup.ahead + 1 {
             let words = format!("{} positions are ahead of the watermark", worker.ahead());
             around.ledger.borrow_mut().violate(words);
         }

@@ -61,6 +61,13 @@ pub fn words(seed: u64, violation: &str) -> String {
 
 /// Runs all seeds of a range on all cores.
 pub fn run(seeds: Range<u64>) -> ExitCode {
+    if std::env::var_os("SIM_TRACE").is_some() {
+        // What ringback itself says stands between what happens to it.
+        tracing_subscriber::fmt()
+            .without_time()
+            .with_max_level(tracing::Level::INFO)
+            .init();
+    }
     let next = AtomicU64::new(seeds.start);
     let failed = AtomicBool::new(false);
     let [events, acknowledged, duplicates, starts] = [(); 4].map(|()| AtomicU64::new(0));

@@ -1,33 +1,62 @@
-//! Three real brokers, by the script beside this folder.
+//! Real brokers, by the script beside this folder.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaResult;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::eventually;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/cluster/kafka");
+/// For an answer from a broker that is there.
+const ANSWER: Duration = Duration::from_secs(10);
 
-/// A running cluster; one for all tests.
+/// A running cluster, killed and its data removed with its handle.
 pub struct Cluster {
     folder: PathBuf,
+    nodes: u32,
     /// All brokers' addresses.
     pub bootstrap: String,
+    /// Their listener with passwords, where there is one.
+    pub bootstrap_sasl: Option<String>,
 }
 
 impl Cluster {
     /// Starts three brokers; takes some seconds, and once the download of the jars.
     pub fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("ringback-kafka-{}", std::process::id()));
         // Away from other clusters on this machine, by the process's number; below the ephemeral ports.
         let base = 20_000 + std::process::id() % 100 * 100;
+        Self::up("", base, 3, &[])
+    }
+
+    /// Starts one broker that allows its users nothing until it is told to: see [`Cluster::allow`].
+    pub fn start_guarded() -> Self {
+        let base = 30_000 + std::process::id() % 25 * 100;
+        Self::up("-guarded", base, 1, &["--sasl", "--acl"])
+    }
+
+    fn up(suffix: &str, base: u32, nodes: u32, more: &[&str]) -> Self {
+        let name = format!("ringback-kafka-{}{suffix}", std::process::id());
         let mut cluster = Self {
-            folder,
+            folder: std::env::temp_dir().join(name),
+            nodes,
             bootstrap: String::new(),
+            bootstrap_sasl: None,
         };
-        let output = cluster.script(&["up", "3", "--port-base", &base.to_string()]);
-        let line = output
-            .lines()
-            .find_map(|line| line.strip_prefix("BOOTSTRAP="));
-        line.expect("the script names the brokers")
-            .clone_into(&mut cluster.bootstrap);
+        let (base, count) = (base.to_string(), nodes.to_string());
+        let arguments = [&["up", &count, "--port-base", &base], more].concat();
+        let output = cluster.script(&arguments);
+        let value = |name: &str| {
+            let line = output.lines().find_map(|line| line.strip_prefix(name));
+            line.map(str::to_owned)
+        };
+        cluster.bootstrap = value("BOOTSTRAP=").expect("the script names the brokers");
+        cluster.bootstrap_sasl = value("BOOTSTRAP_SASL=");
         cluster
     }
 
@@ -36,34 +65,118 @@ impl Cluster {
         self.script(&["down"]);
     }
 
-    /// A topic of its own for each test, replicated three times.
-    pub fn topic(&self, name: &str, partitions: u32) {
-        self.script(&["topic", name, &partitions.to_string()]);
+    /// A topic of its own for each test, replicated to all brokers.
+    pub fn topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let replication = TopicReplication::Fixed(i32::try_from(self.nodes).expect("a few"));
+        let topic = settings.iter().fold(
+            NewTopic::new(name, partitions, replication),
+            |topic, (key, value)| topic.set(key, value),
+        );
+        let admin = self.admin();
+        // The controllers may still be electing one of themselves after a fault.
+        eventually("the topic is made", || {
+            let made = wait(admin.create_topics([&topic], &options()));
+            let code = made.expect("the request is sound").remove(0);
+            matches!(code, Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)))
+        });
+        eventually("the topic has leaders", || {
+            let leaders = self.leaders(name);
+            leaders.len() == usize::try_from(partitions).expect("a few") && !leaders.contains(&-1)
+        });
+    }
+
+    /// Deletes a topic; returns when no broker knows it any more.
+    pub fn delete_topic(&self, name: &str) {
+        wait(self.admin().delete_topics(&[name], &options())).expect("it is there");
+        for broker in self.bootstrap.split(',') {
+            eventually("the topic is gone", || {
+                leaders(broker, name).is_ok_and(|leaders| leaders.is_empty())
+            });
+        }
+    }
+
+    /// Each partition's leader, -1 where there is none; empty where the topic is unknown.
+    pub fn leaders(&self, topic: &str) -> Vec<i32> {
+        leaders(&self.bootstrap, topic).unwrap_or_default()
+    }
+
+    /// Gives each partition's leadership back to its preferred broker; to be repeated where that is not yet in sync.
+    pub fn elect_preferred(&self) {
+        let what = ["--election-type", "preferred", "--all-topic-partitions"];
+        // What it says of brokers out of sync is what the caller's own look at the leaders tells.
+        let _ = self.run(&[&["tool", "leaders"], &what[..]].concat());
+    }
+
+    /// `kill`, `pause` (SIGSTOP), `cont`, `stop` (SIGTERM) or `start`, of broker 1, 2 or 3.
+    pub fn node(&self, action: &str, node: u32) {
+        self.script(&[action, &node.to_string()]);
     }
 
     /// Takes all brokers away at once.
     pub fn kill_all(&self) {
-        for node in ["1", "2", "3"] {
-            self.script(&["kill", node]);
+        for node in 1..=self.nodes {
+            self.node("kill", node);
         }
     }
 
     /// Brings all brokers back; side by side, because one alone has no quorum.
     pub fn start_all(&self) {
         std::thread::scope(|scope| {
-            for node in ["1", "2", "3"] {
-                scope.spawn(|| self.script(&["start", node]));
+            for node in 1..=self.nodes {
+                scope.spawn(move || self.node("start", node));
             }
         });
     }
 
+    /// Lets `user` do `operation` on `topic`.
+    pub fn allow(&self, user: &str, operation: &str, topic: &str) {
+        self.script(&["allow", user, operation, topic]);
+    }
+
+    /// Takes an [`Cluster::allow`] back.
+    pub fn forbid(&self, user: &str, operation: &str, topic: &str) {
+        let principal = format!("User:{user}");
+        let what = [
+            "--allow-principal",
+            &principal,
+            "--operation",
+            operation,
+            "--topic",
+            topic,
+        ];
+        self.script(&[&["tool", "acls", "--remove", "--force"], &what[..]].concat());
+    }
+
+    /// What a failed test may have left behind is undone for the next one: frozen and dead brokers run again.
+    pub fn heal(&self) {
+        let status = self.script(&["status"]);
+        let dead: Vec<_> = (1..=self.nodes)
+            .filter(|node| status.contains(&format!("node {node} down")))
+            .collect();
+        for node in (1..=self.nodes).filter(|node| !dead.contains(node)) {
+            self.node("cont", node);
+        }
+        std::thread::scope(|scope| {
+            for node in dead {
+                scope.spawn(move || self.node("start", node));
+            }
+        });
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &self.bootstrap);
+        client.create().expect("an admin client")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(SCRIPT);
+        let command = command.arg("--dir").arg(&self.folder).args(arguments);
+        command.output().expect("the script runs")
+    }
+
     fn script(&self, arguments: &[&str]) -> String {
-        let output = Command::new(SCRIPT)
-            .arg("--dir")
-            .arg(&self.folder)
-            .args(arguments)
-            .output()
-            .expect("the script runs");
+        let output = self.run(arguments);
         assert!(
             output.status.success(),
             "{arguments:?}: {}",
@@ -71,4 +184,28 @@ impl Cluster {
         );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn leaders(bootstrap: &str, topic: &str) -> KafkaResult<Vec<i32>> {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", bootstrap);
+    let admin: AdminClient<DefaultClientContext> = client.create()?;
+    let metadata = admin.inner().fetch_metadata(Some(topic), ANSWER)?;
+    let partitions = metadata.topics()[0].partitions().iter();
+    Ok(partitions.map(|partition| partition.leader()).collect())
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(ANSWER))
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a runtime").block_on(future)
 }

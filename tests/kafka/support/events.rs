@@ -38,15 +38,17 @@ pub fn event(call: &str, number: u64, padding: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// `X-Retell-Signature` of now.
-pub fn signature(key: &str, body: &[u8]) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("the clock is past 1970")
-        .as_millis()
-        .to_string();
+/// The wall clock, in milliseconds since the Unix epoch.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = since.expect("the clock is past 1970").as_millis();
+    i64::try_from(since).expect("the clock is before the end of time")
+}
+
+/// `X-Retell-Signature` of this time.
+pub fn signature(key: &str, body: &[u8], unix_ms: i64) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("any length will do");
     mac.update(body);
-    mac.update(now.as_bytes());
-    format!("v={now},d={}", hex::encode(mac.finalize().into_bytes()))
+    mac.update(unix_ms.to_string().as_bytes());
+    format!("v={unix_ms},d={}", hex::encode(mac.finalize().into_bytes()))
 }

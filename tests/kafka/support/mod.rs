@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod events;
+pub mod load;
 pub mod prometheus;
 pub mod relay;
 pub mod sender;

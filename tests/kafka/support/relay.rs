@@ -16,51 +16,93 @@ pub const KEY: &str = "key_0f5e2a9c41d84b7e9a6b";
 
 /// A relay's place on disk: survives the process.
 pub struct Site {
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     config: PathBuf,
+    journal: PathBuf,
 }
 
 impl Site {
     /// `journal` are further lines of `[journal]`.
     pub fn new(cluster: &Cluster, topic: &str, journal: &str) -> Self {
+        Self::of(&cluster.bootstrap, topic, None, &[("journal", journal)])
+    }
+
+    /// A journal elsewhere than in the site's own folder, and further lines of any section.
+    pub fn of(
+        bootstrap: &str,
+        topic: &str,
+        journal: Option<PathBuf>,
+        more: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join("ringback.toml");
+        let journal = journal.unwrap_or_else(|| folder.path().join("journal"));
+        let of = |section: &str| {
+            let lines = more.iter().filter(|(name, _)| *name == section);
+            lines
+                .map(|(_, line)| format!("{line}\n"))
+                .collect::<String>()
+        };
+        let shutdown = Some(of("shutdown")).filter(|lines| !lines.is_empty());
         let text = format!(
             r#"[listen]
 address = "127.0.0.1:0"
-[admin]
+{}[admin]
 address = "127.0.0.1:0"
 [journal]
 path = "{}"
-{journal}
-[kafka]
+{}[kafka]
 topic = "{topic}"
 [kafka.client]
-"bootstrap.servers" = "{}"
-[shutdown]
-readiness_delay = "1s"
-drain_deadline = "20s"
-[[source]]
+"bootstrap.servers" = "{bootstrap}"
+{}[shutdown]
+{}[[source]]
 name = "retell"
 path = "/webhook"
 verify = "retell"
 keys = [{{ env = "RETELL_API_KEY" }}]
 "#,
-            folder.path().join("journal").display(),
-            cluster.bootstrap,
+            of("listen"),
+            journal.display(),
+            of("journal"),
+            of("kafka.client"),
+            shutdown.unwrap_or_else(|| String::from(
+                "readiness_delay = \"1s\"\ndrain_deadline = \"20s\"\n"
+            )),
         );
         std::fs::write(&config, text).expect("the configuration can be written");
-        Self { folder, config }
+        Self {
+            _folder: folder,
+            config,
+            journal,
+        }
     }
 
     /// Where the journal lies.
-    pub fn journal(&self) -> PathBuf {
-        self.folder.path().join("journal")
+    pub fn journal(&self) -> &Path {
+        &self.journal
     }
 
     /// Starts the relay; returns when it says that it is ready.
     pub fn start(&self) -> Relay {
-        Relay::start(&self.config)
+        Relay::start(&mut self.command())
+    }
+
+    /// As [`Site::start`], with further environment.
+    pub fn start_with(&self, environment: &[(&str, &str)]) -> Relay {
+        Relay::start(self.command().envs(environment.iter().copied()))
+    }
+
+    /// The relay's command line, its log on a pipe.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
+        command
+            .args(["serve", "--config"])
+            .arg(&self.config)
+            .env("RETELL_API_KEY", KEY)
+            .env_remove("RINGBACK_LOG")
+            .stderr(Stdio::piped());
+        command
     }
 }
 
@@ -74,15 +116,8 @@ pub struct Relay {
 }
 
 impl Relay {
-    fn start(config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ringback"))
-            .args(["serve", "--config"])
-            .arg(config)
-            .env("RETELL_API_KEY", KEY)
-            .env_remove("RINGBACK_LOG")
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the binary runs");
         let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
         let mut seen = String::new();
         let (address, admin) = loop {
@@ -102,7 +137,8 @@ impl Relay {
         // Read on, so that the pipe never fills; what failed can be seen in the test's own output.
         std::thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
-                if line.contains("\"ERROR\"") && !line.contains("librdkafka") {
+                let fault = line.contains("\"ERROR\"") && !line.contains("librdkafka");
+                if fault || line.contains("panicked") {
                     eprintln!("relay: {line}");
                 }
             }
@@ -155,6 +191,18 @@ impl Relay {
             .collect();
         assert!(!values.is_empty(), "no metric {name}");
         values.iter().sum()
+    }
+
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until everything that was accepted is in Kafka; it must come about without a hand.
+    pub fn await_drained(&self) {
+        super::eventually("everything is published", || {
+            self.metric("ringback_journal_unpublished_events") == 0.0
+        });
     }
 
     /// Resident memory, in KiB.

@@ -36,11 +36,16 @@ impl Sender {
 
     /// Posts one event and reads the answer; an error means that no answer came.
     pub fn post(&mut self, body: &[u8]) -> Result<Answer> {
+        self.post_at(body, events::now_ms())
+    }
+
+    /// As [`Sender::post`], signed at this time.
+    pub fn post_at(&mut self, body: &[u8], unix_ms: i64) -> Result<Answer> {
         let mut request = format!(
             "POST /webhook HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
              X-Retell-Signature: {}\r\n\r\n",
             body.len(),
-            events::signature(&self.key, body)
+            events::signature(&self.key, body, unix_ms)
         )
         .into_bytes();
         request.extend_from_slice(body);

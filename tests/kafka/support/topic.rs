@@ -1,17 +1,22 @@
 //! What a topic holds, and whether it is what was acknowledged.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
+use ringback::command::prove::ledger::{self, Answer, Ledger, Verdict};
 
 use super::PATIENCE;
 
 /// A record as it was read.
 pub struct Record {
+    /// Where it lies.
+    pub partition: i32,
+    /// Where in the partition.
+    pub offset: i64,
     /// Its key, as text.
     pub key: Option<String>,
     /// Its value.
@@ -22,6 +27,17 @@ pub struct Record {
 
 /// Reads until `enough`, or fails after a time; each partition's records in order.
 pub fn read_until(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bool) -> Vec<Record> {
+    let records = read(bootstrap, topic, &enough);
+    let count = records.len();
+    assert!(
+        enough(&records),
+        "the topic never held enough: {count} records"
+    );
+    records
+}
+
+/// As [`read_until`], but what there is after a time.
+fn read(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bool) -> Vec<Record> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "test")
@@ -43,12 +59,7 @@ pub fn read_until(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bo
     let deadline = Instant::now() + PATIENCE;
     // Looking at all records after each would take quadratic time.
     let mut quiet = false;
-    while !(quiet && enough(&records)) {
-        assert!(
-            Instant::now() < deadline,
-            "the topic never held enough: {} records",
-            records.len()
-        );
+    while !(quiet && enough(&records)) && Instant::now() < deadline {
         quiet = true;
         if let Some(message) = consumer.poll(Duration::from_millis(300)) {
             quiet = false;
@@ -67,6 +78,8 @@ pub fn read_until(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bo
                     .collect()
             });
             records.push(Record {
+                partition: message.partition(),
+                offset: message.offset(),
                 key: message
                     .key()
                     .map(|key| String::from_utf8_lossy(key).into_owned()),
@@ -81,29 +94,45 @@ pub fn read_until(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bo
 /// Bodies that were answered 204, for each call in the order of their posts.
 pub type Acknowledged = HashMap<String, Vec<Vec<u8>>>;
 
-/// Waits until every acknowledged body is in the topic, then checks that first deliveries are in order for each call;
-/// returns how many records are repetitions.
+/// Waits until every acknowledged body is in the topic, then checks by `ringback prove`'s ledger that first deliveries are
+/// in order for each call and that nothing was changed; returns how many records are repetitions of acknowledged events.
 pub fn holds(bootstrap: &str, topic: &str, acknowledged: &Acknowledged) -> usize {
-    let expected: HashSet<&[u8]> = acknowledged.values().flatten().map(Vec::as_slice).collect();
-    assert!(!expected.is_empty(), "nothing was acknowledged");
-    let records = read_until(bootstrap, topic, |records| {
-        let present: HashSet<&[u8]> = records.iter().map(|record| &record.value[..]).collect();
-        expected.iter().all(|body| present.contains(body))
+    let records = read(bootstrap, topic, |records| {
+        ledger(acknowledged, records).outstanding() == 0
     });
-    let mut seen = HashSet::new();
-    let mut first: HashMap<&str, Vec<&[u8]>> = HashMap::new();
-    for record in &records {
-        let key = record.key.as_deref().expect("every test event has a key");
-        if seen.insert(&record.value[..]) && expected.contains(&record.value[..]) {
-            first.entry(key).or_default().push(&record.value);
+    let figures = ledger(acknowledged, &records).figures();
+    assert_eq!(figures.verdict(), Verdict::Kept, "{figures:#?}");
+    usize::try_from(figures.duplicated).expect("a test's count")
+}
+
+/// The books of what was acknowledged and read; times play no part.
+fn ledger(acknowledged: &Acknowledged, records: &[Record]) -> Ledger {
+    let mut ledger = Ledger::new();
+    for (call, bodies) in acknowledged {
+        for body in bodies {
+            let (_, number) = event_of(body);
+            ledger.sent(call, number, body, Duration::ZERO);
+            ledger.answered(call, number, Answer::Status(204), Duration::ZERO);
         }
     }
-    for (call, bodies) in acknowledged {
-        let bodies: Vec<_> = bodies.iter().map(Vec::as_slice).collect();
-        assert!(
-            first.get(call.as_str()) == Some(&bodies),
-            "{call} is out of order or under another key"
-        );
+    for record in records {
+        let (call, number) = event_of(&record.value);
+        let record = ledger::Record {
+            partition: record.partition,
+            offset: record.offset,
+            key: record.key.as_deref().map(str::as_bytes),
+            value: &record.value,
+            at: Duration::ZERO,
+        };
+        ledger.seen(&call, number, &record);
     }
-    records.len() - seen.len()
+    ledger
+}
+
+/// The call and number that [`super::events::event`] has put into a body; numbers grow within a call.
+fn event_of(body: &[u8]) -> (String, u64) {
+    let event: serde_json::Value = serde_json::from_slice(body).expect("every test event is JSON");
+    let call = event["call"]["call_id"].as_str().expect("it has a call");
+    let number = event["call"]["n"].as_u64().expect("and a number");
+    (call.to_owned(), number)
 }

@@ -1,0 +1,181 @@
+//! The command line of `prove`: where to post, how to sign, which Kafka to read and how to log in there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::command::CommandError;
+use crate::config::{Config, Environment};
+
+use super::ProveError;
+use super::events::Size;
+use super::post::Target;
+
+/// The variable that the sender's own samples use.
+const KEY_VARIABLE: &str = "RETELL_API_KEY";
+const TOPIC: &str = "retell-events";
+/// What a relay's configuration says about reaching Kafka; the rest is about producing.
+const REACHING: [&str; 12] = [
+    "bootstrap.servers",
+    "metadata.broker.list",
+    "security.",
+    "sasl.",
+    "ssl.",
+    "enable.ssl.",
+    "enable.sasl.",
+    "https.",
+    "socket.",
+    "broker.address.",
+    "reconnect.",
+    "client.dns.lookup",
+];
+
+/// What is posted where, and read from where.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  ringback prove --bootstrap localhost:9092
+  ringback prove --config ringback.toml --rate 500 --duration 60s     Kafka as the relay reaches it
+  ringback prove --bootstrap k1:9093 -X security.protocol=ssl -X ssl.ca.location=/etc/ca.pem
+  ringback prove --config ringback.toml --size 2KiB --calls 200 --json | jq .lost
+
+Kill what you like meanwhile: brokers, the relay, connections. Ctrl-C ends the sending early and still prints the ledger.
+The events are real to whoever reads the topic: their call ids start with prove_.
+
+Exit codes: 0 kept; 1 something acknowledged was lost, out of order, changed or under a wrong key, or nothing was
+acknowledged; 2 wrong usage; 78 bad configuration.")]
+pub struct Arguments {
+    /// Where the relay takes webhooks: plain http
+    #[arg(long, default_value = "http://localhost:8080/webhook")]
+    pub(super) url: Target,
+    /// The environment variable with the API key to sign with [default: RETELL_API_KEY; unsigned where that is unset]
+    #[arg(long, value_name = "NAME")]
+    key_env: Option<String>,
+    /// The Kafka to read from, as host:port,…
+    #[arg(long, value_name = "SERVERS", required_unless_present = "config")]
+    bootstrap: Option<String>,
+    /// The topic to read [default: the configuration's, else retell-events]
+    #[arg(long)]
+    topic: Option<String>,
+    /// A further librdkafka property of the consumer; may be repeated. Secrets are better off in --config
+    #[arg(short = 'X', value_name = "NAME=VALUE", value_parser = property)]
+    property: Vec<(String, String)>,
+    /// A relay's configuration, for the servers, the topic and how to log in
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Events a second
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) rate: u32,
+    /// How long to send
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(super) duration: Duration,
+    /// Calls at a time
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) calls: u32,
+    /// Bytes of a body, as 2000 or 2KiB; or "mix": as Retell's are, some KB mostly, few over 1 MB
+    #[arg(long, default_value = "mix")]
+    pub(super) size: Size,
+    /// Connections; a call stays on one, and its next event waits for the answer to the one before
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) connections: u32,
+    /// How long to wait at the end until the topic holds everything acknowledged
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(super) settle: Duration,
+    /// Print the ledger as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Arguments {
+    /// The key to sign with, and what to say about it.
+    pub(super) fn key(&self) -> Result<(Option<SecretString>, String), ProveError> {
+        let name = self.key_env.as_deref().unwrap_or(KEY_VARIABLE);
+        let value = std::env::var(name).ok().filter(|key| !key.is_empty());
+        match value {
+            Some(key) => Ok((Some(SecretString::from(key)), format!("signed with {name}"))),
+            None if self.key_env.is_some() => Err(ProveError::NoKey(name.to_owned())),
+            None => Ok((None, format!("unsigned ({name} is not set)"))),
+        }
+    }
+
+    /// The consumer's properties and the topic: the configuration's, then what the command line says.
+    pub(super) fn kafka(&self) -> Result<(BTreeMap<String, String>, String), CommandError> {
+        let mut properties = BTreeMap::new();
+        let mut topic = None;
+        if let Some(file) = &self.config {
+            let publish = Config::load(file, &Environment::of_process())?.publish();
+            let client = publish.client.into_iter();
+            properties.extend(
+                client.filter(|(name, _)| REACHING.iter().any(|prefix| name.starts_with(prefix))),
+            );
+            topic = Some(publish.topic);
+        }
+        if let Some(servers) = &self.bootstrap {
+            properties.remove("metadata.broker.list");
+            properties.insert(String::from("bootstrap.servers"), servers.clone());
+        }
+        properties.extend(self.property.iter().cloned());
+        let topic = self.topic.clone().or(topic);
+        Ok((properties, topic.unwrap_or_else(|| String::from(TOPIC))))
+    }
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = parts.ok_or("give name=value, as security.protocol=ssl")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn kafka(line: &[&str]) -> (BTreeMap<String, String>, String) {
+        let line = Line::try_parse_from([&["prove"], line].concat()).unwrap();
+        line.arguments.kafka().unwrap()
+    }
+
+    #[test]
+    fn a_relay_s_configuration_says_how_to_reach_kafka_and_the_command_line_wins() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "[kafka]\ntopic = \"calls\"\n[kafka.client]\n\"bootstrap.servers\" = \"k1:1\"\n\
+                    \"security.protocol\" = \"ssl\"\n\"linger.ms\" = 5\n[[source]]\nname = \"a\"\n\
+                    path = \"/a\"\nverify = \"none\"\n";
+        std::fs::write(file.path(), text).unwrap();
+        let path = file.path().to_str().unwrap();
+        let (properties, topic) = kafka(&["--config", path]);
+        let expected = [("bootstrap.servers", "k1:1"), ("security.protocol", "ssl")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!((properties, topic.as_str()), (expected.into(), "calls"));
+        let (properties, topic) = kafka(&[
+            "--config",
+            path,
+            "--bootstrap",
+            "k2:2",
+            "--topic",
+            "t",
+            "-X",
+            "security.protocol=plaintext",
+        ]);
+        assert_eq!(properties["bootstrap.servers"], "k2:2");
+        assert_eq!(properties["security.protocol"], "plaintext");
+        assert_eq!(topic, "t");
+        assert_eq!(kafka(&["--bootstrap", "k:1"]).1, TOPIC);
+    }
+
+    #[test]
+    fn a_property_has_a_name_and_may_hold_equals_signs() {
+        let parts = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
+        assert_eq!(property("a=b=c"), parts("a", "b=c"));
+        assert_eq!(property("a="), parts("a", ""));
+        assert!(property("a").is_err() && property("=b").is_err());
+    }
+}

@@ -1,0 +1,235 @@
+//! One try after the other on one kept-alive connection, signed as Retell signs.
+
+use std::error::Error as _;
+use std::io;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::Uri;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::Sha256;
+use tokio::net::TcpStream;
+
+/// How long Retell waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// An answer's body is of no interest; a longer one costs the connection.
+const ANSWER: usize = 64 * 1024;
+
+/// Where events are posted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    host: String,
+    port: u16,
+    authority: String,
+    path: String,
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
+        let authority = uri.authority().map(http::uri::Authority::as_str);
+        let (Some("http"), Some(authority), Some(host)) = (uri.scheme_str(), authority, uri.host())
+        else {
+            return Err(String::from(
+                "give http://host:port/path; TLS is ended in front of the relay, so prove it behind that",
+            ));
+        };
+        if authority.contains('@') {
+            return Err(String::from("a user's name has no place in it"));
+        }
+        let path = uri.path_and_query();
+        Ok(Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: uri.port_u16().unwrap_or(80),
+            authority: authority.to_owned(),
+            path: path.map_or("/", |path| path.as_str()).to_owned(),
+        })
+    }
+}
+
+/// Why a try got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PostError {
+    /// The connection could not be made.
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    /// The connection broke before the answer was there, or what came was no HTTP.
+    #[error("no answer: {}", innermost(.0))]
+    Broken(#[source] hyper::Error),
+    /// Nothing came in time.
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Late,
+    /// The key or the address cannot be made into a header.
+    #[error("cannot make the request")]
+    Request(#[from] http::Error),
+}
+
+/// Posts to one target on one connection, which is made anew whenever it has ended.
+pub struct Poster {
+    target: Arc<Target>,
+    key: Option<SecretString>,
+    connection: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Poster {
+    /// Not connected yet; without a key the events are not signed.
+    pub fn new(target: Arc<Target>, key: Option<SecretString>) -> Self {
+        Self {
+            target,
+            key,
+            connection: None,
+        }
+    }
+
+    /// Posts once; the answer's status code.
+    pub async fn post(&mut self, body: &Bytes) -> Result<u16, PostError> {
+        // Taken out, so that a connection which still waits for an answer is closed and never used again.
+        let mut connection = self.connection.take();
+        let exchange = self.exchange(&mut connection, body);
+        let status = tokio::time::timeout(PATIENCE, exchange)
+            .await
+            .map_err(|_| PostError::Late)??;
+        self.connection = connection;
+        Ok(status)
+    }
+
+    async fn exchange(
+        &self,
+        connection: &mut Option<SendRequest<Full<Bytes>>>,
+        body: &Bytes,
+    ) -> Result<u16, PostError> {
+        let mut request = self.request(body)?;
+        if let Some(mut kept) = connection.take().filter(SendRequest::is_ready) {
+            match kept.try_send_request(request).await {
+                Ok(answer) => return finish(answer, kept, connection).await,
+                // The relay had closed an idle connection, and none of the request was sent: no try yet.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(PostError::Broken(error.into_error())),
+                },
+            }
+        }
+        let mut fresh = self.connect().await?;
+        let answer = fresh.send_request(request).await;
+        finish(answer.map_err(PostError::Broken)?, fresh, connection).await
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, PostError> {
+        let address = (self.target.host.as_str(), self.target.port);
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(PostError::Connect)?;
+        stream.set_nodelay(true).map_err(PostError::Connect)?;
+        let (sender, driver) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(PostError::Broken)?;
+        // Ends with the sender; its errors reach whoever waits for an answer.
+        tokio::spawn(driver);
+        Ok(sender)
+    }
+
+    fn request(&self, body: &Bytes) -> Result<http::Request<Full<Bytes>>, PostError> {
+        let mut request = http::Request::post(&self.target.path)
+            .header(http::header::HOST, &self.target.authority)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(
+                http::header::USER_AGENT,
+                concat!("ringback-prove/", env!("CARGO_PKG_VERSION")),
+            );
+        if let Some(key) = &self.key {
+            let now = SystemTime::now();
+            let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+            request = request.header("x-retell-signature", sign(key, now.as_millis(), body));
+        }
+        Ok(request.body(Full::new(body.clone()))?)
+    }
+}
+
+/// Reads the answer to its end; the connection is kept where that was possible.
+async fn finish(
+    answer: http::Response<hyper::body::Incoming>,
+    used: SendRequest<Full<Bytes>>,
+    connection: &mut Option<SendRequest<Full<Bytes>>>,
+) -> Result<u16, PostError> {
+    let status = answer.status().as_u16();
+    // The status is the answer; what goes wrong after it is the connection's end only.
+    if Limited::new(answer.into_body(), ANSWER)
+        .collect()
+        .await
+        .is_ok()
+    {
+        *connection = Some(used);
+    }
+    Ok(status)
+}
+
+/// `v=<unix ms>,d=<hex>`: HMAC-SHA256 over the body and the digits (RETELL's own scheme).
+fn sign(key: &SecretString, unix_ms: u128, body: &[u8]) -> String {
+    let digits = unix_ms.to_string();
+    // HMAC takes a key of any length; the error is the trait's, for other algorithms.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes()) else {
+        return String::new();
+    };
+    mac.update(body);
+    mac.update(digits.as_bytes());
+    format!("v={digits},d={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+/// hyper's own words say little; the operating system's say why.
+fn innermost(error: &hyper::Error) -> String {
+    error
+        .source()
+        .map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_is_the_sender_s_own() {
+        let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/");
+        let vectors = std::fs::read(format!("{fixtures}retell-signatures.json")).unwrap();
+        let vectors: Vec<serde_json::Value> = serde_json::from_slice(&vectors).unwrap();
+        assert_eq!(vectors.len(), 3);
+        for vector in vectors {
+            let body = match vector["body_file"].as_str() {
+                Some(name) => std::fs::read(format!("{fixtures}{name}")).unwrap(),
+                None => vector["body"].as_str().unwrap().as_bytes().to_vec(),
+            };
+            let key = SecretString::from(vector["key"].as_str().unwrap());
+            let time = vector["timestamp_ms"].as_u64().unwrap();
+            assert_eq!(
+                sign(&key, time.into(), &body),
+                vector["header"].as_str().unwrap()
+            );
+        }
+    }
+
+    #[test]
+    fn a_target_is_plain_http_and_says_so() {
+        let target: Target = "http://[::1]:9000/a?b=c".parse().unwrap();
+        assert_eq!((target.host.as_str(), target.port), ("::1", 9000));
+        assert_eq!(target.path, "/a?b=c");
+        assert_eq!(target.authority, "[::1]:9000");
+        let target: Target = "http://relay".parse().unwrap();
+        assert_eq!((target.port, target.path.as_str()), (80, "/"));
+        for bad in [
+            "https://relay/webhook",
+            "localhost:8080",
+            "/webhook",
+            "http://",
+            "http://a@b/",
+        ] {
+            assert!(bad.parse::<Target>().is_err(), "{bad}");
+        }
+    }
+}

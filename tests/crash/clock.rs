@@ -1,0 +1,165 @@
+//! The wall clock is set back an hour under a running relay.
+//!
+//! The machine's own clock stays as it is: a preloaded library (`clock.c`) is between the relay and it, and lets waits
+//! for a time of the wall clock last as long as the kernel would.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Failed;
+
+use crate::mock::Mock;
+use crate::support::load::{Load, Tally};
+use crate::support::relay::{KEY, Relay, Site};
+use crate::support::sender::Sender;
+use crate::support::{events, eventually};
+
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/clock.c");
+const HOUR_S: i64 = 3_600;
+/// Nothing that waits for the wall clock ends within this.
+const SOON: Duration = Duration::from_secs(20);
+
+/// The relay's clock.
+struct Clock {
+    folder: tempfile::TempDir,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let clock = Self { folder };
+        let status = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(clock.library())
+            .arg(SOURCE)
+            .args(["-ldl", "-lpthread"])
+            .status()
+            .expect("a C compiler runs");
+        assert!(status.success(), "the library does not compile");
+        std::fs::write(clock.offset(), [0; 8]).expect("it can be written");
+        clock
+    }
+
+    fn library(&self) -> PathBuf {
+        self.folder.path().join("clock.so")
+    }
+
+    fn offset(&self) -> PathBuf {
+        self.folder.path().join("offset")
+    }
+
+    fn start(&self, site: &Site) -> Relay {
+        let text = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
+        site.start_with(&[
+            ("LD_PRELOAD", &text(self.library())),
+            ("RINGBACK_TEST_CLOCK", &text(self.offset())),
+        ])
+    }
+
+    /// In one piece, as settimeofday does it.
+    fn set(&self, seconds: i64) {
+        let file = OpenOptions::new().write(true).open(self.offset());
+        let file = file.expect("it is there");
+        let bytes = seconds.to_ne_bytes();
+        file.write_all_at(&bytes, 0)
+            .expect("eight bytes are written");
+    }
+}
+
+/// Sets the clock back while `load` runs; its senders sign by the new clock from then on.
+fn set_back(clock: &Clock, relay: &Relay, load: &Load, hours: i64) -> Result<(), Failed> {
+    clock.set(-hours * HOUR_S);
+    load.skew(-hours * HOUR_S * 1_000);
+    // A signature is judged by the relay's own clock: to it, the true time is an hour in the future.
+    let mut sender = Sender::connect(relay.address, KEY)?;
+    let body = events::event("true-time", 0, 0);
+    assert_eq!(sender.post(&body)?.code, 401);
+    Ok(())
+}
+
+/// Delivery goes on within a time that no wait for the old clock could keep.
+fn await_soon(what: &str, condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    eventually(what, condition);
+    assert!(begun.elapsed() < SOON, "{what} took {:?}", begun.elapsed());
+}
+
+pub fn set_back_in_fair_weather() -> Result<(), Failed> {
+    let clock = Clock::new();
+    let mock = Mock::start("clock");
+    let site = Site::of(&mock.bootstrap, "clock", None, &[]);
+    let relay = clock.start(&site);
+    let load = Load::start(&relay, "clock", 200, 300);
+    load.await_acknowledged(200);
+    set_back(&clock, &relay, &load, 1)?;
+    load.await_acknowledged(400);
+    let mut tally = load.end();
+    await_soon("everything is published", || {
+        relay.metric("ringback_journal_unpublished_events") == 0.0
+    });
+    // And at rest: nothing waits for the hour to pass before it sends.
+    clock.set(-2 * HOUR_S);
+    let load = Load::start_skewed(&relay, "idle", 50, 300, -2 * HOUR_S * 1_000);
+    load.await_acknowledged(100);
+    tally.add(load.end());
+    finish(&relay, tally, "the clock set back twice an hour", &mock)?;
+    relay.terminate();
+    assert!(relay.wait(SOON).success(), "SIGTERM ends it as ever");
+    Ok(())
+}
+
+pub fn set_back_in_an_outage() -> Result<(), Failed> {
+    let clock = Clock::new();
+    let mock = Mock::start("clock");
+    let site = Site::of(&mock.bootstrap, "clock", None, &[]);
+    let relay = clock.start(&site);
+    let load = Load::start(&relay, "clock", 200, 300);
+    load.await_acknowledged(200);
+    mock.down();
+    load.await_acknowledged(400);
+    set_back(&clock, &relay, &load, 1)?;
+    load.await_acknowledged(400);
+    let tally = load.end();
+    mock.up();
+    finish(
+        &relay,
+        tally,
+        "the clock set back an hour in an outage",
+        &mock,
+    )
+}
+
+/// As a machine whose clock was ahead does it once its network is up.
+pub fn set_back_at_start() -> Result<(), Failed> {
+    let clock = Clock::new();
+    let mock = Mock::start("clock");
+    mock.down();
+    let site = Site::of(&mock.bootstrap, "clock", None, &[]);
+    let relay = clock.start(&site);
+    let load = Load::start(&relay, "clock", 200, 300);
+    // Every half second, while the publisher tries for two to make Kafka's acquaintance.
+    for hours in 1..=3 {
+        load.await_acknowledged(100);
+        set_back(&clock, &relay, &load, hours)?;
+    }
+    load.await_acknowledged(400);
+    mock.up();
+    load.await_acknowledged(200);
+    let tally = load.end();
+    finish(&relay, tally, "the clock set back thrice at start", &mock)
+}
+
+/// Everything arrives soon; the figures.
+fn finish(relay: &Relay, mut tally: Tally, name: &str, mock: &Mock) -> Result<(), Failed> {
+    await_soon("everything is published", || {
+        relay.metric("ringback_journal_unpublished_events") == 0.0
+    });
+    // Signed before the senders had heard of the new time.
+    tally.others.retain(|code| *code != 401);
+    assert_eq!((tally.refused, tally.unanswered), (0, 0), "{tally}");
+    tally.assert_kept(name, &mock.bootstrap, "clock");
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! The journal's own file system runs full, or becomes read-only.
+
+use std::time::Duration;
+
+use libtest_mimic::Failed;
+
+use crate::mock::Mock;
+use crate::support::load::Load;
+use crate::support::relay::Site;
+use crate::volume::Volume;
+
+/// For the publisher's drain after poison, and the process's end.
+pub const END: Duration = Duration::from_secs(15);
+/// Poison's second way out, short: nothing here takes longer.
+pub const SHUTDOWN: (&str, &str) = (
+    "shutdown",
+    "readiness_delay = \"0s\"\ndrain_deadline = \"2s\"",
+);
+
+pub fn full() -> Result<(), Failed> {
+    for (name, volume) in [("ext4", Volume::ext4(24)), ("tmpfs", Volume::tmpfs(12))] {
+        let mock = Mock::start("full");
+        let journal = [
+            ("journal", "segment_size = \"1MiB\""),
+            // Far more than the disk has: its end comes first.
+            ("journal", "budget = \"256MiB\""),
+        ];
+        let site = Site::of(&mock.bootstrap, "full", Some(volume.journal()), &journal);
+        let relay = site.start();
+        mock.down();
+        let load = Load::start(&relay, "full", 0, 8_000);
+        load.await_refused(200);
+        assert_eq!(relay.admin("/readyz").0, 200, "a full disk gates nothing");
+        assert_eq!(relay.metric("ringback_journal_poisoned"), 0.0);
+        mock.up();
+        // Accepts again while the load goes on, and publishes all of it after that.
+        load.await_acknowledged(1_000);
+        let tally = load.end();
+        assert_eq!(tally.unanswered, 0, "{tally}");
+        relay.await_drained();
+        let after = Load::start(&relay, "after", 200, 300);
+        after.await_acknowledged(200);
+        let after = after.end();
+        after.assert_all_accepted();
+        relay.await_drained();
+        let mut all = tally;
+        all.add(after);
+        all.assert_kept(&format!("{name} full"), &mock.bootstrap, "full");
+    }
+    Ok(())
+}
+
+pub fn read_only() -> Result<(), Failed> {
+    let volume = Volume::ext4(64);
+    let mock = Mock::start("read-only");
+    let more = [SHUTDOWN, ("journal", "segment_size = \"1MiB\"")];
+    let site = Site::of(&mock.bootstrap, "read-only", Some(volume.journal()), &more);
+    let relay = site.start();
+    let load = Load::start(&relay, "read-only", 500, 300);
+    load.await_acknowledged(500);
+    volume.make_read_only();
+    // It ends by itself, in the way that makes a supervisor start it anew.
+    assert_eq!(relay.wait(END).code(), Some(1));
+    volume.remount();
+    let relay = site.start();
+    load.turn_to(&relay);
+    load.await_acknowledged(500);
+    let tally = load.end();
+    relay.await_drained();
+    tally.assert_kept("a read-only remount", &mock.bootstrap, "read-only");
+    Ok(())
+}

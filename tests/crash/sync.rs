@@ -1,0 +1,126 @@
+//! A sync or a write of the journal fails, or takes long.
+
+use std::time::Duration;
+
+use libtest_mimic::Failed;
+
+use crate::disk::{END, SHUTDOWN};
+use crate::mock::Mock;
+use crate::support::load::Load;
+use crate::support::relay::Site;
+use crate::trace::{Trace, UPKEEP, WRITER};
+
+/// The fault strikes `thread`: 503s, exit 1, a start, and all that was acknowledged is there. The traced calls.
+fn poison(name: &str, thread: &str, inject: &str) -> Vec<String> {
+    let mock = Mock::start("poison");
+    let site = Site::of(&mock.bootstrap, "poison", None, &[SHUTDOWN]);
+    let relay = site.start();
+    let load = Load::start(&relay, "poison", 500, 300);
+    load.await_acknowledged(300);
+    // A backlog on disk must be kept as well; the checkpoint only moves with deliveries.
+    if thread == WRITER {
+        mock.down();
+    }
+    let trace = Trace::attach(&relay, thread, inject);
+    trace.await_injected();
+    load.await_refused(1);
+    assert_eq!(relay.wait(END).code(), Some(1));
+    let calls = trace.calls();
+    drop(trace);
+    if thread == WRITER {
+        mock.up();
+    }
+    let relay = site.start();
+    load.turn_to(&relay);
+    load.await_acknowledged(300);
+    let tally = load.end();
+    relay.await_drained();
+    tally.assert_kept(name, &mock.bootstrap, "poison");
+    calls
+}
+
+/// The traced calls after the one that was made to fail.
+fn after_fault(calls: &[String]) -> &[String] {
+    let at = calls.iter().position(|call| call.contains("(INJECTED)"));
+    &calls[at.expect("the fault was injected") + 1..]
+}
+
+fn is_call(line: &str) -> bool {
+    ["fdatasync", "fsync", "pwrite64"]
+        .iter()
+        .any(|name| line.contains(name))
+}
+
+pub fn error() -> Result<(), Failed> {
+    let calls = poison("EIO under a sync", WRITER, "fdatasync:error=EIO:when=5");
+    let more: Vec<_> = after_fault(&calls)
+        .iter()
+        .filter(|line| is_call(line))
+        .collect();
+    assert!(
+        more.is_empty(),
+        "written or synced after a failure: {more:?}"
+    );
+    Ok(())
+}
+
+pub fn write_error() -> Result<(), Failed> {
+    let calls = poison("EIO under a write", WRITER, "pwrite64:error=EIO:when=5");
+    let more: Vec<_> = after_fault(&calls)
+        .iter()
+        .filter(|line| is_call(line))
+        .collect();
+    assert!(
+        more.is_empty(),
+        "written or synced after a failure: {more:?}"
+    );
+    Ok(())
+}
+
+pub fn checkpoint_error() -> Result<(), Failed> {
+    let calls = poison(
+        "EIO under the checkpoint's sync",
+        UPKEEP,
+        "fdatasync:error=EIO:when=1",
+    );
+    let more: Vec<_> = after_fault(&calls)
+        .iter()
+        .filter(|line| is_call(line))
+        .collect();
+    assert!(
+        more.is_empty(),
+        "written or synced after a failure: {more:?}"
+    );
+    Ok(())
+}
+
+pub fn slow() -> Result<(), Failed> {
+    let mock = Mock::start("slow");
+    let site = Site::of(
+        &mock.bootstrap,
+        "slow",
+        None,
+        &[("listen", "commit_timeout = \"1s\"")],
+    );
+    let relay = site.start();
+    let load = Load::start(&relay, "slow", 500, 300);
+    load.await_acknowledged(300);
+    let trace = Trace::attach(&relay, WRITER, "fdatasync:delay_enter=2500000");
+    // Each has its `Retry-After`: the load takes no other 503.
+    load.await_refused(16);
+    drop(trace);
+    load.await_acknowledged(500);
+    let tally = load.end();
+    relay.await_drained();
+    assert_eq!(tally.unanswered, 0, "{tally}");
+    assert!(
+        tally.slowest < Duration::from_secs(2),
+        "answered late: {tally}"
+    );
+    tally.assert_kept(
+        "syncs of 2.5 s, commit_timeout 1 s",
+        &mock.bootstrap,
+        "slow",
+    );
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! docs/durability.md and the tests that it names.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+fn read(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(path).expect("a file of the project can be read")
+}
+
+/// The long names in quotes: a test's is a sentence.
+fn quoted(text: &str, quote: char) -> BTreeSet<String> {
+    let is_test = |word: &&str| {
+        let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        word.matches('_').count() >= 3 && word.chars().all(letters)
+    };
+    let words = text.split(quote).skip(1).step_by(2);
+    words.filter(is_test).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_names_every_fault_s_test_and_no_other() {
+    let page = read("docs/durability.md");
+    // Metrics have names as long; they are no tests.
+    let named: BTreeSet<_> = quoted(&page, '`')
+        .into_iter()
+        .filter(|name| !name.starts_with("ringback_"))
+        .collect();
+    let crash = quoted(&read("tests/crash/main.rs"), '"');
+    let kafka = quoted(&read("tests/kafka/main.rs"), '"');
+    assert!(crash.len() >= 14 && kafka.len() >= 14, "the check is blind");
+    let without_row: Vec<_> = crash.difference(&named).collect();
+    assert!(without_row.is_empty(), "without a row: {without_row:?}");
+    let files = ["journal_damage", "journal_model", "journal_faults"];
+    let functions = files
+        .map(|file| read(&format!("tests/it/{file}.rs")))
+        .concat();
+    for name in &named {
+        let exists = crash.contains(name)
+            || kafka.contains(name)
+            || functions.contains(&format!("fn {name}("));
+        assert!(exists, "no test {name}");
+    }
+}

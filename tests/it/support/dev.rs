@@ -1,0 +1,102 @@
+//! `ringback dev` as a process, and what it prints.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Nothing here takes long; this only keeps a hung process from hanging the tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The real binary, without this process's key.
+pub fn ringback() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
+    command
+        .env_remove("RETELL_API_KEY")
+        .env_remove("RINGBACK_LOG");
+    command
+}
+
+/// A `dev` that is ended with the test.
+pub struct Dev {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Dev {
+    /// Starts with these further arguments and `RETELL_API_KEY`; its journal goes below `temporary`.
+    pub fn start(arguments: &[&str], key: Option<&str>, temporary: &std::path::Path) -> Self {
+        let mut command = ringback();
+        command
+            .args(["dev", "--port", "0", "--admin-port", "0"])
+            .args(arguments);
+        command.env("TMPDIR", temporary);
+        if let Some(key) = key {
+            command.env("RETELL_API_KEY", key);
+        }
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the binary runs");
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for a line that holds `what`.
+    pub fn line_with(&self, what: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        while let Ok(line) = self
+            .lines
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            if line.contains(what) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("no line with {what:?} in {seen:#?}");
+    }
+
+    /// Where webhooks go; asked once, before anything that is printed later.
+    pub fn address(&self) -> String {
+        let line = self.line_with("http://localhost:");
+        let (_, rest) = line
+            .split_once("http://localhost:")
+            .expect("it was looked for");
+        let port = rest.split('/').next().expect("a split has a first part");
+        format!("127.0.0.1:{port}")
+    }
+
+    /// The embedded Kafka's address; asked once, after [`Dev::address`].
+    pub fn bootstrap(&self) -> String {
+        let line = self.line_with("127.0.0.1:");
+        let (_, rest) = line.split_once("127.0.0.1:").expect("it was looked for");
+        let port = rest.split(',').next().expect("a split has a first part");
+        format!("127.0.0.1:{port}")
+    }
+
+    /// SIGINT, and waits for the exit code.
+    pub fn interrupt(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it still runs");
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // Already ended in the ordinary case.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,182 @@
+//! Faults of the topic: it is missing, deleted, forbidden, or takes less than ringback does.
+
+use std::time::Instant;
+
+use libtest_mimic::Failed;
+
+use crate::support::cluster::Cluster;
+use crate::support::load::{Load, Tally};
+use crate::support::relay::{KEY, Relay, Site};
+use crate::support::sender::Sender;
+use crate::support::topic::{self, Acknowledged};
+use crate::support::{events, eventually};
+
+/// Events a second.
+const RATE: u32 = 200;
+/// librdkafka believes in a topic for 30 s after it was last seen; shorter here, so that the reports fail in the test.
+const BELIEF: (&str, &str) = (
+    "kafka.client",
+    "\"topic.metadata.propagation.max.ms\" = 2000",
+);
+
+/// Waits until the relay says in words that Kafka does not take events, and why.
+fn await_words(relay: &Relay, words: &str) {
+    eventually(words, || {
+        let text = relay.admin("/readyz?verbose").1;
+        text.lines()
+            .any(|line| line.contains("[!]kafka") && line.contains(words))
+    });
+    assert_eq!(relay.admin("/readyz").0, 200, "Kafka's state gates nothing");
+}
+
+/// The load goes on for a moment, then everything arrives by itself.
+fn finish(relay: &Relay, load: Load, fault: &str, bootstrap: &str, topic: &str) -> Tally {
+    let over = Instant::now();
+    load.await_acknowledged(u64::from(RATE) / 2);
+    let tally = load.end();
+    tally.assert_all_accepted();
+    relay.await_drained();
+    let fault = format!("{fault}, drained {:.1?} after it", over.elapsed());
+    tally.assert_kept(&fault, bootstrap, topic);
+    tally
+}
+
+pub fn missing(cluster: &Cluster) -> Result<(), Failed> {
+    let site = Site::of(&cluster.bootstrap, "missing", None, &[BELIEF]);
+    let relay = site.start();
+    let load = Load::start(&relay, "missing", RATE, 300);
+    await_words(&relay, "UnknownTopic");
+    eventually("a delivery has failed", || {
+        relay.metric("ringback_publish_failures_total") > 0.0
+    });
+    assert_eq!(relay.metric("ringback_dead_letters_total"), 0.0);
+    cluster.topic("missing", 6, &[]);
+    finish(
+        &relay,
+        load,
+        "a topic made late",
+        &cluster.bootstrap,
+        "missing",
+    );
+    assert_eq!(relay.metric("ringback_dead_letters_total"), 0.0);
+    Ok(())
+}
+
+pub fn recreated(cluster: &Cluster) -> Result<(), Failed> {
+    cluster.topic("again", 6, &[]);
+    let site = Site::of(&cluster.bootstrap, "again", None, &[BELIEF]);
+    let relay = site.start();
+    // What Kafka acknowledged goes with the topic; this load is only what was going on.
+    let before = Load::start(&relay, "before", RATE, 300);
+    before.await_acknowledged(u64::from(RATE));
+    cluster.delete_topic("again");
+    // From here on no broker takes a record of the old one: each of these must be in the new one.
+    let after = Load::start(&relay, "after", RATE, 300);
+    await_words(&relay, "UnknownTopic");
+    cluster.topic("again", 6, &[]);
+    before.end().assert_all_accepted();
+    let name = "a topic deleted and made again";
+    finish(&relay, after, name, &cluster.bootstrap, "again");
+    Ok(())
+}
+
+pub fn permission(_: &Cluster) -> Result<(), Failed> {
+    let cluster = Cluster::start_guarded();
+    // The test's own listener has no password; ANONYMOUS may read and make topics, and the relay may do nothing.
+    for operation in ["Create", "Describe", "Read"] {
+        cluster.allow("ANONYMOUS", operation, "guarded");
+    }
+    cluster.topic("guarded", 3, &[]);
+    let sasl = cluster
+        .bootstrap_sasl
+        .as_deref()
+        .ok_or("no SASL listener")?;
+    let client = [
+        ("kafka.client", "\"security.protocol\" = \"SASL_PLAINTEXT\""),
+        ("kafka.client", "\"sasl.mechanisms\" = \"PLAIN\""),
+        ("kafka.client", "\"sasl.username\" = \"relay\""),
+        (
+            "kafka.client",
+            "\"sasl.password\" = { env = \"KAFKA_PASSWORD\" }",
+        ),
+        BELIEF,
+    ];
+    let site = Site::of(sasl, "guarded", None, &client);
+    let relay = site.start_with(&[("KAFKA_PASSWORD", "relay-secret")]);
+    let load = Load::start(&relay, "guarded", RATE, 300);
+    await_words(&relay, "TopicAuthorizationFailed");
+    cluster.allow("relay", "Write", "guarded");
+    relay_catches_up(&relay);
+    cluster.forbid("relay", "Write", "guarded");
+    await_words(&relay, "TopicAuthorizationFailed");
+    cluster.allow("relay", "Write", "guarded");
+    let name = "permission refused, granted, taken back, granted";
+    finish(&relay, load, name, &cluster.bootstrap, "guarded");
+    assert_eq!(relay.metric("ringback_dead_letters_total"), 0.0);
+    Ok(())
+}
+
+fn relay_catches_up(relay: &Relay) {
+    eventually("the backlog is gone though the load goes on", || {
+        relay.metric("ringback_journal_unpublished_events") < f64::from(RATE)
+            && relay.admin("/readyz?verbose").1.contains("[+]kafka")
+    });
+}
+
+/// Digits that no codec makes much smaller: a batch counts as it is sent.
+fn noise(length: usize) -> String {
+    let mut hash = blake3::Hasher::new();
+    hash.update(b"noise");
+    let mut bytes = vec![0; length / 2];
+    hash.finalize_xof().fill(&mut bytes);
+    hex::encode(bytes)
+}
+
+pub fn too_large(cluster: &Cluster) -> Result<(), Failed> {
+    cluster.topic("limit", 2, &[("max.message.bytes", "20000")]);
+    let site = Site::new(cluster, "limit", "");
+    let relay = site.start();
+    let mut sender = Sender::connect(relay.address, KEY)?;
+    let mut acknowledged = Acknowledged::new();
+    let mut large = Vec::new();
+    for number in 0..300 {
+        let call = format!("limit-{}", number % 3);
+        let mut body = events::event(&call, number, 200);
+        let is_large = [50, 51, 170].contains(&number);
+        if is_large {
+            let pad = format!("\"pad\":\"{}", noise(70_000));
+            body = String::from_utf8(body)?
+                .replace("\"pad\":\"", &pad)
+                .into_bytes();
+        }
+        assert_eq!(sender.post(&body)?.code, 204, "event {number}");
+        if is_large {
+            large.push(body);
+        } else {
+            acknowledged.entry(call).or_default().push(body);
+        }
+    }
+    relay.await_drained();
+    assert_eq!(
+        relay.metric("ringback_dead_letters_total{reason=\"too_large\"}"),
+        3.0
+    );
+    let repeated = topic::holds(&cluster.bootstrap, "limit", &acknowledged);
+    let mut set_aside = Vec::new();
+    for entry in std::fs::read_dir(site.journal().join("dead-letters"))? {
+        let content = std::fs::read(entry?.path())?;
+        let end = content.iter().position(|byte| *byte == b'\n');
+        set_aside.push(content[end.ok_or("no first line")? + 1..].to_vec());
+    }
+    set_aside.sort();
+    large.sort();
+    assert!(
+        set_aside == large,
+        "the dead letters are not the large bodies"
+    );
+    eprintln!(
+        "records over the topic's limit: 3 of 300 set aside, 297 delivered in order, {repeated} repeated, {} producers",
+        relay.metric("ringback_publish_rebuilds_total") + 1.0
+    );
+    Ok(())
+}
