@@ -17,6 +17,7 @@ pub enum Fault {
     UnlinkBeforeCheckpoint,
     CheckpointOfTail,
     OneCheckpointSlot,
+    CheckpointTrustedAsRead,
     OlderCheckpointSlot,
     WriteIntoTornSegment,
     PositionReused,

@@ -67,12 +67,18 @@ impl<F: File> CheckpointFile<F> {
     }
 
     /// Goes on with a file that was read; writes and syncs where this start's positions begin.
+    ///
+    /// What was read is written anew first: it may be the remains of a sync that failed, in the page cache and never on
+    /// the disk. Writing over the other slot, then the only durable one, would leave a power cut nothing to keep.
     pub fn resume(file: F, last: Checkpoint, begun_at: u64) -> io::Result<Self> {
         let mut checkpoint = Self {
             file,
             last,
             failed: false,
         };
+        if !fault::is_on(Fault::CheckpointTrustedAsRead) {
+            checkpoint.put(last)?;
+        }
         checkpoint.last.begun_at = begun_at;
         checkpoint.write(last.watermark)?;
         Ok(checkpoint)
@@ -109,15 +115,18 @@ impl<F: File> CheckpointFile<F> {
 
     /// Writes the slot that does not hold the newest checkpoint and syncs it. After an error it refuses for good.
     pub fn write(&mut self, watermark: u64) -> io::Result<()> {
+        self.put(Checkpoint {
+            number: self.last.number + 1,
+            watermark,
+            ..self.last
+        })
+    }
+
+    fn put(&mut self, next: Checkpoint) -> io::Result<()> {
         if self.failed {
             return Err(io::Error::other("an earlier checkpoint has failed"));
         }
         self.failed = true;
-        let next = Checkpoint {
-            number: self.last.number + 1,
-            watermark,
-            ..self.last
-        };
         let slot = if fault::is_on(Fault::OneCheckpointSlot) {
             0
         } else {

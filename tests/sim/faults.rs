@@ -141,7 +141,11 @@ const FAULTS: [(Fault, &str); 38] = [
 ];
 
 /// What the histories do not yet bring to light: no test, and `none` in the table, until the simulator has what they need.
-const NOT_YET_FOUND: [(Fault, &str); 6] = [
+const NOT_YET_FOUND: [(Fault, &str); 7] = [
+    (
+        Fault::CheckpointTrustedAsRead,
+        "a start writes over the only durable checkpoint, trusting one that is in the cache alone",
+    ),
     (
         Fault::AnswerAfterPoison,
         "a batch synced after a poison is acknowledged",

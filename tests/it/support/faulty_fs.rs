@@ -38,6 +38,8 @@ struct Disk {
     capacity: Option<u64>,
     /// The next such operation fails, with EIO where nothing else is said.
     fail: Option<Operation>,
+    /// The file of which a sync fails, after so many that do not.
+    fail_sync_of: Option<(String, usize)>,
     /// Syncs, renames of truth: what happened in which order, for tests of order.
     log: Vec<String>,
 }
@@ -54,6 +56,11 @@ impl FaultyFs {
     /// The next operation of this kind fails.
     pub fn fail_next(&self, operation: Operation) {
         self.lock().fail = Some(operation);
+    }
+
+    /// After so many that do not, a sync of this file fails; of other files none does.
+    pub fn fail_sync_of(&self, name: &str, after: usize) {
+        self.lock().fail_sync_of = Some((name.to_owned(), after));
     }
 
     /// Whatever was to fail no longer does.
@@ -268,6 +275,13 @@ impl File for FaultyFile {
         let mut disk = self.disk.lock();
         let name = disk.name_of(self.inode);
         disk.log.push(format!("sync {name}"));
+        if let Some((_, after)) = disk.fail_sync_of.as_mut().filter(|(of, _)| *of == name) {
+            if *after == 0 {
+                disk.fail_sync_of = None;
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            *after -= 1;
+        }
         disk.check(Operation::Sync)?;
         let inode = &mut disk.inodes[self.inode];
         inode.durable.clone_from(&inode.now);
