@@ -9,6 +9,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{DeliveryResult, Message as _};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
@@ -130,15 +131,15 @@ impl Factory {
             metrics: self.metrics.clone(),
             sayings: self.sayings.clone(),
         })?;
-        // What is wrong shows in the callbacks and reports; sending does not depend on this.
-        let (warm, topic) = (producer.clone(), self.topic.clone());
-        aside(WARM_UP * 2, move || {
-            // An error is a time-out, or one that the callbacks tell as well.
-            let _ = warm.client().fetch_metadata(Some(&topic), WARM_UP);
-        });
-        Ok(Producer {
-            producer: Some(producer),
-        })
+        let producer = Producer {
+            client: Some(producer),
+            topic: self.topic.clone(),
+            mailbox: self.mailbox.clone(),
+        };
+        if let Some(look) = producer.look() {
+            aside(WARM_UP * 2, look);
+        }
+        Ok(producer)
     }
 }
 
@@ -161,21 +162,55 @@ fn aside(at_most: Duration, work: impl FnOnce() + Send + 'static) {
 /// One librdkafka producer and its polling thread.
 pub(super) struct Producer {
     /// Always there; taken as this is dropped.
-    producer: Option<ThreadedProducer<Context>>,
+    client: Option<ThreadedProducer<Context>>,
+    topic: String,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Producer {
+    /// Meets the cluster and asks about the topic; sending does not depend on it.
+    fn look(&self) -> Option<impl FnOnce() + Send + 'static> {
+        let producer = self.client.clone()?;
+        let (topic, mailbox) = (self.topic.clone(), self.mailbox.clone());
+        Some(move || {
+            // An error is a time-out, or one that the callbacks tell as well.
+            let Ok(metadata) = producer.client().fetch_metadata(Some(&topic), WARM_UP) else {
+                return;
+            };
+            let found = metadata.topics().first();
+            let code = found.and_then(MetadataTopic::error);
+            let seen = state_of(&topic, code.map(RDKafkaErrorCode::from));
+            mailbox.put(|inbox| inbox.topic = Some(seen));
+        })
+    }
+}
+
+/// What the cluster's answer about the topic means for publishing.
+fn state_of(topic: &str, code: Option<RDKafkaErrorCode>) -> Result<(), String> {
+    match code {
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Err(
+            format!("Kafka has no topic {topic:?} (UnknownTopicOrPartition); create it"),
+        ),
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(format!(
+            "Kafka does not let this client see topic {topic:?} (TopicAuthorizationFailed); grant it Write and Describe"
+        )),
+        // Others are of the moment, as an election is, and show in the reports if they stay.
+        _ => Ok(()),
+    }
 }
 
 impl Drop for Producer {
     fn drop(&mut self) {
         // What it holds is purged first; what is left of a stuck one is small, and its reports count for nothing.
         self.purge(true);
-        let producer = self.producer.take();
+        let producer = self.client.take();
         aside(END, move || drop(producer));
     }
 }
 
 impl Client for Producer {
     fn send(&self, outgoing: Outgoing<'_>) -> Handed {
-        let Some(producer) = &self.producer else {
+        let Some(producer) = &self.client else {
             return Handed::Refused(RDKafkaErrorCode::Fatal);
         };
         // 64-bit machines only differ from this in nothing: a position is far below 2^63.
@@ -205,8 +240,35 @@ impl Client for Producer {
 
     fn purge(&self, in_flight: bool) {
         let what = PurgeConfig::default().queue();
-        if let Some(producer) = &self.producer {
+        if let Some(producer) = &self.client {
             producer.purge(if in_flight { what.inflight() } else { what });
         }
+    }
+
+    fn look_at_topic(&self) {
+        if let Some(look) = self.look() {
+            let thread = thread::Builder::new().name(String::from("kafka-look"));
+            // Without a thread the next look may have one; nothing depends on it.
+            drop(thread.spawn(look));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_an_operator_must_mend_is_said_of_the_topic() {
+        use RDKafkaErrorCode::{
+            LeaderNotAvailable, TopicAuthorizationFailed, UnknownTopicOrPartition,
+        };
+        for passing in [None, Some(LeaderNotAvailable)] {
+            assert_eq!(state_of("t", passing), Ok(()));
+        }
+        let missing = state_of("t", Some(UnknownTopicOrPartition)).expect_err("it is missing");
+        assert!(missing.contains("no topic \"t\"") && missing.contains("create it"));
+        let hidden = state_of("t", Some(TopicAuthorizationFailed)).expect_err("it is hidden");
+        assert!(hidden.contains("TopicAuthorizationFailed"));
     }
 }

@@ -3,6 +3,7 @@
 //! It has no thread, clock or chance of its own: whoever calls [`Worker::step`] brings the mail, and
 //! [`Outside`] is everything else.
 
+mod condition;
 mod sending;
 
 use std::collections::VecDeque;
@@ -13,21 +14,18 @@ use crate::fault::{self, Fault};
 use crate::journal::{Reader, Record, Truncator};
 use crate::readiness::Check;
 
-use super::delivery::{Blame, blame};
+use super::delivery::blame;
 use super::machine::{Action, Machine};
 use super::mailbox::{Inbox, Report};
 use super::metrics::Metrics;
 use super::outside::{Client as _, Outside};
 use super::sayings::Sayings;
+use condition::Trouble;
 
 /// Until a full queue or an unreadable record is tried again, should no report come before.
 const RETRY: Duration = Duration::from_millis(100);
 /// How often the dead letters are counted anew while there are any: a replay removes them beside the running relay.
 const RECOUNT: Duration = Duration::from_secs(5);
-/// Without a report on what is in flight for so long, something is wrong of which librdkafka does not tell: it retries
-/// for ever, and in silence, where too few replicas are in sync.
-const SILENCE: Duration = Duration::from_secs(15);
-const SILENT: &str = "Kafka is connected but acknowledges nothing; are fewer replicas in sync than min.insync.replicas?";
 /// For what is in flight when the time to drain is up.
 const LAST_REPORTS: Duration = Duration::from_secs(1);
 
@@ -76,6 +74,8 @@ pub struct Worker<O: Outside> {
     trouble: Trouble,
     /// When the last report came, or nothing was awaited.
     heard: Instant,
+    /// When the cluster was last asked about the topic.
+    looked: Instant,
     /// Set once it is drained: until when the last reports may come.
     ending: Option<Instant>,
 }
@@ -89,16 +89,6 @@ pub enum Next {
     End,
 }
 
-/// What the check says at present.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    None,
-    /// Ends when a broker is connected.
-    Connection,
-    /// Ends when an event is delivered.
-    Delivery,
-}
-
 impl<O: Outside> Worker<O> {
     /// Begins at the journal's watermark; builds its first producer in the first step.
     pub fn new(outside: O, parts: Parts<O>) -> Self {
@@ -106,6 +96,7 @@ impl<O: Outside> Worker<O> {
             machine: Machine::new(outside.now(), parts.settle, parts.ahead),
             counted: outside.now(),
             heard: outside.now(),
+            looked: outside.now(),
             outside,
             topic: parts.topic,
             journal_id: parts.journal_id,
@@ -135,20 +126,14 @@ impl<O: Outside> Worker<O> {
                 Next::End
             };
         }
-        if inbox.connected && self.trouble == Trouble::Connection {
-            self.well();
-        }
-        if let Some(words) = inbox.trouble
-            && self.trouble != Trouble::Delivery
-        {
-            self.trouble(Trouble::Connection, &words);
-        }
+        self.hear(inbox.connected, inbox.trouble, inbox.topic);
         self.recount(now);
         if self.machine.in_flight() == 0 || !inbox.reports.is_empty() {
             self.heard = now;
         }
         self.reports(inbox.reports, now);
         self.look_at_silence(now);
+        self.look_at_topic(now);
         if inbox.renew {
             let jitter = self.outside.jitter();
             self.machine.renew(now, jitter);
@@ -179,6 +164,7 @@ impl<O: Outside> Worker<O> {
             recount,
             inbox.drain,
             self.silent_at(),
+            self.look_at(),
         ];
         Next::At(wakes.into_iter().flatten().min())
     }
@@ -186,21 +172,6 @@ impl<O: Outside> Worker<O> {
     /// Positions above the watermark that are known; at most [`Parts::ahead`].
     pub fn ahead(&self) -> usize {
         self.machine.ahead()
-    }
-
-    /// When it has been silent for too long, where that is not said yet.
-    fn silent_at(&self) -> Option<Instant> {
-        let awaited = self.machine.in_flight() > 0 && self.trouble == Trouble::None;
-        awaited.then(|| self.heard + SILENCE)
-    }
-
-    fn look_at_silence(&mut self, now: Instant) {
-        if self.silent_at().is_some_and(|at| now >= at) {
-            self.trouble(Trouble::Delivery, SILENT);
-            if let Some(kept) = self.sayings.may_say(SILENT) {
-                tracing::warn!(kept_back = kept, "{SILENT}");
-            }
-        }
     }
 
     /// What is in flight gets a last chance.
@@ -271,35 +242,6 @@ impl<O: Outside> Worker<O> {
         if self.trouble != Trouble::None {
             self.well();
         }
-    }
-
-    fn failed(&mut self, blame: Blame, words: &str) {
-        self.metrics
-            .failures
-            .with_label_values(&[blame.label()])
-            .inc();
-        if blame == Blame::Collateral {
-            return;
-        }
-        self.trouble(Trouble::Delivery, words);
-        if let Some(kept) = self.sayings.may_say(words) {
-            tracing::warn!(
-                reason = words,
-                kept_back = kept,
-                "Kafka did not take an event; it stays in the journal and is tried again"
-            );
-        }
-    }
-
-    fn well(&mut self) {
-        self.trouble = Trouble::None;
-        self.check.pass("ok");
-    }
-
-    fn trouble(&mut self, trouble: Trouble, words: &str) {
-        self.trouble = trouble;
-        self.check
-            .fail(&format!("{words}; events stay in the journal"));
     }
 
     fn act(&mut self) {

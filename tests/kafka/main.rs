@@ -16,7 +16,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 14] = [
+const TESTS: [(&str, Test); 15] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         way::each_event_arrives,
@@ -54,6 +54,10 @@ const TESTS: [(&str, Test); 14] = [
     (
         "a_missing_topic_is_waited_for_and_filled_once_it_is_made",
         topics::missing,
+    ),
+    (
+        "a_topic_that_is_made_while_nothing_comes_is_noticed",
+        topics::made_while_idle,
     ),
     (
         "a_topic_deleted_and_made_again_gets_all_that_is_accepted_after_it",

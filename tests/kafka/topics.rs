@@ -44,8 +44,9 @@ fn finish(relay: &Relay, load: Load, fault: &str, bootstrap: &str, topic: &str) 
 pub fn missing(cluster: &Cluster) -> Result<(), Failed> {
     let site = Site::of(&cluster.bootstrap, "missing", None, &[BELIEF]);
     let relay = site.start();
+    // Nothing was posted yet: a misspelt topic shows before the first event does.
+    await_words(&relay, "Kafka has no topic \"missing\"");
     let load = Load::start(&relay, "missing", RATE, 300);
-    await_words(&relay, "UnknownTopic");
     eventually("a delivery has failed", || {
         relay.metric("ringback_publish_failures_total") > 0.0
     });
@@ -59,6 +60,18 @@ pub fn missing(cluster: &Cluster) -> Result<(), Failed> {
         "missing",
     );
     assert_eq!(relay.metric("ringback_dead_letters_total"), 0.0);
+    Ok(())
+}
+
+/// Without an event that would be delivered, too.
+pub fn made_while_idle(cluster: &Cluster) -> Result<(), Failed> {
+    let site = Site::of(&cluster.bootstrap, "idle", None, &[BELIEF]);
+    let relay = site.start();
+    await_words(&relay, "Kafka has no topic \"idle\"");
+    cluster.topic("idle", 1, &[]);
+    eventually("the relay sees the topic", || {
+        relay.admin("/readyz?verbose").1.contains("[+]kafka ok")
+    });
     Ok(())
 }
 

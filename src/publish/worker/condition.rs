@@ -1,0 +1,127 @@
+//! What the worker says of Kafka: in the check's words, and in the log once in a while.
+
+use std::time::{Duration, Instant};
+
+use super::Worker;
+use crate::publish::delivery::Blame;
+use crate::publish::outside::{Client as _, Outside};
+
+/// Without a report on what is in flight for so long, something is wrong of which librdkafka does not tell: it retries
+/// for ever, and in silence, where too few replicas are in sync.
+const SILENCE: Duration = Duration::from_secs(15);
+const SILENT: &str = "Kafka is connected but acknowledges nothing; are fewer replicas in sync than min.insync.replicas?";
+/// Between two looks at a topic that was not there.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What the check says at present.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    None,
+    /// Ends when a broker is connected.
+    Connection,
+    /// Ends when the topic is there.
+    Topic,
+    /// Ends when an event is delivered.
+    Delivery,
+}
+
+impl<O: Outside> Worker<O> {
+    /// What librdkafka's callbacks and the look at the topic have told.
+    pub(super) fn hear(
+        &mut self,
+        connected: bool,
+        words: Option<String>,
+        topic: Option<Result<(), String>>,
+    ) {
+        if connected && self.trouble == Trouble::Connection {
+            self.well();
+        }
+        if let Some(words) = words
+            && matches!(self.trouble, Trouble::None | Trouble::Connection)
+        {
+            self.trouble(Trouble::Connection, &words);
+        }
+        if let Some(seen) = topic {
+            self.topic_seen(seen);
+        }
+    }
+
+    /// When it has been silent for too long, where that is not said yet.
+    pub(super) fn silent_at(&self) -> Option<Instant> {
+        let awaited = self.machine.in_flight() > 0 && self.trouble == Trouble::None;
+        awaited.then(|| self.heard + SILENCE)
+    }
+
+    pub(super) fn look_at_silence(&mut self, now: Instant) {
+        if self.silent_at().is_some_and(|at| now >= at) {
+            self.trouble(Trouble::Delivery, SILENT);
+            if let Some(client) = &self.client {
+                client.look_at_topic();
+            }
+            if let Some(kept) = self.sayings.may_say(SILENT) {
+                tracing::warn!(kept_back = kept, "{SILENT}");
+            }
+        }
+    }
+
+    fn topic_seen(&mut self, seen: Result<(), String>) {
+        match seen {
+            Ok(()) if self.trouble == Trouble::Topic => self.well(),
+            Ok(()) => {}
+            Err(words) => {
+                self.trouble(Trouble::Topic, &words);
+                if let Some(kept) = self.sayings.may_say(&words) {
+                    tracing::warn!(
+                        kept_back = kept,
+                        "{words}; until then events stay in the journal"
+                    );
+                }
+            }
+        }
+    }
+
+    /// When the topic is to be asked about again.
+    pub(super) fn look_at(&self) -> Option<Instant> {
+        (self.trouble == Trouble::Topic).then(|| self.looked + LOOK)
+    }
+
+    /// An operator who has made the topic sees it within seconds, even where no event comes.
+    pub(super) fn look_at_topic(&mut self, now: Instant) {
+        if self.look_at().is_none_or(|at| now < at) {
+            return;
+        }
+        self.looked = now;
+        if let Some(client) = &self.client {
+            client.look_at_topic();
+        }
+    }
+
+    pub(super) fn failed(&mut self, blame: Blame, words: &str) {
+        self.metrics
+            .failures
+            .with_label_values(&[blame.label()])
+            .inc();
+        if blame == Blame::Collateral {
+            return;
+        }
+        self.trouble(Trouble::Delivery, words);
+        if let Some(kept) = self.sayings.may_say(words) {
+            tracing::warn!(
+                reason = words,
+                kept_back = kept,
+                "Kafka did not take an event; it stays in the journal and is tried again"
+            );
+        }
+    }
+
+    pub(super) fn well(&mut self) {
+        self.trouble = Trouble::None;
+        self.check.pass("ok");
+    }
+
+    pub(super) fn trouble(&mut self, trouble: Trouble, words: &str) {
+        self.trouble = trouble;
+        self.check
+            .fail(&format!("{words}; events stay in the journal"));
+    }
+}
