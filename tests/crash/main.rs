@@ -35,12 +35,12 @@ const TESTS: [(&str, &[Need], Test); 14] = [
         disk::read_only,
     ),
     (
-        "three_power_cuts_on_ext4_lose_nothing_acknowledged",
+        "power_cuts_on_ext4_lose_nothing_acknowledged",
         &[Need::Mount, Need::Ext4, Need::Xfs],
         power::ext4,
     ),
     (
-        "three_power_cuts_on_xfs_lose_nothing_acknowledged",
+        "power_cuts_on_xfs_lose_nothing_acknowledged",
         &[Need::Mount, Need::Xfs],
         power::xfs,
     ),
