@@ -277,6 +277,11 @@ fn segments<FS: FileSystem>(
                 .map_err(&failed_read)?,
         };
         let is_last = index + 1 == count;
+        let scanned = if is_last {
+            scanned
+        } else {
+            sealed(&candidate.file, scanned, candidate.length).map_err(&failed_read)?
+        };
         let mut capacity = scanned.used;
         if is_last {
             torn = scan::garbage(&candidate.file, scanned.used, candidate.length)
@@ -313,6 +318,27 @@ fn segments<FS: FileSystem>(
         ));
     }
     Ok((segments, torn))
+}
+
+/// A segment behind which another one holds records was synced to its end. Where the next one's header is damaged and
+/// does not tell where that was, bytes past the last intact record are at least one record that is lost: left to the
+/// reader, which sets them aside and counts them.
+fn sealed<F: super::filesystem::File>(
+    file: &F,
+    end: scan::End,
+    length: u64,
+) -> io::Result<scan::End> {
+    let is_whole = end.used >= length || scan::garbage(file, end.used, length)? == 0;
+    let (end, used) = if is_whole {
+        (end.end, end.used)
+    } else {
+        (end.end + 1, length)
+    };
+    Ok(scan::End {
+        end,
+        used,
+        last: HEADER,
+    })
 }
 
 /// Records between the watermark and where the segment before the oldest one ended.

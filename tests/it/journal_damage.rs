@@ -160,6 +160,24 @@ fn a_missing_segment_is_counted_and_the_rest_delivered() {
 }
 
 #[test]
+fn a_last_record_is_counted_though_the_next_header_which_would_tell_of_it_is_damaged_too() {
+    let disk = FaultyFs::default();
+    for _ in 0..2 {
+        // A start's leap lies between the two segments, so that the second one's records tell nothing of the first's.
+        let mut core = open(&disk);
+        core.append(&[body(40), body(40)]).expect("it is appended");
+    }
+    let names = segments(&disk);
+    // Records of 64 bytes after a header of 72.
+    disk.damage(&names[0], |bytes| bytes[72 + 64 + 30] ^= 1);
+    disk.damage(&names[1], |bytes| bytes[17] ^= 1);
+    let mut core = open(&disk);
+    assert_eq!(core.read_all().len(), 3);
+    assert_eq!(core.metric("journal_corrupt_records_total"), 1);
+    assert_eq!(core.unpublished(), 3);
+}
+
+#[test]
 fn a_position_is_not_used_again_where_nothing_is_left_of_what_had_it() {
     let disk = FaultyFs::default();
     drop(open(&disk));

@@ -29,6 +29,26 @@ pub enum Operation {
     Name,
 }
 
+/// An operation that is to fail with EIO.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure {
+    operation: Operation,
+    /// The how many-th from now.
+    left: u64,
+    /// Only the checkpoint's count.
+    checkpoint: bool,
+    /// So do all that follow.
+    lasting: bool,
+}
+
+/// What befalls a start.
+#[derive(Debug, Clone, Copy)]
+pub enum Trouble {
+    /// The process dies in the n-th operation that changes something.
+    Crash(Crash, u64),
+    Failure(Failure),
+}
+
 /// The folder; clones share it.
 #[derive(Clone)]
 pub struct SimDisk(Arc<Mutex<Disk>>);
@@ -49,8 +69,7 @@ pub struct Disk {
     inodes: Vec<Inode>,
     /// Bytes that all files may hold together.
     pub capacity: Option<u64>,
-    /// The n-th such operation from now fails with EIO.
-    pub fail: Option<(Operation, u64)>,
+    pub fail: Option<Failure>,
     /// The process dies in the n-th operation from now that changes something.
     pub crash: Option<(Crash, u64)>,
     /// Set once it has: nothing of what the process does any more counts.
@@ -101,6 +120,35 @@ impl SimDisk {
     }
 }
 
+impl Failure {
+    /// The n-th from now fails.
+    pub fn of(operation: Operation, nth: u64) -> Self {
+        Self {
+            operation,
+            left: nth,
+            checkpoint: false,
+            lasting: false,
+        }
+    }
+
+    /// The next checkpoint cannot be synced.
+    pub fn of_checkpoint() -> Self {
+        Self {
+            checkpoint: true,
+            ..Self::of(Operation::Sync, 1)
+        }
+    }
+
+    /// No checkpoint can be written or synced from now on.
+    pub fn of_checkpoints(operation: Operation) -> Self {
+        Self {
+            operation,
+            lasting: true,
+            ..Self::of_checkpoint()
+        }
+    }
+}
+
 fn eio() -> io::Error {
     io::Error::from_raw_os_error(5)
 }
@@ -116,16 +164,20 @@ impl Disk {
     }
 
     /// Asked before each operation; the error is the process's, or that it is dead.
-    pub fn before(&mut self, operation: Operation) -> io::Result<()> {
+    pub fn before(&mut self, operation: Operation, inode: Option<usize>) -> io::Result<()> {
         if self.dead.is_some() {
             return Err(eio());
         }
-        if let Some((kind, left)) = &mut self.fail
-            && *kind == operation
+        let checkpoint = self.names.get("checkpoint").copied();
+        if let Some(fail) = &mut self.fail
+            && fail.operation == operation
+            && (!fail.checkpoint || (inode.is_some() && inode == checkpoint))
         {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                self.fail = None;
+            fail.left = fail.left.saturating_sub(1);
+            if fail.left == 0 {
+                if !fail.lasting {
+                    self.fail = None;
+                }
                 // What the publisher writes are copies of what is damaged.
                 self.failed |=
                     !self.publishing && matches!(operation, Operation::Write | Operation::Sync);

@@ -173,10 +173,13 @@ pub fn trials() -> impl Iterator<Item = Trial> {
     })
 }
 
-/// The table, on standard output.
-pub fn table() {
+/// The table, on standard output; only of some faults where names are given.
+pub fn table(names: &[String]) {
     println!("| fault | breaks | first seed | found as |\n|---|---|---|---|");
     for (fault, breaks) in FAULTS.into_iter().chain(NOT_YET_FOUND) {
+        if !names.is_empty() && !names.contains(&format!("{fault:?}")) {
+            continue;
+        }
         let (seed, words) = first_find(fault).map_or_else(
             || (String::from("none"), String::new()),
             |(seed, words)| (seed.to_string(), words),

@@ -163,6 +163,12 @@ impl Kafka {
         self.events.keys().next().map(|(at, _)| *at)
     }
 
+    /// A report comes by then.
+    pub fn is_mail_due(&self, by: u64) -> bool {
+        let mut due = self.events.range(..(by, 0));
+        due.any(|(_, event)| matches!(event, Event::Mail(..)))
+    }
+
     /// Lets the next thing happen.
     pub fn step(&mut self) {
         let Some((_, event)) = self.events.pop_first() else {
@@ -202,6 +208,18 @@ impl Kafka {
         self.clients.len()
     }
 
+    /// The threads of all clients that there are now do nothing until then.
+    pub fn stand_still(&mut self, until: u64) {
+        for state in self.clients.values_mut() {
+            state.still_until = state.still_until.max(until);
+        }
+    }
+
+    fn still_until(&self, client: u64) -> u64 {
+        let state = self.clients.get(&client);
+        state.map_or(0, |state| state.still_until)
+    }
+
     fn at(&mut self, time: u64, event: Event) {
         self.next += 1;
         self.events.insert((time, self.next), event);
@@ -218,8 +236,9 @@ impl Kafka {
     }
 
     fn report_after(&mut self, client: u64, report: Report, delay: u64) {
+        let still = self.still_until(client);
         let last = self.last_mail.entry(client).or_default();
-        let time = (self.clock.now() + delay).max(*last);
+        let time = (self.clock.now() + delay).max(*last).max(still);
         *last = time;
         self.at(time, Event::Mail(client, report));
     }
@@ -334,6 +353,11 @@ impl Kafka {
     }
 
     fn answered(&mut self, id: u64, outcome: Result<(), Code>) {
+        let client = self.requests.get(&id).map_or(0, |request| request.client);
+        let still = self.still_until(client);
+        if still > self.clock.now() {
+            return self.at(still, Event::Answer(id, outcome));
+        }
         if let Some(request) = self.requests.remove(&id) {
             self.heard(id, &request, outcome);
         }

@@ -84,7 +84,7 @@ impl Outside for SimOutside {
         let writable = if disk.no_letters {
             Err(io::ErrorKind::PermissionDenied.into())
         } else {
-            disk.before(Operation::Write)
+            disk.before(Operation::Write, None)
         };
         if let Err(error) = writable {
             self.watch.borrow_mut().failed = true;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::event::Event;
 use ringback::journal::appender::{Stepper, Turn, unstarted};
 use ringback::journal::maintenance::Maintenance;
@@ -226,6 +227,7 @@ impl Process {
         match next {
             Next::At(at) => {
                 let at = at.map(|at| around.clock.of(at).max(now + 10));
+                let at = at.map(|at| at + self.random.below(around.slow_publisher));
                 self.publisher_at = at;
                 false
             }
@@ -237,7 +239,8 @@ impl Process {
     pub fn settle(&mut self, around: &mut Surroundings) {
         let now = around.clock.now();
         if self.bell.swap(false, Ordering::Relaxed) || !self.inbox.reports.is_empty() {
-            let at = now + self.random.latency(MS / 10, 20 * MS);
+            let late = self.random.below(around.slow_publisher);
+            let at = now + self.random.latency(MS / 10, 20 * MS) + late;
             self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
         }
         self.answers(around);
@@ -317,11 +320,19 @@ impl Process {
         }
     }
 
+    /// The publisher's look at the wall clock finds it set back.
+    pub fn renew(&mut self, at: u64) {
+        self.watch.borrow_mut().failed = true;
+        self.inbox.renew = true;
+        self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
+    }
+
     pub fn mail(&mut self, report: Report) {
         let mut watch = self.watch.borrow_mut();
-        if report.outcome.is_err() && report.generation == watch.generation {
-            watch.failed = true;
-        }
+        // What was purged has failed because the publisher had given the producer up, and says nothing about why.
+        let purged = [Code::PurgeQueue, Code::PurgeInflight].map(Err);
+        let failed = report.outcome.is_err() && !purged.contains(&report.outcome);
+        watch.failed |= failed && report.generation == watch.generation;
         drop(watch);
         self.inbox.reports.push(report);
     }
@@ -332,15 +343,16 @@ impl Process {
             worker.end();
         }
         self.appender = None;
-        while let Some(stepper) = &mut self.stepper {
-            match stepper.step() {
+        while let Some(turn) = self.stepper.as_mut().map(Stepper::step) {
+            // Each is answered when it is: a failure that follows says nothing about it.
+            if around.disk.lock().dead.is_none() {
+                self.answers(around);
+            }
+            match turn {
                 Turn::End => break,
                 Turn::NeedsSegment => self.maintenance.step(),
                 _ => {}
             }
-        }
-        if around.disk.lock().dead.is_none() {
-            self.answers(around);
         }
         if self.maintenance.checkpoint().is_ok() && around.disk.lock().dead.is_none() {
             around.checkpointed = (self.journal, self.maintenance.checkpointed());

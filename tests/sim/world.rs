@@ -1,7 +1,7 @@
 //! A history: whoever's turn is next goes on, until everything has come to rest.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use bytesize::ByteSize;
@@ -9,7 +9,7 @@ use ringback::journal::{Config, OpenError};
 use ringback::publish;
 
 use crate::chaos::Chaos;
-use crate::disk::{Crash, SimDisk};
+use crate::disk::{Crash, SimDisk, Trouble};
 use crate::kafka::Kafka;
 use crate::ledger::Ledger;
 use crate::process::Process;
@@ -18,6 +18,8 @@ use crate::senders::Senders;
 
 /// For everything to come to rest once the faults have stopped.
 const REST: u64 = 900 * SECOND;
+/// What a producer that is gone still has to say is waited for so long.
+const LATE_MAIL: u64 = 100 * SECOND;
 /// A history that takes more turns than this does not end.
 const TURNS: u64 = 200_000;
 
@@ -25,6 +27,9 @@ const TURNS: u64 = 200_000;
 pub struct Setup {
     pub journal: Config,
     pub ahead: usize,
+    /// How late the publisher's thread may be at the best of times: a container with little of a processor gets none of
+    /// it for most of each 100 ms.
+    pub throttled: u64,
     pub properties: BTreeMap<String, String>,
 }
 
@@ -40,6 +45,10 @@ pub struct Surroundings {
     pub letter_bytes: Rc<RefCell<u64>>,
     /// The longest time that a sync takes.
     pub slow_sync: u64,
+    /// How late the publisher's thread may be.
+    pub slow_publisher: u64,
+    /// What befalls the next starts, one each.
+    pub at_starts: VecDeque<Trouble>,
     /// The journal and the watermark of the last checkpoint that was synced.
     pub checkpointed: (usize, u64),
 }
@@ -99,6 +108,7 @@ impl Setup {
                 ..Config::default()
             },
             ahead: random.pick(&[4, 16, 64, publish::MAX_AHEAD]),
+            throttled: random.pick(&[0, 0, 0, 80 * MS]),
             properties: publish.properties().expect("ringback's own properties"),
         }
     }
@@ -126,11 +136,13 @@ impl World {
                 kafka: Rc::new(RefCell::new(kafka)),
                 ledger,
                 metrics: metrics.clone(),
-                setup,
                 letter_bytes: Rc::default(),
                 slow_sync: 5 * MS,
+                slow_publisher: setup.throttled,
+                at_starts: VecDeque::new(),
                 checkpointed: (0, 0),
                 random,
+                setup,
             },
             process: None,
             start_at: Some(0),
@@ -210,6 +222,14 @@ impl World {
         self.start_at = None;
         self.tally.starts += 1;
         self.around.ledger.borrow_mut().unfinished += 1;
+        if let Some(trouble) = self.around.at_starts.pop_front() {
+            self.around.clock.say(|| format!("*** {trouble:?}"));
+            let mut disk = self.around.disk.lock();
+            match trouble {
+                Trouble::Crash(crash, nth) => disk.crash = Some((crash, nth)),
+                Trouble::Failure(failure) => disk.fail = Some(failure),
+            }
+        }
         match Process::start(&mut self.around) {
             Ok(process) if self.around.disk.lock().dead.is_none() => {
                 self.around
@@ -296,7 +316,8 @@ impl World {
             return Ok(true);
         };
         let quiet = self.process.as_ref().is_some_and(Process::is_quiet);
-        if quiet && self.senders.is_done(&self.around) {
+        let late = self.around.kafka.borrow().is_mail_due(now + LATE_MAIL);
+        if quiet && !late && self.senders.is_done(&self.around) {
             if let Some(process) = &self.process {
                 process.tell(&self.around);
             }

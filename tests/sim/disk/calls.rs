@@ -12,7 +12,7 @@ impl FileSystem for SimDisk {
 
     fn create(&self, name: &str) -> io::Result<SimFile> {
         let mut disk = self.lock();
-        disk.before(Operation::Name)?;
+        disk.before(Operation::Name, None)?;
         if disk.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -31,7 +31,7 @@ impl FileSystem for SimDisk {
 
     fn open(&self, name: &str) -> io::Result<SimFile> {
         let mut disk = self.lock();
-        disk.before(Operation::Read)?;
+        disk.before(Operation::Read, None)?;
         let inode = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(SimFile {
             disk: self.clone(),
@@ -41,13 +41,13 @@ impl FileSystem for SimDisk {
 
     fn list(&self) -> io::Result<Vec<String>> {
         let mut disk = self.lock();
-        disk.before(Operation::Read)?;
+        disk.before(Operation::Read, None)?;
         Ok(disk.names.keys().cloned().collect())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut disk = self.lock();
-        disk.before(Operation::Name)?;
+        disk.before(Operation::Name, None)?;
         disk.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
         disk.pending.push((name.to_owned(), None));
         if disk.dies() {
@@ -58,7 +58,7 @@ impl FileSystem for SimDisk {
 
     fn sync_directory(&self) -> io::Result<()> {
         let mut disk = self.lock();
-        disk.before(Operation::Sync)?;
+        disk.before(Operation::Sync, None)?;
         if disk.dies() {
             return Err(eio());
         }
@@ -72,7 +72,7 @@ impl File for SimFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
         let offset = offset as usize;
-        let failed = disk.before(Operation::Write);
+        let failed = disk.before(Operation::Write, Some(self.inode));
         if disk.dead.is_some() {
             return Err(eio());
         }
@@ -97,7 +97,7 @@ impl File for SimFile {
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut disk = self.disk.lock();
-        disk.before(Operation::Read)?;
+        disk.before(Operation::Read, Some(self.inode))?;
         let offset = offset as usize;
         let inode = &disk.inodes[self.inode];
         let rest = inode.now.get(offset..).unwrap_or_default();
@@ -124,7 +124,7 @@ impl File for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut disk = self.disk.lock();
-        let failed = disk.before(Operation::Sync);
+        let failed = disk.before(Operation::Sync, Some(self.inode));
         if disk.dead.is_some() {
             return Err(eio());
         }
@@ -148,7 +148,7 @@ impl File for SimFile {
 
     fn allocate(&self, length: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
-        disk.before(Operation::Write)?;
+        disk.before(Operation::Write, Some(self.inode))?;
         if disk
             .capacity
             .is_some_and(|most| disk.used() + length > most)
@@ -168,7 +168,7 @@ impl File for SimFile {
 
     fn truncate(&self, length: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
-        disk.before(Operation::Write)?;
+        disk.before(Operation::Write, Some(self.inode))?;
         let inode = &mut disk.inodes[self.inode];
         let pages = (length as usize).div_ceil(PAGE)..inode.now.len().div_ceil(PAGE);
         inode.dirty.extend(pages);
