@@ -47,7 +47,7 @@ pub enum Fault {
     KeylessBlamed,
     TopicBlamed,
     ReadErrorIsTail,
-    HeldForgotten,
+    HeldKept,
     LetterUnwritten,
     BuiltOnce,
     RefusalIgnored,

@@ -65,7 +65,7 @@ pub struct Worker<O: Outside> {
     sayings: Arc<Sayings>,
     machine: Machine,
     client: Option<O::Client>,
-    /// Read, but not yet taken by the producer.
+    /// Read, but not yet taken by the producer, whose queue is full.
     held: Option<Record>,
     /// When each position in flight had been received; in the order of sending.
     received: VecDeque<(u64, u64)>,
@@ -348,7 +348,9 @@ impl<O: Outside> Worker<O> {
             std::mem::forget(self.client.take());
         }
         self.client = None;
-        self.held = None;
+        if !fault::is_on(Fault::HeldKept) {
+            self.held = None;
+        }
         self.received.clear();
         if let Some(from) = from {
             self.reader.seek(from);

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use crate::disk::{Crash, Failure, Operation, Trouble};
+use crate::disk::{Crash, Death, Failure, Operation, Trouble};
 use crate::process::Process;
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
-use kinds::{KINDS, Kind, REFUSALS};
+use kinds::{KINDS, Kind, REFUSALS, Under};
 
 /// What the world is to do itself.
 #[derive(Default)]
@@ -76,7 +76,7 @@ impl Chaos {
         disk.capacity = None;
         disk.fail = None;
         disk.no_letters = false;
-        disk.crash = None;
+        disk.death = None;
     }
 
     pub fn act(&mut self, around: &mut Surroundings, process: Option<&mut Process>) -> Orders {
@@ -123,11 +123,13 @@ impl Chaos {
         match kind {
             Kind::Kill => orders.crash = Some(Crash::Kill),
             Kind::PowerCut => orders.crash = Some(Crash::PowerCut),
-            Kind::KillInside => around.disk.lock().crash = Some((Crash::Kill, nth)),
-            Kind::PowerCutInside => around.disk.lock().crash = Some((Crash::PowerCut, nth)),
+            Kind::KillInside => around.disk.lock().death = Some(Death::within(Crash::Kill, nth)),
+            Kind::PowerCutInside => {
+                around.disk.lock().death = Some(Death::within(Crash::PowerCut, nth))
+            }
             Kind::KillThenPowerCut => {
                 if self.random.percent(50) {
-                    around.disk.lock().crash = Some((Crash::Kill, nth));
+                    around.disk.lock().death = Some(Death::within(Crash::Kill, nth));
                 } else {
                     orders.crash = Some(Crash::Kill);
                 }
@@ -174,8 +176,8 @@ impl Chaos {
             }
             Kind::CheckpointFailsThenPowerCut => {
                 around.disk.lock().fail = Some(Failure::of_checkpoint());
-                let nth = self.random.range(1, 12);
-                around.at_starts = [Trouble::Crash(Crash::PowerCut, nth)].into();
+                let death = Death::within_checkpoint(Crash::PowerCut, self.random.range(1, 4));
+                around.at_starts = [Trouble::Death(death)].into();
             }
             Kind::CheckpointFailsBesideBatch => {
                 around.slow_sync = self.random.pick(&[SECOND, 4 * SECOND]);
@@ -187,7 +189,7 @@ impl Chaos {
                 self.later(for_a_while, Later::Mend(kind, 0));
             }
             Kind::ClockSetBack => {
-                let step = self.random.pick(&[10, 28, 60, 3_600]) * SECOND;
+                let step = self.random.pick(&[10, 30, 45, 60, 3_600]) * SECOND;
                 around.kafka.borrow_mut().stand_still(now + step);
                 if let Some(process) = process {
                     process.renew(now + self.random.below(SECOND));
@@ -197,10 +199,14 @@ impl Chaos {
                 around.slow_sync = self.random.pick(&[100 * MS, SECOND, 9 * SECOND]);
                 self.later(for_a_while, Later::Mend(kind, 0));
             }
-            Kind::FlipRecord => self.flip(around, process, true),
-            Kind::FlipAnywhere => self.flip(around, process, false),
+            Kind::FlipRecord => self.flip(around, process, Under::Record),
+            Kind::FlipAnywhere => self.flip(around, process, Under::Anything),
+            Kind::FlipHeaderThenKill => {
+                self.flip(around, process, Under::Header);
+                orders.crash = Some(Crash::Kill);
+            }
             Kind::FlipThenKill => {
-                self.flip(around, process, true);
+                self.flip(around, process, Under::Record);
                 orders.crash = Some(Crash::Kill);
             }
             _ => self.begin_at_kafka(kind, around, for_a_while),
@@ -214,7 +220,7 @@ impl Chaos {
         let crash = self.random.pick(&[Crash::Kill, Crash::PowerCut]);
         let operations = [Operation::Read, Operation::Write, Operation::Sync];
         match self.random.below(3) {
-            0 => Trouble::Crash(crash, nth),
+            0 => Trouble::Death(Death::within(crash, nth)),
             1 => Trouble::Failure(Failure::of(self.random.pick(&operations), nth)),
             _ => Trouble::Failure(Failure::of_checkpoint()),
         }
@@ -241,6 +247,10 @@ impl Chaos {
             Kind::Refusal => {
                 at = partition;
                 kafka.partitions[partition].refusal = Some(self.random.pick(&REFUSALS));
+            }
+            Kind::RefusalOfOne => {
+                kafka.partitions[partition].refuses_one = Some(self.random.pick(&REFUSALS));
+                return;
             }
             Kind::NoTopic => kafka.missing_since = Some(around.clock.now()),
             Kind::NoClients => kafka.no_clients = true,

@@ -1,53 +1,17 @@
 //! A disk in memory with a page cache in front: what is not synced, a power cut may lose in any part.
 
 mod calls;
+mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::random::Random;
+pub use trouble::{Crash, Death, Failure, Operation, Trouble};
 
 /// What the disk keeps or loses as one piece.
 pub const PAGE: usize = 512;
-
-/// How a process comes to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crash {
-    /// The page cache stays.
-    Kill,
-    /// It does not.
-    PowerCut,
-}
-
-/// Which operation is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    Read,
-    Write,
-    Sync,
-    Name,
-}
-
-/// An operation that is to fail with EIO.
-#[derive(Debug, Clone, Copy)]
-pub struct Failure {
-    operation: Operation,
-    /// The how many-th from now.
-    left: u64,
-    /// Only the checkpoint's count.
-    checkpoint: bool,
-    /// So do all that follow.
-    lasting: bool,
-}
-
-/// What befalls a start.
-#[derive(Debug, Clone, Copy)]
-pub enum Trouble {
-    /// The process dies in the n-th operation that changes something.
-    Crash(Crash, u64),
-    Failure(Failure),
-}
 
 /// The folder; clones share it.
 #[derive(Clone)]
@@ -70,8 +34,7 @@ pub struct Disk {
     /// Bytes that all files may hold together.
     pub capacity: Option<u64>,
     pub fail: Option<Failure>,
-    /// The process dies in the n-th operation from now that changes something.
-    pub crash: Option<(Crash, u64)>,
+    pub death: Option<Death>,
     /// Set once it has: nothing of what the process does any more counts.
     pub dead: Option<Crash>,
     /// Dead letters cannot be written.
@@ -106,7 +69,7 @@ impl SimDisk {
             inodes: Vec::new(),
             capacity: None,
             fail: None,
-            crash: None,
+            death: None,
             dead: None,
             no_letters: false,
             failed: false,
@@ -117,35 +80,6 @@ impl SimDisk {
 
     pub fn lock(&self) -> MutexGuard<'_, Disk> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Failure {
-    /// The n-th from now fails.
-    pub fn of(operation: Operation, nth: u64) -> Self {
-        Self {
-            operation,
-            left: nth,
-            checkpoint: false,
-            lasting: false,
-        }
-    }
-
-    /// The next checkpoint cannot be synced.
-    pub fn of_checkpoint() -> Self {
-        Self {
-            checkpoint: true,
-            ..Self::of(Operation::Sync, 1)
-        }
-    }
-
-    /// No checkpoint can be written or synced from now on.
-    pub fn of_checkpoints(operation: Operation) -> Self {
-        Self {
-            operation,
-            lasting: true,
-            ..Self::of_checkpoint()
-        }
     }
 }
 
@@ -168,10 +102,9 @@ impl Disk {
         if self.dead.is_some() {
             return Err(eio());
         }
-        let checkpoint = self.names.get("checkpoint").copied();
+        let checkpoint = self.is_checkpoint(inode);
         if let Some(fail) = &mut self.fail
-            && fail.operation == operation
-            && (!fail.checkpoint || (inode.is_some() && inode == checkpoint))
+            && fail.is_of(operation, checkpoint)
         {
             fail.left = fail.left.saturating_sub(1);
             if fail.left == 0 {
@@ -187,18 +120,30 @@ impl Disk {
         Ok(())
     }
 
-    /// Counts towards the armed crash; true where the process dies in this operation.
-    pub fn dies(&mut self) -> bool {
-        let Some((crash, left)) = &mut self.crash else {
+    /// Counts towards the armed death; true where the process dies in this operation.
+    pub fn dies(&mut self, inode: Option<usize>) -> bool {
+        let checkpoint = self.is_checkpoint(inode);
+        let Some(death) = self.death.as_mut().filter(|death| death.is_of(checkpoint)) else {
             return false;
         };
-        *left = left.saturating_sub(1);
-        if *left > 0 {
+        death.left = death.left.saturating_sub(1);
+        if death.left > 0 {
             return false;
         }
-        self.dead = Some(*crash);
-        self.crash = None;
+        self.dead = Some(death.crash);
+        self.death = None;
         true
+    }
+
+    /// True where it dies in the next operation on this file.
+    fn is_about_to_die(&self, inode: usize) -> bool {
+        let checkpoint = self.is_checkpoint(Some(inode));
+        let death = self.death.as_ref().filter(|death| death.is_of(checkpoint));
+        death.is_some_and(|death| death.left <= 1)
+    }
+
+    fn is_checkpoint(&self, inode: Option<usize>) -> bool {
+        inode.is_some() && inode == self.names.get("checkpoint").copied()
     }
 
     /// Names of a kind, for damage.
@@ -231,7 +176,7 @@ impl Disk {
     /// What a new process finds.
     pub fn reboot(&mut self, crash: Crash) {
         self.dead = None;
-        self.crash = None;
+        self.death = None;
         self.publishing = false;
         self.failed = false;
         if crash == Crash::Kill {

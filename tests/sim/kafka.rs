@@ -63,6 +63,8 @@ pub struct Partition {
     producers: BTreeMap<u64, u64>,
     /// Every batch is refused so.
     pub refusal: Option<Code>,
+    /// The next batch is.
+    pub refuses_one: Option<Code>,
 }
 
 /// A request on its way.
@@ -134,6 +136,7 @@ impl Kafka {
             leader: random.index(count),
             producers: BTreeMap::new(),
             refusal: None,
+            refuses_one: None,
         });
         Self {
             queue_bytes: usize::MAX,
@@ -191,6 +194,7 @@ impl Kafka {
         }
         for partition in &mut self.partitions {
             partition.refusal = None;
+            partition.refuses_one = None;
         }
         self.missing_since = None;
         self.lost_answers = 0;
@@ -305,7 +309,8 @@ impl Kafka {
                 return Err(Code::OutOfOrderSequenceNumber);
             }
         }
-        if let Some(code) = partition.refusal {
+        let refusal = partition.refuses_one.take().or(partition.refusal);
+        if let Some(code) = refusal {
             // Only records without a key are against a compacted topic's setting.
             let keyless = request.batch.iter().any(|message| message.key.is_none());
             let appends = code == Code::NotEnoughReplicasAfterAppend;
@@ -332,7 +337,7 @@ impl Kafka {
         for message in &*request.batch {
             ledger.appended(message);
         }
-        match partition.refusal {
+        match refusal {
             Some(code) if code == Code::NotEnoughReplicasAfterAppend => Err(code),
             _ => Ok(()),
         }

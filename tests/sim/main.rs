@@ -8,6 +8,7 @@
 //! cargo test --release --test sim -- --seeds 0..1000000      any range, with progress
 //! cargo test --test sim -- --faults [NAME…]                 the table of deliberate faults and their first seeds
 //! SIM_TRACE=1 cargo test --test sim -- --seeds 42..43        one history, told step by step
+//! SIM_FAULT=NAME SIM_ALL=1 …                                 with that fault on; SIM_ALL: past the first violation
 //! ```
 
 mod chaos;

@@ -91,7 +91,7 @@ impl Outside for SimOutside {
             return Err(error);
         }
         // It dies before the letter is durable, or after it and before it hears of it.
-        let dies = disk.dies();
+        let dies = disk.dies(None);
         if dies && self.random.percent(50) {
             return Err(io::ErrorKind::Other.into());
         }

@@ -20,6 +20,8 @@ use crate::senders::Senders;
 const REST: u64 = 900 * SECOND;
 /// What a producer that is gone still has to say is waited for so long.
 const LATE_MAIL: u64 = 100 * SECOND;
+/// Then nothing more may happen: longer than the publisher's longest wait before it builds another producer.
+const QUIET: u64 = 12 * SECOND;
 /// A history that takes more turns than this does not end.
 const TURNS: u64 = 200_000;
 
@@ -82,6 +84,7 @@ pub struct World {
     senders: Senders,
     chaos: Chaos,
     calm_since: Option<u64>,
+    quiet_since: Option<u64>,
     tally: Tally,
 }
 
@@ -149,6 +152,7 @@ impl World {
             senders,
             chaos,
             calm_since: None,
+            quiet_since: None,
             tally: Tally::default(),
         }
     }
@@ -226,7 +230,7 @@ impl World {
             self.around.clock.say(|| format!("*** {trouble:?}"));
             let mut disk = self.around.disk.lock();
             match trouble {
-                Trouble::Crash(crash, nth) => disk.crash = Some((crash, nth)),
+                Trouble::Death(death) => disk.death = Some(death),
                 Trouble::Failure(failure) => disk.fail = Some(failure),
             }
         }
@@ -317,7 +321,9 @@ impl World {
         };
         let quiet = self.process.as_ref().is_some_and(Process::is_quiet);
         let late = self.around.kafka.borrow().is_mail_due(now + LATE_MAIL);
-        if quiet && !late && self.senders.is_done(&self.around) {
+        if !quiet || late || !self.senders.is_done(&self.around) {
+            self.quiet_since = None;
+        } else if now >= *self.quiet_since.get_or_insert(now) + QUIET {
             if let Some(process) = &self.process {
                 process.tell(&self.around);
             }

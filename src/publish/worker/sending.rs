@@ -62,12 +62,7 @@ impl<O: Outside> Worker<O> {
         let position = record.position;
         match self.machine.offer(position, self.outside.now()) {
             Offer::Skip => return true,
-            Offer::Hold => {
-                if !fault::is_on(Fault::HeldForgotten) {
-                    self.held = Some(record);
-                }
-                return false;
-            }
+            Offer::Later => return false,
             Offer::Send => {}
         }
         let Some(client) = &self.client else {

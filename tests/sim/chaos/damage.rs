@@ -4,16 +4,17 @@ use ringback::journal::record::{Codec, Found};
 use ringback::journal::segment::HEADER;
 
 use super::Chaos;
+use super::kinds::Under;
 use crate::process::Process;
 use crate::world::Surroundings;
 
 impl Chaos {
-    /// Flips a bit at rest: under a record, or anywhere.
+    /// Flips a bit at rest.
     pub(super) fn flip(
         &mut self,
         around: &mut Surroundings,
         process: Option<&mut Process>,
-        record: bool,
+        under: Under,
     ) {
         // Between two processes nobody knows the journal's id here.
         let Some(process) = process else {
@@ -24,14 +25,16 @@ impl Chaos {
         let (mut name, mut byte) = (String::from("checkpoint"), self.random.index(4_200));
         let codec = process.shared().codec;
         let mut hit = None;
-        if record || self.random.percent(70) {
+        if under != Under::Anything || self.random.percent(70) {
             if segments.is_empty() {
                 return;
             }
             name = segments[self.random.index(segments.len())].clone();
             let records = records(codec, disk.bytes(&name));
             byte = self.random.index(disk.bytes(&name).len().max(1));
-            if record && !records.is_empty() {
+            if under == Under::Header {
+                byte = self.random.index(HEADER as usize);
+            } else if under == Under::Record && !records.is_empty() {
                 // The last is the one that looks like a torn tail.
                 let (_, start, end) = if self.random.percent(30) {
                     records[records.len() - 1]

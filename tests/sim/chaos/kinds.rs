@@ -33,12 +33,15 @@ pub enum Kind {
     FlipRecord,
     FlipAnywhere,
     FlipThenKill,
+    FlipHeaderThenKill,
     BrokerDown,
     AllDown,
     SlowBroker,
     LostAnswers,
     MoveLeaders,
     Refusal,
+    /// Of one batch and no more: a leader that had not yet heard of a new permission.
+    RefusalOfOne,
     NoTopic,
     NoClients,
     SlowPurge,
@@ -50,7 +53,7 @@ pub enum Kind {
     ClockSetBack,
 }
 
-pub const KINDS: [Kind; 33] = [
+pub const KINDS: [Kind; 35] = [
     Kind::Kill,
     Kind::PowerCut,
     Kind::KillInside,
@@ -72,12 +75,14 @@ pub const KINDS: [Kind; 33] = [
     Kind::FlipRecord,
     Kind::FlipAnywhere,
     Kind::FlipThenKill,
+    Kind::FlipHeaderThenKill,
     Kind::BrokerDown,
     Kind::AllDown,
     Kind::SlowBroker,
     Kind::LostAnswers,
     Kind::MoveLeaders,
     Kind::Refusal,
+    Kind::RefusalOfOne,
     Kind::NoTopic,
     Kind::NoClients,
     Kind::SlowPurge,
@@ -85,6 +90,14 @@ pub const KINDS: [Kind; 33] = [
     Kind::NoLetters,
     Kind::ClockSetBack,
 ];
+
+/// Under what a bit flips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Under {
+    Record,
+    Header,
+    Anything,
+}
 
 /// What a partition may answer for a while: retried by the client, or the end of it.
 pub const REFUSALS: [Code; 9] = [

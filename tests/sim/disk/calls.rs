@@ -20,7 +20,7 @@ impl FileSystem for SimDisk {
         let inode = disk.inodes.len() - 1;
         disk.names.insert(name.to_owned(), inode);
         disk.pending.push((name.to_owned(), Some(inode)));
-        if disk.dies() {
+        if disk.dies(None) {
             return Err(eio());
         }
         Ok(SimFile {
@@ -50,7 +50,7 @@ impl FileSystem for SimDisk {
         disk.before(Operation::Name, None)?;
         disk.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
         disk.pending.push((name.to_owned(), None));
-        if disk.dies() {
+        if disk.dies(None) {
             return Err(eio());
         }
         Ok(())
@@ -59,7 +59,7 @@ impl FileSystem for SimDisk {
     fn sync_directory(&self) -> io::Result<()> {
         let mut disk = self.lock();
         disk.before(Operation::Sync, None)?;
-        if disk.dies() {
+        if disk.dies(None) {
             return Err(eio());
         }
         disk.durable_names = disk.names.clone();
@@ -84,7 +84,7 @@ impl File for SimFile {
         {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let dies = disk.dies();
+        let dies = disk.dies(Some(self.inode));
         // A write that fails, or in which the process dies, may have written anything of it.
         let written = if failed.is_err() || dies {
             disk.random.index(bytes.len() + 1)
@@ -135,12 +135,12 @@ impl File for SimFile {
             return failed;
         }
         // It dies before the sync, or after it and before it hears of it.
-        if disk.crash.is_some_and(|(_, left)| left <= 1) && disk.random.percent(50) {
-            disk.dies();
+        if disk.is_about_to_die(self.inode) && disk.random.percent(50) {
+            disk.dies(Some(self.inode));
             return Err(eio());
         }
         disk.inodes[self.inode].sync();
-        if disk.dies() {
+        if disk.dies(Some(self.inode)) {
             return Err(eio());
         }
         Ok(())
@@ -155,7 +155,7 @@ impl File for SimFile {
         {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        if disk.dies() {
+        if disk.dies(Some(self.inode)) {
             return Err(eio());
         }
         let inode = &mut disk.inodes[self.inode];
@@ -173,7 +173,11 @@ impl File for SimFile {
         let pages = (length as usize).div_ceil(PAGE)..inode.now.len().div_ceil(PAGE);
         inode.dirty.extend(pages);
         inode.now.truncate(length as usize);
-        if disk.dies() { Err(eio()) } else { Ok(()) }
+        if disk.dies(Some(self.inode)) {
+            Err(eio())
+        } else {
+            Ok(())
+        }
     }
 
     fn length(&self) -> io::Result<u64> {
