@@ -53,6 +53,17 @@ pub enum Fault {
     RefusalIgnored,
     PurgeUnanswered,
     TruncatedOneTooFar,
+    CheckpointUnsynced,
+    SealedEndBelieved,
+    IdForgotten,
+    CopyRequired,
+    FullSegmentKept,
+    WaitersForgotten,
+    SentIsDone,
+    FailureIsDone,
+    NothingResent,
+    RenewIgnored,
+    KeyDropped,
 }
 
 #[cfg(feature = "faults")]

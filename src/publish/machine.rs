@@ -160,6 +160,9 @@ impl Machine {
     /// The producer has taken the record.
     pub(super) fn sent(&mut self, position: u64) {
         self.window.sent(position);
+        if fault::is_on(Fault::SentIsDone) {
+            self.window.done(position);
+        }
     }
 
     /// The producer refused the record at once, for another reason than a full queue.
@@ -196,6 +199,9 @@ impl Machine {
                 false
             }
             Err(blame) => {
+                if fault::is_on(Fault::FailureIsDone) {
+                    self.window.done(position);
+                }
                 self.failure(position, blame, now, jitter);
                 false
             }
@@ -237,6 +243,7 @@ impl Machine {
                     from: self
                         .window
                         .first()
+                        .filter(|_| !fault::is_on(Fault::NothingResent))
                         .map(|first| first + u64::from(fault::is_on(Fault::ResendTooLate)))
                         .or(self.read_upto),
                     isolate: self.isolate.is_some(),

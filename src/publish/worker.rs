@@ -149,7 +149,7 @@ impl<O: Outside> Worker<O> {
         }
         self.reports(inbox.reports, now);
         self.look_at_silence(now);
-        if inbox.renew {
+        if inbox.renew && !fault::is_on(Fault::RenewIgnored) {
             let jitter = self.outside.jitter();
             self.machine.renew(now, jitter);
             self.act();

@@ -192,6 +192,18 @@ fn a_position_is_not_used_again_where_nothing_is_left_of_what_had_it() {
 }
 
 #[test]
+fn the_first_position_is_not_used_again_where_its_record_has_rotted_and_the_checkpoint_is_lost() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    let first = core.append(&[body(20)]).expect("it is appended");
+    drop(core);
+    disk.damage(&segments(&disk)[0], |bytes| bytes[72 + 30] ^= 1);
+    disk.lose_file("checkpoint");
+    let second = open(&disk).append(&[body(21)]).expect("it is appended");
+    assert!(first[0] < second[0], "{first:?} was used again: {second:?}");
+}
+
+#[test]
 fn damage_that_grows_is_counted_once_where_it_was_known() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);

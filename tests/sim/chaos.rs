@@ -73,7 +73,11 @@ impl Chaos {
         around.slow_publisher = around.setup.throttled;
         around.at_starts.clear();
         let mut disk = around.disk.lock();
-        disk.capacity = None;
+        disk.capacity = around.setup.disk;
+        // An operator has looked at the copies of what was damaged.
+        for copy in disk.names_beginning("quarantine-") {
+            disk.lose(&copy);
+        }
         disk.fail = None;
         disk.no_letters = false;
         disk.death = None;
@@ -205,6 +209,13 @@ impl Chaos {
                 self.flip(around, process, Under::Header);
                 orders.crash = Some(Crash::Kill);
             }
+            Kind::LoseCheckpoint => {
+                if !std::mem::replace(&mut self.meta_damaged, true) {
+                    around.disk.lock().lose("checkpoint");
+                    around.ledger.borrow_mut().checkpoint_damaged = true;
+                    orders.crash = Some(Crash::Kill);
+                }
+            }
             Kind::FlipThenKill => {
                 self.flip(around, process, Under::Record);
                 orders.crash = Some(Crash::Kill);
@@ -277,7 +288,7 @@ impl Chaos {
 fn mend(around: &mut Surroundings, kind: Kind, at: usize) {
     let mut kafka = around.kafka.borrow_mut();
     match kind {
-        Kind::DiskFull | Kind::DiskTaken => around.disk.lock().capacity = None,
+        Kind::DiskFull | Kind::DiskTaken => around.disk.lock().capacity = around.setup.disk,
         Kind::BadCheckpoint => around.disk.lock().fail = None,
         Kind::SlowPublisher => around.slow_publisher = around.setup.throttled,
         Kind::SlowDisk => around.slow_sync = 5 * MS,

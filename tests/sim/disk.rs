@@ -152,6 +152,19 @@ impl Disk {
         names.cloned().collect()
     }
 
+    /// Copies of damage, and the like.
+    pub fn names_beginning(&self, prefix: &str) -> Vec<String> {
+        let names = self.names.keys().filter(|name| name.starts_with(prefix));
+        names.cloned().collect()
+    }
+
+    /// A file is gone for good.
+    pub fn lose(&mut self, name: &str) {
+        self.names.remove(name);
+        self.durable_names.remove(name);
+        self.pending.retain(|(pending, _)| pending != name);
+    }
+
     /// A file's bytes as a process sees them.
     pub fn bytes(&self, name: &str) -> &[u8] {
         self.names

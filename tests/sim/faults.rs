@@ -6,7 +6,7 @@ use ringback::fault::{self, Fault};
 use crate::{SEEDS, range};
 
 /// Each fault and what it breaks.
-const FAULTS: [(Fault, &str); 45] = [
+const FAULTS: [(Fault, &str); 56] = [
     (
         Fault::AnswerBeforeSync,
         "a batch is answered without its sync",
@@ -160,6 +160,44 @@ const FAULTS: [(Fault, &str); 45] = [
         Fault::PurgeUnanswered,
         "a purge without reports is waited for without end",
     ),
+    (
+        Fault::CheckpointUnsynced,
+        "a checkpoint is believed before it is synced",
+    ),
+    (
+        Fault::SealedEndBelieved,
+        "what lies behind a sealed segment's last intact record is passed over",
+    ),
+    (
+        Fault::IdForgotten,
+        "without a checkpoint, the journal's id in the segments' headers is not looked at",
+    ),
+    (
+        Fault::CopyRequired,
+        "damage is not passed before a copy of it is made, for which there may be no room",
+    ),
+    (
+        Fault::FullSegmentKept,
+        "on a full disk, a segment that is published is kept for what still fits into it",
+    ),
+    (
+        Fault::WaitersForgotten,
+        "who waits in the queue as the journal is poisoned gets no answer",
+    ),
+    (Fault::SentIsDone, "what is sent counts as acknowledged"),
+    (
+        Fault::FailureIsDone,
+        "a failed report counts as one of success",
+    ),
+    (
+        Fault::NothingResent,
+        "a new producer goes on where reading was",
+    ),
+    (
+        Fault::RenewIgnored,
+        "a producer that lives by a clock that was set back is kept",
+    ),
+    (Fault::KeyDropped, "a record is sent without its key"),
 ];
 
 /// A test each.

@@ -1,41 +1,30 @@
 //! One run of ringback, from its start to its end: the real journal and the real publisher, a step at a time.
 
+mod requests;
+
 use std::cell::RefCell;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::event::Event;
 use ringback::journal::appender::{Stepper, Turn, unstarted};
 use ringback::journal::maintenance::Maintenance;
 use ringback::journal::shared::Shared;
-use ringback::journal::{AppendError, Appender, Commit, Metrics, Reader, Truncator, recover_with};
+use ringback::journal::{Appender, Metrics, Reader, Truncator, recover_with};
 use ringback::journal::{OpenError, Recovery};
 use ringback::publish::mailbox::{Inbox, Report};
 use ringback::publish::worker::{Next, Parts, Worker};
 use ringback::readiness::{Readiness, Weight};
 
 use crate::disk::SimDisk;
-use crate::ledger::{body, key_text};
 use crate::outside::{SimOutside, Watch};
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
+use requests::Pending;
 
-/// As ingest's `commit_timeout`.
-const PATIENCE: u64 = 8 * SECOND;
 /// As the upkeep thread's pace.
 const PACE: u64 = SECOND;
-
-/// An append whose answer is awaited.
-struct Pending {
-    number: usize,
-    commit: Commit,
-    until: u64,
-}
 
 pub struct Process {
     shared: Arc<Shared<SimDisk>>,
@@ -132,41 +121,6 @@ impl Process {
             was_poisoned: false,
             random: around.random.fork(),
         })
-    }
-
-    /// A request's event goes to the writer.
-    pub fn append(&mut self, around: &Surroundings, number: usize) -> Result<(), AppendError> {
-        let (key, size) = {
-            let ledger = around.ledger.borrow();
-            let sent = &ledger.events[number];
-            (sent.key.map(key_text), sent.size)
-        };
-        let event = Event {
-            received_ms: around.clock.now() / MS,
-            source: "sim",
-            kind: "call_ended",
-            key: key.as_deref(),
-            id: "id",
-            content_type: "application/json",
-            traceparent: "",
-            tracestate: "",
-            body: &[],
-        };
-        let Some(appender) = &self.appender else {
-            return Err(AppendError::Closed);
-        };
-        let bytes = Bytes::from(body(number, size));
-        let commit = appender.append(event.encode_envelope(), bytes)?;
-        let now = around.clock.now();
-        self.pending.push(Pending {
-            number,
-            commit,
-            until: now + PATIENCE,
-        });
-        if self.writer_at.is_none() && !self.awaits_segment {
-            self.writer_at = Some(now + self.random.latency(MS / 5, 5 * MS));
-        }
-        Ok(())
     }
 
     /// The writer's thread goes on.
@@ -266,43 +220,6 @@ impl Process {
             (Some(before), Some(due)) => Some(before.min(due)),
             (_, due) => due,
         };
-    }
-
-    fn answers(&mut self, around: &Surroundings) {
-        let now = around.clock.now();
-        let mut context = Context::from_waker(Waker::noop());
-        let was_poisoned = self.was_poisoned || around.disk.lock().failed;
-        let journal = self.journal;
-        let mut last = None;
-        self.pending.retain_mut(|pending| {
-            let Poll::Ready(outcome) = Pin::new(&mut pending.commit).poll(&mut context) else {
-                // Who has waited so long is answered 503; the event may land all the same.
-                let waits = pending.until > now;
-                around.ledger.borrow_mut().torn += u64::from(!waits);
-                return waits;
-            };
-            let number = pending.number;
-            around.clock.say(|| format!("event {number}: {outcome:?}"));
-            let mut ledger = around.ledger.borrow_mut();
-            if let Ok(position) = outcome {
-                if was_poisoned {
-                    ledger.violate(format!("event {number} was acknowledged after the poison"));
-                }
-                if last.is_some_and(|last| last >= position) {
-                    ledger.violate(format!("position {position} came after {last:?}"));
-                }
-                last = Some(position);
-                ledger.acknowledge(number, (journal, position));
-            } else {
-                ledger.torn += u64::from(outcome == Err(AppendError::Poisoned));
-            }
-            false
-        });
-    }
-
-    /// When the next waiting request gives up.
-    pub fn patience(&self) -> Option<u64> {
-        self.pending.iter().map(|pending| pending.until).min()
     }
 
     /// SIGTERM, or a poisoned journal: no more is read from senders, what there is is published.

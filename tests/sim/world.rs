@@ -29,6 +29,8 @@ const TURNS: u64 = 200_000;
 pub struct Setup {
     pub journal: Config,
     pub ahead: usize,
+    /// All the room there ever is: enough for the checkpoint, two segments and a half.
+    pub disk: Option<u64>,
     /// How late the publisher's thread may be at the best of times: a container with little of a processor gets none of
     /// it for most of each 100 ms.
     pub throttled: u64,
@@ -104,9 +106,13 @@ impl Setup {
             max_body: 1 << 20,
             dead_letter_path: "dead-letters".into(),
         };
+        let segment = random.pick(&[2048, 4096, 16_384]);
+        // The largest record that a sender makes gets a segment of its own.
+        let room = 8_192 + (2 * segment + segment / 2).max(24_000);
         Self {
+            disk: random.percent(15).then_some(room),
             journal: Config {
-                segment_size: ByteSize::b(random.pick(&[2048, 4096, 16_384])),
+                segment_size: ByteSize::b(segment),
                 budget: ByteSize::b(random.pick(&[65_536, 262_144, 1 << 20])),
                 ..Config::default()
             },
@@ -132,10 +138,12 @@ impl World {
         let setup = Setup::new(&mut random);
         let senders = Senders::new(&mut random);
         let chaos = Chaos::new(&mut random);
+        let disk = SimDisk::new(random.fork());
+        disk.lock().capacity = setup.disk;
         Self {
             around: Surroundings {
                 clock,
-                disk: SimDisk::new(random.fork()),
+                disk,
                 kafka: Rc::new(RefCell::new(kafka)),
                 ledger,
                 metrics: metrics.clone(),

@@ -76,7 +76,7 @@ impl<O: Outside> Worker<O> {
         let handed = client.send(Outgoing {
             topic: &self.topic,
             position,
-            key: event.key,
+            key: event.key.filter(|_| !fault::is_on(Fault::KeyDropped)),
             value: event.body,
             timestamp_ms: event.received_ms,
             headers: headers(&event, &self.journal_id, position),

@@ -34,6 +34,8 @@ pub enum Kind {
     FlipAnywhere,
     FlipThenKill,
     FlipHeaderThenKill,
+    /// Both its slots, or the whole file.
+    LoseCheckpoint,
     BrokerDown,
     AllDown,
     SlowBroker,
@@ -53,7 +55,7 @@ pub enum Kind {
     ClockSetBack,
 }
 
-pub const KINDS: [Kind; 35] = [
+pub const KINDS: [Kind; 36] = [
     Kind::Kill,
     Kind::PowerCut,
     Kind::KillInside,
@@ -76,6 +78,7 @@ pub const KINDS: [Kind; 35] = [
     Kind::FlipAnywhere,
     Kind::FlipThenKill,
     Kind::FlipHeaderThenKill,
+    Kind::LoseCheckpoint,
     Kind::BrokerDown,
     Kind::AllDown,
     Kind::SlowBroker,
