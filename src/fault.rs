@@ -56,7 +56,6 @@ pub enum Fault {
     CheckpointUnsynced,
     SealedEndBelieved,
     IdForgotten,
-    CopyRequired,
     FullSegmentKept,
     WaitersForgotten,
     SentIsDone,

@@ -235,11 +235,7 @@ impl<FS: FileSystem> Reader<FS> {
         let (sequence, damaged) = (place.sequence, place.offset..found.unwrap_or(place.used));
         if place.end > self.from {
             // Twice the same copy says nothing new, and a disk without room for it must not stop what is intact.
-            let copied = quarantine(&self.shared.fs, sequence, &file, damaged.clone());
-            if let Err(error) = copied {
-                if fault::is_on(Fault::CopyRequired) {
-                    return Err(failed(error));
-                }
+            if let Err(error) = quarantine(&self.shared.fs, sequence, &file, damaged.clone()) {
                 tracing::error!(segment = name(sequence), ?damaged, %error, "cannot copy a damaged stretch");
             }
             tracing::error!(

@@ -204,6 +204,29 @@ fn the_first_position_is_not_used_again_where_its_record_has_rotted_and_the_chec
 }
 
 #[test]
+fn a_segment_of_which_a_late_record_alone_is_left_is_no_torn_tail() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    let records: Vec<_> = (0..150).map(|_| body(40)).collect();
+    core.append(&records).expect("it is appended");
+    core.append(&[body(40), body(40)]).expect("it is appended");
+    // Records of 64 bytes after a header of 72, in segments of 4,096.
+    let end = 62 + 62;
+    core.truncate(end - 1);
+    core.maintenance.step();
+    drop(core);
+    // The last segment, alone since the others are published, loses its header and its first record.
+    let name = segments(&disk).remove(0);
+    disk.damage(&name, |bytes| {
+        bytes[17] ^= 1;
+        bytes[72 + 30] ^= 1;
+    });
+    let mut core = open(&disk);
+    let positions: Vec<_> = core.read_all().iter().map(|read| read.position).collect();
+    assert_eq!(positions, (end + 1..152).collect::<Vec<_>>());
+}
+
+#[test]
 fn damage_that_grows_is_counted_once_where_it_was_known() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);

@@ -209,6 +209,10 @@ impl Chaos {
                 self.flip(around, process, Under::Header);
                 orders.crash = Some(Crash::Kill);
             }
+            Kind::FlipSeamThenKill => {
+                self.flip_seam(around, process);
+                orders.crash = Some(Crash::Kill);
+            }
             Kind::LoseCheckpoint => {
                 if !std::mem::replace(&mut self.meta_damaged, true) {
                     around.disk.lock().lose("checkpoint");

@@ -6,7 +6,7 @@ use ringback::fault::{self, Fault};
 use crate::{SEEDS, range};
 
 /// Each fault and what it breaks.
-const FAULTS: [(Fault, &str); 56] = [
+const FAULTS: [(Fault, &str); 55] = [
     (
         Fault::AnswerBeforeSync,
         "a batch is answered without its sync",
@@ -171,10 +171,6 @@ const FAULTS: [(Fault, &str); 56] = [
     (
         Fault::IdForgotten,
         "without a checkpoint, the journal's id in the segments' headers is not looked at",
-    ),
-    (
-        Fault::CopyRequired,
-        "damage is not passed before a copy of it is made, for which there may be no room",
     ),
     (
         Fault::FullSegmentKept,

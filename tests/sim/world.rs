@@ -29,7 +29,7 @@ const TURNS: u64 = 200_000;
 pub struct Setup {
     pub journal: Config,
     pub ahead: usize,
-    /// All the room there ever is: enough for the checkpoint, two segments and a half.
+    /// All the room there ever is: for the checkpoint, one segment and a half or two.
     pub disk: Option<u64>,
     /// How late the publisher's thread may be at the best of times: a container with little of a processor gets none of
     /// it for most of each 100 ms.
@@ -107,8 +107,7 @@ impl Setup {
             dead_letter_path: "dead-letters".into(),
         };
         let segment = random.pick(&[2048, 4096, 16_384]);
-        // The largest record that a sender makes gets a segment of its own.
-        let room = 8_192 + (2 * segment + segment / 2).max(24_000);
+        let room = 8_192 + segment / 2 + segment * random.range(1, 2);
         Self {
             disk: random.percent(15).then_some(room),
             journal: Config {

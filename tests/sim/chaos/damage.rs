@@ -72,6 +72,39 @@ impl Chaos {
             }
         }
     }
+
+    /// One bad place of the disk, in which a segment ends and the next begins.
+    pub(super) fn flip_seam(&mut self, around: &mut Surroundings, process: Option<&mut Process>) {
+        let Some(process) = process.filter(|_| !self.meta_damaged) else {
+            return;
+        };
+        let mut disk = around.disk.lock();
+        let segments = disk.names_ending(".segment");
+        let seams: Vec<_> = segments.windows(2).collect();
+        if seams.is_empty() {
+            return;
+        }
+        let seam = self.random.pick(&seams);
+        let codec = process.shared().codec;
+        let Some((position, start, end)) = records(codec, disk.bytes(&seam[0])).pop() else {
+            return;
+        };
+        let (byte, bit) = (self.random.index(HEADER as usize), self.random.below(8));
+        if !records(codec, disk.bytes(&seam[1])).is_empty() && disk.flip(&seam[1], byte, bit as u8)
+        {
+            self.meta_damaged = true;
+            let byte = start + self.random.index(end - start);
+            let hit = disk.flip(&seam[0], byte, bit as u8);
+            around
+                .clock
+                .say(|| format!("bits flip where {seam:?} meet, under {position}: {hit}"));
+            let mut ledger = around.ledger.borrow_mut();
+            ledger.header_damaged = true;
+            if hit {
+                ledger.excuse((process.journal(), position));
+            }
+        }
+    }
 }
 
 /// The intact records of a segment: position, start, end.

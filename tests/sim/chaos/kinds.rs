@@ -34,6 +34,8 @@ pub enum Kind {
     FlipAnywhere,
     FlipThenKill,
     FlipHeaderThenKill,
+    /// A segment's header and the last record of the one before.
+    FlipSeamThenKill,
     /// Both its slots, or the whole file.
     LoseCheckpoint,
     BrokerDown,
@@ -55,7 +57,7 @@ pub enum Kind {
     ClockSetBack,
 }
 
-pub const KINDS: [Kind; 36] = [
+pub const KINDS: [Kind; 37] = [
     Kind::Kill,
     Kind::PowerCut,
     Kind::KillInside,
@@ -78,6 +80,7 @@ pub const KINDS: [Kind; 36] = [
     Kind::FlipAnywhere,
     Kind::FlipThenKill,
     Kind::FlipHeaderThenKill,
+    Kind::FlipSeamThenKill,
     Kind::LoseCheckpoint,
     Kind::BrokerDown,
     Kind::AllDown,
