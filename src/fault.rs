@@ -47,12 +47,22 @@ pub enum Fault {
     KeylessBlamed,
     TopicBlamed,
     ReadErrorIsTail,
-    HeldForgotten,
+    HeldKept,
     LetterUnwritten,
     BuiltOnce,
     RefusalIgnored,
     PurgeUnanswered,
     TruncatedOneTooFar,
+    CheckpointUnsynced,
+    SealedEndBelieved,
+    IdForgotten,
+    FullSegmentKept,
+    WaitersForgotten,
+    SentIsDone,
+    FailureIsDone,
+    NothingResent,
+    RenewIgnored,
+    KeyDropped,
 }
 
 #[cfg(feature = "faults")]

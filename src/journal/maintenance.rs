@@ -191,7 +191,7 @@ impl<FS: FileSystem> Maintenance<FS> {
         state.disk_full = true;
         state.wanted = None;
         let published = state.active && !state.writing && state.watermark == state.tail();
-        if published {
+        if published && !fault::is_on(Fault::FullSegmentKept) {
             state.active = false;
         }
         self.shared.publish_room(&state);

@@ -5,6 +5,8 @@
 //! clean, and another sync says that all is well though nothing has reached the disk. Only headers are read, and the last segment to its end; what lies between is checked when
 //! it is read. A tail is torn, and cut, only where nothing intact follows it.
 
+pub(super) mod bounds;
+
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
@@ -74,9 +76,11 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
             .iter()
             .filter_map(|candidate| candidate.header.as_ref().ok())
     };
-    let journal_id = known_id
-        .or_else(|| headers().next().map(|header| header.journal_id))
-        .unwrap_or(fresh_id);
+    let found_id = known_id.or_else(|| {
+        let first = headers().next().map(|header| header.journal_id);
+        first.filter(|_| !fault::is_on(Fault::IdForgotten))
+    });
+    let journal_id = found_id.unwrap_or(fresh_id);
     if let Some(foreign) = headers().find(|header| header.journal_id != journal_id) {
         return Err(OpenError::Foreign {
             file: name(foreign.sequence),
@@ -85,7 +89,8 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     let codec = Codec::new(&journal_id);
     let sequence = candidates.last().map_or(0, |last| last.sequence + 1);
     let (unused, torn_files) = discard_unused(fs, codec, &mut candidates)?;
-    let (mut segments, torn_tail) = segments::<FS>(codec, candidates)?;
+    let published = checkpoint.as_ref().map_or(0, |(_, last)| last.watermark);
+    let (mut segments, torn_tail) = segments::<FS>(codec, candidates, published)?;
     let mut unused = unused;
     // A first write that got its header to disk and no record.
     let mut begun_at = checkpoint.as_ref().map_or(0, |(_, last)| last.begun_at);
@@ -110,13 +115,13 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
         } else {
             begun_at
         });
-    let is_new = checkpoint.is_none() && segments.is_empty();
     let leap = if fault::is_on(Fault::PositionReused) || fault::is_on(Fault::WriteIntoTornSegment) {
         0
     } else {
         LEAP
     };
-    let next = if is_new { 0 } else { tail + leap };
+    // An id that was found has had positions, though nothing may be left of them.
+    let next = found_id.map_or(0, |_| tail + leap);
     let checkpoint = match checkpoint {
         Some((file, last)) => CheckpointFile::resume(file, last, next),
         None => CheckpointFile::create(fs, journal_id, watermark, next),
@@ -235,10 +240,11 @@ fn discard_unused<FS: FileSystem>(
 
 type Found<F> = VecDeque<(u64, Segment<F>)>;
 
-/// Each segment with the end that its header says the one before it had; and the bytes cut from the last one's tail.
+/// Each segment with the end that its header says the one before it had, before the first all is `published`; and the bytes cut from the last one's tail.
 fn segments<FS: FileSystem>(
     codec: Codec,
     candidates: Vec<Candidate<FS::File>>,
+    published: u64,
 ) -> Result<(Found<FS::File>, u64), OpenError> {
     let mut segments: Found<FS::File> = VecDeque::new();
     let mut torn = 0;
@@ -254,11 +260,19 @@ fn segments<FS: FileSystem>(
         let before = segments
             .back()
             .map(|(_, segment)| (segment.end, segment.base + segment.used));
-        let (previous_end, base) = before.unwrap_or((0, 0));
+        let (previous_end, base) = before.unwrap_or((published, 0));
+        let from = before.map_or(0, |(end, _)| end);
         let (first, previous_end, opened_ms) = if let Ok(header) = &candidate.header {
             (header.first, header.previous_end, header.opened_ms)
         } else {
-            let first = first_of(&candidate, codec, previous_end).map_err(&failed_read)?;
+            let first = bounds::first(&candidate.file, codec, candidate.length, from, previous_end)
+                .map_err(&failed_read)?;
+            // What lies between was the end of the segment before, of which then no header tells.
+            if let Some((_, before)) = segments.back_mut()
+                && first - before.end < LEAP
+            {
+                before.end = first;
+            }
             (first, previous_end, 0)
         };
         // Its length bounds how many records a segment of which nothing is left can have held.
@@ -277,6 +291,11 @@ fn segments<FS: FileSystem>(
                 .map_err(&failed_read)?,
         };
         let is_last = index + 1 == count;
+        let scanned = if is_last {
+            scanned
+        } else {
+            bounds::sealed(&candidate.file, scanned, candidate.length).map_err(&failed_read)?
+        };
         let mut capacity = scanned.used;
         if is_last {
             torn = scan::garbage(&candidate.file, scanned.used, candidate.length)
@@ -337,24 +356,6 @@ fn write_anew<F: super::filesystem::File>(file: &F, bytes: Range<u64>) -> io::Re
         offset += read as u64;
     }
     file.sync()
-}
-
-/// The first position of a segment without a header: it goes on from the one before unless a start's leap lies between.
-fn first_of<F: super::filesystem::File>(
-    candidate: &Candidate<F>,
-    codec: Codec,
-    previous_end: u64,
-) -> io::Result<u64> {
-    let bytes = HEADER..candidate.length;
-    let Some(offset) = scan::find(&candidate.file, codec, bytes, &(previous_end..u64::MAX))? else {
-        return Ok(previous_end);
-    };
-    let found = scan::at(&candidate.file, codec, offset, candidate.length)?;
-    Ok(match found {
-        Some(position) if position - previous_end < LEAP => previous_end,
-        Some(position) => position,
-        None => previous_end,
-    })
 }
 
 fn failed(operation: &str) -> impl Fn(io::Error) -> OpenError + use<> {

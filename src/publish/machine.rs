@@ -55,8 +55,8 @@ pub(super) enum Offer {
     Send,
     /// It was acknowledged before.
     Skip,
-    /// Keep it and offer it again after the next input.
-    Hold,
+    /// Not with this producer: the next one is built at once, and reading goes back to this record for it.
+    Later,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl Machine {
             && (self.isolate.is_none() || self.window.in_flight() == 0)
     }
 
-    /// The reader has come to this position.
+    /// The reader has come to this position, as [`Machine::wants`] asked for.
     pub(super) fn offer(&mut self, position: u64, now: Instant) -> Offer {
         let read = self.window.read(position);
         self.read_upto = self.read_upto.max(Some(position + 1));
@@ -140,12 +140,13 @@ impl Machine {
         if read == Read::Done {
             return Offer::Skip;
         }
-        if !self.wants() {
-            return Offer::Hold;
-        }
+        debug_assert!(
+            self.wants(),
+            "read though it is not wanted: nothing would come back to it"
+        );
         if self.isolate.is_some_and(|last| position > last) {
             self.end_isolation(now);
-            return Offer::Hold;
+            return Offer::Later;
         }
         Offer::Send
     }
@@ -159,6 +160,9 @@ impl Machine {
     /// The producer has taken the record.
     pub(super) fn sent(&mut self, position: u64) {
         self.window.sent(position);
+        if fault::is_on(Fault::SentIsDone) {
+            self.window.done(position);
+        }
     }
 
     /// The producer refused the record at once, for another reason than a full queue.
@@ -195,6 +199,9 @@ impl Machine {
                 false
             }
             Err(blame) => {
+                if fault::is_on(Fault::FailureIsDone) {
+                    self.window.done(position);
+                }
                 self.failure(position, blame, now, jitter);
                 false
             }
@@ -236,6 +243,7 @@ impl Machine {
                     from: self
                         .window
                         .first()
+                        .filter(|_| !fault::is_on(Fault::NothingResent))
                         .map(|first| first + u64::from(fault::is_on(Fault::ResendTooLate)))
                         .or(self.read_upto),
                     isolate: self.isolate.is_some(),

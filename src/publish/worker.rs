@@ -63,7 +63,7 @@ pub struct Worker<O: Outside> {
     sayings: Arc<Sayings>,
     machine: Machine,
     client: Option<O::Client>,
-    /// Read, but not yet taken by the producer.
+    /// Read, but not yet taken by the producer, whose queue is full.
     held: Option<Record>,
     /// When each position in flight had been received; in the order of sending.
     received: VecDeque<(u64, u64)>,
@@ -134,7 +134,7 @@ impl<O: Outside> Worker<O> {
         self.reports(inbox.reports, now);
         self.look_at_silence(now);
         self.look_at_topic(now);
-        if inbox.renew {
+        if inbox.renew && !fault::is_on(Fault::RenewIgnored) {
             let jitter = self.outside.jitter();
             self.machine.renew(now, jitter);
             self.act();
@@ -290,7 +290,9 @@ impl<O: Outside> Worker<O> {
             std::mem::forget(self.client.take());
         }
         self.client = None;
-        self.held = None;
+        if !fault::is_on(Fault::HeldKept) {
+            self.held = None;
+        }
         self.received.clear();
         if let Some(from) = from {
             self.reader.seek(from);

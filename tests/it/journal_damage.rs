@@ -160,6 +160,24 @@ fn a_missing_segment_is_counted_and_the_rest_delivered() {
 }
 
 #[test]
+fn a_last_record_is_counted_though_the_next_header_which_would_tell_of_it_is_damaged_too() {
+    let disk = FaultyFs::default();
+    for _ in 0..2 {
+        // A start's leap lies between the two segments, so that the second one's records tell nothing of the first's.
+        let mut core = open(&disk);
+        core.append(&[body(40), body(40)]).expect("it is appended");
+    }
+    let names = segments(&disk);
+    // Records of 64 bytes after a header of 72.
+    disk.damage(&names[0], |bytes| bytes[72 + 64 + 30] ^= 1);
+    disk.damage(&names[1], |bytes| bytes[17] ^= 1);
+    let mut core = open(&disk);
+    assert_eq!(core.read_all().len(), 3);
+    assert_eq!(core.metric("journal_corrupt_records_total"), 1);
+    assert_eq!(core.unpublished(), 3);
+}
+
+#[test]
 fn a_position_is_not_used_again_where_nothing_is_left_of_what_had_it() {
     let disk = FaultyFs::default();
     drop(open(&disk));
@@ -171,6 +189,41 @@ fn a_position_is_not_used_again_where_nothing_is_left_of_what_had_it() {
     }
     let second = open(&disk).append(&[body(21)]).expect("it is appended");
     assert!(first[0] < second[0], "{first:?} was used again: {second:?}");
+}
+
+#[test]
+fn the_first_position_is_not_used_again_where_its_record_has_rotted_and_the_checkpoint_is_lost() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    let first = core.append(&[body(20)]).expect("it is appended");
+    drop(core);
+    disk.damage(&segments(&disk)[0], |bytes| bytes[72 + 30] ^= 1);
+    disk.lose_file("checkpoint");
+    let second = open(&disk).append(&[body(21)]).expect("it is appended");
+    assert!(first[0] < second[0], "{first:?} was used again: {second:?}");
+}
+
+#[test]
+fn a_segment_of_which_a_late_record_alone_is_left_is_no_torn_tail() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    let records: Vec<_> = (0..150).map(|_| body(40)).collect();
+    core.append(&records).expect("it is appended");
+    core.append(&[body(40), body(40)]).expect("it is appended");
+    // Records of 64 bytes after a header of 72, in segments of 4,096.
+    let end = 62 + 62;
+    core.truncate(end - 1);
+    core.maintenance.step();
+    drop(core);
+    // The last segment, alone since the others are published, loses its header and its first record.
+    let name = segments(&disk).remove(0);
+    disk.damage(&name, |bytes| {
+        bytes[17] ^= 1;
+        bytes[72 + 30] ^= 1;
+    });
+    let mut core = open(&disk);
+    let positions: Vec<_> = core.read_all().iter().map(|read| read.position).collect();
+    assert_eq!(positions, (end + 1..152).collect::<Vec<_>>());
 }
 
 #[test]

@@ -1,91 +1,17 @@
 //! What goes wrong, and when: each history has its own mixture, so that some are of one fault only.
 
+mod damage;
+mod kinds;
+
 use std::collections::BTreeMap;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::journal::record::{Codec, Found};
-use ringback::journal::segment::HEADER;
 
-use crate::disk::{Crash, Operation};
+use crate::disk::{Crash, Death, Failure, Operation, Trouble};
 use crate::process::Process;
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Kill,
-    PowerCut,
-    /// In the middle of one of the next operations on the disk.
-    KillInside,
-    PowerCutInside,
-    /// Two ends close together: what the first start has not made safe is put to the test.
-    KillThenPowerCut,
-    Terminate,
-    FailWrite,
-    FailSync,
-    FailRead,
-    FailThenPowerCut,
-    DiskFull,
-    SlowDisk,
-    FlipRecord,
-    FlipAnywhere,
-    FlipThenKill,
-    BrokerDown,
-    AllDown,
-    SlowBroker,
-    LostAnswers,
-    MoveLeaders,
-    Refusal,
-    NoTopic,
-    NoClients,
-    SlowPurge,
-    /// A broker that stands still, while another refuses and the client is slow.
-    Freeze,
-    /// Dead letters cannot be written.
-    NoLetters,
-}
-
-const KINDS: [Kind; 26] = [
-    Kind::Kill,
-    Kind::PowerCut,
-    Kind::KillInside,
-    Kind::PowerCutInside,
-    Kind::KillThenPowerCut,
-    Kind::Terminate,
-    Kind::FailWrite,
-    Kind::FailSync,
-    Kind::FailRead,
-    Kind::FailThenPowerCut,
-    Kind::DiskFull,
-    Kind::SlowDisk,
-    Kind::FlipRecord,
-    Kind::FlipAnywhere,
-    Kind::FlipThenKill,
-    Kind::BrokerDown,
-    Kind::AllDown,
-    Kind::SlowBroker,
-    Kind::LostAnswers,
-    Kind::MoveLeaders,
-    Kind::Refusal,
-    Kind::NoTopic,
-    Kind::NoClients,
-    Kind::SlowPurge,
-    Kind::Freeze,
-    Kind::NoLetters,
-];
-
-/// What a partition may answer for a while: retried by the client, or the end of it.
-const REFUSALS: [Code; 9] = [
-    Code::NotEnoughReplicas,
-    Code::NotEnoughReplicasAfterAppend,
-    Code::RequestTimedOut,
-    Code::TopicAuthorizationFailed,
-    Code::ClusterAuthorizationFailed,
-    Code::InvalidTimestamp,
-    Code::PolicyViolation,
-    Code::InvalidProducerEpoch,
-    Code::InvalidRecord,
-];
+use kinds::{KINDS, Kind, REFUSALS, Under};
 
 /// What the world is to do itself.
 #[derive(Default)]
@@ -144,11 +70,17 @@ impl Chaos {
         self.later.clear();
         around.kafka.borrow_mut().mend();
         around.slow_sync = 5 * MS;
+        around.slow_publisher = around.setup.throttled;
+        around.at_starts.clear();
         let mut disk = around.disk.lock();
-        disk.capacity = None;
+        disk.capacity = around.setup.disk;
+        // An operator has looked at the copies of what was damaged.
+        for copy in disk.names_beginning("quarantine-") {
+            disk.lose(&copy);
+        }
         disk.fail = None;
         disk.no_letters = false;
-        disk.crash = None;
+        disk.death = None;
     }
 
     pub fn act(&mut self, around: &mut Surroundings, process: Option<&mut Process>) -> Orders {
@@ -195,11 +127,13 @@ impl Chaos {
         match kind {
             Kind::Kill => orders.crash = Some(Crash::Kill),
             Kind::PowerCut => orders.crash = Some(Crash::PowerCut),
-            Kind::KillInside => around.disk.lock().crash = Some((Crash::Kill, nth)),
-            Kind::PowerCutInside => around.disk.lock().crash = Some((Crash::PowerCut, nth)),
+            Kind::KillInside => around.disk.lock().death = Some(Death::within(Crash::Kill, nth)),
+            Kind::PowerCutInside => {
+                around.disk.lock().death = Some(Death::within(Crash::PowerCut, nth))
+            }
             Kind::KillThenPowerCut => {
                 if self.random.percent(50) {
-                    around.disk.lock().crash = Some((Crash::Kill, nth));
+                    around.disk.lock().death = Some(Death::within(Crash::Kill, nth));
                 } else {
                     orders.crash = Some(Crash::Kill);
                 }
@@ -211,12 +145,12 @@ impl Chaos {
                     process.drain(around, time);
                 }
             }
-            Kind::FailWrite => around.disk.lock().fail = Some((Operation::Write, nth)),
-            Kind::FailSync => around.disk.lock().fail = Some((Operation::Sync, nth)),
-            Kind::FailRead => around.disk.lock().fail = Some((Operation::Read, nth)),
+            Kind::FailWrite => around.disk.lock().fail = Some(Failure::of(Operation::Write, nth)),
+            Kind::FailSync => around.disk.lock().fail = Some(Failure::of(Operation::Sync, nth)),
+            Kind::FailRead => around.disk.lock().fail = Some(Failure::of(Operation::Read, nth)),
             Kind::FailThenPowerCut => {
                 let operation = self.random.pick(&[Operation::Write, Operation::Sync]);
-                around.disk.lock().fail = Some((operation, 1));
+                around.disk.lock().fail = Some(Failure::of(operation, 1));
                 self.later(soon, Later::Crash(Crash::PowerCut));
             }
             Kind::DiskFull => {
@@ -226,19 +160,85 @@ impl Chaos {
                 drop(disk);
                 self.later(for_a_while, Later::Mend(kind, 0));
             }
+            Kind::DiskTaken => {
+                let mut disk = around.disk.lock();
+                disk.capacity = Some(self.random.below(disk.used() + 1));
+                drop(disk);
+                self.later(for_a_while, Later::Mend(kind, 0));
+            }
+            Kind::TroubledStarts => {
+                let crash = self.random.pick(&[Crash::Kill, Crash::PowerCut]);
+                orders.crash = Some(crash);
+                let count = self.random.range(1, 4);
+                let troubles = (0..count).map(|_| self.trouble());
+                around.at_starts = troubles.collect();
+            }
+            Kind::BadCheckpoint => {
+                let operation = self.random.pick(&[Operation::Write, Operation::Sync]);
+                around.disk.lock().fail = Some(Failure::of_checkpoints(operation));
+                self.later(for_a_while, Later::Mend(kind, 0));
+            }
+            Kind::CheckpointFailsThenPowerCut => {
+                around.disk.lock().fail = Some(Failure::of_checkpoint());
+                let death = Death::within_checkpoint(Crash::PowerCut, self.random.range(1, 4));
+                around.at_starts = [Trouble::Death(death)].into();
+            }
+            Kind::CheckpointFailsBesideBatch => {
+                around.slow_sync = self.random.pick(&[SECOND, 4 * SECOND]);
+                around.disk.lock().fail = Some(Failure::of_checkpoint());
+                self.later(for_a_while, Later::Mend(Kind::SlowDisk, 0));
+            }
+            Kind::SlowPublisher => {
+                around.slow_publisher = self.random.pick(&[100 * MS, SECOND, 8 * SECOND]);
+                self.later(for_a_while, Later::Mend(kind, 0));
+            }
+            Kind::ClockSetBack => {
+                let step = self.random.pick(&[10, 30, 45, 60, 3_600]) * SECOND;
+                around.kafka.borrow_mut().stand_still(now + step);
+                if let Some(process) = process {
+                    process.renew(now + self.random.below(SECOND));
+                }
+            }
             Kind::SlowDisk => {
                 around.slow_sync = self.random.pick(&[100 * MS, SECOND, 9 * SECOND]);
                 self.later(for_a_while, Later::Mend(kind, 0));
             }
-            Kind::FlipRecord => self.flip(around, process, true),
-            Kind::FlipAnywhere => self.flip(around, process, false),
+            Kind::FlipRecord => self.flip(around, process, Under::Record),
+            Kind::FlipAnywhere => self.flip(around, process, Under::Anything),
+            Kind::FlipHeaderThenKill => {
+                self.flip(around, process, Under::Header);
+                orders.crash = Some(Crash::Kill);
+            }
+            Kind::FlipSeamThenKill => {
+                self.flip_seam(around, process);
+                orders.crash = Some(Crash::Kill);
+            }
+            Kind::LoseCheckpoint => {
+                if !std::mem::replace(&mut self.meta_damaged, true) {
+                    around.disk.lock().lose("checkpoint");
+                    around.ledger.borrow_mut().checkpoint_damaged = true;
+                    orders.crash = Some(Crash::Kill);
+                }
+            }
             Kind::FlipThenKill => {
-                self.flip(around, process, true);
+                self.flip(around, process, Under::Record);
                 orders.crash = Some(Crash::Kill);
             }
             _ => self.begin_at_kafka(kind, around, for_a_while),
         }
         orders
+    }
+
+    /// What may befall one start.
+    fn trouble(&mut self) -> Trouble {
+        let nth = self.random.range(1, 12);
+        let crash = self.random.pick(&[Crash::Kill, Crash::PowerCut]);
+        let operations = [Operation::Read, Operation::Write, Operation::Sync];
+        match self.random.below(3) {
+            0 => Trouble::Death(Death::within(crash, nth)),
+            1 => Trouble::Failure(Failure::of(self.random.pick(&operations), nth)),
+            _ => Trouble::Failure(Failure::of_checkpoint()),
+        }
     }
 
     fn begin_at_kafka(&mut self, kind: Kind, around: &mut Surroundings, until: u64) {
@@ -263,9 +263,15 @@ impl Chaos {
                 at = partition;
                 kafka.partitions[partition].refusal = Some(self.random.pick(&REFUSALS));
             }
+            Kind::RefusalOfOne => {
+                kafka.partitions[partition].refuses_one = Some(self.random.pick(&REFUSALS));
+                return;
+            }
             Kind::NoTopic => kafka.missing_since = Some(around.clock.now()),
             Kind::NoClients => kafka.no_clients = true,
-            Kind::SlowPurge => kafka.slow_purge = self.random.pick(&[2 * SECOND, 8 * SECOND]),
+            Kind::SlowPurge => {
+                kafka.slow_purge = self.random.pick(&[2 * SECOND, 8 * SECOND, 30 * SECOND])
+            }
             Kind::Freeze => {
                 kafka.brokers[broker].slowest = 90 * SECOND;
                 kafka.slow_purge = 12 * SECOND;
@@ -281,85 +287,14 @@ impl Chaos {
         drop(kafka);
         self.later(until, Later::Mend(kind, at));
     }
-
-    /// Flips a bit at rest: under a record, or anywhere.
-    fn flip(&mut self, around: &mut Surroundings, process: Option<&mut Process>, record: bool) {
-        // Between two processes nobody knows the journal's id here.
-        let Some(process) = process else {
-            return;
-        };
-        let mut disk = around.disk.lock();
-        let segments = disk.names_ending(".segment");
-        let (mut name, mut byte) = (String::from("checkpoint"), self.random.index(4_200));
-        let codec = process.shared().codec;
-        let mut hit = None;
-        if record || self.random.percent(70) {
-            if segments.is_empty() {
-                return;
-            }
-            name = segments[self.random.index(segments.len())].clone();
-            let records = records(codec, disk.bytes(&name));
-            byte = self.random.index(disk.bytes(&name).len().max(1));
-            if record && !records.is_empty() {
-                // The last is the one that looks like a torn tail.
-                let (_, start, end) = if self.random.percent(30) {
-                    records[records.len() - 1]
-                } else {
-                    self.random.pick(&records)
-                };
-                // A head is small beside most bodies.
-                let length = if self.random.percent(60) {
-                    20
-                } else {
-                    end - start
-                };
-                byte = start + self.random.index(length);
-            }
-            let found = records
-                .iter()
-                .find(|(_, start, end)| (*start..*end).contains(&byte));
-            hit = found.map(|(position, ..)| *position);
-        }
-        let is_meta = hit.is_none() && (name == "checkpoint" || byte < HEADER as usize);
-        if is_meta && self.meta_damaged {
-            return;
-        }
-        let bit = self.random.below(8) as u8;
-        if disk.flip(&name, byte, bit) {
-            around
-                .clock
-                .say(|| format!("bit {bit} of byte {byte} of {name} flips: {hit:?}"));
-            self.meta_damaged |= is_meta;
-            let mut ledger = around.ledger.borrow_mut();
-            ledger.checkpoint_damaged |= name == "checkpoint";
-            ledger.header_damaged |= is_meta;
-            if let Some(position) = hit {
-                ledger.excuse((process.journal(), position));
-            }
-        }
-    }
-}
-
-/// The intact records of a segment: position, start, end.
-fn records(codec: Codec, bytes: &[u8]) -> Vec<(u64, usize, usize)> {
-    let mut records = Vec::new();
-    let mut at = HEADER as usize;
-    while at + 20 <= bytes.len() {
-        match codec.decode(&bytes[at..]) {
-            Found::Record(record) => {
-                records.push((record.position, at, at + record.size));
-                at += record.size;
-            }
-            _ => at += 8,
-        }
-    }
-    records
 }
 
 fn mend(around: &mut Surroundings, kind: Kind, at: usize) {
     let mut kafka = around.kafka.borrow_mut();
     match kind {
-        Kind::DiskFull => around.disk.lock().capacity = None,
+        Kind::DiskFull | Kind::DiskTaken => around.disk.lock().capacity = around.setup.disk,
+        Kind::BadCheckpoint => around.disk.lock().fail = None,
+        Kind::SlowPublisher => around.slow_publisher = around.setup.throttled,
         Kind::SlowDisk => around.slow_sync = 5 * MS,
         Kind::BrokerDown => kafka.brokers[at].up = true,
         Kind::AllDown => kafka.brokers.iter_mut().for_each(|broker| broker.up = true),

@@ -1,33 +1,17 @@
 //! A disk in memory with a page cache in front: what is not synced, a power cut may lose in any part.
 
 mod calls;
+mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::random::Random;
+pub use trouble::{Crash, Death, Failure, Operation, Trouble};
 
 /// What the disk keeps or loses as one piece.
 pub const PAGE: usize = 512;
-
-/// How a process comes to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crash {
-    /// The page cache stays.
-    Kill,
-    /// It does not.
-    PowerCut,
-}
-
-/// Which operation is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    Read,
-    Write,
-    Sync,
-    Name,
-}
 
 /// The folder; clones share it.
 #[derive(Clone)]
@@ -49,10 +33,8 @@ pub struct Disk {
     inodes: Vec<Inode>,
     /// Bytes that all files may hold together.
     pub capacity: Option<u64>,
-    /// The n-th such operation from now fails with EIO.
-    pub fail: Option<(Operation, u64)>,
-    /// The process dies in the n-th operation from now that changes something.
-    pub crash: Option<(Crash, u64)>,
+    pub fail: Option<Failure>,
+    pub death: Option<Death>,
     /// Set once it has: nothing of what the process does any more counts.
     pub dead: Option<Crash>,
     /// Dead letters cannot be written.
@@ -87,7 +69,7 @@ impl SimDisk {
             inodes: Vec::new(),
             capacity: None,
             fail: None,
-            crash: None,
+            death: None,
             dead: None,
             no_letters: false,
             failed: false,
@@ -116,16 +98,19 @@ impl Disk {
     }
 
     /// Asked before each operation; the error is the process's, or that it is dead.
-    pub fn before(&mut self, operation: Operation) -> io::Result<()> {
+    pub fn before(&mut self, operation: Operation, inode: Option<usize>) -> io::Result<()> {
         if self.dead.is_some() {
             return Err(eio());
         }
-        if let Some((kind, left)) = &mut self.fail
-            && *kind == operation
+        let checkpoint = self.is_checkpoint(inode);
+        if let Some(fail) = &mut self.fail
+            && fail.is_of(operation, checkpoint)
         {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                self.fail = None;
+            fail.left = fail.left.saturating_sub(1);
+            if fail.left == 0 {
+                if !fail.lasting {
+                    self.fail = None;
+                }
                 // What the publisher writes are copies of what is damaged.
                 self.failed |=
                     !self.publishing && matches!(operation, Operation::Write | Operation::Sync);
@@ -135,24 +120,49 @@ impl Disk {
         Ok(())
     }
 
-    /// Counts towards the armed crash; true where the process dies in this operation.
-    pub fn dies(&mut self) -> bool {
-        let Some((crash, left)) = &mut self.crash else {
+    /// Counts towards the armed death; true where the process dies in this operation.
+    pub fn dies(&mut self, inode: Option<usize>) -> bool {
+        let checkpoint = self.is_checkpoint(inode);
+        let Some(death) = self.death.as_mut().filter(|death| death.is_of(checkpoint)) else {
             return false;
         };
-        *left = left.saturating_sub(1);
-        if *left > 0 {
+        death.left = death.left.saturating_sub(1);
+        if death.left > 0 {
             return false;
         }
-        self.dead = Some(*crash);
-        self.crash = None;
+        self.dead = Some(death.crash);
+        self.death = None;
         true
+    }
+
+    /// True where it dies in the next operation on this file.
+    fn is_about_to_die(&self, inode: usize) -> bool {
+        let checkpoint = self.is_checkpoint(Some(inode));
+        let death = self.death.as_ref().filter(|death| death.is_of(checkpoint));
+        death.is_some_and(|death| death.left <= 1)
+    }
+
+    fn is_checkpoint(&self, inode: Option<usize>) -> bool {
+        inode.is_some() && inode == self.names.get("checkpoint").copied()
     }
 
     /// Names of a kind, for damage.
     pub fn names_ending(&self, suffix: &str) -> Vec<String> {
         let names = self.names.keys().filter(|name| name.ends_with(suffix));
         names.cloned().collect()
+    }
+
+    /// Copies of damage, and the like.
+    pub fn names_beginning(&self, prefix: &str) -> Vec<String> {
+        let names = self.names.keys().filter(|name| name.starts_with(prefix));
+        names.cloned().collect()
+    }
+
+    /// A file is gone for good.
+    pub fn lose(&mut self, name: &str) {
+        self.names.remove(name);
+        self.durable_names.remove(name);
+        self.pending.retain(|(pending, _)| pending != name);
     }
 
     /// A file's bytes as a process sees them.
@@ -179,7 +189,7 @@ impl Disk {
     /// What a new process finds.
     pub fn reboot(&mut self, crash: Crash) {
         self.dead = None;
-        self.crash = None;
+        self.death = None;
         self.publishing = false;
         self.failed = false;
         if crash == Crash::Kill {

@@ -63,6 +63,8 @@ pub struct Partition {
     producers: BTreeMap<u64, u64>,
     /// Every batch is refused so.
     pub refusal: Option<Code>,
+    /// The next batch is.
+    pub refuses_one: Option<Code>,
 }
 
 /// A request on its way.
@@ -134,6 +136,7 @@ impl Kafka {
             leader: random.index(count),
             producers: BTreeMap::new(),
             refusal: None,
+            refuses_one: None,
         });
         Self {
             queue_bytes: usize::MAX,
@@ -163,6 +166,12 @@ impl Kafka {
         self.events.keys().next().map(|(at, _)| *at)
     }
 
+    /// A report comes by then.
+    pub fn is_mail_due(&self, by: u64) -> bool {
+        let mut due = self.events.range(..(by, 0));
+        due.any(|(_, event)| matches!(event, Event::Mail(..)))
+    }
+
     /// Lets the next thing happen.
     pub fn step(&mut self) {
         let Some((_, event)) = self.events.pop_first() else {
@@ -185,6 +194,7 @@ impl Kafka {
         }
         for partition in &mut self.partitions {
             partition.refusal = None;
+            partition.refuses_one = None;
         }
         self.missing_since = None;
         self.lost_answers = 0;
@@ -200,6 +210,18 @@ impl Kafka {
     /// Live producers; one process has at most one.
     pub fn live_clients(&self) -> usize {
         self.clients.len()
+    }
+
+    /// The threads of all clients that there are now do nothing until then.
+    pub fn stand_still(&mut self, until: u64) {
+        for state in self.clients.values_mut() {
+            state.still_until = state.still_until.max(until);
+        }
+    }
+
+    fn still_until(&self, client: u64) -> u64 {
+        let state = self.clients.get(&client);
+        state.map_or(0, |state| state.still_until)
     }
 
     fn at(&mut self, time: u64, event: Event) {
@@ -218,8 +240,9 @@ impl Kafka {
     }
 
     fn report_after(&mut self, client: u64, report: Report, delay: u64) {
+        let still = self.still_until(client);
         let last = self.last_mail.entry(client).or_default();
-        let time = (self.clock.now() + delay).max(*last);
+        let time = (self.clock.now() + delay).max(*last).max(still);
         *last = time;
         self.at(time, Event::Mail(client, report));
     }
@@ -286,7 +309,8 @@ impl Kafka {
                 return Err(Code::OutOfOrderSequenceNumber);
             }
         }
-        if let Some(code) = partition.refusal {
+        let refusal = partition.refuses_one.take().or(partition.refusal);
+        if let Some(code) = refusal {
             // Only records without a key are against a compacted topic's setting.
             let keyless = request.batch.iter().any(|message| message.key.is_none());
             let appends = code == Code::NotEnoughReplicasAfterAppend;
@@ -313,7 +337,7 @@ impl Kafka {
         for message in &*request.batch {
             ledger.appended(message);
         }
-        match partition.refusal {
+        match refusal {
             Some(code) if code == Code::NotEnoughReplicasAfterAppend => Err(code),
             _ => Ok(()),
         }
@@ -334,6 +358,11 @@ impl Kafka {
     }
 
     fn answered(&mut self, id: u64, outcome: Result<(), Code>) {
+        let client = self.requests.get(&id).map_or(0, |request| request.client);
+        let still = self.still_until(client);
+        if still > self.clock.now() {
+            return self.at(still, Event::Answer(id, outcome));
+        }
         if let Some(request) = self.requests.remove(&id) {
             self.heard(id, &request, outcome);
         }

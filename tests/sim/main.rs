@@ -6,8 +6,9 @@
 //! ```text
 //! cargo test --test sim                                      2,000 histories, then every deliberate fault
 //! cargo test --release --test sim -- --seeds 0..1000000      any range, with progress
-//! cargo test --test sim -- --faults                          the table of deliberate faults and their first seeds
+//! cargo test --test sim -- --faults [NAME…]                 the table of deliberate faults and their first seeds
 //! SIM_TRACE=1 cargo test --test sim -- --seeds 42..43        one history, told step by step
+//! SIM_FAULT=NAME SIM_ALL=1 …                                 with that fault on; SIM_ALL: past the first violation
 //! ```
 
 mod chaos;
@@ -34,8 +35,8 @@ const TRIALS: u64 = 20;
 
 fn main() -> ExitCode {
     let mut arguments: Vec<_> = std::env::args().collect();
-    if arguments.iter().any(|word| word == "--faults") {
-        faults::table();
+    if let Some(at) = arguments.iter().position(|word| word == "--faults") {
+        faults::table(&arguments[at + 1..]);
         return ExitCode::SUCCESS;
     }
     let seeds = match range::asked(&mut arguments) {

@@ -84,14 +84,14 @@ impl Outside for SimOutside {
         let writable = if disk.no_letters {
             Err(io::ErrorKind::PermissionDenied.into())
         } else {
-            disk.before(Operation::Write)
+            disk.before(Operation::Write, None)
         };
         if let Err(error) = writable {
             self.watch.borrow_mut().failed = true;
             return Err(error);
         }
         // It dies before the letter is durable, or after it and before it hears of it.
-        let dies = disk.dies();
+        let dies = disk.dies(None);
         if dies && self.random.percent(50) {
             return Err(io::ErrorKind::Other.into());
         }

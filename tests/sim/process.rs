@@ -1,40 +1,30 @@
 //! One run of ringback, from its start to its end: the real journal and the real publisher, a step at a time.
 
+mod requests;
+
 use std::cell::RefCell;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use ringback::event::Event;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::journal::appender::{Stepper, Turn, unstarted};
 use ringback::journal::maintenance::Maintenance;
 use ringback::journal::shared::Shared;
-use ringback::journal::{AppendError, Appender, Commit, Metrics, Reader, Truncator, recover_with};
+use ringback::journal::{Appender, Metrics, Reader, Truncator, recover_with};
 use ringback::journal::{OpenError, Recovery};
 use ringback::publish::mailbox::{Inbox, Report};
 use ringback::publish::worker::{Next, Parts, Worker};
 use ringback::readiness::{Readiness, Weight};
 
 use crate::disk::SimDisk;
-use crate::ledger::{body, key_text};
 use crate::outside::{SimOutside, Watch};
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
+use requests::Pending;
 
-/// As ingest's `commit_timeout`.
-const PATIENCE: u64 = 8 * SECOND;
 /// As the upkeep thread's pace.
 const PACE: u64 = SECOND;
-
-/// An append whose answer is awaited.
-struct Pending {
-    number: usize,
-    commit: Commit,
-    until: u64,
-}
 
 pub struct Process {
     shared: Arc<Shared<SimDisk>>,
@@ -133,41 +123,6 @@ impl Process {
         })
     }
 
-    /// A request's event goes to the writer.
-    pub fn append(&mut self, around: &Surroundings, number: usize) -> Result<(), AppendError> {
-        let (key, size) = {
-            let ledger = around.ledger.borrow();
-            let sent = &ledger.events[number];
-            (sent.key.map(key_text), sent.size)
-        };
-        let event = Event {
-            received_ms: around.clock.now() / MS,
-            source: "sim",
-            kind: "call_ended",
-            key: key.as_deref(),
-            id: "id",
-            content_type: "application/json",
-            traceparent: "",
-            tracestate: "",
-            body: &[],
-        };
-        let Some(appender) = &self.appender else {
-            return Err(AppendError::Closed);
-        };
-        let bytes = Bytes::from(body(number, size));
-        let commit = appender.append(event.encode_envelope(), bytes)?;
-        let now = around.clock.now();
-        self.pending.push(Pending {
-            number,
-            commit,
-            until: now + PATIENCE,
-        });
-        if self.writer_at.is_none() && !self.awaits_segment {
-            self.writer_at = Some(now + self.random.latency(MS / 5, 5 * MS));
-        }
-        Ok(())
-    }
-
     /// The writer's thread goes on.
     pub fn write(&mut self, around: &Surroundings) {
         let now = around.clock.now();
@@ -226,6 +181,7 @@ impl Process {
         match next {
             Next::At(at) => {
                 let at = at.map(|at| around.clock.of(at).max(now + 10));
+                let at = at.map(|at| at + self.random.below(around.slow_publisher));
                 self.publisher_at = at;
                 false
             }
@@ -237,7 +193,8 @@ impl Process {
     pub fn settle(&mut self, around: &mut Surroundings) {
         let now = around.clock.now();
         if self.bell.swap(false, Ordering::Relaxed) || !self.inbox.reports.is_empty() {
-            let at = now + self.random.latency(MS / 10, 20 * MS);
+            let late = self.random.below(around.slow_publisher);
+            let at = now + self.random.latency(MS / 10, 20 * MS) + late;
             self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
         }
         self.answers(around);
@@ -265,43 +222,6 @@ impl Process {
         };
     }
 
-    fn answers(&mut self, around: &Surroundings) {
-        let now = around.clock.now();
-        let mut context = Context::from_waker(Waker::noop());
-        let was_poisoned = self.was_poisoned || around.disk.lock().failed;
-        let journal = self.journal;
-        let mut last = None;
-        self.pending.retain_mut(|pending| {
-            let Poll::Ready(outcome) = Pin::new(&mut pending.commit).poll(&mut context) else {
-                // Who has waited so long is answered 503; the event may land all the same.
-                let waits = pending.until > now;
-                around.ledger.borrow_mut().torn += u64::from(!waits);
-                return waits;
-            };
-            let number = pending.number;
-            around.clock.say(|| format!("event {number}: {outcome:?}"));
-            let mut ledger = around.ledger.borrow_mut();
-            if let Ok(position) = outcome {
-                if was_poisoned {
-                    ledger.violate(format!("event {number} was acknowledged after the poison"));
-                }
-                if last.is_some_and(|last| last >= position) {
-                    ledger.violate(format!("position {position} came after {last:?}"));
-                }
-                last = Some(position);
-                ledger.acknowledge(number, (journal, position));
-            } else {
-                ledger.torn += u64::from(outcome == Err(AppendError::Poisoned));
-            }
-            false
-        });
-    }
-
-    /// When the next waiting request gives up.
-    pub fn patience(&self) -> Option<u64> {
-        self.pending.iter().map(|pending| pending.until).min()
-    }
-
     /// SIGTERM, or a poisoned journal: no more is read from senders, what there is is published.
     pub fn drain(&mut self, around: &Surroundings, time: u64) {
         let now = around.clock.now();
@@ -317,11 +237,19 @@ impl Process {
         }
     }
 
+    /// The publisher's look at the wall clock finds it set back.
+    pub fn renew(&mut self, at: u64) {
+        self.watch.borrow_mut().failed = true;
+        self.inbox.renew = true;
+        self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
+    }
+
     pub fn mail(&mut self, report: Report) {
         let mut watch = self.watch.borrow_mut();
-        if report.outcome.is_err() && report.generation == watch.generation {
-            watch.failed = true;
-        }
+        // What was purged has failed because the publisher had given the producer up, and says nothing about why.
+        let purged = [Code::PurgeQueue, Code::PurgeInflight].map(Err);
+        let failed = report.outcome.is_err() && !purged.contains(&report.outcome);
+        watch.failed |= failed && report.generation == watch.generation;
         drop(watch);
         self.inbox.reports.push(report);
     }
@@ -332,15 +260,16 @@ impl Process {
             worker.end();
         }
         self.appender = None;
-        while let Some(stepper) = &mut self.stepper {
-            match stepper.step() {
+        while let Some(turn) = self.stepper.as_mut().map(Stepper::step) {
+            // Each is answered when it is: a failure that follows says nothing about it.
+            if around.disk.lock().dead.is_none() {
+                self.answers(around);
+            }
+            match turn {
                 Turn::End => break,
                 Turn::NeedsSegment => self.maintenance.step(),
                 _ => {}
             }
-        }
-        if around.disk.lock().dead.is_none() {
-            self.answers(around);
         }
         if self.maintenance.checkpoint().is_ok() && around.disk.lock().dead.is_none() {
             around.checkpointed = (self.journal, self.maintenance.checkpointed());

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ringback::fault;
 use ringback::publish::Metrics;
 
+use crate::faults;
 use crate::world::{self, Tally};
 
 const USAGE: &str =
@@ -68,6 +70,8 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
             .with_max_level(tracing::Level::INFO)
             .init();
     }
+    let fault = std::env::var("SIM_FAULT").ok();
+    let fault = fault.map(|name| faults::named(&name).expect("SIM_FAULT is a fault's name"));
     let next = AtomicU64::new(seeds.start);
     let failed = AtomicBool::new(false);
     let [events, acknowledged, duplicates, starts] = [(); 4].map(|()| AtomicU64::new(0));
@@ -78,6 +82,7 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
         for _ in 0..workers {
             scope.spawn(|| {
                 let metrics = metrics();
+                fault::set(fault);
                 while !failed.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {

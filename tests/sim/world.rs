@@ -1,7 +1,7 @@
 //! A history: whoever's turn is next goes on, until everything has come to rest.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use bytesize::ByteSize;
@@ -9,7 +9,7 @@ use ringback::journal::{Config, OpenError};
 use ringback::publish;
 
 use crate::chaos::Chaos;
-use crate::disk::{Crash, SimDisk};
+use crate::disk::{Crash, SimDisk, Trouble};
 use crate::kafka::Kafka;
 use crate::ledger::Ledger;
 use crate::process::Process;
@@ -18,6 +18,10 @@ use crate::senders::Senders;
 
 /// For everything to come to rest once the faults have stopped.
 const REST: u64 = 900 * SECOND;
+/// What a producer that is gone still has to say is waited for so long.
+const LATE_MAIL: u64 = 100 * SECOND;
+/// Then nothing more may happen: longer than the publisher's longest wait before it builds another producer.
+const QUIET: u64 = 12 * SECOND;
 /// A history that takes more turns than this does not end.
 const TURNS: u64 = 200_000;
 
@@ -25,6 +29,11 @@ const TURNS: u64 = 200_000;
 pub struct Setup {
     pub journal: Config,
     pub ahead: usize,
+    /// All the room there ever is: for the checkpoint, one segment and a half or two.
+    pub disk: Option<u64>,
+    /// How late the publisher's thread may be at the best of times: a container with little of a processor gets none of
+    /// it for most of each 100 ms.
+    pub throttled: u64,
     pub properties: BTreeMap<String, String>,
 }
 
@@ -40,6 +49,10 @@ pub struct Surroundings {
     pub letter_bytes: Rc<RefCell<u64>>,
     /// The longest time that a sync takes.
     pub slow_sync: u64,
+    /// How late the publisher's thread may be.
+    pub slow_publisher: u64,
+    /// What befalls the next starts, one each.
+    pub at_starts: VecDeque<Trouble>,
     /// The journal and the watermark of the last checkpoint that was synced.
     pub checkpointed: (usize, u64),
 }
@@ -73,6 +86,7 @@ pub struct World {
     senders: Senders,
     chaos: Chaos,
     calm_since: Option<u64>,
+    quiet_since: Option<u64>,
     tally: Tally,
 }
 
@@ -92,13 +106,17 @@ impl Setup {
             max_body: 1 << 20,
             dead_letter_path: "dead-letters".into(),
         };
+        let segment = random.pick(&[2048, 4096, 16_384]);
+        let room = 8_192 + segment / 2 + segment * random.range(1, 2);
         Self {
+            disk: random.percent(15).then_some(room),
             journal: Config {
-                segment_size: ByteSize::b(random.pick(&[2048, 4096, 16_384])),
+                segment_size: ByteSize::b(segment),
                 budget: ByteSize::b(random.pick(&[65_536, 262_144, 1 << 20])),
                 ..Config::default()
             },
             ahead: random.pick(&[4, 16, 64, publish::MAX_AHEAD]),
+            throttled: random.pick(&[0, 0, 0, 80 * MS]),
             properties: publish.properties().expect("ringback's own properties"),
         }
     }
@@ -119,24 +137,29 @@ impl World {
         let setup = Setup::new(&mut random);
         let senders = Senders::new(&mut random);
         let chaos = Chaos::new(&mut random);
+        let disk = SimDisk::new(random.fork());
+        disk.lock().capacity = setup.disk;
         Self {
             around: Surroundings {
                 clock,
-                disk: SimDisk::new(random.fork()),
+                disk,
                 kafka: Rc::new(RefCell::new(kafka)),
                 ledger,
                 metrics: metrics.clone(),
-                setup,
                 letter_bytes: Rc::default(),
                 slow_sync: 5 * MS,
+                slow_publisher: setup.throttled,
+                at_starts: VecDeque::new(),
                 checkpointed: (0, 0),
                 random,
+                setup,
             },
             process: None,
             start_at: Some(0),
             senders,
             chaos,
             calm_since: None,
+            quiet_since: None,
             tally: Tally::default(),
         }
     }
@@ -210,6 +233,14 @@ impl World {
         self.start_at = None;
         self.tally.starts += 1;
         self.around.ledger.borrow_mut().unfinished += 1;
+        if let Some(trouble) = self.around.at_starts.pop_front() {
+            self.around.clock.say(|| format!("*** {trouble:?}"));
+            let mut disk = self.around.disk.lock();
+            match trouble {
+                Trouble::Death(death) => disk.death = Some(death),
+                Trouble::Failure(failure) => disk.fail = Some(failure),
+            }
+        }
         match Process::start(&mut self.around) {
             Ok(process) if self.around.disk.lock().dead.is_none() => {
                 self.around
@@ -296,7 +327,10 @@ impl World {
             return Ok(true);
         };
         let quiet = self.process.as_ref().is_some_and(Process::is_quiet);
-        if quiet && self.senders.is_done(&self.around) {
+        let late = self.around.kafka.borrow().is_mail_due(now + LATE_MAIL);
+        if !quiet || late || !self.senders.is_done(&self.around) {
+            self.quiet_since = None;
+        } else if now >= *self.quiet_since.get_or_insert(now) + QUIET {
             if let Some(process) = &self.process {
                 process.tell(&self.around);
             }

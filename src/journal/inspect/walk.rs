@@ -10,7 +10,7 @@ use crate::journal::checkpoint::read_full;
 use crate::journal::error::ReadError;
 use crate::journal::filesystem::File;
 use crate::journal::record::{Codec, Found};
-use crate::journal::recovery::LEAP;
+use crate::journal::recovery::{LEAP, bounds};
 use crate::journal::scan::{self, SMALLEST};
 use crate::journal::segment::{HEADER, name};
 
@@ -135,7 +135,13 @@ impl<'a, F: File> Walk<'a, F> {
             });
             let first = match segment.content {
                 Content::Sound { first, .. } => first,
-                _ => match self.first_of(segment) {
+                _ => match bounds::first(
+                    &segment.file,
+                    self.codec,
+                    segment.length,
+                    self.reached,
+                    self.reached,
+                ) {
                     // Its length bounds how many records a segment of which nothing is left can have held.
                     Ok(first) => {
                         let most = segment.length / SMALLEST;
@@ -149,6 +155,13 @@ impl<'a, F: File> Walk<'a, F> {
                 self.reached = end;
                 continue;
             }
+            // The end of the segment before, of which no header tells, unless a start's leap lies between.
+            let is_next = self.reached > 0 && first.saturating_sub(self.reached) < LEAP;
+            let unknown = if is_next {
+                self.reached.min(first)
+            } else {
+                first
+            };
             self.reached = self.reached.max(first);
             self.place = Some(Place {
                 segment,
@@ -162,24 +175,11 @@ impl<'a, F: File> Walk<'a, F> {
                 Item::Damage(Damage {
                     sequence: segment.sequence,
                     bytes: 0..HEADER,
-                    positions: first..first,
+                    positions: unknown..first,
                 })
             });
             return Some(Ok(damage));
         }
-    }
-
-    /// Without a header a segment goes on from the one before, unless a start's leap lies between.
-    fn first_of(&self, segment: &SegmentFile<F>) -> io::Result<u64> {
-        let positions = self.reached..u64::MAX;
-        let bytes = HEADER..segment.length;
-        let Some(at) = scan::find(&segment.file, self.codec, bytes, &positions)? else {
-            return Ok(self.reached);
-        };
-        let found = scan::at(&segment.file, self.codec, at, segment.length)?;
-        Ok(found
-            .filter(|position| position - self.reached >= LEAP)
-            .unwrap_or(self.reached))
     }
 
     /// The next item of the present segment; `None` at its end.

@@ -62,12 +62,7 @@ impl<O: Outside> Worker<O> {
         let position = record.position;
         match self.machine.offer(position, self.outside.now()) {
             Offer::Skip => return true,
-            Offer::Hold => {
-                if !fault::is_on(Fault::HeldForgotten) {
-                    self.held = Some(record);
-                }
-                return false;
-            }
+            Offer::Later => return false,
             Offer::Send => {}
         }
         let Some(client) = &self.client else {
@@ -81,7 +76,7 @@ impl<O: Outside> Worker<O> {
         let handed = client.send(Outgoing {
             topic: &self.topic,
             position,
-            key: event.key,
+            key: event.key.filter(|_| !fault::is_on(Fault::KeyDropped)),
             value: event.body,
             timestamp_ms: event.received_ms,
             headers: headers(&event, &self.journal_id, position),

@@ -12,7 +12,7 @@ impl FileSystem for SimDisk {
 
     fn create(&self, name: &str) -> io::Result<SimFile> {
         let mut disk = self.lock();
-        disk.before(Operation::Name)?;
+        disk.before(Operation::Name, None)?;
         if disk.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -20,7 +20,7 @@ impl FileSystem for SimDisk {
         let inode = disk.inodes.len() - 1;
         disk.names.insert(name.to_owned(), inode);
         disk.pending.push((name.to_owned(), Some(inode)));
-        if disk.dies() {
+        if disk.dies(None) {
             return Err(eio());
         }
         Ok(SimFile {
@@ -31,7 +31,7 @@ impl FileSystem for SimDisk {
 
     fn open(&self, name: &str) -> io::Result<SimFile> {
         let mut disk = self.lock();
-        disk.before(Operation::Read)?;
+        disk.before(Operation::Read, None)?;
         let inode = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(SimFile {
             disk: self.clone(),
@@ -41,16 +41,16 @@ impl FileSystem for SimDisk {
 
     fn list(&self) -> io::Result<Vec<String>> {
         let mut disk = self.lock();
-        disk.before(Operation::Read)?;
+        disk.before(Operation::Read, None)?;
         Ok(disk.names.keys().cloned().collect())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut disk = self.lock();
-        disk.before(Operation::Name)?;
+        disk.before(Operation::Name, None)?;
         disk.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
         disk.pending.push((name.to_owned(), None));
-        if disk.dies() {
+        if disk.dies(None) {
             return Err(eio());
         }
         Ok(())
@@ -58,8 +58,8 @@ impl FileSystem for SimDisk {
 
     fn sync_directory(&self) -> io::Result<()> {
         let mut disk = self.lock();
-        disk.before(Operation::Sync)?;
-        if disk.dies() {
+        disk.before(Operation::Sync, None)?;
+        if disk.dies(None) {
             return Err(eio());
         }
         disk.durable_names = disk.names.clone();
@@ -72,7 +72,7 @@ impl File for SimFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
         let offset = offset as usize;
-        let failed = disk.before(Operation::Write);
+        let failed = disk.before(Operation::Write, Some(self.inode));
         if disk.dead.is_some() {
             return Err(eio());
         }
@@ -84,7 +84,7 @@ impl File for SimFile {
         {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let dies = disk.dies();
+        let dies = disk.dies(Some(self.inode));
         // A write that fails, or in which the process dies, may have written anything of it.
         let written = if failed.is_err() || dies {
             disk.random.index(bytes.len() + 1)
@@ -97,7 +97,7 @@ impl File for SimFile {
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut disk = self.disk.lock();
-        disk.before(Operation::Read)?;
+        disk.before(Operation::Read, Some(self.inode))?;
         let offset = offset as usize;
         let inode = &disk.inodes[self.inode];
         let rest = inode.now.get(offset..).unwrap_or_default();
@@ -124,7 +124,7 @@ impl File for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut disk = self.disk.lock();
-        let failed = disk.before(Operation::Sync);
+        let failed = disk.before(Operation::Sync, Some(self.inode));
         if disk.dead.is_some() {
             return Err(eio());
         }
@@ -135,12 +135,12 @@ impl File for SimFile {
             return failed;
         }
         // It dies before the sync, or after it and before it hears of it.
-        if disk.crash.is_some_and(|(_, left)| left <= 1) && disk.random.percent(50) {
-            disk.dies();
+        if disk.is_about_to_die(self.inode) && disk.random.percent(50) {
+            disk.dies(Some(self.inode));
             return Err(eio());
         }
         disk.inodes[self.inode].sync();
-        if disk.dies() {
+        if disk.dies(Some(self.inode)) {
             return Err(eio());
         }
         Ok(())
@@ -148,14 +148,14 @@ impl File for SimFile {
 
     fn allocate(&self, length: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
-        disk.before(Operation::Write)?;
+        disk.before(Operation::Write, Some(self.inode))?;
         if disk
             .capacity
             .is_some_and(|most| disk.used() + length > most)
         {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        if disk.dies() {
+        if disk.dies(Some(self.inode)) {
             return Err(eio());
         }
         let inode = &mut disk.inodes[self.inode];
@@ -168,12 +168,16 @@ impl File for SimFile {
 
     fn truncate(&self, length: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
-        disk.before(Operation::Write)?;
+        disk.before(Operation::Write, Some(self.inode))?;
         let inode = &mut disk.inodes[self.inode];
         let pages = (length as usize).div_ceil(PAGE)..inode.now.len().div_ceil(PAGE);
         inode.dirty.extend(pages);
         inode.now.truncate(length as usize);
-        if disk.dies() { Err(eio()) } else { Ok(()) }
+        if disk.dies(Some(self.inode)) {
+            Err(eio())
+        } else {
+            Ok(())
+        }
     }
 
     fn length(&self) -> io::Result<u64> {

@@ -76,6 +76,7 @@ impl Kafka {
             fatal: false,
             no_topic: false,
             poll_at: None,
+            still_until: 0,
         };
         self.clients.insert(id, state);
         self.poll_in(id, 0);
@@ -208,6 +209,10 @@ impl Kafka {
         };
         if state.poll_at.is_some_and(|at| at <= now) {
             state.poll_at = None;
+        }
+        let still = state.still_until;
+        if still > now {
+            return self.poll_in(id, still - now);
         }
         if self.topic_is_missing(id) {
             return;
@@ -373,7 +378,12 @@ impl Kafka {
                 }
                 let fatal = state.fatal;
                 let batch = request.batch.iter().cloned();
-                self.fail(client, batch.map(|message| (message, code)).collect(), 0);
+                let delay = self.random.latency(MS, self.report_delay);
+                self.fail(
+                    client,
+                    batch.map(|message| (message, code)).collect(),
+                    delay,
+                );
                 if fatal {
                     self.purge(client, false);
                 }

@@ -27,6 +27,8 @@ pub struct State {
     /// The topic does not exist, as far as the client knows.
     pub no_topic: bool,
     pub poll_at: Option<u64>,
+    /// Its threads wait by a wall clock that was set back.
+    pub still_until: u64,
 }
 
 #[derive(Default)]

@@ -1,0 +1,124 @@
+//! Bits that flip at rest.
+
+use ringback::journal::record::{Codec, Found};
+use ringback::journal::segment::HEADER;
+
+use super::Chaos;
+use super::kinds::Under;
+use crate::process::Process;
+use crate::world::Surroundings;
+
+impl Chaos {
+    /// Flips a bit at rest.
+    pub(super) fn flip(
+        &mut self,
+        around: &mut Surroundings,
+        process: Option<&mut Process>,
+        under: Under,
+    ) {
+        // Between two processes nobody knows the journal's id here.
+        let Some(process) = process else {
+            return;
+        };
+        let mut disk = around.disk.lock();
+        let segments = disk.names_ending(".segment");
+        let (mut name, mut byte) = (String::from("checkpoint"), self.random.index(4_200));
+        let codec = process.shared().codec;
+        let mut hit = None;
+        if under != Under::Anything || self.random.percent(70) {
+            if segments.is_empty() {
+                return;
+            }
+            name = segments[self.random.index(segments.len())].clone();
+            let records = records(codec, disk.bytes(&name));
+            byte = self.random.index(disk.bytes(&name).len().max(1));
+            if under == Under::Header {
+                byte = self.random.index(HEADER as usize);
+            } else if under == Under::Record && !records.is_empty() {
+                // The last is the one that looks like a torn tail.
+                let (_, start, end) = if self.random.percent(30) {
+                    records[records.len() - 1]
+                } else {
+                    self.random.pick(&records)
+                };
+                // A head is small beside most bodies.
+                let length = if self.random.percent(60) {
+                    20
+                } else {
+                    end - start
+                };
+                byte = start + self.random.index(length);
+            }
+            let found = records
+                .iter()
+                .find(|(_, start, end)| (*start..*end).contains(&byte));
+            hit = found.map(|(position, ..)| *position);
+        }
+        let is_meta = hit.is_none() && (name == "checkpoint" || byte < HEADER as usize);
+        if is_meta && self.meta_damaged {
+            return;
+        }
+        let bit = self.random.below(8) as u8;
+        if disk.flip(&name, byte, bit) {
+            around
+                .clock
+                .say(|| format!("bit {bit} of byte {byte} of {name} flips: {hit:?}"));
+            self.meta_damaged |= is_meta;
+            let mut ledger = around.ledger.borrow_mut();
+            ledger.checkpoint_damaged |= name == "checkpoint";
+            ledger.header_damaged |= is_meta;
+            if let Some(position) = hit {
+                ledger.excuse((process.journal(), position));
+            }
+        }
+    }
+
+    /// One bad place of the disk, in which a segment ends and the next begins.
+    pub(super) fn flip_seam(&mut self, around: &mut Surroundings, process: Option<&mut Process>) {
+        let Some(process) = process.filter(|_| !self.meta_damaged) else {
+            return;
+        };
+        let mut disk = around.disk.lock();
+        let segments = disk.names_ending(".segment");
+        let seams: Vec<_> = segments.windows(2).collect();
+        if seams.is_empty() {
+            return;
+        }
+        let seam = self.random.pick(&seams);
+        let codec = process.shared().codec;
+        let Some((position, start, end)) = records(codec, disk.bytes(&seam[0])).pop() else {
+            return;
+        };
+        let (byte, bit) = (self.random.index(HEADER as usize), self.random.below(8));
+        if !records(codec, disk.bytes(&seam[1])).is_empty() && disk.flip(&seam[1], byte, bit as u8)
+        {
+            self.meta_damaged = true;
+            let byte = start + self.random.index(end - start);
+            let hit = disk.flip(&seam[0], byte, bit as u8);
+            around
+                .clock
+                .say(|| format!("bits flip where {seam:?} meet, under {position}: {hit}"));
+            let mut ledger = around.ledger.borrow_mut();
+            ledger.header_damaged = true;
+            if hit {
+                ledger.excuse((process.journal(), position));
+            }
+        }
+    }
+}
+
+/// The intact records of a segment: position, start, end.
+fn records(codec: Codec, bytes: &[u8]) -> Vec<(u64, usize, usize)> {
+    let mut records = Vec::new();
+    let mut at = HEADER as usize;
+    while at + 20 <= bytes.len() {
+        match codec.decode(&bytes[at..]) {
+            Found::Record(record) => {
+                records.push((record.position, at, at + record.size));
+                at += record.size;
+            }
+            _ => at += 8,
+        }
+    }
+    records
+}

@@ -1,0 +1,119 @@
+//! What can go wrong.
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Kill,
+    PowerCut,
+    /// In the middle of one of the next operations on the disk.
+    KillInside,
+    PowerCutInside,
+    /// Two ends close together: what the first start has not made safe is put to the test.
+    KillThenPowerCut,
+    Terminate,
+    FailWrite,
+    FailSync,
+    FailRead,
+    FailThenPowerCut,
+    DiskFull,
+    /// Others have taken the room, and take what ringback gives back.
+    DiskTaken,
+    SlowDisk,
+    /// The next starts are disturbed too, each in its own way.
+    TroubledStarts,
+    /// The checkpoint's place on the disk has gone bad: its syncs fail for a while, and everybody else's do not.
+    BadCheckpoint,
+    /// One checkpoint is left in the cache alone, and the power fails during the start after it.
+    CheckpointFailsThenPowerCut,
+    /// A slow disk on which one checkpoint fails: most likely while a batch is between its write and its sync.
+    CheckpointFailsBesideBatch,
+    /// The publisher's thread gets little of a processor, or waits for the disk.
+    SlowPublisher,
+    FlipRecord,
+    FlipAnywhere,
+    FlipThenKill,
+    FlipHeaderThenKill,
+    /// A segment's header and the last record of the one before.
+    FlipSeamThenKill,
+    /// Both its slots, or the whole file.
+    LoseCheckpoint,
+    BrokerDown,
+    AllDown,
+    SlowBroker,
+    LostAnswers,
+    MoveLeaders,
+    Refusal,
+    /// Of one batch and no more: a leader that had not yet heard of a new permission.
+    RefusalOfOne,
+    NoTopic,
+    NoClients,
+    SlowPurge,
+    /// A broker that stands still, while another refuses and the client is slow.
+    Freeze,
+    /// Dead letters cannot be written.
+    NoLetters,
+    /// The wall clock, by which librdkafka waits: its threads stand still for as long.
+    ClockSetBack,
+}
+
+pub const KINDS: [Kind; 37] = [
+    Kind::Kill,
+    Kind::PowerCut,
+    Kind::KillInside,
+    Kind::PowerCutInside,
+    Kind::KillThenPowerCut,
+    Kind::Terminate,
+    Kind::FailWrite,
+    Kind::FailSync,
+    Kind::FailRead,
+    Kind::FailThenPowerCut,
+    Kind::DiskFull,
+    Kind::DiskTaken,
+    Kind::SlowDisk,
+    Kind::TroubledStarts,
+    Kind::BadCheckpoint,
+    Kind::CheckpointFailsThenPowerCut,
+    Kind::CheckpointFailsBesideBatch,
+    Kind::SlowPublisher,
+    Kind::FlipRecord,
+    Kind::FlipAnywhere,
+    Kind::FlipThenKill,
+    Kind::FlipHeaderThenKill,
+    Kind::FlipSeamThenKill,
+    Kind::LoseCheckpoint,
+    Kind::BrokerDown,
+    Kind::AllDown,
+    Kind::SlowBroker,
+    Kind::LostAnswers,
+    Kind::MoveLeaders,
+    Kind::Refusal,
+    Kind::RefusalOfOne,
+    Kind::NoTopic,
+    Kind::NoClients,
+    Kind::SlowPurge,
+    Kind::Freeze,
+    Kind::NoLetters,
+    Kind::ClockSetBack,
+];
+
+/// Under what a bit flips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Under {
+    Record,
+    Header,
+    Anything,
+}
+
+/// What a partition may answer for a while: retried by the client, or the end of it.
+pub const REFUSALS: [Code; 9] = [
+    Code::NotEnoughReplicas,
+    Code::NotEnoughReplicasAfterAppend,
+    Code::RequestTimedOut,
+    Code::TopicAuthorizationFailed,
+    Code::ClusterAuthorizationFailed,
+    Code::InvalidTimestamp,
+    Code::PolicyViolation,
+    Code::InvalidProducerEpoch,
+    Code::InvalidRecord,
+];

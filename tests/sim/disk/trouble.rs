@@ -1,0 +1,102 @@
+//! What befalls a disk, and with it whoever uses it.
+
+/// How a process comes to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    /// The page cache stays.
+    Kill,
+    /// It does not.
+    PowerCut,
+}
+
+/// Which operation is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Read,
+    Write,
+    Sync,
+    Name,
+}
+
+/// An operation that is to fail with EIO.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure {
+    operation: Operation,
+    /// The how many-th from now.
+    pub(super) left: u64,
+    /// Only the checkpoint's count.
+    checkpoint: bool,
+    /// So do all that follow.
+    pub(super) lasting: bool,
+}
+
+/// The process dies in the n-th operation from now that changes something.
+#[derive(Debug, Clone, Copy)]
+pub struct Death {
+    pub(super) crash: Crash,
+    pub(super) left: u64,
+    /// Only the checkpoint's count.
+    checkpoint: bool,
+}
+
+/// What befalls a start.
+#[derive(Debug, Clone, Copy)]
+pub enum Trouble {
+    Death(Death),
+    Failure(Failure),
+}
+
+impl Failure {
+    /// The n-th from now fails.
+    pub fn of(operation: Operation, nth: u64) -> Self {
+        Self {
+            operation,
+            left: nth,
+            checkpoint: false,
+            lasting: false,
+        }
+    }
+
+    /// The next checkpoint cannot be synced.
+    pub fn of_checkpoint() -> Self {
+        Self {
+            checkpoint: true,
+            ..Self::of(Operation::Sync, 1)
+        }
+    }
+
+    /// No checkpoint can be written or synced from now on.
+    pub fn of_checkpoints(operation: Operation) -> Self {
+        Self {
+            operation,
+            lasting: true,
+            ..Self::of_checkpoint()
+        }
+    }
+
+    pub(super) fn is_of(&self, operation: Operation, checkpoint: bool) -> bool {
+        self.operation == operation && (checkpoint || !self.checkpoint)
+    }
+}
+
+impl Death {
+    pub fn within(crash: Crash, nth: u64) -> Self {
+        Self {
+            crash,
+            left: nth,
+            checkpoint: false,
+        }
+    }
+
+    /// In the n-th operation on the checkpoint.
+    pub fn within_checkpoint(crash: Crash, nth: u64) -> Self {
+        Self {
+            checkpoint: true,
+            ..Self::within(crash, nth)
+        }
+    }
+
+    pub(super) fn is_of(&self, checkpoint: bool) -> bool {
+        checkpoint || !self.checkpoint
+    }
+}
