@@ -297,7 +297,10 @@ fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
 fn reload(ingest: &Ingest, why: &str) {
     match ingest.reload_keys() {
         Ok(()) => tracing::info!(why, "the keys were read anew"),
-        Err(error) => tracing::error!(why, %error, "the keys could not be read; the old ones stay"),
+        Err(error) => {
+            let error = telemetry::chain(&error);
+            tracing::error!(why, %error, "the keys could not be read; the old ones stay");
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::{admin, ingest, journal, publish};
+use crate::{admin, ingest, journal, publish, telemetry};
 
 pub use environment::Environment;
 pub use kafka::{KafkaConfig, Property};
@@ -125,7 +125,7 @@ impl Config {
         let (config, located) = Self::read(&text, &file, environment)?;
         if let Err(error) = ingest::check_sources(&config.source) {
             let key = error.key(&config.source);
-            let problem = located.problem(&key, locate::chain(&error));
+            let problem = located.problem(&key, telemetry::chain(&error));
             return Err(ConfigError::Invalid(vec![problem]));
         }
         Ok(config)

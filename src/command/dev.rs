@@ -43,7 +43,7 @@ pub struct Arguments {
 /// Runs until Ctrl-C.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     // The terminal belongs to the events; faults still show.
-    telemetry::log("warn,librdkafka=error");
+    telemetry::log("warn,librdkafka=error")?;
     let key_is_set = std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty());
     if arguments.require_signature && !key_is_set {
         return Err(CommandError::NoKey);

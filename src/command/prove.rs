@@ -77,7 +77,7 @@ impl Books {
 /// Sends, reads, and prints the ledger.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     // The progress has the terminal, and that brokers are gone is what one came to see.
-    telemetry::log("error,librdkafka=off,rdkafka=off");
+    telemetry::log("error,librdkafka=off,rdkafka=off")?;
     let (key, signed) = arguments.key()?;
     let (properties, name) = arguments.kafka()?;
     let topic = topic::Topic::open(&properties, &name)?;

@@ -25,7 +25,7 @@ pub struct Arguments {
 /// Runs until a signal ends it.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = Config::load(&arguments.config, &Environment::of_process())?;
-    telemetry::log("info");
+    telemetry::log("info")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -40,7 +40,7 @@ pub struct Arguments {
 /// Runs until the journal is empty, or it is told to end.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = arguments.place.load()?;
-    telemetry::log("error,librdkafka=off");
+    telemetry::log("error,librdkafka=off")?;
     let path = config.journal.path.clone();
     // A folder without a journal would be made one otherwise.
     let (folder, inspection) = place::inspect(&path)?;
