@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Purpose};
 
 use super::CommandError;
 
@@ -22,7 +22,11 @@ pub struct Arguments {
 
 /// Prints the effective configuration with secrets redacted; binds nothing, creates nothing.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let config = Config::load(&arguments.config, &Environment::of_process())?;
+    let config = Config::load(
+        &arguments.config,
+        &Environment::of_process(),
+        Purpose::Relay,
+    )?;
     let mut out = anstream::stdout();
     write!(out, "{}", config.show())?;
     Ok(out.flush()?)

@@ -78,8 +78,9 @@ impl Books {
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     // The progress has the terminal, and that brokers are gone is what one came to see.
     telemetry::log("error,librdkafka=off,rdkafka=off")?;
-    let (key, signed) = arguments.key()?;
-    let (properties, name) = arguments.kafka()?;
+    let relay = arguments.relay()?;
+    let (key, signed) = arguments.key(relay.as_ref())?;
+    let (properties, name) = arguments.kafka(relay.as_ref());
     let topic = topic::Topic::open(&properties, &name)?;
     let run = Arc::new(Run::new(arguments.size));
     eprintln!(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::app::App;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Purpose};
 use crate::signal::Signals;
 use crate::telemetry;
 
@@ -24,7 +24,11 @@ pub struct Arguments {
 
 /// Runs until a signal ends it.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let config = Config::load(&arguments.config, &Environment::of_process())?;
+    let config = Config::load(
+        &arguments.config,
+        &Environment::of_process(),
+        Purpose::Relay,
+    )?;
     telemetry::log("info")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
