@@ -109,12 +109,17 @@ impl Server {
         until_closed(&mut stream)
     }
 
+    /// A page of the admin port, with its head.
+    pub fn admin(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin).expect("the admin port is open");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it is sent");
+        until_closed(&mut stream)
+    }
+
     /// The value of one sample of the metrics page.
     pub fn sample(&self, sample: &str) -> f64 {
-        let mut stream = TcpStream::connect(self.admin).expect("the admin port is open");
-        let request = "GET /metrics HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes()).expect("it is sent");
-        let page = until_closed(&mut stream);
+        let page = self.admin("/metrics");
         let line = page.lines().find_map(|line| line.strip_prefix(sample));
         let value = line.unwrap_or_else(|| panic!("no sample {sample}")).trim();
         value.parse().expect("a number")
