@@ -6,11 +6,12 @@
 mod kafka;
 mod watch;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anstream::println;
 
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Ports};
 use crate::config::{Config, Environment};
 use crate::signal::Signals;
 use crate::telemetry;
@@ -56,6 +57,10 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         let _entered = runtime.enter();
         Signals::listen()?.without_reload()
     };
+    // Before anything that would have to be undone, and has a log of its own.
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let ports = Ports::bind(local(arguments.admin_port), local(arguments.port));
+    let ports = ports.map_err(in_dev_s_words)?;
     let folder = tempfile::Builder::new().prefix("ringback-dev-").tempdir()?;
     let cluster = kafka::Cluster::start(TOPIC)?;
     let text = configuration(arguments, folder.path(), &cluster.bootstrap, key_is_set);
@@ -64,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let outcome = runtime.block_on(async {
         let watch = watch::Watch::start(&cluster.bootstrap, TOPIC, kafka::PARTITIONS)?;
         let observe = key_is_set && !arguments.require_signature;
-        let app = App::start(config, |ingest| {
+        let app = App::start(config, ports, |ingest| {
             if observe {
                 ingest.observing(watch::verdict)
             } else {
@@ -76,10 +81,10 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         greet(arguments, &app, &cluster.bootstrap, key_is_set);
         let outcome = app.run(signals).await;
         watch.stop();
+        println!("\nStopped. The journal and the topic were temporary and are gone.");
         outcome.map_err(CommandError::from)
     });
     runtime.shutdown_background();
-    println!("\nStopped. The journal and the topic were temporary and are gone.");
     outcome
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::app::App;
+use crate::app::{App, Ports};
 use crate::config::{Config, Environment, Purpose};
 use crate::signal::Signals;
 use crate::telemetry;
@@ -35,7 +35,8 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         .build()?;
     let outcome = runtime.block_on(async {
         let signals = Signals::listen()?;
-        let app = App::start(config, |ingest| ingest).await?;
+        let ports = Ports::bind(config.admin.address, config.listen.address)?;
+        let app = App::start(config, ports, |ingest| ingest).await?;
         app.run(signals).await.map_err(CommandError::from)
     });
     // What still runs is a connection cut off at the deadline; its client gets no answer either way.

@@ -166,6 +166,25 @@ fn dev_shows_the_quick_start_event_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_taken_port_is_all_that_dev_tells() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = taken.local_addr().expect("it has one").port().to_string();
+    for (option, other) in [("--port", "--admin-port"), ("--admin-port", "--port")] {
+        let output = run(&["dev", option, &port, other, "0"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(text(&output.stdout), "");
+        let told = format!(
+            "error: cannot listen on 127.0.0.1:{port}: take another port with {option}, 0 for a free one"
+        );
+        let stderr = text(&output.stderr);
+        assert!(
+            stderr.starts_with(&told) && stderr.lines().count() == 1,
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
 fn dev_tells_each_signature_s_verdict_and_refuses_only_when_asked() {
     let temporary = tempfile::tempdir().expect("a temporary folder");
     let body = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
