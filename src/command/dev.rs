@@ -4,6 +4,7 @@
 //! can connect to as well.
 
 mod kafka;
+mod verdicts;
 mod watch;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,6 +18,8 @@ use crate::signal::Signals;
 use crate::telemetry;
 
 use super::CommandError;
+use crate::ingest::Observed;
+use verdicts::Verdicts;
 
 const TOPIC: &str = "retell-events";
 /// The variable that the sender's own samples use.
@@ -67,14 +70,23 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = Config::parse(&text, "ringback dev", &Environment::default())?;
 
     let outcome = runtime.block_on(async {
-        let watch = watch::Watch::start(&cluster.bootstrap, TOPIC, kafka::PARTITIONS)?;
-        let observe = key_is_set && !arguments.require_signature;
+        let lenient = key_is_set && !arguments.require_signature;
+        let verdicts = lenient.then(Verdicts::default);
+        let (bootstrap, partitions) = (&cluster.bootstrap, kafka::PARTITIONS);
+        let watch = watch::Watch::start(bootstrap, TOPIC, partitions, verdicts.clone())?;
         let app = App::start(config, ports, |ingest| {
-            if observe {
-                ingest.observing(watch::verdict)
-            } else {
-                ingest
-            }
+            ingest.observing(lenient, move |observed| match observed {
+                Observed::Taken(verdict) => {
+                    if let Some(verdicts) = &verdicts {
+                        verdicts.keep(verdict);
+                    }
+                }
+                Observed::Refused {
+                    status,
+                    reason,
+                    detail,
+                } => watch::refusal(*status, reason, detail),
+            })
         })
         .await
         .map_err(in_dev_s_words)?;
@@ -168,15 +180,30 @@ fn greet(arguments: &Arguments, app: &App, bootstrap: &str, key_is_set: bool) {
   {on}Metrics{off}     http://localhost:{admin}/metrics
 
   Try it:
-    curl --location 'localhost:{port}/webhook' --header 'Content-Type: application/json' \\
-      --data '{{\"event\":\"call_ended\",\"call\":{{\"call_id\":\"Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6\"}}}}' --include
+{try_it}
   Read along:
     kcat -C -b {bootstrap} -t {TOPIC} -f '%k %h %s\\n'
 
-  Each event as it arrives in the topic; Ctrl-C ends.
+  Each event as it arrives in the topic, each refused request; Ctrl-C ends.
 ",
+        try_it = try_it(arguments, port, bootstrap),
         partitions = kafka::PARTITIONS,
         admin = app.admin_address().port(),
     );
-    watch::heading();
+    watch::heading(key_is_set && !arguments.require_signature);
+}
+
+/// A command that is answered 204, for another terminal.
+fn try_it(arguments: &Arguments, port: u16, bootstrap: &str) -> String {
+    if arguments.require_signature {
+        // Small enough for the mock's partitions.
+        return format!(
+            "    ringback prove --url http://localhost:{port}/webhook --bootstrap {bootstrap} \\
+      --rate 20 --duration 5s --size 2KiB     signs with {KEY_VARIABLE}, which it needs as well"
+        );
+    }
+    format!(
+        r#"    curl --location 'localhost:{port}/webhook' --header 'Content-Type: application/json' \
+      --data '{{"event":"call_ended","call":{{"call_id":"Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6"}}}}' --include"#
+    )
 }

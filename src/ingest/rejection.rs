@@ -154,6 +154,11 @@ impl Rejection {
         }
     }
 
+    /// What the sender is told to mend.
+    pub(super) fn detail(self) -> String {
+        self.words().1
+    }
+
     fn words(self) -> (&'static str, String) {
         let (title, detail) = match self {
             Self::UnknownPath => (
