@@ -37,15 +37,15 @@ struct Arguments {
 }
 
 const EXAMPLES: &str = "Examples:
-  ringback dev                                   try it: relay, Kafka and journal on this machine, nothing to install
-  ringback check --config /etc/ringback.toml     is this configuration good?
-  ringback serve --config /etc/ringback.toml     the relay
-  ringback journal status --path /var/lib/ringback          what its journal holds
-  ringback dead-letter list --config /etc/ringback.toml     what Kafka refused for good
-  ringback prove --config /etc/ringback.toml     does it lose anything? kill what you like meanwhile
+  ringback dev                                     try it: nothing to install
+  ringback check --config ringback.toml            is this configuration good?
+  ringback serve --config ringback.toml            the relay
+  ringback journal status --config ringback.toml   what its journal holds
+  ringback dead-letter list --config ringback.toml what Kafka refused for good
+  ringback prove --config ringback.toml            does it lose anything?
 
 Exit codes: 0 ended as asked, 1 failed while running, 2 wrong usage, 78 bad configuration.
-RINGBACK_LOG sets the log level (error, warn, info, debug); logs are JSON where standard error is no terminal.";
+RINGBACK_LOG sets the log level (error, warn, info, debug, trace); logs are JSON where standard error is no terminal.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -227,3 +227,30 @@ fn ended(outcome: std::io::Result<()>) -> Result<(), CommandError> {
 }
 
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    /// What a help ends with, and its subcommands'.
+    fn endings(command: &clap::Command) -> Vec<String> {
+        let own = command.get_after_help().map(ToString::to_string);
+        let below = command.get_subcommands().flat_map(endings);
+        own.into_iter().chain(below).collect()
+    }
+
+    #[test]
+    fn help_is_wrapped_by_the_terminal_and_not_by_hand() {
+        let endings = endings(&Arguments::command());
+        assert!(endings.len() > 8, "{endings:#?}");
+        for line in endings.iter().flat_map(|text| text.lines()) {
+            if line.starts_with("  ") {
+                assert!(line.chars().count() <= 80, "an example too wide: {line}");
+            } else {
+                let whole = line.is_empty() || line.ends_with(['.', ':']);
+                assert!(whole, "no whole paragraph: {line}");
+            }
+        }
+    }
+}

@@ -13,6 +13,7 @@ use super::CommandError;
   ringback check --config config/ringback.toml
   ringback check --config ringback.toml && systemctl restart ringback
 
+It tries neither the journal's folder nor a port nor a broker: a start may still fail there.
 Exit codes: 0 good, 78 bad (each fault with its key, its line or variable, and what would do).")]
 pub struct Arguments {
     /// The configuration file (TOML)

@@ -30,8 +30,10 @@ const KEY_VARIABLE: &str = "RETELL_API_KEY";
 #[command(after_help = "Examples:
   ringback dev
   ringback dev --port 9000 --admin-port 9001
-  RETELL_API_KEY=key_… ringback dev                         tells whether each signature is right
-  RETELL_API_KEY=key_… ringback dev --require-signature     and refuses where it is not")]
+  RETELL_API_KEY=key_… ringback dev
+  RETELL_API_KEY=key_… ringback dev --require-signature
+
+With RETELL_API_KEY it tells of each signature whether it is right, with --require-signature it refuses where it is not.")]
 pub struct Arguments {
     /// Port of the webhook listener on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8080)]

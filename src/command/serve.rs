@@ -13,9 +13,11 @@ use super::CommandError;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback serve --config /etc/ringback/ringback.toml
-  RINGBACK_KAFKA__TOPIC=calls ringback serve --config ringback.toml     any key can be set by environment
+  RINGBACK_KAFKA__TOPIC=calls ringback serve --config ringback.toml
 
-SIGTERM ends in order: unready, listener closed, requests answered, journal published, exit 0. SIGHUP reads the keys anew.")]
+Any key can be set by environment, as in the second example.
+SIGTERM ends in order: unready, listener closed, requests answered, journal published, exit 0. \
+SIGHUP reads the keys anew.")]
 pub struct Arguments {
     /// The configuration file (TOML); config/ringback.toml shows every key
     #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]

@@ -37,15 +37,17 @@ const REACHING: [&str; 12] = [
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback prove --bootstrap localhost:9092
-  ringback prove --config ringback.toml --rate 500 --duration 60s     Kafka as the relay reaches it
-  ringback prove --bootstrap k1:9093 -X security.protocol=ssl -X ssl.ca.location=/etc/ca.pem
-  ringback prove --config ringback.toml --size 2KiB --calls 200 --json | jq .lost
+  ringback prove --config ringback.toml --rate 500 --duration 60s
+  ringback prove --bootstrap k1:9093 -X security.protocol=ssl
+  ringback prove --config ringback.toml --size 2KiB --json | jq .lost
 
-Kill what you like meanwhile: brokers, the relay, connections. Ctrl-C ends the sending early and still prints the ledger.
+With --config it reaches Kafka as the relay does.
+Kill what you like meanwhile: brokers, the relay, connections. Ctrl-C ends the sending early and still prints the \
+ledger. Only a first event that is refused for good, or finds nobody, ends it at once.
 The events are real to whoever reads the topic: their call ids start with prove_.
 
-Exit codes: 0 kept; 1 something acknowledged was lost, out of order, changed or under a wrong key, or nothing was
-acknowledged; 2 wrong usage; 78 bad configuration.")]
+Exit codes: 0 kept; 1 something acknowledged was lost, out of order, changed or under a wrong key, or nothing \
+was acknowledged; 2 wrong usage; 78 bad configuration.")]
 pub struct Arguments {
     /// Where the relay takes webhooks: plain http
     #[arg(long, default_value = "http://localhost:8080/webhook")]
