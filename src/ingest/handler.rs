@@ -164,9 +164,12 @@ fn check_head<B: Body>(headers: &HeaderMap, body: &B, max_body: usize) -> Result
         let mut values = headers.get_all(name).iter();
         values.all(|value| value.as_bytes().eq_ignore_ascii_case(coding))
     };
-    // A transfer coding before `chunked` would change the body as well.
-    if !only(CONTENT_ENCODING, b"identity") || !only(TRANSFER_ENCODING, b"chunked") {
+    if !only(CONTENT_ENCODING, b"identity") {
         return Err(Rejection::ContentEncoding);
+    }
+    // A transfer coding before `chunked` would change the body as well.
+    if !only(TRANSFER_ENCODING, b"chunked") {
+        return Err(Rejection::TransferEncoding);
     }
     if usize::try_from(body.size_hint().lower()).map_or(true, |lower| lower > max_body) {
         return Err(Rejection::BodyTooLarge { max_body });
