@@ -1,7 +1,7 @@
 //! The relay as a whole: built in the order of an event's flow backwards, shut down in the order of the flow.
 //!
 //! ```text
-//! start: admin (probes answer) ─► journal (recovery) ─► publisher ─► listener ─► ready
+//! start: ports ─► admin (probes answer) ─► journal (recovery) ─► publisher ─► listener ─► ready
 //! stop:  unready ─► readiness_delay ─► listener closes, requests finish ─► publish until empty or drain_deadline
 //!        ─► final checkpoint ─► exit 0
 //! ```
@@ -12,11 +12,12 @@
 mod descriptors;
 mod drain;
 mod keys;
+mod ports;
 
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 
 use crate::config::Config;
@@ -29,9 +30,7 @@ use crate::{admin, telemetry};
 use keys::KeyFiles;
 
 pub use drain::{Drain, Progress};
-
-/// The kernel's queue of connections not yet accepted: a burst of senders must not be refused.
-const BACKLOG: u32 = 4096;
+pub use ports::Ports;
 
 /// Why the relay could not start, or ended otherwise than asked.
 #[derive(Debug, thiserror::Error)]
@@ -97,11 +96,12 @@ pub struct App {
 }
 
 impl App {
-    /// Builds everything in order; on error whatever was begun is undone by being dropped.
+    /// Builds everything on `ports`, in order; on error whatever was begun is undone by being dropped.
     ///
     /// `observe` may wrap the ingest side before it serves (the `dev` command watches signatures through it).
     pub async fn start(
         mut config: Config,
+        ports: Ports,
         observe: impl FnOnce(Ingest) -> Ingest,
     ) -> Result<Self, AppError> {
         config.listen.max_connections = descriptors::room_for(config.listen.max_connections);
@@ -115,13 +115,7 @@ impl App {
             "no answer from a broker yet",
         );
 
-        let admin_listener =
-            std::net::TcpListener::bind(config.admin.address).map_err(|source| AppError::Bind {
-                address: config.admin.address,
-                key: "admin.address",
-                source,
-            })?;
-        let admin = admin::serve(admin_listener, readiness, metrics.clone())?;
+        let admin = admin::serve(ports.admin, readiness, metrics.clone())?;
 
         let journal = open_journal(&config, &metrics).await?;
         let ingest = Ingest::new(
@@ -138,7 +132,7 @@ impl App {
             journal.truncator,
             kafka_check,
         )?;
-        let listener = bind(config.listen.address)?;
+        let listener = ports.webhooks.listen()?;
         let address = listener.local_addr()?;
         journal_check.pass("ok");
         shutdown_check.pass("ok");
@@ -276,28 +270,13 @@ fn start_publisher(
     Ok(publisher)
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
-    let listen = || {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    listen().map_err(|source| AppError::Bind {
-        address,
-        key: "listen.address",
-        source,
-    })
-}
-
 fn reload(ingest: &Ingest, why: &str) {
     match ingest.reload_keys() {
         Ok(()) => tracing::info!(why, "the keys were read anew"),
-        Err(error) => tracing::error!(why, %error, "the keys could not be read; the old ones stay"),
+        Err(error) => {
+            let error = telemetry::chain(&error);
+            tracing::error!(why, %error, "the keys could not be read; the old ones stay");
+        }
     }
 }
 

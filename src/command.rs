@@ -19,6 +19,7 @@ use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::journal::inspect::InspectError;
 use crate::publish::ReplayError;
+use crate::telemetry::{self, LevelError, chain};
 
 /// EX_CONFIG of BSD's sysexits.h: the configuration will not do.
 const EXIT_CONFIGURATION: u8 = 78;
@@ -36,15 +37,15 @@ struct Arguments {
 }
 
 const EXAMPLES: &str = "Examples:
-  ringback dev                                   try it: relay, Kafka and journal on this machine, nothing to install
-  ringback check --config /etc/ringback.toml     is this configuration good?
-  ringback serve --config /etc/ringback.toml     the relay
-  ringback journal status --path /var/lib/ringback          what its journal holds
-  ringback dead-letter list --config /etc/ringback.toml     what Kafka refused for good
-  ringback prove --config /etc/ringback.toml     does it lose anything? kill what you like meanwhile
+  ringback dev                                     try it: nothing to install
+  ringback check --config ringback.toml            is this configuration good?
+  ringback serve --config ringback.toml            the relay
+  ringback journal status --config ringback.toml   what its journal holds
+  ringback dead-letter list --config ringback.toml what Kafka refused for good
+  ringback prove --config ringback.toml            does it lose anything?
 
 Exit codes: 0 ended as asked, 1 failed while running, 2 wrong usage, 78 bad configuration.
-RINGBACK_LOG sets the log level (error, warn, info, debug); logs are JSON where standard error is no terminal.";
+RINGBACK_LOG sets the log level (error, warn, info, debug, trace); logs are JSON where standard error is no terminal.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -68,6 +69,9 @@ pub enum CommandError {
     /// Exit 78: nothing was started.
     #[error(transparent)]
     Configuration(#[from] ConfigError),
+    /// Exit 78: `RINGBACK_LOG` is no level.
+    #[error(transparent)]
+    Level(#[from] LevelError),
     /// Exit 1, or 78 where the fault is the configuration's after all (a key that cannot be read).
     #[error(transparent)]
     App(#[from] AppError),
@@ -160,6 +164,7 @@ impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Configuration(_)
+            | Self::Level(_)
             | Self::App(AppError::Ingest(_))
             | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,
             Self::NoKey => EXIT_USAGE,
@@ -183,15 +188,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             };
         }
     };
-    let outcome = match arguments.command {
-        Command::Serve(arguments) => serve::run(&arguments),
-        Command::Dev(arguments) => dev::run(&arguments),
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Journal(arguments) => journal::run(&arguments),
-        Command::DeadLetter(arguments) => dead_letter::run(&arguments),
-        Command::Prove(arguments) => prove::run(&arguments),
-    };
-    match outcome {
+    match dispatch(&arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
@@ -200,27 +197,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+fn dispatch(command: &Command) -> Result<(), CommandError> {
+    telemetry::check_level()?;
+    match command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Dev(arguments) => dev::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Journal(arguments) => journal::run(arguments),
+        Command::DeadLetter(arguments) => dead_letter::run(arguments),
+        Command::Prove(arguments) => prove::run(arguments),
+    }
+}
+
 /// What is wrong, then why, a line each where they are many.
 fn report(error: &dyn std::error::Error) {
     for line in chain(error).lines() {
         anstream::eprintln!("{}error:{} {line}", ERROR.render(), ERROR.render_reset());
     }
-}
-
-/// The error and its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        // Kafka's and TOML's errors repeat their source's words.
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// What became of printing: a reader that has seen enough (`head`) is no error.
@@ -234,3 +227,30 @@ fn ended(outcome: std::io::Result<()>) -> Result<(), CommandError> {
 }
 
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    /// What a help ends with, and its subcommands'.
+    fn endings(command: &clap::Command) -> Vec<String> {
+        let own = command.get_after_help().map(ToString::to_string);
+        let below = command.get_subcommands().flat_map(endings);
+        own.into_iter().chain(below).collect()
+    }
+
+    #[test]
+    fn help_is_wrapped_by_the_terminal_and_not_by_hand() {
+        let endings = endings(&Arguments::command());
+        assert!(endings.len() > 8, "{endings:#?}");
+        for line in endings.iter().flat_map(|text| text.lines()) {
+            if line.starts_with("  ") {
+                assert!(line.chars().count() <= 80, "an example too wide: {line}");
+            } else {
+                let whole = line.is_empty() || line.ends_with(['.', ':']);
+                assert!(whole, "no whole paragraph: {line}");
+            }
+        }
+    }
+}

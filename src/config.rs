@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::{admin, ingest, journal, publish};
+use crate::{admin, ingest, journal, publish, telemetry};
 
 pub use environment::Environment;
 pub use kafka::{KafkaConfig, Property};
@@ -65,6 +65,28 @@ impl Default for ShutdownConfig {
         Self {
             readiness_delay: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(20),
+        }
+    }
+}
+
+/// What a command needs of a configuration: of that everything is checked and resolved, of the rest only that it can be
+/// read, since the operator's machine may lack the relay's keys and certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Everything, the sources' keys included.
+    Relay,
+    /// Everything but the sources.
+    Publish,
+    /// `[journal]` alone.
+    Journal,
+}
+
+impl Purpose {
+    fn concerns(self, key: &str) -> bool {
+        match self {
+            Self::Relay => true,
+            Self::Publish => !key.starts_with("source"),
+            Self::Journal => key.starts_with("journal."),
         }
     }
 }
@@ -114,18 +136,23 @@ struct Raw {
 }
 
 impl Config {
-    /// Reads `path`, overlays `environment`, checks everything, the sources' keys included. No port is bound and nothing
-    /// is created.
-    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+    /// Reads `path`, overlays `environment`, checks what `purpose` asks for. No port is bound and nothing is created.
+    pub fn load(
+        path: &Path,
+        environment: &Environment,
+        purpose: Purpose,
+    ) -> Result<Self, ConfigError> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
             path: file.clone(),
             source,
         })?;
-        let (config, located) = Self::read(&text, &file, environment)?;
-        if let Err(error) = ingest::check_sources(&config.source) {
+        let (config, located) = Self::read(&text, &file, environment, purpose)?;
+        if purpose == Purpose::Relay
+            && let Err(error) = ingest::check_sources(&config.source)
+        {
             let key = error.key(&config.source);
-            let problem = located.problem(&key, locate::chain(&error));
+            let problem = located.problem(&key, telemetry::chain(&error));
             return Err(ConfigError::Invalid(vec![problem]));
         }
         Ok(config)
@@ -133,13 +160,14 @@ impl Config {
 
     /// As [`Config::load`], from a text and without reading the sources' keys; `file` is only named in errors.
     pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Self, ConfigError> {
-        Self::read(text, file, environment).map(|(config, _)| config)
+        Self::read(text, file, environment, Purpose::Relay).map(|(config, _)| config)
     }
 
     fn read(
         text: &str,
         file: &str,
         environment: &Environment,
+        purpose: Purpose,
     ) -> Result<(Self, locate::Located), ConfigError> {
         let located = locate::Located::parse(text, file)?;
         let (raw, located) = environment.deserialize::<Raw>(located)?;
@@ -154,10 +182,13 @@ impl Config {
             source: raw.source,
         };
         bounds::check(&config, &located, &mut problems);
-        if let Err(error) = config.publish().validate() {
+        if purpose != Purpose::Journal
+            && let Err(error) = config.publish().validate()
+        {
             let key = format!("kafka.client.{}", error.property);
             problems.push(located.problem(&key, error.to_string()));
         }
+        problems.retain(|problem| purpose.concerns(&problem.key));
         if problems.is_empty() {
             Ok((config, located))
         } else {

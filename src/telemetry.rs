@@ -1,10 +1,14 @@
 //! Logs and the metrics registry: what the process tells of itself.
 
+mod level;
+
+use std::error::Error;
 use std::io::IsTerminal as _;
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntGauge, Opts, Registry, TextEncoder};
-use tracing_subscriber::EnvFilter;
+
+pub use level::LevelError;
 
 /// The namespace of every metric of ours.
 const NAMESPACE: &str = "ringback";
@@ -14,9 +18,9 @@ pub const LOG_VARIABLE: &str = "RINGBACK_LOG";
 
 /// Starts logging to standard error: JSON lines where that is no terminal, readable lines where it is one.
 ///
-/// `default` is the level where [`LOG_VARIABLE`] is unset. A second call changes nothing.
-pub fn log(default: &str) {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
+/// `default` is the level where [`LOG_VARIABLE`] is unset or empty. A second call changes nothing.
+pub fn log(default: &str) -> Result<(), LevelError> {
+    let filter = level::filter(log_variable().as_deref(), default)?;
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -29,6 +33,33 @@ pub fn log(default: &str) {
     };
     // A second subscriber is a test's; the first stays.
     drop(outcome);
+    Ok(())
+}
+
+/// What [`log`] would say of [`LOG_VARIABLE`], for commands that log nothing: one mistake is told by all of them.
+pub fn check_level() -> Result<(), LevelError> {
+    level::filter(log_variable().as_deref(), "off").map(drop)
+}
+
+fn log_variable() -> Option<String> {
+    let value = std::env::var_os(LOG_VARIABLE)?;
+    Some(value.to_string_lossy().into_owned())
+}
+
+/// The error and its causes in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        // Kafka's and TOML's errors repeat their source's words.
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// Every metric of the process: ours under `ringback_`, the process's own under Prometheus' usual `process_`.

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Purpose};
 
 use super::CommandError;
 
@@ -13,6 +13,7 @@ use super::CommandError;
   ringback check --config config/ringback.toml
   ringback check --config ringback.toml && systemctl restart ringback
 
+It tries neither the journal's folder nor a port nor a broker: a start may still fail there.
 Exit codes: 0 good, 78 bad (each fault with its key, its line or variable, and what would do).")]
 pub struct Arguments {
     /// The configuration file (TOML)
@@ -22,7 +23,11 @@ pub struct Arguments {
 
 /// Prints the effective configuration with secrets redacted; binds nothing, creates nothing.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let config = Config::load(&arguments.config, &Environment::of_process())?;
+    let config = Config::load(
+        &arguments.config,
+        &Environment::of_process(),
+        Purpose::Relay,
+    )?;
     let mut out = anstream::stdout();
     write!(out, "{}", config.show())?;
     Ok(out.flush()?)

@@ -4,18 +4,22 @@
 //! can connect to as well.
 
 mod kafka;
+mod verdicts;
 mod watch;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anstream::println;
 
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Ports};
 use crate::config::{Config, Environment};
 use crate::signal::Signals;
 use crate::telemetry;
 
 use super::CommandError;
+use crate::ingest::Observed;
+use verdicts::Verdicts;
 
 const TOPIC: &str = "retell-events";
 /// The variable that the sender's own samples use.
@@ -26,8 +30,10 @@ const KEY_VARIABLE: &str = "RETELL_API_KEY";
 #[command(after_help = "Examples:
   ringback dev
   ringback dev --port 9000 --admin-port 9001
-  RETELL_API_KEY=key_… ringback dev                         tells whether each signature is right
-  RETELL_API_KEY=key_… ringback dev --require-signature     and refuses where it is not")]
+  RETELL_API_KEY=key_… ringback dev
+  RETELL_API_KEY=key_… ringback dev --require-signature
+
+With RETELL_API_KEY it tells of each signature whether it is right, with --require-signature it refuses where it is not.")]
 pub struct Arguments {
     /// Port of the webhook listener on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
@@ -43,7 +49,7 @@ pub struct Arguments {
 /// Runs until Ctrl-C.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     // The terminal belongs to the events; faults still show.
-    telemetry::log("warn,librdkafka=error");
+    telemetry::log("warn,librdkafka=error")?;
     let key_is_set = std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty());
     if arguments.require_signature && !key_is_set {
         return Err(CommandError::NoKey);
@@ -56,30 +62,43 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         let _entered = runtime.enter();
         Signals::listen()?.without_reload()
     };
+    // Before anything that would have to be undone, and has a log of its own.
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let ports = Ports::bind(local(arguments.admin_port), local(arguments.port));
+    let ports = ports.map_err(in_dev_s_words)?;
     let folder = tempfile::Builder::new().prefix("ringback-dev-").tempdir()?;
     let cluster = kafka::Cluster::start(TOPIC)?;
     let text = configuration(arguments, folder.path(), &cluster.bootstrap, key_is_set);
     let config = Config::parse(&text, "ringback dev", &Environment::default())?;
 
     let outcome = runtime.block_on(async {
-        let watch = watch::Watch::start(&cluster.bootstrap, TOPIC, kafka::PARTITIONS)?;
-        let observe = key_is_set && !arguments.require_signature;
-        let app = App::start(config, |ingest| {
-            if observe {
-                ingest.observing(watch::verdict)
-            } else {
-                ingest
-            }
+        let lenient = key_is_set && !arguments.require_signature;
+        let verdicts = lenient.then(Verdicts::default);
+        let (bootstrap, partitions) = (&cluster.bootstrap, kafka::PARTITIONS);
+        let watch = watch::Watch::start(bootstrap, TOPIC, partitions, verdicts.clone())?;
+        let app = App::start(config, ports, |ingest| {
+            ingest.observing(lenient, move |observed| match observed {
+                Observed::Taken(verdict) => {
+                    if let Some(verdicts) = &verdicts {
+                        verdicts.keep(verdict);
+                    }
+                }
+                Observed::Refused {
+                    status,
+                    reason,
+                    detail,
+                } => watch::refusal(*status, reason, detail),
+            })
         })
         .await
         .map_err(in_dev_s_words)?;
         greet(arguments, &app, &cluster.bootstrap, key_is_set);
         let outcome = app.run(signals).await;
         watch.stop();
+        println!("\nStopped. The journal and the topic were temporary and are gone.");
         outcome.map_err(CommandError::from)
     });
     runtime.shutdown_background();
-    println!("\nStopped. The journal and the topic were temporary and are gone.");
     outcome
 }
 
@@ -163,15 +182,30 @@ fn greet(arguments: &Arguments, app: &App, bootstrap: &str, key_is_set: bool) {
   {on}Metrics{off}     http://localhost:{admin}/metrics
 
   Try it:
-    curl --location 'localhost:{port}/webhook' --header 'Content-Type: application/json' \\
-      --data '{{\"event\":\"call_ended\",\"call\":{{\"call_id\":\"Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6\"}}}}' --include
+{try_it}
   Read along:
     kcat -C -b {bootstrap} -t {TOPIC} -f '%k %h %s\\n'
 
-  Each event as it arrives in the topic; Ctrl-C ends.
+  Each event as it arrives in the topic, each refused request; Ctrl-C ends.
 ",
+        try_it = try_it(arguments, port, bootstrap),
         partitions = kafka::PARTITIONS,
         admin = app.admin_address().port(),
     );
-    watch::heading();
+    watch::heading(key_is_set && !arguments.require_signature);
+}
+
+/// A command that is answered 204, for another terminal.
+fn try_it(arguments: &Arguments, port: u16, bootstrap: &str) -> String {
+    if arguments.require_signature {
+        // Small enough for the mock's partitions.
+        return format!(
+            "    ringback prove --url http://localhost:{port}/webhook --bootstrap {bootstrap} \\
+      --rate 20 --duration 5s --size 2KiB     signs with {KEY_VARIABLE}, which it needs as well"
+        );
+    }
+    format!(
+        r#"    curl --location 'localhost:{port}/webhook' --header 'Content-Type: application/json' \
+      --data '{{"event":"call_ended","call":{{"call_id":"Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6"}}}}' --include"#
+    )
 }

@@ -2,21 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Purpose};
 use crate::journal::inspect::{Folder, InspectError, Inspection};
 
 use super::CommandError;
 
 /// For commands that only look.
 #[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
 pub struct Place {
     /// The relay's configuration file (TOML), of which journal.path counts
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "RINGBACK_CONFIG",
-        required_unless_present = "path"
-    )]
+    #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]
     config: Option<PathBuf>,
     /// The journal's folder, instead of the configured one
     #[arg(long, value_name = "DIR")]
@@ -28,9 +24,10 @@ impl Place {
     pub fn path(&self) -> Result<PathBuf, CommandError> {
         match (&self.path, &self.config) {
             (Some(path), _) => Ok(path.clone()),
-            (None, Some(config)) => Ok(Config::load(config, &Environment::of_process())?
-                .journal
-                .path),
+            (None, Some(config)) => {
+                let config = Config::load(config, &Environment::of_process(), Purpose::Journal)?;
+                Ok(config.journal.path)
+            }
             // The command line is refused before that.
             (None, None) => Ok(journal_default()),
         }
@@ -51,7 +48,8 @@ pub struct Configured {
 impl Configured {
     /// The configuration, with the other folder where one is given.
     pub fn load(&self) -> Result<Config, CommandError> {
-        let mut config = Config::load(&self.config, &Environment::of_process())?;
+        let environment = Environment::of_process();
+        let mut config = Config::load(&self.config, &environment, Purpose::Publish)?;
         if let Some(path) = &self.path {
             config.journal.path.clone_from(path);
         }

@@ -42,9 +42,22 @@ use report::Report;
 const QUIET: Duration = Duration::from_secs(1);
 /// How often the books are looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// What the run's first answer says of all others; until it is there, only the one event is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    /// Not there yet.
+    Awaited,
+    /// Whatever it was, other events may fare otherwise.
+    GoOn,
+    /// Nobody is there, or will ever take such events: sending more would prove nothing.
+    Hopeless,
+}
+
 /// What lanes, reader and command share.
 struct Books {
     begun: Instant,
+    first: watch::Sender<First>,
     ledger: Mutex<Ledger>,
     fault: Mutex<Option<String>>,
 }
@@ -53,6 +66,7 @@ impl Books {
     fn new() -> Self {
         Self {
             begun: Instant::now(),
+            first: watch::Sender::new(First::Awaited),
             ledger: Mutex::new(Ledger::new()),
             fault: Mutex::new(None),
         }
@@ -77,9 +91,10 @@ impl Books {
 /// Sends, reads, and prints the ledger.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     // The progress has the terminal, and that brokers are gone is what one came to see.
-    telemetry::log("error,librdkafka=off,rdkafka=off");
-    let (key, signed) = arguments.key()?;
-    let (properties, name) = arguments.kafka()?;
+    telemetry::log("error,librdkafka=off,rdkafka=off")?;
+    let relay = arguments.relay()?;
+    let (key, signed) = arguments.key(relay.as_ref())?;
+    let (properties, name) = arguments.kafka(relay.as_ref());
     let topic = topic::Topic::open(&properties, &name)?;
     let run = Arc::new(Run::new(arguments.size));
     eprintln!(
@@ -139,8 +154,10 @@ async fn prove(
     }
     let ended = send(&mut lanes, &stop, &mut signals, &progress, &books).await?;
     let seconds = books.now();
-    let due = schedule.due_before(ended.unwrap_or(schedule.duration));
-    let settled = settle(&mut signals, arguments.settle, &progress, &books).await;
+    let hopeless = *books.first.borrow() == First::Hopeless;
+    let last_due = ended.or(hopeless.then_some(Duration::ZERO));
+    let due = schedule.due_before(last_due.unwrap_or(schedule.duration));
+    let settled = hopeless || settle(&mut signals, arguments.settle, &progress, &books).await;
     progress.clear();
     #[allow(clippy::disallowed_methods, reason = "once, at the end")]
     let unread = tokio::task::spawn_blocking(move || reading.stop())

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::app::App;
-use crate::config::{Config, Environment};
+use crate::app::{App, Ports};
+use crate::config::{Config, Environment, Purpose};
 use crate::signal::Signals;
 use crate::telemetry;
 
@@ -13,9 +13,11 @@ use super::CommandError;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback serve --config /etc/ringback/ringback.toml
-  RINGBACK_KAFKA__TOPIC=calls ringback serve --config ringback.toml     any key can be set by environment
+  RINGBACK_KAFKA__TOPIC=calls ringback serve --config ringback.toml
 
-SIGTERM ends in order: unready, listener closed, requests answered, journal published, exit 0. SIGHUP reads the keys anew.")]
+Any key can be set by environment, as in the second example.
+SIGTERM ends in order: unready, listener closed, requests answered, journal published, exit 0. \
+SIGHUP reads the keys anew.")]
 pub struct Arguments {
     /// The configuration file (TOML); config/ringback.toml shows every key
     #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]
@@ -24,14 +26,19 @@ pub struct Arguments {
 
 /// Runs until a signal ends it.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let config = Config::load(&arguments.config, &Environment::of_process())?;
-    telemetry::log("info");
+    let config = Config::load(
+        &arguments.config,
+        &Environment::of_process(),
+        Purpose::Relay,
+    )?;
+    telemetry::log("info")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(async {
         let signals = Signals::listen()?;
-        let app = App::start(config, |ingest| ingest).await?;
+        let ports = Ports::bind(config.admin.address, config.listen.address)?;
+        let app = App::start(config, ports, |ingest| ingest).await?;
         app.run(signals).await.map_err(CommandError::from)
     });
     // What still runs is a connection cut off at the deadline; its client gets no answer either way.

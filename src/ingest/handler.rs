@@ -4,7 +4,7 @@ use super::collect::collect;
 use super::connection::MAX_HEADERS;
 use super::provenance::{content_type, trace_context};
 use super::rejection::Rejection;
-use super::shared::{Append, Shared, Source, Verdict};
+use super::shared::{Append, Observed, Shared, Source, Verdict};
 use super::stack::{Call, Outcome};
 use super::validate::validate;
 use crate::event::Event;
@@ -89,15 +89,9 @@ where
     {
         counter.inc();
     }
-    match shared.observer.get() {
-        Some(observe) => observe(&Verdict {
-            source: &source.name,
-            id: event_id(&body).as_str(),
-            outcome: verdict.map(|key| source.key_label(key)),
-        }),
-        None => {
-            verdict.map_err(Rejection::Unauthenticated)?;
-        }
+    let observer = shared.observer.get();
+    if !observer.is_some_and(|observer| observer.lenient) {
+        verdict.map_err(Rejection::Unauthenticated)?;
     }
 
     let begun = Instant::now();
@@ -124,6 +118,13 @@ where
         (event.encode_envelope(), accepted)
     };
     metrics.validate.observe(begun.elapsed().as_secs_f64());
+    if let Some(observer) = observer {
+        (observer.tell)(&Observed::Taken(Verdict {
+            source: &source.name,
+            id: &id,
+            outcome: verdict.map(|key| source.key_label(key)),
+        }));
+    }
     // Nothing more is asked of it, and a slow disk may keep the rest of this waiting.
     drop(call.head);
 
@@ -163,9 +164,12 @@ fn check_head<B: Body>(headers: &HeaderMap, body: &B, max_body: usize) -> Result
         let mut values = headers.get_all(name).iter();
         values.all(|value| value.as_bytes().eq_ignore_ascii_case(coding))
     };
-    // A transfer coding before `chunked` would change the body as well.
-    if !only(CONTENT_ENCODING, b"identity") || !only(TRANSFER_ENCODING, b"chunked") {
+    if !only(CONTENT_ENCODING, b"identity") {
         return Err(Rejection::ContentEncoding);
+    }
+    // A transfer coding before `chunked` would change the body as well.
+    if !only(TRANSFER_ENCODING, b"chunked") {
+        return Err(Rejection::TransferEncoding);
     }
     if usize::try_from(body.size_hint().lower()).map_or(true, |lower| lower > max_body) {
         return Err(Rejection::BodyTooLarge { max_body });

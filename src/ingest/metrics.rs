@@ -148,7 +148,7 @@ impl Families {
         Ok(Self {
             requests: counter(
                 "http_requests_total",
-                "Answered webhook requests; the source is empty where the path belongs to none.",
+                "Webhook requests that ringback answered (what its HTTP parser refuses by itself is in the rejections only); the source is empty where the path belongs to none.",
                 &["source", "code"],
             )?,
             duration,

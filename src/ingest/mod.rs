@@ -37,7 +37,7 @@ pub use authenticate::{AuthenticateError, KeyError};
 pub use config::{KeyConfig, ListenConfig, SourceConfig, Verify};
 pub use key::PointerError;
 pub use metrics::Metrics;
-pub use shared::{Append, Verdict};
+pub use shared::{Append, Observed, Verdict};
 
 use crate::journal::Appender;
 use authenticate::Authenticator;
@@ -45,7 +45,7 @@ use bytesize::ByteSize;
 use collect::Limits;
 use key::Pointers;
 use memory::Budget;
-use shared::{Phase, Shared, Source};
+use shared::{Observer, Phase, Shared, Source};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -191,12 +191,17 @@ impl<A: Append> Ingest<A> {
         })
     }
 
-    /// Accepts events whatever their signature, and tells `observer` each verdict just before the event is appended:
-    /// for trying things out only. The first observer stays.
+    /// Tells `tell` of each event just before it is appended, and of each refusal. `lenient` accepts events whatever
+    /// their signature: for trying things out only. The first observer stays.
     #[must_use]
-    pub fn observing(self, observer: impl Fn(&Verdict<'_>) + Send + Sync + 'static) -> Self {
+    pub fn observing(
+        self,
+        lenient: bool,
+        tell: impl Fn(&Observed<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        let tell = Box::new(tell);
         // A second observer has no effect, as documented.
-        let _ = self.shared.observer.set(Box::new(observer));
+        let _ = self.shared.observer.set(Observer { lenient, tell });
         self
     }
 

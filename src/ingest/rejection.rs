@@ -19,6 +19,8 @@ pub(super) enum Rejection {
     MethodNotAllowed,
     /// `Content-Encoding` other than identity.
     ContentEncoding,
+    /// `Transfer-Encoding` other than chunked.
+    TransferEncoding,
     /// More headers than one head may have.
     TooManyHeaders,
     /// Declared or streamed beyond `max_body` bytes.
@@ -50,10 +52,11 @@ const SOON: u32 = 1;
 const LATER: u32 = 5;
 
 /// Every label that [`Rejection::label`] or a connection's end can give, so that children are resolved at start.
-pub(super) const LABELS: [&str; 25] = [
+pub(super) const LABELS: [&str; 26] = [
     "unknown_path",
     "method_not_allowed",
     "content_encoding",
+    "transfer_encoding",
     "too_many_headers",
     "body_too_large",
     "body_timeout",
@@ -88,12 +91,13 @@ impl Rejection {
             Self::UnknownPath => "unknown_path",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::ContentEncoding => "content_encoding",
+            Self::TransferEncoding => "transfer_encoding",
             Self::TooManyHeaders => "too_many_headers",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::BodyBroken => "body_broken",
             Self::MemoryExhausted => "memory_exhausted",
-            Self::Unauthenticated(AuthenticateError::Missing) => "signature_missing",
+            Self::Unauthenticated(AuthenticateError::Missing { .. }) => "signature_missing",
             Self::Unauthenticated(AuthenticateError::Malformed) => "signature_malformed",
             Self::Unauthenticated(AuthenticateError::Stale) => "signature_stale",
             Self::Unauthenticated(AuthenticateError::Mismatch) => "signature_mismatch",
@@ -113,7 +117,7 @@ impl Rejection {
         match self {
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ContentEncoding | Self::TransferEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -131,6 +135,7 @@ impl Rejection {
             Self::UnknownPath
             | Self::MethodNotAllowed
             | Self::ContentEncoding
+            | Self::TransferEncoding
             | Self::TooManyHeaders
             | Self::BodyTooLarge { .. }
             | Self::BodyTimeout
@@ -154,6 +159,11 @@ impl Rejection {
         }
     }
 
+    /// What the sender is told to mend.
+    pub(super) fn detail(self) -> String {
+        self.words().1
+    }
+
     fn words(self) -> (&'static str, String) {
         let (title, detail) = match self {
             Self::UnknownPath => (
@@ -164,6 +174,10 @@ impl Rejection {
             Self::ContentEncoding => (
                 "Content encoding not supported",
                 "Send the body as it was signed, without Content-Encoding.",
+            ),
+            Self::TransferEncoding => (
+                "Transfer encoding not supported",
+                "Send the body with Content-Length, or with chunked as its only Transfer-Encoding.",
             ),
             Self::TooManyHeaders => ("Too many headers", "Send fewer headers."),
             Self::BodyTooLarge { max_body } => {
@@ -184,8 +198,11 @@ impl Rejection {
                 "Too much in flight",
                 "Too many bodies are being received at once; try again shortly.",
             ),
-            Self::Unauthenticated(AuthenticateError::Missing) => {
-                ("Signature missing", "The signature header is missing.")
+            Self::Unauthenticated(AuthenticateError::Missing { header }) => {
+                return (
+                    "Signature missing",
+                    format!("The signature header, {header}, is missing."),
+                );
             }
             Self::Unauthenticated(AuthenticateError::Malformed) => (
                 "Signature malformed",
@@ -256,16 +273,17 @@ impl Rejection {
 mod tests {
     use super::*;
 
-    const ALL: [Rejection; 20] = [
+    const ALL: [Rejection; 21] = [
         Rejection::UnknownPath,
         Rejection::MethodNotAllowed,
         Rejection::ContentEncoding,
+        Rejection::TransferEncoding,
         Rejection::TooManyHeaders,
         Rejection::BodyTooLarge { max_body: 7 },
         Rejection::BodyTimeout,
         Rejection::BodyBroken,
         Rejection::MemoryExhausted,
-        Rejection::Unauthenticated(AuthenticateError::Missing),
+        Rejection::Unauthenticated(AuthenticateError::Missing { header: "X" }),
         Rejection::Unauthenticated(AuthenticateError::Malformed),
         Rejection::Unauthenticated(AuthenticateError::Stale),
         Rejection::Unauthenticated(AuthenticateError::Mismatch),

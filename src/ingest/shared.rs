@@ -30,7 +30,23 @@ impl Append for Appender {
     }
 }
 
-/// What a source's scheme says of one request, as told to [`Ingest::observing`](super::Ingest::observing)'s hook.
+/// What [`Ingest::observing`](super::Ingest::observing)'s hook is told of each request.
+#[derive(Debug, Clone, Copy)]
+pub enum Observed<'a> {
+    /// It is taken, and about to be appended.
+    Taken(Verdict<'a>),
+    /// It is refused.
+    Refused {
+        /// The answer's.
+        status: u16,
+        /// The metric's label.
+        reason: &'static str,
+        /// What the sender is told to mend.
+        detail: &'a str,
+    },
+}
+
+/// What a source's scheme says of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Verdict<'a> {
     /// The source's name.
@@ -41,7 +57,12 @@ pub struct Verdict<'a> {
     pub outcome: Result<Option<&'a str>, AuthenticateError>,
 }
 
-pub(super) type Observer = Box<dyn Fn(&Verdict<'_>) + Send + Sync>;
+/// Whoever looks on.
+pub(super) struct Observer {
+    /// What is wrong with a signature is told and does not count.
+    pub(super) lenient: bool,
+    pub(super) tell: Box<dyn Fn(&Observed<'_>) + Send + Sync>,
+}
 pub(super) type Clock = Box<dyn Fn() -> u64 + Send + Sync>;
 
 /// How far the end has come; it only goes forward.

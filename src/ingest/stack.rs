@@ -13,7 +13,7 @@
 use super::handler::Handler;
 use super::provenance::client_address;
 use super::rejection::{CLIENT_GONE, Rejection};
-use super::shared::{Append, Phase, Shared};
+use super::shared::{Append, Observed, Phase, Shared};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use http::{Method, Request, Response, Version, request};
@@ -295,6 +295,13 @@ where
             Err(rejection) => rejection,
         };
         self.shared.metrics.of(self.source).refused(rejection);
+        if let Some(observer) = self.shared.observer.get() {
+            (observer.tell)(&Observed::Refused {
+                status: rejection.status().as_u16(),
+                reason: rejection.label(),
+                detail: &rejection.detail(),
+            });
+        }
         if rejection.status().is_server_error() && self.shared.may_warn() {
             tracing::warn!(
                 reason = rejection.label(),

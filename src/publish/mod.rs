@@ -24,6 +24,7 @@ mod properties;
 mod real;
 mod sayings;
 mod watermark;
+mod words;
 pub mod worker;
 
 pub use dead_letter::{
@@ -129,6 +130,8 @@ pub fn start(
         mailbox: mailbox.clone(),
         metrics,
         sayings,
+        cause: Arc::default(),
+        given: Arc::new(config.client.clone()),
     };
     let real = Real {
         config,

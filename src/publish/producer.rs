@@ -20,6 +20,7 @@ use super::metrics::Metrics;
 use super::outside::{Client, Handed, Outgoing};
 use super::properties::of_producer;
 use super::sayings::Sayings;
+use super::words::{Cause, is_by_design, is_gapless};
 
 /// For the first connection and the topic's metadata, so that the first event does not wait for them.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -33,10 +34,16 @@ struct Context {
     mailbox: Arc<Mailbox>,
     metrics: Metrics,
     sayings: Arc<Sayings>,
+    cause: Arc<Cause>,
+    given: Arc<BTreeMap<String, String>>,
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if is_by_design(facility, message, &self.given) {
+            tracing::debug!(target: "librdkafka", facility, "{message}");
+            return;
+        }
         let Some(kept) = self.sayings.may_say(facility) else {
             return;
         };
@@ -60,19 +67,29 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = error
-            .rdkafka_error_code()
-            .map_or_else(|| error.to_string(), |code| code.to_string());
+        if is_gapless(reason) {
+            // The failed report that comes with it says what is wrong.
+            tracing::debug!(target: "librdkafka", %error, "{reason}");
+            return;
+        }
+        let known = error.rdkafka_error_code();
+        let code = known.map_or_else(|| error.to_string(), |code| code.to_string());
         if let Some(kept) = self.sayings.may_say(&code) {
             tracing::warn!(target: "librdkafka", %error, kept_back = kept, "{reason}");
         }
-        self.mailbox.put(|inbox| inbox.trouble = Some(code));
+        if known == Some(RDKafkaErrorCode::GaplessGuarantee) {
+            // Of a record, and its failed report comes too; it stands in no connection's way.
+            return;
+        }
+        let trouble = self.cause.told(known, &code, reason);
+        self.mailbox.put(|inbox| inbox.trouble = Some(trouble));
     }
 
     fn stats(&self, statistics: rdkafka::Statistics) {
         self.metrics.statistics(&statistics);
         let mut brokers = statistics.brokers.values();
         if brokers.any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
+            self.cause.forget();
             self.mailbox.put(|inbox| inbox.connected = true);
         }
     }
@@ -110,6 +127,10 @@ pub(super) struct Factory {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) metrics: Metrics,
     pub(super) sayings: Arc<Sayings>,
+    /// Outlives the producers, as the cause does.
+    pub(super) cause: Arc<Cause>,
+    /// The properties that the user has set.
+    pub(super) given: Arc<BTreeMap<String, String>>,
 }
 
 impl Factory {
@@ -130,6 +151,8 @@ impl Factory {
             mailbox: self.mailbox.clone(),
             metrics: self.metrics.clone(),
             sayings: self.sayings.clone(),
+            cause: self.cause.clone(),
+            given: self.given.clone(),
         })?;
         let producer = Producer {
             client: Some(producer),

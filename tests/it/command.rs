@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::process::Output;
 
 use crate::support::dev::{Dev, ringback};
+use crate::support::server::{now_ms, signature};
 
 fn run(arguments: &[&str]) -> Output {
     ringback()
@@ -166,18 +167,81 @@ fn dev_shows_the_quick_start_event_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn dev_tells_each_signature_s_verdict_and_refuses_only_when_asked() {
+fn a_taken_port_is_all_that_dev_tells() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = taken.local_addr().expect("it has one").port().to_string();
+    for (option, other) in [("--port", "--admin-port"), ("--admin-port", "--port")] {
+        let output = run(&["dev", option, &port, other, "0"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(text(&output.stdout), "");
+        let told = format!(
+            "error: cannot listen on 127.0.0.1:{port}: take another port with {option}, 0 for a free one"
+        );
+        let stderr = text(&output.stderr);
+        assert!(
+            stderr.starts_with(&told) && stderr.lines().count() == 1,
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn dev_tells_each_signature_s_verdict_in_the_event_s_own_row() {
     let temporary = tempfile::tempdir().expect("a temporary folder");
-    let body = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
     let dev = Dev::start(&[], Some("key_1"), temporary.path());
     let address = dev.address();
-    let answer = post(&address, "X-Retell-Signature: v=1,d=00\r\n", body);
-    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
-    dev.line_with("signature");
+    dev.line_with("partition@offset");
+    // Refused, so no signature is told of.
+    let answer = post(&address, "", b"x");
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let line = dev.next_line();
+    let told = "refused 400  not_json: The body is not one JSON document.";
+    assert!(line.ends_with(told), "{line}");
+    let body = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
+    for (headers, verdict) in [
+        (
+            String::new(),
+            "signature is missing: accepted, dev only tells",
+        ),
+        (
+            String::from("X-Retell-Signature: v=1,d=00\r\n"),
+            "signature is malformed: accepted, dev only tells",
+        ),
+        (signature("key_1", now_ms(), body), "signature is valid"),
+    ] {
+        let answer = post(&address, &headers, body);
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        let line = dev.next_line();
+        assert!(
+            line.contains("  call_ended ") && line.ends_with(verdict),
+            "{line}"
+        );
+    }
     assert_eq!(dev.interrupt(), Some(0));
+}
 
+#[test]
+fn dev_shows_what_it_refuses_and_proposes_what_will_be_accepted() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
     let dev = Dev::start(&["--require-signature"], Some("key_1"), temporary.path());
-    let answer = post(&dev.address(), "", body);
+    let address = dev.address();
+    let tip = dev.line_with("ringback prove");
+    assert!(tip.contains("/webhook --bootstrap 127.0.0.1:"), "{tip}");
+    dev.line_with("partition@offset");
+    let answer = post(&address, "", br#"{"event":"call_ended"}"#);
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    let line = dev.next_line();
+    assert!(
+        line.contains("  refused 401  signature_missing: "),
+        "{line}"
+    );
+    let mut stream = TcpStream::connect(&address).expect("dev listens");
+    let request = b"GET /webhook HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).expect("it is sent");
+    let line = dev.next_line();
+    assert!(
+        line.contains("  refused 405  method_not_allowed: "),
+        "{line}"
+    );
     assert_eq!(dev.interrupt(), Some(0));
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use crate::support::mock_kafka::MockKafka;
-use crate::support::server::{KEY, Server};
+use crate::support::server::Server;
 
 /// Two events of 1.9 MB use it up.
 const TIGHT: &str = "segment_size = \"4MiB\"\nbudget = \"4MiB\"";
@@ -20,7 +20,8 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
         .arg(folder.join("ringback.toml"))
         .args(more)
         .env_remove("RINGBACK_LOG")
-        .env("RETELL_API_KEY", KEY)
+        // What signs webhooks is none of this machine's business.
+        .env_remove("RETELL_API_KEY")
         .output()
         .expect("the binary runs")
 }

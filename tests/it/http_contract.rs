@@ -69,7 +69,13 @@ fn each_bad_request_gets_its_own_refusal_and_leaves_nothing() {
     let gzip = format!("Content-Encoding: gzip\r\n{CLOSE}");
     let transfer =
         "POST /open HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
-    assert_problem(&server.exchange(transfer.as_bytes()), 415);
+    let answer = server.exchange(transfer.as_bytes());
+    assert_problem(&answer, 415);
+    assert!(
+        answer.contains("Transfer-Encoding") && !answer.contains("Content-Encoding"),
+        "{answer}"
+    );
+    assert!(server.refused("open", "transfer_encoding") >= 1.0);
     for (path, more, body, status, source, reason) in [
         ("/nowhere", CLOSE, EVENT, 404, "", "unknown_path"),
         ("/open", &gzip, EVENT, 415, "open", "content_encoding"),
@@ -181,6 +187,13 @@ fn what_the_parser_refuses_gets_its_own_answer_and_is_closed() {
     let answer = server.exchange(&large);
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     server.await_refused("", "head_too_large", 1.0);
+    let many = "X: y\r\n".repeat(257);
+    let answer = server.exchange(&post("/open", &many, EVENT));
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n"), "the parser has no words: {answer}");
+    server.await_refused("", "head_too_large", 2.0);
+    let answered = "ringback_http_requests_total{code=\"431\",source=\"\"}";
+    assert_eq!(server.sample(answered), 0.0, "the README says so");
 }
 
 #[test]

@@ -332,6 +332,19 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
+fn a_journal_that_is_not_named_is_asked_for_in_both_ways() {
+    for command in [["journal", "status"], ["dead-letter", "list"]] {
+        let output = ringback(&command).output().expect("the binary runs");
+        let words = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words}");
+        assert!(
+            words.contains("--config") && words.contains("--path"),
+            "{words}"
+        );
+    }
+}
+
+#[test]
 fn each_command_has_examples() {
     for arguments in [
         &["journal", "--help"][..],

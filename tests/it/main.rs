@@ -12,6 +12,7 @@ mod journal_faults;
 mod journal_inspect;
 mod journal_inspect_race;
 mod journal_model;
+mod logs;
 mod metrics_table;
 mod prove;
 mod support;

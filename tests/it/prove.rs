@@ -201,12 +201,38 @@ fn the_real_relay_passes_with_signatures_required() {
         let time = |name: &str| report[times][name].as_f64().expect("a time");
         assert!(time("p50") > 0.0 && time("p50") <= time("p99") && time("p99") <= time("max"));
     }
+    let begun = Instant::now();
     let (output, report) = prove(&address, &bootstrap, "retell-events", Some("key_2"), 4);
+    assert!(begun.elapsed() < Duration::from_secs(3), "it went on");
+    assert_eq!(report["sent"], 1, "the first 401 says it all");
     let words = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{words}");
     assert!(words.contains("answered 401"), "{words}");
     assert_eq!(report["acknowledged"], 0);
     assert_eq!(dev.interrupt(), Some(0));
+}
+
+#[test]
+fn a_relay_that_is_not_there_is_told_at_once_and_with_the_remedy() {
+    let relay = BadRelay::start(Fault::RefuseAll);
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = nobody.local_addr().expect("it has one").to_string();
+    drop(nobody);
+    let begun = Instant::now();
+    let (output, report) = prove(&address, &relay.bootstrap, TOPIC, None, RATE);
+    assert!(begun.elapsed() < Duration::from_secs(3), "it went on");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert!(
+        words.contains("cannot connect: Connection refused")
+            && words.contains("is --url the relay's webhook, and the relay up?"),
+        "{words}"
+    );
+    assert_eq!(
+        (&report["sent"], &report["not_sent"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(report["interrupted"], false);
 }
 
 #[test]

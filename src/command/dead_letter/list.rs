@@ -17,8 +17,8 @@ use crate::publish::{DEAD_LETTERS, Letter, LetterError};
   ringback dead-letter list --config /etc/ringback.toml
   ringback dead-letter list --path /var/lib/ringback --json | jq -r .body
 
-A line has position, time received (UTC), reason, source, kind, key (- where there is none), the body's size in bytes and
-the file. With --json it is an object with every field of the envelope, and the body as a string.
+A line has position, time received (UTC), reason, source, kind, key (- where there is none), the body's size in bytes \
+and the file. With --json it is an object with every field of the envelope, and the body as a string.
 Exit codes: 0, 1 where a file is damaged (it is named on standard error).")]
 pub struct Arguments {
     #[command(flatten)]

@@ -14,14 +14,14 @@ use crate::publish::{Letter, Replay, StayError, letter_position};
 /// Which letters, and where to.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  ringback dead-letter replay --config /etc/ringback.toml --all
-  ringback dead-letter replay --config /etc/ringback.toml --position 1048577 1048590
-  ringback dead-letter replay --config ringback.toml --path /mnt/replica-2 --all --topic retell-events-late
+  ringback dead-letter replay --config ringback.toml --all
+  ringback dead-letter replay --config ringback.toml --position 1048577 1048590
+  ringback dead-letter replay --config ringback.toml --path /mnt/replica-2 --all
 
-Mend the cause first (say, the topic's max.message.bytes). A letter goes out with its key, value, timestamp and headers as
-the event would have, ringback_journal and ringback_position among them, and with ringback_dead_letter: replayed, which
-tells a consumer that it comes out of order. Its file is removed only after Kafka's acknowledgement; a running relay has
-the room back within seconds. Ctrl-C is safe: what is not acknowledged stays.
+Mend the cause first (say, the topic's max.message.bytes). A letter goes out with its key, value, timestamp and headers \
+as the event would have, ringback_journal and ringback_position among them, and with ringback_dead_letter: replayed, \
+which tells a consumer that it comes out of order. Its file is removed only after Kafka's acknowledgement; a running \
+relay has the room back within seconds. Ctrl-C is safe: what is not acknowledged stays.
 Exit codes: 0 all went through, 1 something stays (each with its reason), 78 bad configuration.")]
 pub struct Arguments {
     #[command(flatten)]

@@ -11,9 +11,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::verdicts::Verdicts;
 use crate::command::CommandError;
 use crate::command::render::printable;
-use crate::ingest::Verdict;
 
 /// How soon a stop is noticed.
 const POLL: Duration = Duration::from_millis(100);
@@ -25,8 +25,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Reads every partition from its beginning.
-    pub fn start(bootstrap: &str, topic: &str, partitions: i32) -> Result<Self, CommandError> {
+    /// Reads every partition from its beginning; a row ends with the verdict on its event's signature, where there is one.
+    pub fn start(
+        bootstrap: &str,
+        topic: &str,
+        partitions: i32,
+        verdicts: Option<Verdicts>,
+    ) -> Result<Self, CommandError> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("group.id", "ringback-dev")
@@ -46,7 +51,11 @@ impl Watch {
             .spawn(move || {
                 while !stopped.load(Ordering::Relaxed) {
                     match consumer.poll(POLL) {
-                        Some(Ok(message)) => println!("{}", line(&message)),
+                        Some(Ok(message)) => {
+                            let id = header(&message, "ce_id").unwrap_or_default();
+                            let verdict = verdicts.as_ref().and_then(|kept| kept.take(id));
+                            println!("{}", line(&message, verdict.as_deref()));
+                        }
                         Some(Err(error)) => tracing::warn!(%error, "cannot read the topic"),
                         None => {}
                     }
@@ -64,10 +73,10 @@ impl Watch {
 }
 
 /// The columns' names, above the first event.
-pub fn heading() {
+pub fn heading(with_verdicts: bool) {
     let dim = anstyle::Style::new().dimmed();
     println!(
-        "{}{:<12}  {:<20}  {:<36}  {:>16}  {:>9}  {:>12}{}",
+        "{}{:<12}  {:<20}  {:<36}  {:>16}  {:>9}  {:>12}{}{}",
         dim.render(),
         "time (UTC)",
         "event",
@@ -75,22 +84,29 @@ pub fn heading() {
         "partition@offset",
         "size",
         "POST→Kafka",
+        if with_verdicts { "  signature" } else { "" },
         dim.render_reset()
     );
 }
 
-/// What the signature is worth, told before the event itself lands in the topic.
-pub fn verdict(verdict: &Verdict<'_>) {
-    match verdict.outcome {
-        Ok(_) => println!("              signature valid     {}", verdict.id),
-        Err(error) => println!(
-            "              {error}    {} (accepted: dev only tells)",
-            verdict.id
-        ),
-    }
+/// A request that became no event.
+pub fn refusal(status: u16, reason: &str, detail: &str) {
+    let bad = anstyle::AnsiColor::Red.on_default();
+    println!(
+        "{:<12}  {}refused {status}{}  {reason}: {detail}",
+        time(SystemTime::now()),
+        bad.render(),
+        bad.render_reset()
+    );
 }
 
-fn line(message: &BorrowedMessage<'_>) -> String {
+/// Time of day, UTC.
+fn time(now: SystemTime) -> String {
+    let time = humantime::format_rfc3339_millis(now).to_string();
+    time.get(11..23).map_or_else(|| time.clone(), str::to_owned)
+}
+
+fn line(message: &BorrowedMessage<'_>, verdict: Option<&str>) -> String {
     let kind = header(message, "ce_type").unwrap_or_default();
     let kind = kind.split_once('.').map_or(kind, |(_source, kind)| kind);
     let key = message.key().map_or_else(
@@ -104,12 +120,12 @@ fn line(message: &BorrowedMessage<'_>) -> String {
         .unwrap_or_default()
         .as_millis();
     let took = i128::try_from(arrived).unwrap_or_default() - i128::from(posted);
-    let time = humantime::format_rfc3339_millis(now).to_string();
-    let time = time.get(11..23).unwrap_or(&time);
+    let time = time(now);
+    let (gap, verdict) = verdict.map_or(("", ""), |verdict| ("  ", verdict));
     let place = format!("{}@{}", message.partition(), message.offset());
     let size = bytesize::ByteSize::b(message.payload_len() as u64).to_string();
     let kind = printable(kind);
-    format!("{time:<12}  {kind:<20}  {key:<36}  {place:>16}  {size:>9}  {took:>9} ms")
+    format!("{time:<12}  {kind:<20}  {key:<36}  {place:>16}  {size:>9}  {took:>9} ms{gap}{verdict}")
 }
 
 fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a str> {

@@ -22,12 +22,14 @@ const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
 /// Which journal, to which Kafka, for how long.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  ringback journal drain --config /etc/ringback.toml                          of a relay that is stopped
-  ringback journal drain --config ringback.toml --path /mnt/replica-2         of a replica that is gone for good
+  ringback journal drain --config ringback.toml
+  ringback journal drain --config ringback.toml --path /mnt/replica-2
   ringback journal drain --config ringback.toml --timeout 10m
 
-It publishes as the relay does: in order, each event until Kafka has acknowledged it, the headers those of the journal
-that it was in. It holds the journal meanwhile, and listens nowhere. Ctrl-C ends it safely: what is left stays.
+The relay is stopped, or gone for good: then --path names the journal that it left behind.
+It publishes as the relay does: in order, each event until Kafka has acknowledged it, the headers those of the \
+journal that it was in. It holds the journal meanwhile, and listens nowhere. Ctrl-C ends it safely: what is \
+left stays.
 Exit codes: 0 the journal is empty, 1 something is left or a relay is running on it, 78 bad configuration.")]
 pub struct Arguments {
     #[command(flatten)]
@@ -40,7 +42,7 @@ pub struct Arguments {
 /// Runs until the journal is empty, or it is told to end.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = arguments.place.load()?;
-    telemetry::log("error,librdkafka=off");
+    telemetry::log("error,librdkafka=off")?;
     let path = config.journal.path.clone();
     // A folder without a journal would be made one otherwise.
     let (folder, inspection) = place::inspect(&path)?;

@@ -15,9 +15,9 @@ use crate::journal::segment::name;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback journal dump --config /etc/ringback.toml --unpublished
-  ringback journal dump --path /var/lib/ringback --key Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6
-  ringback journal dump --path /var/lib/ringback --from 1048576 --to 1048580 --json | jq .kind
-  ringback journal dump --path /var/lib/ringback --from 1048576 --to 1048576 --body > event.json
+  ringback journal dump --path journal --key Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6
+  ringback journal dump --path journal --from 1048576 --json | jq .kind
+  ringback journal dump --path journal --from 7 --to 7 --body > event.json
 
 A line has position, time received (UTC), source, kind, key (- where there is none) and the body's size in bytes.
 With --json it is an object with every field of the envelope, and the body as a string: bodies are JSON, hence UTF-8.

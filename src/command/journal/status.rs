@@ -15,8 +15,8 @@ use crate::command::{CommandError, ended};
   ringback journal status --path /var/lib/ringback
   ringback journal status --path /mnt/replica-2 --json | jq .unpublished.events
 
-It reads the whole journal and changes nothing; beside a running relay it tells one moment, and what is published as of
-the last checkpoint, up to about a second ago.
+It reads the whole journal and changes nothing; beside a running relay it tells one moment, and what is \
+published as of the last checkpoint, up to about a second ago.
 Exit codes: 0 it could be read (also with damage), 1 it could not or there is none.")]
 pub struct Arguments {
     #[command(flatten)]

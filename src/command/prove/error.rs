@@ -8,6 +8,18 @@ pub enum ProveError {
     /// Exit 2: the variable that `--key-env` names is not there.
     #[error("--key-env: the environment variable {0} is not set, or empty")]
     NoKey(String),
+    /// Exit 2: the relay's configuration says that what is posted is verified, and there is nothing to sign with.
+    #[error(
+        "source {source_name} verifies what is posted to {path}; set {variable} to its key, or name another variable with --key-env"
+    )]
+    SourceKey {
+        /// Its name.
+        source_name: String,
+        /// Its path.
+        path: String,
+        /// Where the key is looked for.
+        variable: String,
+    },
     /// Exit 2: librdkafka does not know a property, or not with this value.
     #[error("a property of the consumer (-X, or kafka.client in the configuration) will not do")]
     Property(#[source] KafkaError),
@@ -45,6 +57,9 @@ pub enum ProveError {
 impl ProveError {
     /// True where another command line is the remedy.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::NoKey(_) | Self::Property(_))
+        matches!(
+            self,
+            Self::NoKey(_) | Self::SourceKey { .. } | Self::Property(_)
+        )
     }
 }

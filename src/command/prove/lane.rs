@@ -11,10 +11,10 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 
-use super::Books;
 use super::events::{Call, Run};
 use super::ledger::Answer;
-use super::post::Poster;
+use super::post::{PostError, Poster};
+use super::{Books, First};
 
 /// Waits before the second, third and fourth try: Retell tries three more times and gives up.
 const RETRY_AFTER: [Duration; 3] = [
@@ -93,7 +93,11 @@ impl Lane {
                     () = sleep_until(at.into()) => true,
                     () = stopped(&mut self.stop) => false,
                 };
-                if !reached || self.books.now() > latest || *self.stop.borrow() {
+                // The first event goes alone.
+                if !reached || (ordinal > 0 && !self.may_go_on().await) {
+                    return;
+                }
+                if self.books.now() > latest || *self.stop.borrow() {
                     return;
                 }
                 self.deliver(&call.id, call.number - 1, body.into(), due)
@@ -102,6 +106,17 @@ impl Lane {
             if slots.is_empty() {
                 return;
             }
+        }
+    }
+
+    /// Once the first event has its answer: true unless that leaves no hope.
+    async fn may_go_on(&mut self) -> bool {
+        let mut first = self.books.first.subscribe();
+        tokio::select! {
+            first = first.wait_for(|first| *first != First::Awaited) => {
+                first.is_ok_and(|first| *first == First::GoOn)
+            }
+            () = stopped(&mut self.stop) => false,
         }
     }
 
@@ -119,7 +134,20 @@ impl Lane {
         self.books.ledger().sent(call, number, &body, due);
         let waits = RETRY_AFTER.iter().map(Some).chain([None]);
         for wait in waits {
-            let answer = match self.poster.post(&body).await {
+            let answer = self.poster.post(&body).await;
+            let says = if is_hopeless(&answer) {
+                First::Hopeless
+            } else {
+                First::GoOn
+            };
+            self.books.first.send_if_modified(|first| {
+                let is_first = *first == First::Awaited;
+                if is_first {
+                    *first = says;
+                }
+                is_first
+            });
+            let answer = match answer {
                 Ok(status) => Answer::Status(status),
                 Err(error) => {
                     self.books.note(&error);
@@ -129,7 +157,8 @@ impl Lane {
             let now = self.books.now();
             self.books.ledger().answered(call, number, answer, now);
             let Some(wait) = wait else { return };
-            if answer.is_acknowledgement() || *self.stop.borrow() {
+            let hopeless = *self.books.first.borrow() == First::Hopeless;
+            if answer.is_acknowledgement() || hopeless || *self.stop.borrow() {
                 return;
             }
             tokio::select! {
@@ -137,6 +166,17 @@ impl Lane {
                 () = stopped(&mut self.stop) => return,
             }
         }
+    }
+}
+
+/// True where the same answer is to be expected for every event: nothing listens there, or what does will never take it.
+/// A relay that is full or ending answers 503, which says nothing of the next event.
+fn is_hopeless(answer: &Result<u16, PostError>) -> bool {
+    match answer {
+        Ok(408 | 425 | 429) => false,
+        Ok(status) => (300..500).contains(status),
+        Err(PostError::Connect(_)) => true,
+        Err(_) => false,
     }
 }
 
@@ -149,6 +189,19 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_will_not_change_leaves_no_hope() {
+        for status in [301, 400, 401, 403, 404, 405, 413] {
+            assert!(is_hopeless(&Ok(status)), "{status}");
+        }
+        for status in [200, 204, 408, 429, 500, 502, 503] {
+            assert!(!is_hopeless(&Ok(status)), "{status}");
+        }
+        let refused = std::io::ErrorKind::ConnectionRefused.into();
+        assert!(is_hopeless(&Err(PostError::Connect(refused))));
+        assert!(!is_hopeless(&Err(PostError::Late)));
+    }
 
     #[test]
     fn events_are_due_evenly_and_counted_as_they_are_due() {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::command::CommandError;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Purpose};
+use crate::ingest::Verify;
 
 use super::ProveError;
 use super::events::Size;
@@ -36,20 +37,22 @@ const REACHING: [&str; 12] = [
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback prove --bootstrap localhost:9092
-  ringback prove --config ringback.toml --rate 500 --duration 60s     Kafka as the relay reaches it
-  ringback prove --bootstrap k1:9093 -X security.protocol=ssl -X ssl.ca.location=/etc/ca.pem
-  ringback prove --config ringback.toml --size 2KiB --calls 200 --json | jq .lost
+  ringback prove --config ringback.toml --rate 500 --duration 60s
+  ringback prove --bootstrap k1:9093 -X security.protocol=ssl
+  ringback prove --config ringback.toml --size 2KiB --json | jq .lost
 
-Kill what you like meanwhile: brokers, the relay, connections. Ctrl-C ends the sending early and still prints the ledger.
+With --config it reaches Kafka as the relay does.
+Kill what you like meanwhile: brokers, the relay, connections. Ctrl-C ends the sending early and still prints the \
+ledger. Only a first event that is refused for good, or finds nobody, ends it at once.
 The events are real to whoever reads the topic: their call ids start with prove_.
 
-Exit codes: 0 kept; 1 something acknowledged was lost, out of order, changed or under a wrong key, or nothing was
-acknowledged; 2 wrong usage; 78 bad configuration.")]
+Exit codes: 0 kept; 1 something acknowledged was lost, out of order, changed or under a wrong key, or nothing \
+was acknowledged; 2 wrong usage; 78 bad configuration.")]
 pub struct Arguments {
     /// Where the relay takes webhooks: plain http
     #[arg(long, default_value = "http://localhost:8080/webhook")]
     pub(super) url: Target,
-    /// The environment variable with the API key to sign with [default: RETELL_API_KEY; unsigned where that is unset]
+    /// The environment variable with the API key to sign with [default: the one of the configuration's source, else RETELL_API_KEY; unsigned where that is unset]
     #[arg(long, value_name = "NAME")]
     key_env: Option<String>,
     /// The Kafka to read from, as host:port,…
@@ -88,23 +91,48 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// The key to sign with, and what to say about it.
-    pub(super) fn key(&self) -> Result<(Option<SecretString>, String), ProveError> {
-        let name = self.key_env.as_deref().unwrap_or(KEY_VARIABLE);
-        let value = std::env::var(name).ok().filter(|key| !key.is_empty());
-        match value {
-            Some(key) => Ok((Some(SecretString::from(key)), format!("signed with {name}"))),
-            None if self.key_env.is_some() => Err(ProveError::NoKey(name.to_owned())),
-            None => Ok((None, format!("unsigned ({name} is not set)"))),
+    /// The relay's configuration, where one is given.
+    pub(super) fn relay(&self) -> Result<Option<Config>, CommandError> {
+        let load = |file| Config::load(file, &Environment::of_process(), Purpose::Publish);
+        Ok(self.config.as_deref().map(load).transpose()?)
+    }
+
+    /// The key to sign with, and what to say about it. A source of `relay` that does not verify needs none.
+    pub(super) fn key(
+        &self,
+        relay: Option<&Config>,
+    ) -> Result<(Option<SecretString>, String), ProveError> {
+        let sources = relay.map_or(&[][..], |relay| &relay.source);
+        let source = sources
+            .iter()
+            .find(|source| source.path == self.url.source_path());
+        let mut configured = source.iter().flat_map(|source| &source.keys);
+        let configured = configured.find_map(|key| key.env.as_deref());
+        let name = self.key_env.as_deref().or(configured);
+        let name = name.unwrap_or(KEY_VARIABLE);
+        let key = std::env::var(name).ok().filter(|key| !key.is_empty());
+        match (key, source) {
+            (None, _) if self.key_env.is_some() => Err(ProveError::NoKey(name.to_owned())),
+            (_, Some(source)) if source.verify == Verify::None && self.key_env.is_none() => {
+                let why = format!("unsigned (source {} does not verify)", source.name);
+                Ok((None, why))
+            }
+            (Some(key), _) => Ok((Some(SecretString::from(key)), format!("signed with {name}"))),
+            (None, Some(source)) => Err(ProveError::SourceKey {
+                source_name: source.name.clone(),
+                path: source.path.clone(),
+                variable: name.to_owned(),
+            }),
+            (None, None) => Ok((None, format!("unsigned ({name} is not set)"))),
         }
     }
 
     /// The consumer's properties and the topic: the configuration's, then what the command line says.
-    pub(super) fn kafka(&self) -> Result<(BTreeMap<String, String>, String), CommandError> {
+    pub(super) fn kafka(&self, relay: Option<&Config>) -> (BTreeMap<String, String>, String) {
         let mut properties = BTreeMap::new();
         let mut topic = None;
-        if let Some(file) = &self.config {
-            let publish = Config::load(file, &Environment::of_process())?.publish();
+        if let Some(relay) = relay {
+            let publish = relay.publish();
             let client = publish.client.into_iter();
             properties.extend(
                 client.filter(|(name, _)| REACHING.iter().any(|prefix| name.starts_with(prefix))),
@@ -117,7 +145,7 @@ impl Arguments {
         }
         properties.extend(self.property.iter().cloned());
         let topic = self.topic.clone().or(topic);
-        Ok((properties, topic.unwrap_or_else(|| String::from(TOPIC))))
+        (properties, topic.unwrap_or_else(|| String::from(TOPIC)))
     }
 }
 
@@ -138,9 +166,42 @@ mod tests {
         arguments: Arguments,
     }
 
-    fn kafka(line: &[&str]) -> (BTreeMap<String, String>, String) {
+    fn arguments(line: &[&str]) -> Arguments {
         let line = Line::try_parse_from([&["prove"], line].concat()).unwrap();
-        line.arguments.kafka().unwrap()
+        line.arguments
+    }
+
+    fn kafka(line: &[&str]) -> (BTreeMap<String, String>, String) {
+        let arguments = arguments(line);
+        arguments.kafka(arguments.relay().unwrap().as_ref())
+    }
+
+    #[test]
+    fn the_key_is_asked_for_only_where_the_source_that_is_posted_to_verifies() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "[kafka.client]\n\"bootstrap.servers\" = \"k1:1\"\n[[source]]\nname = \"open\"\n\
+                    path = \"/open\"\nverify = \"none\"\n[[source]]\nname = \"retell\"\npath = \"/webhook\"\n\
+                    verify = \"retell\"\nkeys = [{ env = \"RINGBACK_TEST_NEVER_SET\" }]\n";
+        std::fs::write(file.path(), text).unwrap();
+        let key = |url: &str| {
+            let path = file.path().to_str().unwrap();
+            let arguments = arguments(&["--config", path, "--url", url]);
+            let relay = arguments.relay().unwrap();
+            let key = arguments.key(relay.as_ref());
+            key.map(|(key, words)| (key.is_some(), words))
+        };
+        let open = key("http://localhost:1/open?a=b").unwrap();
+        assert_eq!(
+            open,
+            (false, "unsigned (source open does not verify)".into())
+        );
+        let error = key("http://localhost:1/webhook").unwrap_err();
+        assert!(error.is_usage());
+        assert_eq!(
+            error.to_string(),
+            "source retell verifies what is posted to /webhook; set RINGBACK_TEST_NEVER_SET to its key, or name another \
+             variable with --key-env"
+        );
     }
 
     #[test]

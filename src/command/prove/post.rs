@@ -55,6 +55,15 @@ impl FromStr for Target {
     }
 }
 
+impl Target {
+    /// The path without a query, by which a source is known.
+    pub fn source_path(&self) -> &str {
+        self.path
+            .split_once('?')
+            .map_or(self.path.as_str(), |(path, _)| path)
+    }
+}
+
 /// Why a try got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {

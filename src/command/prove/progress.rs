@@ -63,6 +63,7 @@ impl Progress {
 
 fn words(phase: Phase, now: Duration, duration: Duration, ledger: &Ledger) -> String {
     let time = match phase {
+        Phase::Sending if now > duration => String::from("catching up"),
         Phase::Sending => format!("{}/{} s", now.as_secs(), duration.as_secs()),
         Phase::Settling => String::from("settling"),
     };
@@ -95,6 +96,13 @@ mod tests {
             "█".repeat(10) + &"░".repeat(10)
         );
         assert_eq!(bar(seconds(50), seconds(10)), "█".repeat(20));
+    }
+
+    #[test]
+    fn no_more_time_is_told_than_there_is() {
+        let seconds = Duration::from_secs;
+        let words = words(Phase::Sending, seconds(5), seconds(2), &Ledger::new());
+        assert!(words.starts_with("catching up  sent 0"), "{words}");
     }
 
     #[test]

@@ -16,9 +16,12 @@ use std::sync::Arc;
 /// Why a request is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticateError {
-    /// No signature.
+    /// No signature in the scheme's header.
     #[error("signature is missing")]
-    Missing,
+    Missing {
+        /// As the sender writes its name.
+        header: &'static str,
+    },
     /// Not of the scheme's form, or repeated.
     #[error("signature is malformed")]
     Malformed,

@@ -8,6 +8,9 @@ use hmac::Mac;
 use http::HeaderMap;
 
 const HEADER: &str = "x-retell-signature";
+const MISSING: AuthenticateError = AuthenticateError::Missing {
+    header: "X-Retell-Signature",
+};
 /// The documented window, either side of our clock.
 const WINDOW_MS: u64 = 5 * 60 * 1000;
 
@@ -23,7 +26,7 @@ impl<'a> Signature<'a> {
     /// The one signature header; a repeated one is malformed, because it leaves open which was meant.
     pub(super) fn from_headers(headers: &'a HeaderMap) -> Result<Self, AuthenticateError> {
         let mut values = headers.get_all(HEADER).iter();
-        let value = values.next().ok_or(AuthenticateError::Missing)?;
+        let value = values.next().ok_or(MISSING)?;
         if values.next().is_some() {
             return Err(AuthenticateError::Malformed);
         }
@@ -139,7 +142,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert_eq!(
             Signature::from_headers(&headers),
-            Err(AuthenticateError::Missing)
+            Err(MISSING)
         );
         let value: http::HeaderValue = format!("v=1,d={DIGEST}").parse().unwrap();
         headers.append(HEADER, value.clone());

@@ -67,6 +67,11 @@ impl Dev {
         panic!("no line with {what:?} in {seen:#?}");
     }
 
+    /// The next line, once there is one.
+    pub fn next_line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a line comes")
+    }
+
     /// Where webhooks go; asked once, before anything that is printed later.
     pub fn address(&self) -> String {
         let line = self.line_with("http://localhost:");

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -17,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A running relay.
 pub struct Server {
     child: Child,
+    log: Arc<Mutex<Vec<String>>>,
     /// Where webhooks go.
     pub address: SocketAddr,
     admin: SocketAddr,
@@ -33,7 +35,8 @@ impl Server {
         server
     }
 
-    /// As [`Server::start`], with `ringback.toml` and `journal/` in `folder`, which outlives it.
+    /// As [`Server::start`], with `ringback.toml` and `journal/` in `folder`, which outlives it; `more.toml` there, if it
+    /// exists, ends the configuration.
     pub fn start_in(folder: &Path, bootstrap: &str, listen: &str, journal: &str) -> Self {
         let config = write_config(folder, bootstrap, listen, journal);
         let mut child = Command::new(env!("CARGO_BIN_EXE_ringback"))
@@ -45,10 +48,14 @@ impl Server {
             .spawn()
             .expect("the binary runs");
         let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
+        let said = Arc::new(Mutex::new(Vec::new()));
         let (address, admin) = loop {
             let mut line = String::new();
             let read = log.read_line(&mut line).expect("the log is text");
             assert!(read > 0, "it ended before it was ready");
+            said.lock()
+                .expect("nobody panics with it")
+                .push(line.clone());
             let line: serde_json::Value = serde_json::from_str(&line).expect("JSON lines");
             if line["message"] == "ready" {
                 let address = |name: &str| {
@@ -58,10 +65,16 @@ impl Server {
                 break (address("address"), address("admin"));
             }
         };
-        // So that the pipe never fills.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        // Read on, so that the pipe never fills.
+        let lines = said.clone();
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                lines.lock().expect("nobody panics with it").push(line);
+            }
+        });
         Self {
             child,
+            log: said,
             address,
             admin,
             _folder: None,
@@ -96,12 +109,17 @@ impl Server {
         until_closed(&mut stream)
     }
 
+    /// A page of the admin port, with its head.
+    pub fn admin(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin).expect("the admin port is open");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it is sent");
+        until_closed(&mut stream)
+    }
+
     /// The value of one sample of the metrics page.
     pub fn sample(&self, sample: &str) -> f64 {
-        let mut stream = TcpStream::connect(self.admin).expect("the admin port is open");
-        let request = "GET /metrics HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes()).expect("it is sent");
-        let page = until_closed(&mut stream);
+        let page = self.admin("/metrics");
         let line = page.lines().find_map(|line| line.strip_prefix(sample));
         let value = line.unwrap_or_else(|| panic!("no sample {sample}")).trim();
         value.parse().expect("a number")
@@ -111,6 +129,30 @@ impl Server {
     pub fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    }
+
+    /// SIGHUP, without waiting.
+    pub fn reload(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("it runs");
+    }
+
+    /// All that it has logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Waits for a line of the log that holds `what`.
+    pub fn logged(&self, what: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            if let Some(line) = log.iter().find(|line| line.contains(what)) {
+                return line.clone();
+            }
+            assert!(Instant::now() < deadline, "no line with {what:?}: {log:#?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Waits for its end, which it has been told to make.
@@ -161,8 +203,9 @@ name = "retell"
 path = "/webhook"
 verify = "retell"
 keys = [{{ env = "RETELL_API_KEY" }}]
-"#,
-        folder.join("journal").display()
+{}"#,
+        folder.join("journal").display(),
+        std::fs::read_to_string(folder.join("more.toml")).unwrap_or_default()
     );
     std::fs::write(&config, text).expect("it can be written");
     config

@@ -1,0 +1,100 @@
+//! What [`LOG_VARIABLE`] may say: a level, or levels of targets in tracing's directive syntax.
+//!
+//! tracing itself takes a bare word that is no level for a target's name, so that a mistyped level would silence
+//! everything else, errors included.
+
+use std::str::FromStr as _;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::LOG_VARIABLE;
+
+/// Why the log's level will not do.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LevelError {
+    /// A word in the place of a level.
+    #[error(
+        "environment {LOG_VARIABLE}: {0:?} is no level; error, warn, info, debug or trace will do"
+    )]
+    NoLevel(String),
+    /// Neither a level nor levels of targets.
+    #[error(
+        "environment {LOG_VARIABLE}: {0:?} is no filter; a level such as info will do, or levels of targets such as \
+         ringback=debug,info"
+    )]
+    NoFilter(String),
+}
+
+/// The filter that `text` asks for; `default` where there is none, or nothing in it.
+pub(super) fn filter(text: Option<&str>, default: &str) -> Result<EnvFilter, LevelError> {
+    let parts = text.unwrap_or_default().split(',').map(str::trim);
+    let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() {
+        return Ok(EnvFilter::new(default));
+    }
+    // A span's fields may hold anything; of these tracing's parser knows more.
+    for part in parts.iter().filter(|part| !part.contains(['[', '{'])) {
+        let level = part.rsplit('=').next().unwrap_or_default();
+        if LevelFilter::from_str(level).is_err() {
+            return Err(LevelError::NoLevel(level.to_owned()));
+        }
+    }
+    let text = parts.join(",");
+    EnvFilter::builder()
+        .parse(&text)
+        .map_err(|_| LevelError::NoFilter(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_levels_of_targets_are_taken_as_they_stand() {
+        for (text, meant) in [
+            ("debug", "debug"),
+            ("WARN", "warn"),
+            (" info ", "info"),
+            ("off", "off"),
+            ("ringback=debug,info", "ringback=debug,info"),
+            ("librdkafka=off, warn", "librdkafka=off,warn"),
+            ("[request{kind=call}]=debug", "[request{kind=call}]=debug"),
+        ] {
+            assert_eq!(
+                filter(Some(text), "error").map(|it| it.to_string()),
+                Ok(meant.into())
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_an_unset_one() {
+        for text in [None, Some(""), Some(" "), Some(",")] {
+            assert_eq!(
+                filter(text, "warn").map(|it| it.to_string()),
+                Ok("warn".into())
+            );
+        }
+    }
+
+    #[test]
+    fn what_would_silence_everything_is_refused_with_what_will_do() {
+        for (text, word) in [
+            ("verbose", "verbose"),
+            ("ringback", "ringback"),
+            ("ringback=loud,info", "loud"),
+            ("x=y=z", "z"),
+            ("6", "6"),
+        ] {
+            let error = filter(Some(text), "info").unwrap_err();
+            assert_eq!(error, LevelError::NoLevel(word.into()), "{text}");
+        }
+        let error = filter(Some("x=y=info"), "info").unwrap_err();
+        assert_eq!(error, LevelError::NoFilter("x=y=info".into()));
+        assert_eq!(
+            LevelError::NoLevel("verbose".into()).to_string(),
+            "environment RINGBACK_LOG: \"verbose\" is no level; error, warn, info, debug or trace will do"
+        );
+    }
+}

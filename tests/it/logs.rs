@@ -1,0 +1,113 @@
+//! What the relay's log says, and that it says it: its level, and lines that an operator acts on.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::support::dev::ringback;
+use crate::support::mock_kafka::MockKafka;
+use crate::support::server::Server;
+
+const NOWHERE: &str = "127.0.0.1:1";
+
+#[test]
+fn a_level_that_is_none_is_told_by_every_command_before_anything_else() {
+    for command in [
+        &["serve", "--config", "/nonexistent.toml"][..],
+        &["check", "--config", "/nonexistent.toml"],
+        &["dev", "--port", "0", "--admin-port", "0"],
+        &["journal", "status", "--path", "/nonexistent"],
+        &["journal", "drain", "--config", "/nonexistent.toml"],
+        &["dead-letter", "list", "--path", "/nonexistent"],
+        &["prove", "--bootstrap", "127.0.0.1:1"],
+    ] {
+        let output = ringback()
+            .args(command)
+            .env("RINGBACK_LOG", "verbose")
+            .output()
+            .expect("the binary runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{command:?}: {stderr}");
+        assert_eq!(
+            stderr.trim(),
+            "error: environment RINGBACK_LOG: \"verbose\" is no level; error, warn, info, debug or trace will do"
+        );
+    }
+    let output = ringback()
+        .args(["serve", "--config", "/nonexistent.toml"])
+        .env("RINGBACK_LOG", "")
+        .output()
+        .expect("the binary runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("cannot read the configuration"), "{stderr}");
+}
+
+#[test]
+fn a_failed_reload_of_the_keys_says_which_key_and_why() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let key = folder.path().join("cur");
+    fs::write(&key, "a key").expect("it can be written");
+    let source = format!(
+        "[[source]]\nname = \"filed\"\npath = \"/filed\"\nverify = \"retell\"\nkeys = [{{ file = {:?}, name = \"cur\" }}]\n",
+        key.display().to_string()
+    );
+    fs::write(folder.path().join("more.toml"), source).expect("it can be written");
+    let server = Server::start_in(folder.path(), NOWHERE, "", "");
+    fs::write(&key, "").expect("it can be written");
+    server.reload();
+    let line = server.logged("the keys could not be read");
+    assert!(
+        line.contains("its keys cannot be used: key cur: is empty"),
+        "{line}"
+    );
+    fs::remove_file(&key).expect("it can be removed");
+    server.reload();
+    let line = server.logged("cannot be read: No such file");
+    assert!(line.contains("key cur: file "), "{line}");
+}
+
+/// The log's lines of this level and worse.
+fn alarming(server: &Server) -> Vec<String> {
+    let log = server.log().into_iter();
+    log.filter(|line| line.contains("\"level\":\"ERROR\"") || line.contains("\"level\":\"WARN\""))
+        .collect()
+}
+
+#[test]
+fn nothing_alarms_where_all_is_well_and_a_record_set_aside_is_told_in_ringback_s_own_words() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kafka = MockKafka::start();
+    let server = Server::start_in(folder.path(), &kafka.bootstrap, "", "");
+    let body = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
+    assert_eq!(server.post(body), 204);
+    kafka.read(1);
+    assert_eq!(alarming(&server), [""; 0]);
+    // Once in a batch, then three times alone.
+    kafka.refuse(4);
+    assert_eq!(server.post(body), 204);
+    server.logged("was set aside as a dead letter");
+    let log = alarming(&server);
+    assert!(!log.is_empty());
+    for line in log {
+        let ours = line.contains("\"target\":\"ringback::");
+        // librdkafka's warning with the broker's own words is of use.
+        assert!(ours || line.contains("Message size too large"), "{line}");
+        assert!(!line.contains("Fatal"), "{line}");
+    }
+}
+
+#[test]
+fn readyz_names_the_cause_that_keeps_all_brokers_away() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kafka = MockKafka::start();
+    let config = format!("{}\"\n\"security.protocol\" = \"SSL", kafka.bootstrap);
+    let server = Server::start_in(folder.path(), &config, "", "");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let checks = server.admin("/readyz?verbose");
+        if checks.contains("AllBrokersDown") && checks.contains("SSL handshake failed") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{checks}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
