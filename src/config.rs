@@ -14,6 +14,7 @@ mod bounds;
 mod environment;
 mod kafka;
 mod locate;
+mod read;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -147,20 +148,18 @@ impl Config {
             path: file.clone(),
             source,
         })?;
-        let (config, located) = Self::read(&text, &file, environment, purpose)?;
-        if purpose == Purpose::Relay
-            && let Err(error) = ingest::check_sources(&config.source)
-        {
-            let key = error.key(&config.source);
-            let problem = located.problem(&key, telemetry::chain(&error));
-            return Err(ConfigError::Invalid(vec![problem]));
-        }
-        Ok(config)
+        Self::read(
+            &text,
+            &file,
+            environment,
+            purpose,
+            purpose == Purpose::Relay,
+        )
     }
 
     /// As [`Config::load`], from a text and without reading the sources' keys; `file` is only named in errors.
     pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Self, ConfigError> {
-        Self::read(text, file, environment, Purpose::Relay).map(|(config, _)| config)
+        Self::read(text, file, environment, Purpose::Relay, false)
     }
 
     fn read(
@@ -168,10 +167,13 @@ impl Config {
         file: &str,
         environment: &Environment,
         purpose: Purpose,
-    ) -> Result<(Self, locate::Located), ConfigError> {
-        let located = locate::Located::parse(text, file)?;
-        let (raw, located) = environment.deserialize::<Raw>(located)?;
+        with_keys: bool,
+    ) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
+        let located = locate::Located::parse(text, file)?;
+        let mut located = environment.overlay(located, &mut problems)?;
+        let raw = read::read::<Raw>(&mut located, environment, &mut problems)?;
+        let told = problems.len();
         let kafka = raw.kafka.resolve(&located, environment, &mut problems);
         let config = Self {
             listen: raw.listen,
@@ -188,9 +190,19 @@ impl Config {
             let key = format!("kafka.client.{}", error.property);
             problems.push(located.problem(&key, error.to_string()));
         }
-        problems.retain(|problem| purpose.concerns(&problem.key));
+        if with_keys {
+            for (index, source) in config.source.iter().enumerate() {
+                if let Err(error) = ingest::check_sources(std::slice::from_ref(source)) {
+                    problems.push(located.problem(&error.key(index), telemetry::chain(&error)));
+                }
+            }
+        }
+        // What cannot even be read is everybody's fault to mend; the rest is whose it concerns.
+        let mut rest = problems.split_off(told);
+        rest.retain(|problem| purpose.concerns(&problem.key));
+        problems.append(&mut rest);
         if problems.is_empty() {
-            Ok((config, located))
+            Ok(config)
         } else {
             Err(ConfigError::Invalid(problems))
         }

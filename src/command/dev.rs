@@ -181,8 +181,7 @@ fn greet(arguments: &Arguments, app: &App, bootstrap: &str, key_is_set: bool) {
               (an embedded mock: memory only, 5 MiB a partition, beyond which the oldest events go)
   {on}Metrics{off}     http://localhost:{admin}/metrics
 
-  Try it:
-{try_it}
+  {try_it}
   Read along:
     kcat -C -b {bootstrap} -t {TOPIC} -f '%k %h %s\\n'
 
@@ -200,12 +199,14 @@ fn try_it(arguments: &Arguments, port: u16, bootstrap: &str) -> String {
     if arguments.require_signature {
         // Small enough for the mock's partitions.
         return format!(
-            "    ringback prove --url http://localhost:{port}/webhook --bootstrap {bootstrap} \\
-      --rate 20 --duration 5s --size 2KiB     signs with {KEY_VARIABLE}, which it needs as well"
+            "Try it, with {KEY_VARIABLE} set there too, since it signs:
+    ringback prove --url http://localhost:{port}/webhook --bootstrap {bootstrap} \\
+      --rate 20 --duration 5s --size 2KiB"
         );
     }
     format!(
-        r#"    curl --location 'localhost:{port}/webhook' --header 'Content-Type: application/json' \
+        r#"Try it:
+    curl --location 'localhost:{port}/webhook' --header 'Content-Type: application/json' \
       --data '{{"event":"call_ended","call":{{"call_id":"Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6"}}}}' --include"#
     )
 }

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::ConfigError;
@@ -54,15 +53,13 @@ impl Environment {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Overlays the variables and reads the whole, telling a failing key by its path.
-    pub(super) fn deserialize<T: DeserializeOwned>(
+    /// Lays the variables over the file's values. A misspelt one is only told: without it the rest can be read.
+    pub(super) fn overlay(
         &self,
         mut located: Located,
-    ) -> Result<(T, Located), ConfigError> {
-        let misspelt: Vec<_> = self.0.keys().filter_map(|name| misspelt(name)).collect();
-        if !misspelt.is_empty() {
-            return Err(ConfigError::Invalid(misspelt));
-        }
+        problems: &mut Vec<Problem>,
+    ) -> Result<Located, ConfigError> {
+        problems.extend(self.0.keys().filter_map(|name| misspelt(name)));
         for (variable, value) in &self.0 {
             let Some(path) = path_of(variable) else {
                 continue;
@@ -79,33 +76,22 @@ impl Environment {
                 let text =
                     "no such place: a part of the name is a plain value or an index that skips one";
                 located.variables.insert(key.clone(), variable.clone());
-                return Err(ConfigError::Invalid(vec![located.problem(&key, text)]));
+                problems.push(located.problem(&key, text));
+                return Err(ConfigError::Invalid(std::mem::take(problems)));
             }
             located.variables.insert(key, variable.clone());
         }
-        let mut as_text = Vec::new();
-        loop {
-            let merged = Value::Table(located.table.clone());
-            let error = match serde_path_to_error::deserialize::<_, T>(merged) {
-                Ok(typed) => return Ok((typed, located)),
-                Err(error) => error,
-            };
-            let key = key_of(&error);
-            // A topic may be called `123`: what looked like a number is given once more as the text it is.
-            let variable = located.variables.get(&key).cloned();
-            if let Some(value) = variable.as_deref().and_then(|name| self.get(name))
-                && !as_text.contains(&key)
-                && let Some(path) = variable.as_deref().and_then(path_of)
-            {
-                let retried = set(&mut located.table, &path, Value::String(value.to_owned()));
-                as_text.push(key);
-                if retried.is_ok() {
-                    continue;
-                }
-                return Err(invalid(&located, &error));
-            }
-            return Err(invalid(&located, &error));
-        }
+        Ok(located)
+    }
+
+    /// A topic may be called `123`: what looked like a number is put in once more as the text it is. False where no
+    /// variable has set `key`.
+    pub(super) fn set_as_text(&self, located: &mut Located, key: &str) -> bool {
+        let variable = located.variables.get(key);
+        let given = variable.and_then(|name| Some((path_of(name)?, self.get(name)?.to_owned())));
+        given.is_some_and(|(path, value)| {
+            set(&mut located.table, &path, Value::String(value)).is_ok()
+        })
     }
 }
 
@@ -117,58 +103,6 @@ impl<const N: usize> From<[(&str, &str); N]> for Environment {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
         )
-    }
-}
-
-fn invalid(located: &Located, error: &serde_path_to_error::Error<toml::de::Error>) -> ConfigError {
-    let key = key_of(error);
-    let message = error.inner().message().trim().to_owned();
-    let key = if key == "." {
-        String::from("(top level)")
-    } else {
-        key
-    };
-    let remedy = remedy(&key);
-    let problem = Problem {
-        origin: located.origin(&key),
-        text: if may_hold_secret(&key) && !message.starts_with("unknown field") {
-            // serde's own words would repeat the value, and the likeliest mistake is a secret in its place.
-            remedy.to_owned()
-        } else if remedy.is_empty() || message.starts_with("unknown field") {
-            message
-        } else {
-            format!("{message}; {remedy}")
-        },
-        key,
-    };
-    ConfigError::Invalid(vec![problem])
-}
-
-/// As everywhere else: `source.0.path`, where serde's path has `source[0].path`.
-fn key_of(error: &serde_path_to_error::Error<toml::de::Error>) -> String {
-    let path = error.path().to_string();
-    path.replace('[', ".").replace(']', "")
-}
-
-fn may_hold_secret(key: &str) -> bool {
-    key.starts_with("source.") && key.split('.').nth(2) == Some("keys")
-}
-
-/// What a value of this key looks like, by the kind of key.
-fn remedy(key: &str) -> &'static str {
-    if may_hold_secret(key) {
-        return "write where each key is to be read, as keys = [{ env = \"RETELL_API_KEY\" }] or [{ file = \"…\", name = \"…\" }]";
-    }
-    match key.rsplit('.').next().unwrap_or_default() {
-        "header_timeout" | "body_timeout" | "commit_timeout" | "readiness_delay"
-        | "drain_deadline" => "write a duration such as \"10s\" or \"500ms\"",
-        "max_body" | "max_in_flight" | "segment_size" | "budget" => {
-            "write a size such as \"8MiB\" or \"64MiB\""
-        }
-        "address" => "write an address and port such as \"0.0.0.0:8080\"",
-        "max_connections" => "write a whole number such as 10000",
-        "verify" => "write how this source's requests are authenticated, as verify = \"retell\"",
-        _ => "",
     }
 }
 

@@ -67,8 +67,13 @@ impl Located {
     pub(super) fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
         let syntax = |message: &str, span: Option<std::ops::Range<usize>>| ConfigError::Syntax {
             file: file.to_owned(),
+            message: match span.as_ref().and_then(|span| text.get(span.clone())) {
+                Some(key) if message == "duplicate key" => {
+                    format!("{key} is set twice; remove one of them")
+                }
+                _ => message.to_owned(),
+            },
             line: span.map_or(1, |span| line_of(text, span.start)),
-            message: message.to_owned(),
         };
         let document = Document::parse(text.to_owned())
             .map_err(|error| syntax(error.message(), error.span()))?;

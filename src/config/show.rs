@@ -127,18 +127,17 @@ fn source_keys(source: &ingest::SourceConfig) -> Vec<(&'static str, String)> {
             format!("{{ {} }}", parts.join(", "))
         })
         .collect();
-    let mut shown = vec![
+    let pointers = match key_pointers {
+        Some(pointers) => array(pointers),
+        None => array(&ingest::SourceConfig::RETELL_POINTERS),
+    };
+    vec![
         ("name", quoted(name)),
         ("path", quoted(path)),
         ("verify", quoted(verify)),
         ("keys", format!("[{}]", references.join(", "))),
-    ];
-    shown.extend(
-        key_pointers
-            .iter()
-            .map(|pointers| ("key_pointers", array(pointers))),
-    );
-    shown
+        ("key_pointers", pointers),
+    ]
 }
 
 fn section<K: AsRef<str>>(text: &mut String, heading: &str, keys: &[(K, String)]) {
@@ -159,7 +158,7 @@ fn quoted(value: &(impl ToString + ?Sized)) -> String {
 /// A size as the file would say it, exactly: in the largest unit of 1,024 that divides it.
 pub(super) fn size(value: bytesize::ByteSize) -> String {
     let bytes = value.as_u64();
-    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let exact = |(_, shift): &(&str, u32)| bytes != 0 && bytes.trailing_zeros() >= *shift;
     match units.into_iter().find(exact) {
         Some((unit, shift)) => format!("{}{unit}", bytes >> shift),

@@ -117,18 +117,16 @@ pub enum IngestError {
 }
 
 impl IngestError {
-    /// The configuration key that is at fault, as `source.0.path`.
-    pub fn key(&self, sources: &[SourceConfig]) -> String {
-        let (name, key) = match self {
+    /// The configuration key that is at fault, where the source has this index, as `source.0.path`.
+    pub fn key(&self, index: usize) -> String {
+        let key = match self {
             Self::NoSource => return String::from("source"),
-            Self::Name { name } | Self::DuplicateName { name } => (name, "name"),
-            Self::Path { name, .. } | Self::DuplicatePath { name, .. } => (name, "path"),
-            Self::Pointer { name, .. } => (name, "key_pointers"),
-            Self::Key { name, .. } => (name, "keys"),
+            Self::Name { .. } | Self::DuplicateName { .. } => "name",
+            Self::Path { .. } | Self::DuplicatePath { .. } => "path",
+            Self::Pointer { .. } => "key_pointers",
+            Self::Key { .. } => "keys",
         };
-        // Of two with one name, the later is the one too many.
-        let index = sources.iter().rposition(|source| source.name == *name);
-        format!("source.{}.{key}", index.unwrap_or_default())
+        format!("source.{index}.{key}")
     }
 }
 

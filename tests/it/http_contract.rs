@@ -190,7 +190,10 @@ fn what_the_parser_refuses_gets_its_own_answer_and_is_closed() {
     let many = "X: y\r\n".repeat(257);
     let answer = server.exchange(&post("/open", &many, EVENT));
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
-    assert!(answer.ends_with("\r\n\r\n"), "the parser has no words: {answer}");
+    assert!(
+        answer.ends_with("\r\n\r\n"),
+        "the parser has no words: {answer}"
+    );
     server.await_refused("", "head_too_large", 2.0);
     let answered = "ringback_http_requests_total{code=\"431\",source=\"\"}";
     assert_eq!(server.sample(answered), 0.0, "the README says so");

@@ -111,3 +111,16 @@ fn readyz_names_the_cause_that_keeps_all_brokers_away() {
         std::thread::sleep(Duration::from_millis(100));
     }
 }
+
+#[test]
+fn the_last_line_tells_how_many_events_are_left_as_a_number() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start_in(folder.path(), NOWHERE, "", "");
+    for call in ["a", "b"] {
+        let body = format!("{{\"event\":\"call_ended\",\"call\":{{\"call_id\":\"{call}\"}}}}");
+        assert_eq!(server.post(body.as_bytes()), 204);
+    }
+    server.terminate();
+    let line = server.logged("shut down; what is left");
+    assert!(line.contains("\"left\":2"), "{line}");
+}

@@ -140,10 +140,7 @@ mod tests {
     #[test]
     fn a_missing_and_a_repeated_header_are_told_apart() {
         let mut headers = HeaderMap::new();
-        assert_eq!(
-            Signature::from_headers(&headers),
-            Err(MISSING)
-        );
+        assert_eq!(Signature::from_headers(&headers), Err(MISSING));
         let value: http::HeaderValue = format!("v=1,d={DIGEST}").parse().unwrap();
         headers.append(HEADER, value.clone());
         assert!(Signature::from_headers(&headers).is_ok());
