@@ -21,6 +21,7 @@ pub struct Orders {
 
 enum Later {
     Crash(Crash),
+    FlipSeam,
     Mend(Kind, usize),
 }
 
@@ -90,6 +91,11 @@ impl Chaos {
         {
             return match entry.remove() {
                 Later::Crash(crash) => Orders { crash: Some(crash) },
+                Later::FlipSeam => {
+                    self.flip_seam(around, process);
+                    let crash = Some(Crash::Kill);
+                    Orders { crash }
+                }
                 Later::Mend(kind, at) => {
                     around.clock.say(|| format!("{kind:?} {at} is over"));
                     mend(around, kind, at);
@@ -209,8 +215,11 @@ impl Chaos {
                 self.flip(around, process, Under::Header);
                 orders.crash = Some(Crash::Kill);
             }
-            Kind::FlipSeamThenKill => {
-                self.flip_seam(around, process);
+            Kind::FlipSeamInOutage => {
+                let mut kafka = around.kafka.borrow_mut();
+                (0..kafka.brokers.len()).for_each(|broker| kafka.end_broker(broker));
+                self.later(now + 4 * SECOND, Later::FlipSeam);
+                self.later(now + 10 * SECOND, Later::Mend(Kind::AllDown, 0));
                 orders.crash = Some(Crash::Kill);
             }
             Kind::LoseCheckpoint => {
@@ -265,7 +274,10 @@ impl Chaos {
             }
             Kind::RefusalOfOne => {
                 kafka.partitions[partition].refuses_one = Some(self.random.pick(&REFUSALS));
-                return;
+                around.slow_publisher = self.random.pick(&[100 * MS, SECOND]);
+                let later = until + 2 * SECOND;
+                drop(kafka);
+                return self.later(later, Later::Mend(Kind::SlowPublisher, 0));
             }
             Kind::NoTopic => kafka.missing_since = Some(around.clock.now()),
             Kind::NoClients => kafka.no_clients = true,

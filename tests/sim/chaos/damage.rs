@@ -80,18 +80,22 @@ impl Chaos {
         };
         let mut disk = around.disk.lock();
         let segments = disk.names_ending(".segment");
-        let seams: Vec<_> = segments.windows(2).collect();
+        let codec = process.shared().codec;
+        let of = |name: &String| records(codec, disk.bytes(name));
+        let mut seams: Vec<_> = segments
+            .windows(2)
+            .filter_map(|seam| Some((seam, of(&seam[0]).pop()?, of(&seam[1]).first()?.0)))
+            .collect();
+        // Where a start lies between, the one behind tells the least of the one before.
+        if seams.iter().any(|(_, last, next)| last.0 + 1 < *next) {
+            seams.retain(|(_, last, next)| last.0 + 1 < *next);
+        }
         if seams.is_empty() {
             return;
         }
-        let seam = self.random.pick(&seams);
-        let codec = process.shared().codec;
-        let Some((position, start, end)) = records(codec, disk.bytes(&seam[0])).pop() else {
-            return;
-        };
+        let (seam, (position, start, end), _) = self.random.pick(&seams);
         let (byte, bit) = (self.random.index(HEADER as usize), self.random.below(8));
-        if !records(codec, disk.bytes(&seam[1])).is_empty() && disk.flip(&seam[1], byte, bit as u8)
-        {
+        if disk.flip(&seam[1], byte, bit as u8) {
             self.meta_damaged = true;
             let byte = start + self.random.index(end - start);
             let hit = disk.flip(&seam[0], byte, bit as u8);

@@ -34,8 +34,8 @@ pub enum Kind {
     FlipAnywhere,
     FlipThenKill,
     FlipHeaderThenKill,
-    /// A segment's header and the last record of the one before.
-    FlipSeamThenKill,
+    /// In an outage with a start in it: a segment's header and the last record of the one before.
+    FlipSeamInOutage,
     /// Both its slots, or the whole file.
     LoseCheckpoint,
     BrokerDown,
@@ -44,7 +44,7 @@ pub enum Kind {
     LostAnswers,
     MoveLeaders,
     Refusal,
-    /// Of one batch and no more: a leader that had not yet heard of a new permission.
+    /// Of one batch and no more, by a leader that had not yet heard of a new permission, while the publisher is slow.
     RefusalOfOne,
     NoTopic,
     NoClients,
@@ -80,7 +80,7 @@ pub const KINDS: [Kind; 37] = [
     Kind::FlipAnywhere,
     Kind::FlipThenKill,
     Kind::FlipHeaderThenKill,
-    Kind::FlipSeamThenKill,
+    Kind::FlipSeamInOutage,
     Kind::LoseCheckpoint,
     Kind::BrokerDown,
     Kind::AllDown,
