@@ -1,9 +1,8 @@
 //! One run of load against one server, with what it cost the server.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
-
-use serde_json::{Value, json};
 
 use super::bodies::Size;
 use super::load::{BEGUN, Load, Seen};
@@ -15,6 +14,8 @@ pub struct Run {
     pub seen: Seen,
     /// Microseconds of the server's CPU an event.
     pub cpu: f64,
+    /// Of them, each name of threads its part.
+    pub threads: BTreeMap<String, f64>,
     /// Context switches of the server an event.
     pub switches: f64,
     /// MiB at the end.
@@ -52,7 +53,15 @@ pub fn run(server: u32, address: SocketAddr, shape: Shape) -> Run {
     let after = usage(server);
     let events = seen.events.max(1) as f64;
     let switches = (after.switches - before.switches) as f64 / events;
+    let threads = after.threads.into_iter().map(|(name, cpu)| {
+        let before = before.threads.get(&name).copied().unwrap_or_default();
+        (
+            name,
+            cpu.saturating_sub(before).as_secs_f64() * 1e6 / events,
+        )
+    });
     Run {
+        threads: threads.collect(),
         cpu: (after.cpu - before.cpu).as_secs_f64() * 1e6 / events,
         switches,
         resident: resident(server).0,
@@ -63,18 +72,5 @@ pub fn run(server: u32, address: SocketAddr, shape: Shape) -> Run {
 impl Run {
     pub fn events_per_second(&self) -> f64 {
         self.seen.events as f64 / self.seen.seconds
-    }
-
-    /// For the bench's JSON.
-    pub fn json(&self) -> Value {
-        json!({
-            "events_per_second": self.events_per_second(),
-            "cpu_us_per_event": self.cpu,
-            "switches_per_event": self.switches,
-            "p50_ms": self.seen.p50,
-            "p99_ms": self.seen.p99,
-            "p999_ms": self.seen.p999,
-            "resident_mib": self.resident,
-        })
     }
 }

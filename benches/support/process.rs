@@ -1,5 +1,6 @@
 //! Processes of our own kind, and what a process costs.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -79,12 +80,14 @@ pub fn end_with_the_parent() {
 }
 
 /// What a process has used since its start. Threads that have ended are not in it; none of ours end under load.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Usage {
     /// User and system time, of the scheduler's own books: nanoseconds, not ticks.
     pub cpu: Duration,
     /// Context switches, voluntary or not.
     pub switches: u64,
+    /// The CPU of all threads of one name.
+    pub threads: BTreeMap<String, Duration>,
 }
 
 /// Of the process with this number.
@@ -94,11 +97,14 @@ pub fn usage(process: u32) -> Usage {
     for task in tasks.filter_map(Result::ok) {
         // A thread may end between the listing and the reading.
         let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
-        let nanos = read("schedstat")
-            .split(' ')
-            .next()
-            .and_then(|text| text.parse().ok());
-        usage.cpu += Duration::from_nanos(nanos.unwrap_or(0));
+        let nanos = read("schedstat");
+        let nanos = nanos.split(' ').next().and_then(|text| text.parse().ok());
+        let cpu = Duration::from_nanos(nanos.unwrap_or(0));
+        usage.cpu += cpu;
+        *usage
+            .threads
+            .entry(read("comm").trim().to_owned())
+            .or_default() += cpu;
         usage.switches += numbers(&read("status"), "voluntary_ctxt_switches:");
         usage.switches += numbers(&read("status"), "nonvoluntary_ctxt_switches:");
     }

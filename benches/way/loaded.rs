@@ -164,6 +164,25 @@ impl<'a> Bench<'a> {
                 ("publish_p99", of(&|round| round.published.1)),
             ],
         );
+        Self::threads(name, &rounds, report);
+    }
+
+    /// Which threads the CPU goes to, µs an event; those with next to nothing are left out.
+    fn threads(name: &str, rounds: &[Round], report: &mut Report) {
+        let part = |name: &str| {
+            median_of(rounds, |round| {
+                round.relay.threads.get(name).copied().unwrap_or(0.0)
+            })
+        };
+        let names = rounds
+            .last()
+            .into_iter()
+            .flat_map(|round| round.relay.threads.keys());
+        let parts: Vec<_> = names
+            .map(|name| (name.as_str(), part(name)))
+            .filter(|(_, cpu)| *cpu >= 0.1)
+            .collect();
+        report.row(&format!("{name}: threads"), &parts);
     }
 
     fn round(&self, shape: Shape) -> Round {
