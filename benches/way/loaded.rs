@@ -32,7 +32,7 @@ struct Round {
 /// 7 KB at 64 connections as fast as it goes, and at 1,000 a second on 32.
 pub fn at_most_and_at_a_rate(options: &Options, kafka: &Kafka, report: &mut Report) {
     let bench = Bench::start(options, kafka, "load");
-    let time = Duration::from_millis(if options.short { 2_500 } else { 5_000 });
+    let time = Duration::from_millis(if options.short { 1_500 } else { 5_000 });
     let most = Shape {
         size: Size::Bytes(SIZE),
         connections: 64,
