@@ -38,6 +38,5 @@ fn delivered(registry: &Registry) -> u64 {
         .iter()
         .find(|family| family.name() == "publish_delivered_total");
     let family = family.expect("the publisher counts them");
-    let count = family.get_metric()[0].get_counter().get_value() as u64;
-    count
+    family.get_metric()[0].get_counter().get_value() as u64
 }

@@ -173,6 +173,5 @@ fn transcript(rng: &mut StdRng) -> usize {
     let (radius, angle): (f64, f64) = (rng.random(), rng.random());
     let normal = (-2.0 * (1.0 - radius).ln()).sqrt() * (2.0 * std::f64::consts::PI * angle).cos();
     let size = MEDIAN * (SIGMA * normal).exp();
-    let size = size.clamp(512.0, LARGEST) as usize;
-    size
+    size.clamp(512.0, LARGEST) as usize
 }

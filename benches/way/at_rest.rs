@@ -92,6 +92,5 @@ fn binary_mb() -> f64 {
         Path::new(&binary)
     };
     let bytes = std::fs::metadata(measured).map_or(0, |data| data.len());
-    let mb = bytes as f64 / 1e6;
-    mb
+    bytes as f64 / 1e6
 }
