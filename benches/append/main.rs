@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --bench append                       the whole grid, some minutes
 //! cargo bench --bench append -- --short            7 KB with 64 appenders, some seconds
+//! cargo bench --bench append -- --only 7000,64     one cell of the grid
 //! cargo bench --bench append -- --dir /mnt/disk    on another disk; a tmpfs syncs nothing and measures nothing
 //! ```
 //!
@@ -52,7 +53,7 @@ fn main() -> std::io::Result<()> {
     }
     let options = Options::read();
     let mut report = Report::new("append");
-    let cells: Vec<(usize, usize)> = if options.short {
+    let mut cells: Vec<(usize, usize)> = if options.short {
         vec![(7_000, 64)]
     } else {
         let sizes = SIZES.iter();
@@ -60,6 +61,7 @@ fn main() -> std::io::Result<()> {
             .flat_map(|size| APPENDERS.map(|appenders| (*size, appenders)))
             .collect()
     };
+    cells.retain(|(size, appenders)| options.wants(&format!("{size},{appenders}")));
     let time = Duration::from_secs(if options.short { 1 } else { 2 });
     for (size, appenders) in cells {
         let rounds: Vec<(Outcome, Outcome)> = (0..options.rounds)
