@@ -1,6 +1,6 @@
 //! Real brokers, by the script beside this folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -31,19 +31,31 @@ impl Cluster {
     pub fn start() -> Self {
         // Away from other clusters on this machine, by the process's number; below the ephemeral ports.
         let base = 20_000 + std::process::id() % 100 * 100;
-        Self::up("", base, 3, &[])
+        Self::up(&std::env::temp_dir(), "", base, 3, &[])
+    }
+
+    /// Starts one broker, its data in this folder: for benches, which share the machine with it.
+    pub fn start_alone(folder: &Path) -> Self {
+        let base = 20_000 + std::process::id() % 100 * 100;
+        Self::up(folder, "-alone", base, 1, &[])
     }
 
     /// Starts one broker that allows its users nothing until it is told to: see [`Cluster::allow`].
     pub fn start_guarded() -> Self {
         let base = 30_000 + std::process::id() % 25 * 100;
-        Self::up("-guarded", base, 1, &["--sasl", "--acl"])
+        Self::up(
+            &std::env::temp_dir(),
+            "-guarded",
+            base,
+            1,
+            &["--sasl", "--acl"],
+        )
     }
 
-    fn up(suffix: &str, base: u32, nodes: u32, more: &[&str]) -> Self {
+    fn up(place: &Path, suffix: &str, base: u32, nodes: u32, more: &[&str]) -> Self {
         let name = format!("ringback-kafka-{}{suffix}", std::process::id());
         let mut cluster = Self {
-            folder: std::env::temp_dir().join(name),
+            folder: place.join(name),
             nodes,
             bootstrap: String::new(),
             bootstrap_sasl: None,

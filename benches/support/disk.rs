@@ -1,0 +1,84 @@
+//! What the disk gives: a raw loop of `pwrite` + `fdatasync` into reserved files.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FallocateFlags, fallocate};
+
+/// The size of one reserved file, as the journal's segments.
+pub const SEGMENT: u64 = 64 << 20;
+
+/// Reserved files, one after the other.
+pub struct Raw {
+    folder: PathBuf,
+    file: File,
+    number: u32,
+    offset: u64,
+}
+
+impl Raw {
+    pub fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            file: reserved(&folder.join("0.raw")),
+            number: 0,
+            offset: 0,
+        }
+    }
+
+    /// Makes room for `bytes`. Reserving happens behind the journal's commits, so it is not to be timed here either.
+    pub fn make_room(&mut self, bytes: usize) {
+        if self.offset + bytes as u64 <= SEGMENT {
+            return;
+        }
+        // One that was written is given up, so that a long run does not fill the disk.
+        let _ = std::fs::remove_file(self.folder.join(format!("{}.raw", self.number)));
+        self.number += 1;
+        self.file = reserved(&self.folder.join(format!("{}.raw", self.number)));
+        self.offset = 0;
+    }
+
+    /// One write, one sync; how long both took.
+    pub fn append(&mut self, bytes: &[u8]) -> Duration {
+        let begun = Instant::now();
+        self.file
+            .write_all_at(bytes, self.offset)
+            .expect("there is room");
+        self.file.sync_data().expect("the disk is sound");
+        self.offset += bytes.len() as u64;
+        begun.elapsed()
+    }
+}
+
+/// One write and sync of `bytes` at a time, `rate` a second; the sorted times of the calls.
+pub fn paced(folder: &Path, bytes: usize, rate: u32, time: Duration) -> Vec<Duration> {
+    let folder = tempfile::tempdir_in(folder).expect("the folder can be written");
+    let (mut raw, bytes) = (Raw::new(folder.path()), noise(bytes));
+    let interval = Duration::from_secs(1) / rate;
+    let (begun, mut due, mut times) = (Instant::now(), Instant::now(), Vec::new());
+    while begun.elapsed() < time {
+        raw.make_room(bytes.len());
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        times.push(raw.append(&bytes));
+        due += interval;
+    }
+    times.sort_unstable();
+    times
+}
+
+/// Bytes that no file system or disk can make smaller.
+pub fn noise(size: usize) -> Vec<u8> {
+    let mut bytes = vec![0; size];
+    rand::Rng::fill_bytes(&mut rand::rng(), &mut bytes);
+    bytes
+}
+
+fn reserved(path: &Path) -> File {
+    let file = OpenOptions::new().write(true).create_new(true).open(path);
+    let file = file.expect("a new file can be made");
+    fallocate(&file, FallocateFlags::empty(), 0, SEGMENT).expect("there is room for it");
+    file.sync_all().expect("the disk is sound");
+    file
+}
