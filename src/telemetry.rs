@@ -5,6 +5,10 @@ mod level;
 use std::error::Error;
 use std::io::IsTerminal as _;
 
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntGauge, Opts, Registry, TextEncoder};
 
@@ -22,15 +26,18 @@ pub const LOG_VARIABLE: &str = "RINGBACK_LOG";
 pub fn log(default: &str) -> Result<(), LevelError> {
     let filter = level::filter(log_variable().as_deref(), default)?;
     let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none());
-    let outcome = if terminal {
-        builder.try_init()
+    let lines = if terminal {
+        lines.boxed()
     } else {
-        builder.json().flatten_event(true).try_init()
+        lines.json().flatten_event(true).boxed()
     };
+    let outcome = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
     // A second subscriber is a test's; the first stays.
     drop(outcome);
     Ok(())

@@ -24,6 +24,12 @@ pub struct Arguments {
     config: PathBuf,
 }
 
+/// The threads that take requests: half of the cores. The other half of an event's cost is the journal's and Kafka's
+/// threads', and a worker too many costs more in handing work around than it gives.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+}
+
 /// Runs until a signal ends it.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = Config::load(
@@ -33,6 +39,7 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     )?;
     telemetry::log("info")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(async {
