@@ -257,24 +257,21 @@ fn segments<FS: FileSystem>(
     let count = candidates.len();
     for (index, (candidate, next_says)) in candidates.into_iter().zip(ends).enumerate() {
         let failed_read = failed(&format!("read {}", name(candidate.sequence)));
-        let before = segments
-            .back()
-            .map(|(_, segment)| (segment.end, segment.base + segment.used));
-        let (previous_end, base) = before.unwrap_or((published, 0));
-        let from = before.map_or(0, |(end, _)| end);
+        let from = segments.back().map_or(0, |(_, before)| before.end);
         let (first, previous_end, opened_ms) = if let Ok(header) = &candidate.header {
             (header.first, header.previous_end, header.opened_ms)
         } else {
-            let first = bounds::first(&candidate.file, codec, candidate.length, from, previous_end)
+            let least = segments.back().map_or(published, |_| from);
+            let first = bounds::first(&candidate.file, codec, candidate.length, from, least)
                 .map_err(&failed_read)?;
-            // What lies between was the end of the segment before, of which then no header tells.
-            if let Some((_, before)) = segments.back_mut()
-                && first - before.end < LEAP
-            {
-                before.end = first;
-            }
+            let before = segments.back_mut();
+            let before = before.map(|(_, before)| bounds::close(before, first));
+            let previous_end = before.unwrap_or(Ok(published)).map_err(&failed_read)?;
             (first, previous_end, 0)
         };
+        let base = segments
+            .back()
+            .map_or(0, |(_, before)| before.base + before.used);
         // Its length bounds how many records a segment of which nothing is left can have held.
         let most = candidate.length / scan::SMALLEST;
         let first = match (&candidate.header, next_says) {
@@ -291,11 +288,6 @@ fn segments<FS: FileSystem>(
                 .map_err(&failed_read)?,
         };
         let is_last = index + 1 == count;
-        let scanned = if is_last {
-            scanned
-        } else {
-            bounds::sealed(&candidate.file, scanned, candidate.length).map_err(&failed_read)?
-        };
         let mut capacity = scanned.used;
         if is_last {
             torn = scan::garbage(&candidate.file, scanned.used, candidate.length)

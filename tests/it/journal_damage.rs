@@ -227,6 +227,22 @@ fn a_segment_of_which_a_late_record_alone_is_left_is_no_torn_tail() {
 }
 
 #[test]
+fn rotten_reserved_space_before_a_damaged_header_costs_no_record() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    for _ in 0..2 {
+        core.append(&[body(2500)]).expect("it is appended");
+    }
+    drop(core);
+    let names = segments(&disk);
+    disk.damage(&names[0], |bytes| bytes[4_000] ^= 1);
+    disk.damage(&names[1], |bytes| bytes[17] ^= 1);
+    let mut core = open(&disk);
+    assert_eq!(core.read_all().len(), 2);
+    assert_eq!(core.metric("journal_corrupt_records_total"), 0);
+}
+
+#[test]
 fn damage_that_grows_is_counted_once_where_it_was_known() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);

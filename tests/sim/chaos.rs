@@ -75,10 +75,6 @@ impl Chaos {
         around.at_starts.clear();
         let mut disk = around.disk.lock();
         disk.capacity = around.setup.disk;
-        // An operator has looked at the copies of what was damaged.
-        for copy in disk.names_beginning("quarantine-") {
-            disk.lose(&copy);
-        }
         disk.fail = None;
         disk.no_letters = false;
         disk.death = None;

@@ -152,10 +152,14 @@ impl Disk {
         names.cloned().collect()
     }
 
-    /// Copies of damage, and the like.
-    pub fn names_beginning(&self, prefix: &str) -> Vec<String> {
-        let names = self.names.keys().filter(|name| name.starts_with(prefix));
-        names.cloned().collect()
+    /// The copies of damage are taken away.
+    pub fn lose_copies(&mut self) {
+        self.names
+            .retain(|name, _| !name.starts_with("quarantine-"));
+        self.durable_names
+            .retain(|name, _| !name.starts_with("quarantine-"));
+        self.pending
+            .retain(|(name, _)| !name.starts_with("quarantine-"));
     }
 
     /// A file is gone for good.

@@ -7,7 +7,7 @@ use crate::fault::{self, Fault};
 use crate::journal::filesystem::File;
 use crate::journal::record::Codec;
 use crate::journal::scan;
-use crate::journal::segment::HEADER;
+use crate::journal::segment::{HEADER, Segment};
 
 /// The first position of a segment without a header, which is at or past `from`; `least` where no record is left.
 ///
@@ -34,20 +34,25 @@ pub fn first(
     })
 }
 
-/// A segment behind which another one holds records was synced to its end. Where the next one's header is damaged and
-/// does not tell where that was, bytes past the last intact record are at least one record that is lost: left to the
-/// reader, which sets them aside and counts them.
-pub fn sealed<F: File>(file: &F, end: scan::End, length: u64) -> io::Result<scan::End> {
-    let believed = fault::is_on(Fault::SealedEndBelieved);
-    let is_whole = believed || end.used >= length || scan::garbage(file, end.used, length)? == 0;
-    let (end, used) = if is_whole {
-        (end.end, end.used)
+/// Where a segment ends behind which one without a header begins at `first`; both hold records, so it was synced to its
+/// end. What is missing up to there is left to the reader, which sets it aside and counts it.
+///
+/// Where a start's leap lies between, bytes past the last intact record are at least one record that is lost. Without a
+/// leap they need not be: reserved space rots as well, and no position may be taken from the segment behind.
+pub fn close<F: File>(segment: &mut Segment<F>, first: u64) -> io::Result<u64> {
+    let length = segment.file.length()?;
+    let end = if first - segment.end < LEAP {
+        first
+    } else if scan::garbage(&*segment.file, segment.used, length)? > 0
+        && !fault::is_on(Fault::SealedEndBelieved)
+    {
+        segment.end + 1
     } else {
-        (end.end + 1, length)
+        segment.end
     };
-    Ok(scan::End {
-        end,
-        used,
-        last: HEADER,
-    })
+    if end > segment.end {
+        segment.end = end;
+        segment.used = segment.used.max(length);
+    }
+    Ok(end)
 }
