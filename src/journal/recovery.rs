@@ -208,23 +208,32 @@ fn discard_unused<FS: FileSystem>(
 ) -> Result<(bool, u64), OpenError> {
     let mut kept = Vec::with_capacity(candidates.len());
     let (mut removed, mut torn) = (false, 0);
-    let last_sound = candidates
+    let holds = |candidate: &Candidate<FS::File>| {
+        // Most are sound, and reading them all would make a slow start of a full journal.
+        if candidate.header.is_ok() {
+            return Ok(true);
+        }
+        let bytes = HEADER..candidate.length;
+        let found = scan::find(&candidate.file, codec, bytes, &(0..u64::MAX));
+        let failed_read = failed(&format!("read {}", name(candidate.sequence)));
+        Ok(found.map_err(failed_read)?.is_some())
+    };
+    let holding = candidates
         .iter()
-        .rposition(|candidate| candidate.header.is_ok());
+        .map(holds)
+        .collect::<Result<Vec<_>, OpenError>>()?;
+    let last = holding.iter().rposition(|holds| *holds);
     for (index, candidate) in candidates.drain(..).enumerate() {
-        let name = name(candidate.sequence);
-        let failed_read = failed(&format!("read {name}"));
         if candidate.header.is_ok() {
             kept.push(candidate);
             continue;
         }
-        let bytes = HEADER..candidate.length;
-        let holds =
-            scan::find(&candidate.file, codec, bytes, &(0..u64::MAX)).map_err(&failed_read)?;
-        let garbage = scan::garbage(&candidate.file, 0, candidate.length).map_err(&failed_read)?;
-        // Before a sound segment, bytes that make no sense were once synced: damage, for the reader to set aside.
-        let damaged = garbage > 0 && last_sound.is_some_and(|last| index < last);
-        if (holds.is_some() || damaged) && !fault::is_on(Fault::HeaderlessDiscarded) {
+        let name = name(candidate.sequence);
+        let garbage = scan::garbage(&candidate.file, 0, candidate.length)
+            .map_err(failed(&format!("read {name}")))?;
+        // Before what was written later, bytes that make no sense were once synced: damage, for the reader to set aside.
+        let damaged = garbage > 0 && last.is_some_and(|last| index < last);
+        if (holding[index] || damaged) && !fault::is_on(Fault::HeaderlessDiscarded) {
             tracing::error!(segment = name, "the segment's header is damaged");
             kept.push(candidate);
             continue;
@@ -262,22 +271,21 @@ fn segments<FS: FileSystem>(
             (header.first, header.previous_end, header.opened_ms)
         } else {
             let least = segments.back().map_or(published, |_| from);
-            let first = bounds::first(&candidate.file, codec, candidate.length, from, least)
+            let found = bounds::first(&candidate.file, codec, candidate.length, from, least)
                 .map_err(&failed_read)?;
-            let before = segments.back_mut();
-            let before = before.map(|(_, before)| bounds::close(before, first));
-            let previous_end = before.unwrap_or(Ok(published)).map_err(&failed_read)?;
-            (first, previous_end, 0)
+            let previous_end = match segments.back_mut() {
+                Some((_, before)) => bounds::close(before, found).map_err(&failed_read)?,
+                // What lies between is gone with its segment.
+                None => found
+                    .filter(|first| first.saturating_sub(published) < LEAP)
+                    .map_or(published, |first| first.max(published)),
+            };
+            let none = || bounds::first_of_none(candidate.length, previous_end, next_says);
+            (found.unwrap_or_else(none), previous_end, 0)
         };
         let base = segments
             .back()
             .map_or(0, |(_, before)| before.base + before.used);
-        // Its length bounds how many records a segment of which nothing is left can have held.
-        let most = candidate.length / scan::SMALLEST;
-        let first = match (&candidate.header, next_says) {
-            (Err(_), Some(end)) => first.max(end.saturating_sub(most)),
-            _ => first,
-        };
         let scanned = match next_says {
             Some(end) if index + 1 < count && end >= first => scan::End {
                 end,

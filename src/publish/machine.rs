@@ -55,6 +55,8 @@ pub(super) enum Offer {
     Send,
     /// It was acknowledged before.
     Skip,
+    /// Not before something else is done: it is to be offered again.
+    Hold,
     /// Not with this producer: the next one is built at once, and reading goes back to this record for it.
     Later,
 }
@@ -134,9 +136,19 @@ impl Machine {
 
     /// The reader has come to this position, as [`Machine::wants`] asked for.
     pub(super) fn offer(&mut self, position: u64, now: Instant) -> Offer {
-        let read = self.window.read(position);
-        self.read_upto = self.read_upto.max(Some(position + 1));
+        self.window.pass(position);
         self.advance();
+        // What was to be sent again, and for which there is always room, may turn out to be damaged: this is further on.
+        let room = if fault::is_on(Fault::WindowWithoutBound) {
+            usize::MAX
+        } else {
+            self.most_ahead
+        };
+        let read = self.window.read(position, room);
+        if read == Read::NoRoom {
+            return Offer::Hold;
+        }
+        self.read_upto = self.read_upto.max(Some(position + 1));
         if read == Read::Done {
             return Offer::Skip;
         }

@@ -36,19 +36,24 @@ pub(super) enum Read {
     Fresh,
     /// Done already: an earlier producer's acknowledgement counts.
     Done,
+    /// Not known, and there is no room to know it.
+    NoRoom,
 }
 
 impl Window {
     /// The reader has come to `position`. Whatever lies before it and was never sent has been damaged meanwhile: the
     /// reader has counted it, and it must not hold up the watermark.
-    pub(super) fn read(&mut self, position: u64) -> Read {
-        let index = self
-            .entries
-            .partition_point(|entry| entry.position < position);
-        self.lose(index);
+    pub(super) fn pass(&mut self, position: u64) {
+        self.lose(self.index(position));
+    }
+
+    /// What is to become of `position`; one that is not known yet finds room among at most `most`.
+    pub(super) fn read(&mut self, position: u64, most: usize) -> Read {
+        let index = self.index(position);
         match self.entries.get(index) {
             Some(entry) if entry.position == position && entry.state == State::Done => Read::Done,
             Some(entry) if entry.position == position => Read::Fresh,
+            _ if self.entries.len() >= most => Read::NoRoom,
             _ => {
                 let state = State::Unsent;
                 self.entries.insert(index, Entry { position, state });
@@ -58,7 +63,12 @@ impl Window {
         }
     }
 
-    /// The reader has come to the tail: as [`Window::read`] of a position beyond all.
+    fn index(&self, position: u64) -> usize {
+        self.entries
+            .partition_point(|entry| entry.position < position)
+    }
+
+    /// The reader has come to the tail: as [`Window::pass`] of a position beyond all.
     pub(super) fn tail(&mut self) {
         self.lose(self.entries.len());
     }
@@ -185,7 +195,7 @@ mod tests {
     fn only_a_contiguous_run_passes() {
         let mut window = Window::default();
         for position in [3, 4, 9] {
-            assert_eq!(window.read(position), Read::Fresh);
+            assert_eq!(window.read(position, usize::MAX), Read::Fresh);
             window.sent(position);
         }
         assert!(window.done(4));
@@ -200,15 +210,16 @@ mod tests {
     fn a_resend_skips_what_is_done_and_passes_over_what_was_damaged_meanwhile() {
         let mut window = Window::default();
         for position in 0..4 {
-            window.read(position);
+            window.read(position, usize::MAX);
             window.sent(position);
         }
         window.done(2);
         window.forget_in_flight();
-        assert_eq!(window.read(1), Read::Fresh, "0 is lost");
+        window.pass(1);
+        assert_eq!(window.read(1, 2), Read::Fresh, "0 is lost");
         assert_eq!(window.advance(), Some(0));
         window.sent(1);
-        assert_eq!(window.read(2), Read::Done);
+        assert_eq!(window.read(2, 2), Read::Done);
         window.tail();
         window.done(1);
         assert_eq!(window.advance(), Some(3));

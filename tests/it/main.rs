@@ -9,6 +9,7 @@ mod journal_commands;
 mod journal_damage;
 mod journal_drain;
 mod journal_faults;
+mod journal_hostile;
 mod journal_inspect;
 mod journal_inspect_race;
 mod journal_model;

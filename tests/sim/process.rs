@@ -174,7 +174,7 @@ impl Process {
         let next = worker.step(inbox);
         around.disk.lock().publishing = false;
         // One more where what was to be sent again turns out to be damaged: the one behind it is known by then.
-        if worker.ahead() > around.setup.ahead + 1 {
+        if worker.ahead() > around.setup.ahead {
             let words = format!("{} positions are ahead of the watermark", worker.ahead());
             around.ledger.borrow_mut().violate(words);
         }

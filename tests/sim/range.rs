@@ -73,8 +73,9 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
     let fault = std::env::var("SIM_FAULT").ok();
     let fault = fault.map(|name| faults::named(&name).expect("SIM_FAULT is a fault's name"));
     let next = AtomicU64::new(seeds.start);
-    let failed = AtomicBool::new(false);
-    let [events, acknowledged, duplicates, starts] = [(); 4].map(|()| AtomicU64::new(0));
+    let stopped = AtomicBool::new(false);
+    let [events, acknowledged, duplicates, starts, violations] =
+        [(); 5].map(|()| AtomicU64::new(0));
     let begun = Instant::now();
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let workers = workers.min((seeds.end - seeds.start) as usize);
@@ -83,7 +84,7 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
             scope.spawn(|| {
                 let metrics = metrics();
                 fault::set(fault);
-                while !failed.load(Ordering::Relaxed) {
+                while !stopped.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
                         break;
@@ -97,8 +98,9 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
                         }
                         Err(violation) => {
                             println!("\n{}", words(seed, &violation));
+                            violations.fetch_add(1, Ordering::Relaxed);
                             if std::env::var_os("SIM_ALL").is_none() {
-                                failed.store(true, Ordering::Relaxed);
+                                stopped.store(true, Ordering::Relaxed);
                             }
                         }
                     }
@@ -111,7 +113,7 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
             30
         };
         let mut told = Instant::now();
-        while next.load(Ordering::Relaxed) < seeds.end && !failed.load(Ordering::Relaxed) {
+        while next.load(Ordering::Relaxed) < seeds.end && !stopped.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(50));
             if told.elapsed() >= Duration::from_secs(every) {
                 told = Instant::now();
@@ -125,7 +127,9 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
             }
         }
     });
-    if failed.into_inner() {
+    let violations = violations.into_inner();
+    if violations > 0 {
+        println!("\n{violations} of the histories broke the promise");
         return ExitCode::FAILURE;
     }
     println!(

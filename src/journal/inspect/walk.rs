@@ -142,11 +142,9 @@ impl<'a, F: File> Walk<'a, F> {
                     self.reached,
                     self.reached,
                 ) {
-                    // Its length bounds how many records a segment of which nothing is left can have held.
-                    Ok(first) => {
-                        let most = segment.length / SMALLEST;
-                        first.max(end.map_or(0, |end| end.saturating_sub(most)))
-                    }
+                    Ok(first) => first.unwrap_or_else(|| {
+                        bounds::first_of_none(segment.length, self.reached, end)
+                    }),
                     Err(source) => return Some(Err(failed(segment, HEADER, source))),
                 },
             };

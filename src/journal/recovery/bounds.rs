@@ -9,7 +9,7 @@ use crate::journal::record::Codec;
 use crate::journal::scan;
 use crate::journal::segment::{HEADER, Segment};
 
-/// The first position of a segment without a header, which is at or past `from`; `least` where no record is left.
+/// The first position of a segment without a header, which is at or past `from`; `None` where no record is left.
 ///
 /// It goes on from `least`, the end of the segment before or of what is published, unless a start's leap lies between, in
 /// which case what is damaged before its first intact record counts as one record. The file's length bounds how many
@@ -20,18 +20,28 @@ pub fn first(
     length: u64,
     from: u64,
     least: u64,
-) -> io::Result<u64> {
+) -> io::Result<Option<u64>> {
     let Some(offset) = scan::find(file, codec, HEADER..length, &(from..u64::MAX))? else {
-        return Ok(least);
+        return Ok(None);
     };
     let position = scan::at(file, codec, offset, length)?;
     let before = (offset - HEADER) / scan::SMALLEST;
-    Ok(match position {
-        Some(position) if position < least => position.saturating_sub(before),
-        Some(position) if position - least < LEAP => least.max(position.saturating_sub(before)),
-        Some(position) => position - before.min(1),
-        None => least,
-    })
+    Ok(position.map(|position| {
+        if position < least {
+            position.saturating_sub(before)
+        } else if position - least < LEAP {
+            least.max(position.saturating_sub(before))
+        } else {
+            position - before.min(1)
+        }
+    }))
+}
+
+/// The same where no record is left: the file's length bounds how many there can have been before `end`, which the next
+/// header tells. Where records are left they know better, since that header may speak of a segment that is gone.
+pub fn first_of_none(length: u64, least: u64, end: Option<u64>) -> u64 {
+    let most = length / scan::SMALLEST;
+    end.map_or(least, |end| least.max(end.saturating_sub(most)))
 }
 
 /// Where a segment ends behind which one without a header begins at `first`; both hold records, so it was synced to its
@@ -39,10 +49,11 @@ pub fn first(
 ///
 /// Where a start's leap lies between, bytes past the last intact record are at least one record that is lost. Without a
 /// leap they need not be: reserved space rots as well, and no position may be taken from the segment behind.
-pub fn close<F: File>(segment: &mut Segment<F>, first: u64) -> io::Result<u64> {
+pub fn close<F: File>(segment: &mut Segment<F>, first: Option<u64>) -> io::Result<u64> {
     let length = segment.file.length()?;
-    let end = if first - segment.end < LEAP {
-        first
+    let next = first.filter(|first| first.saturating_sub(segment.end) < LEAP);
+    let end = if let Some(first) = next {
+        first.max(segment.end)
     } else if scan::garbage(&*segment.file, segment.used, length)? > 0
         && !fault::is_on(Fault::SealedEndBelieved)
     {

@@ -104,7 +104,7 @@ impl World {
                     self.next += 1;
                 }
                 Offer::Skip => self.next += 1,
-                Offer::Later => break,
+                Offer::Hold | Offer::Later => break,
             }
             self.act();
         }

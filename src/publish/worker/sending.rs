@@ -62,6 +62,10 @@ impl<O: Outside> Worker<O> {
         let position = record.position;
         match self.machine.offer(position, self.outside.now()) {
             Offer::Skip => return true,
+            Offer::Hold => {
+                self.held = Some(record);
+                return false;
+            }
             Offer::Later => return false,
             Offer::Send => {}
         }
