@@ -14,7 +14,7 @@ LIMITS = [
     ("publish", "7000", "speed_ratio", 0.5, False),
     ("publish", "7000", "cpu_ratio", 2.3, True),
     ("way", "7000, 64 connections", "cpu_ratio", 20.0, True),
-    ("way", "7000, 1000/s, 32 connections", "cpu_ratio", 13.5, True),
+    ("way", "7000, 1000/s, 32 connections", "cpu_ratio", 24.0, True),
     ("start", "full", "ratio_to_empty", 4.0, True),
 ]
 
