@@ -155,8 +155,8 @@ impl File for fs::File {
         // While a file system gives up after a fault, an fdatasync whose log entries were thrown away may return success:
         // seen with XFS and ext4. It is marked as given up before they are. Then reading is EIO after a shutdown, with
         // both; after an aborted log ext4 still reads, but refuses a write, even one of nothing.
-        std::os::unix::fs::FileExt::read_at(self, &mut [0], 0)?;
-        std::os::unix::fs::FileExt::write_at(self, &[], 0)?;
+        rustix::io::pread(self, &mut [0_u8][..], 0)?;
+        rustix::io::pwrite(self, &[], 0)?;
         Ok(())
     }
 

@@ -8,9 +8,6 @@ use super::segment::{HEADER, Header, Segment, capacity_for};
 use super::shared::Shared;
 use crate::fault::{self, Fault};
 
-/// A buffer grown past this by one giant record is given back afterwards.
-const BUFFER_KEPT: usize = 4 << 20;
-
 /// What one commit may hold at most, so that a long queue is answered in pieces rather than at its end.
 pub const BATCH_BYTES: u64 = 8 << 20;
 
@@ -102,7 +99,9 @@ impl<FS: FileSystem> Writer<FS> {
         let used = target.offset + self.buffer.len() as u64;
         let written = target.file.write_all_at(&self.buffer, target.offset);
         self.buffer.clear();
-        if self.buffer.capacity() > BUFFER_KEPT {
+        // What one giant record took is given back; what a full commit fills is kept, because growing it anew each time
+        // costs as much as copying into it.
+        if self.buffer.capacity() as u64 > BATCH_BYTES {
             self.buffer = Vec::new();
         }
         match written {
@@ -201,6 +200,11 @@ impl<FS: FileSystem> Writer<FS> {
 
     /// Fills the buffer; returns how many records went in.
     fn encode<P: Payload>(&mut self, batch: &[P], target: &Target<FS::File>) -> usize {
+        let wanted = HEADER + batch.iter().map(Payload::size).sum::<u64>();
+        let wanted = wanted.min(BATCH_BYTES).min(target.capacity - target.offset);
+        // Once and exactly: grown by doubling, it would end above what is kept.
+        self.buffer
+            .reserve_exact(usize::try_from(wanted).unwrap_or_default());
         if let Some(header) = &target.header {
             self.buffer.extend_from_slice(&header.encode());
         }
