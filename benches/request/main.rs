@@ -4,12 +4,14 @@
 //! cargo bench --bench request                      all sizes, and the mix; some minutes
 //! cargo bench --bench request -- --short           7 KB and 40 KB, half a minute
 //! cargo bench --bench request -- --json FILE       the figures as JSON, too
+//! cargo bench --bench request -- --only cpu|allocations|parts
 //! ```
 //!
 //! Both servers and the load are processes of their own. Ours is the product's whole ingest over a journal that accepts at
 //! once. Heap allocations are counted on one warm connection, in a run of their own: counting costs time.
 
 mod allocations;
+mod parts;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -68,6 +70,9 @@ fn main() -> io::Result<()> {
     if options.wants("allocations") {
         allocations_of("floor", &mut report);
         allocations_of("ours", &mut report);
+    }
+    if options.wants("parts") {
+        parts::measure(&options, &mut report);
     }
     report.finish(&options);
     Ok(())
@@ -188,7 +193,9 @@ fn serve() -> io::Result<()> {
         ingest::Metrics::register(&Registry::new(), &sources).map_err(io::Error::other)?;
     let ingest = Ingest::new(&ListenConfig::default(), &sources, AtOnce, metrics)
         .map_err(io::Error::other)?;
+    let cores = std::thread::available_parallelism()?.get();
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.div_ceil(2))
         .enable_all()
         .build()?;
     runtime.block_on(async {

@@ -52,20 +52,30 @@ impl Raw {
     }
 }
 
-/// One write and sync of `bytes` at a time, `rate` a second; the sorted times of the calls.
-pub fn paced(folder: &Path, bytes: usize, rate: u32, time: Duration) -> Vec<Duration> {
+/// One write and sync of `bytes` at a time, `rate` a second; the sorted times of the calls, and the CPU of one, in µs.
+pub fn paced(folder: &Path, bytes: usize, rate: u32, time: Duration) -> (Vec<Duration>, f64) {
     let folder = tempfile::tempdir_in(folder).expect("the folder can be written");
     let (mut raw, bytes) = (Raw::new(folder.path()), noise(bytes));
     let interval = Duration::from_secs(1) / rate;
     let (begun, mut due, mut times) = (Instant::now(), Instant::now(), Vec::new());
+    let mut cpu = Duration::ZERO;
     while begun.elapsed() < time {
         raw.make_room(bytes.len());
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let used = own_cpu();
         times.push(raw.append(&bytes));
+        cpu += own_cpu() - used;
         due += interval;
     }
     times.sort_unstable();
-    times
+    let each = cpu.as_secs_f64() * 1e6 / times.len() as f64;
+    (times, each)
+}
+
+/// What this thread has used, user and system.
+fn own_cpu() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(used).expect("CPU time is no less than nothing")
 }
 
 /// Bytes that no file system or disk can make smaller.

@@ -25,6 +25,8 @@ struct Round {
     published: (f64, f64),
     /// p50 and p99 of a raw write and sync, in ms.
     raw: (f64, f64),
+    /// Its CPU, in µs.
+    raw_cpu: f64,
     /// Bytes written to the disk a byte of the journal's payload.
     amplification: f64,
 }
@@ -130,6 +132,7 @@ impl<'a> Bench<'a> {
                 ("cpu_us", of(&|round| round.relay.cpu)),
                 ("floor_cpu_us", of(&|round| round.floor.cpu)),
                 ("cpu_ratio", of(&|round| round.relay.cpu / round.floor.cpu)),
+                ("raw_cpu_us", of(&|round| round.raw_cpu)),
                 ("events_s", of(&|round| round.relay.events_per_second())),
                 (
                     "floor_events_s",
@@ -198,7 +201,7 @@ impl<'a> Bench<'a> {
         let accepted = metrics::growth(&page, &after, "ringback_events_accepted_total");
         let mean = relay.seen.bytes as f64 / relay.seen.sent as f64;
         // A lone size's own bytes; the mix has records on both sides of any mean.
-        let raw = disk::paced(
+        let (raw, raw_cpu) = disk::paced(
             &self.options.folder,
             match shape.size {
                 Size::Bytes(bytes) => bytes + FRAMING,
@@ -215,6 +218,7 @@ impl<'a> Bench<'a> {
             relay,
             published: (published.mean * 1e3, published.p99 * 1e3),
             raw: (quantile(500), quantile(990)),
+            raw_cpu,
             amplification,
         }
     }

@@ -99,7 +99,7 @@ mod tests {
             key: Some("abc"),
             id: "id",
             content_type: "application/json",
-            traceparent: "",
+            traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             tracestate: "",
             body: b"{}",
         };
@@ -123,6 +123,7 @@ mod tests {
                 "content-type=application/json",
                 "ringback_journal=journal",
                 "ringback_position=7",
+                "traceparent=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             ]
         );
     }
@@ -152,5 +153,12 @@ mod tests {
         for code in [Code::PurgeQueue, Code::InvalidDifferentRecord] {
             assert_eq!(blame(code, true), Blame::Collateral);
         }
+        let labels = [
+            blame(Code::MessageSizeTooLarge, true),
+            blame(Code::InvalidRecord, true),
+            Blame::Cluster,
+            Blame::Collateral,
+        ];
+        assert_eq!(labels.map(Blame::label), KINDS);
     }
 }

@@ -223,6 +223,16 @@ mod tests {
         window.tail();
         window.done(1);
         assert_eq!(window.advance(), Some(3));
-        assert_eq!(window.len(), 0);
+        assert_eq!((window.len(), window.unsent()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_known_has_room_and_what_is_new_only_below_the_bound() {
+        let mut window = Window::default();
+        assert_eq!(window.read(5, 2), Read::Fresh);
+        assert_eq!(window.read(6, 2), Read::Fresh);
+        assert_eq!(window.read(7, 2), Read::NoRoom);
+        assert_eq!(window.read(6, 2), Read::Fresh);
+        assert_eq!((window.len(), window.unsent()), (2, 2));
     }
 }

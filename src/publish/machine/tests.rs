@@ -1,5 +1,7 @@
 //! The machine against a broker of a few lines: every position arrives, in order, whatever fails.
 
+mod strikes;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use proptest::prelude::*;
@@ -244,6 +246,11 @@ fn what_does_not_settle_is_purged_and_an_old_producer_s_word_counts_only_if_good
     );
     world.machine.tick(now + SETTLE, 0.5);
     assert_eq!(world.machine.actions(), [Action::Purge { in_flight: true }]);
+    assert_eq!(world.machine.deadline(), Some(now + SETTLE + PURGE_TIME));
+    world
+        .machine
+        .tick(now + SETTLE + PURGE_TIME - Duration::from_millis(1), 0.5);
+    assert_eq!(world.machine.in_flight(), 1);
     world.machine.tick(now + SETTLE + PURGE_TIME, 0.5);
     assert_eq!(world.machine.in_flight(), 0);
     world
