@@ -249,7 +249,7 @@ fn what_does_not_settle_is_purged_and_an_old_producer_s_word_counts_only_if_good
     assert_eq!(world.machine.deadline(), Some(now + SETTLE + PURGE_TIME));
     world
         .machine
-        .tick(now + SETTLE + PURGE_TIME - Duration::from_millis(1), 0.5);
+        .tick(now + SETTLE + PURGE_TIME.mul_f64(0.9), 0.5);
     assert_eq!(world.machine.in_flight(), 1);
     world.machine.tick(now + SETTLE + PURGE_TIME, 0.5);
     assert_eq!(world.machine.in_flight(), 0);
