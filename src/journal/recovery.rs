@@ -287,7 +287,8 @@ fn segments<FS: FileSystem>(
             .back()
             .map_or(0, |(_, before)| before.base + before.used);
         let scanned = match next_says {
-            Some(end) if index + 1 < count && end >= first => scan::End {
+            // The last one has no next.
+            Some(end) if end >= first => scan::End {
                 end,
                 used: candidate.length,
                 last: HEADER,
@@ -363,5 +364,26 @@ fn failed(operation: &str) -> impl Fn(io::Error) -> OpenError + use<> {
     move |source| OpenError::Io {
         operation: operation.clone(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_s_leap_is_no_loss() {
+        for (watermark, previous_end, lost) in [
+            (5, 5, 0),
+            (9, 5, 0),
+            (5, 8, 3),
+            (5, 5 + LEAP - 1, LEAP - 1),
+            // A million that were written are more than can have been left out.
+            (5, 5 + LEAP, LEAP),
+            (5, 5 + LEAP + 3, 3),
+            (5, 5 + 2 * LEAP + 3, 3),
+        ] {
+            assert_eq!(missing_between(watermark, previous_end), lost);
+        }
     }
 }

@@ -258,3 +258,58 @@ fn damage_that_grows_is_counted_once_where_it_was_known() {
         assert_eq!(core.unpublished(), 6 - counted);
     }
 }
+
+/// Three segments of two records each.
+fn three() -> FaultyFs {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    for _ in 0..6 {
+        core.append(&[body(1500)]).expect("it is appended");
+    }
+    disk
+}
+
+#[test]
+fn a_segment_with_another_s_content_is_damage_and_nothing_is_delivered_twice() {
+    let disk = three();
+    let names = segments(&disk);
+    let first = disk.bytes(&names[0]);
+    disk.damage(&names[1], |bytes| bytes.clone_from(&first));
+    let mut core = open(&disk);
+    let positions: Vec<_> = core.read_all().iter().map(|read| read.position).collect();
+    assert_eq!(positions, [0, 1, 4, 5]);
+    assert_eq!(core.metric("journal_corrupt_records_total"), 2);
+    assert_eq!(core.unpublished(), 4);
+}
+
+#[test]
+fn a_missing_segment_is_counted_though_the_next_header_is_damaged() {
+    let disk = three();
+    let names = segments(&disk);
+    disk.lose_file(&names[0]);
+    disk.damage(&names[1], |bytes| bytes[17] ^= 1);
+    let mut core = open(&disk);
+    let positions: Vec<_> = core.read_all().iter().map(|read| read.position).collect();
+    assert_eq!(positions, [2, 3, 4, 5]);
+    assert_eq!(core.metric("journal_corrupt_records_total"), 2);
+    assert_eq!(core.metric("journal_recovered_events"), 6);
+}
+
+#[test]
+fn a_start_counts_the_bytes_that_the_process_before_it_counted() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    for _ in 0..6 {
+        core.append(&[body(1500)]).expect("it is appended");
+    }
+    core.read_all();
+    core.truncate(2);
+    core.maintenance.step();
+    let before = core.metric("journal_bytes");
+    assert!(before >= 3 * 1500, "{before}");
+    drop(core);
+    let after = open(&disk).metric("journal_bytes");
+    // A full segment counts whole now, with the room at its end that was too short for a record.
+    let room = 2 * 1500;
+    assert!((before..before + room).contains(&after), "{before} {after}");
+}
