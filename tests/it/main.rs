@@ -13,6 +13,7 @@ mod journal_hostile;
 mod journal_inspect;
 mod journal_inspect_race;
 mod journal_model;
+mod journal_queue;
 mod logs;
 mod metrics_table;
 mod prove;

@@ -1,0 +1,68 @@
+//! The queue before the journal's writer: bounded, and empty again once it is written.
+
+use bytes::Bytes;
+use ringback::journal::AppendError;
+use ringback::journal::appender::{Appender, Stepper, Turn, unstarted};
+use ringback::journal::record::size_on_disk;
+
+use crate::support::core::Core;
+use crate::support::faulty_fs::FaultyFs;
+
+/// The appender's bounds: 65,536 records, 1 GiB, and no record of more than 2 GiB.
+const RECORDS: usize = 1 << 16;
+const BYTES: usize = 1 << 30;
+const LARGEST: usize = 1 << 31;
+
+fn queue() -> (Appender, Stepper<FaultyFs>) {
+    let core = Core::open(&FaultyFs::default(), 1 << 20, 8 << 30).expect("the journal opens");
+    unstarted(core.shared)
+}
+
+fn refusal(appender: &Appender, body: &Bytes) -> Option<AppendError> {
+    appender.append(Vec::new(), body.clone()).err()
+}
+
+#[test]
+fn so_many_records_may_wait_and_no_more_until_some_are_written() {
+    let (appender, mut stepper) = queue();
+    let nothing = Bytes::new();
+    for _ in 0..RECORDS {
+        assert_eq!(refusal(&appender, &nothing), None);
+    }
+    assert_eq!(refusal(&appender, &nothing), Some(AppendError::Overloaded));
+    assert_eq!(stepper.step(), Turn::Written);
+    assert_eq!(refusal(&appender, &nothing), None);
+}
+
+#[test]
+fn so_many_bytes_may_wait_and_no_more_until_some_are_written() {
+    let (appender, mut stepper) = queue();
+    let eighth = BYTES / 8 - usize::try_from(size_on_disk(0)).expect("it is small");
+    let eighth = Bytes::from(vec![0; eighth]);
+    for _ in 0..8 {
+        assert_eq!(refusal(&appender, &eighth), None);
+    }
+    assert_eq!(
+        refusal(&appender, &Bytes::new()),
+        Some(AppendError::Overloaded)
+    );
+    // The first of them is more than a segment; this journal's maintenance does not run, so nothing is answered.
+    assert_eq!(stepper.step(), Turn::NeedsSegment);
+    assert_eq!(
+        refusal(&appender, &Bytes::new()),
+        Some(AppendError::Overloaded)
+    );
+}
+
+#[test]
+fn a_record_that_no_length_can_tell_of_is_refused() {
+    let (appender, _stepper) = queue();
+    // Zeroed memory that is never looked at is not there.
+    let giant = Bytes::from(vec![0; LARGEST]);
+    assert_eq!(refusal(&appender, &giant), Some(AppendError::Full));
+    assert_eq!(
+        refusal(&appender, &giant.slice(..BYTES / 2)),
+        None,
+        "half of the queue is no giant"
+    );
+}
