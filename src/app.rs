@@ -87,6 +87,7 @@ pub struct App {
     config: Config,
     address: SocketAddr,
     listener: TcpListener,
+    keys: KeyFiles,
     ingest: Ingest,
     appender: Appender,
     publisher: Publisher,
@@ -118,6 +119,8 @@ impl App {
         let admin = admin::serve(ports.admin, readiness, metrics.clone())?;
 
         let journal = open_journal(&config, &metrics).await?;
+        // Before they are read: what changes in between is then seen as a change.
+        let keys = KeyFiles::watch(&config);
         let ingest = Ingest::new(
             &config.listen,
             &config.source,
@@ -141,6 +144,7 @@ impl App {
             config,
             address,
             listener,
+            keys,
             ingest: observe(ingest),
             appender: journal.appender,
             publisher,
@@ -168,7 +172,7 @@ impl App {
             let _ = closed.await;
         };
         let mut server = tokio::spawn(ingest::serve(self.listener, self.ingest.clone(), closing));
-        let mut keys = KeyFiles::watch(&self.config);
+        let mut keys = self.keys;
         let poisoned = loop {
             tokio::select! {
                 reason = self.appender.poisoned() => break Some(reason),

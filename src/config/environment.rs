@@ -4,6 +4,7 @@
 //! every pod beside a Service of our name, and those are not ours.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use toml::{Table, Value};
 
@@ -35,22 +36,22 @@ const SECTIONS: [(&str, &[&str]); 5] = [
 
 /// The process's environment, handed in so that tests can give their own.
 #[derive(Debug, Clone, Default)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment {
+    texts: BTreeMap<String, String>,
+    /// Names of variables whose values are not UTF-8.
+    no_texts: Vec<String>,
+}
 
 impl Environment {
-    /// The real environment; variables that are not UTF-8 are left out.
+    /// The real environment.
     pub fn of_process() -> Self {
-        Self(
-            std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect(),
-        )
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .collect()
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.texts.get(name).map(String::as_str)
     }
 
     /// Lays the variables over the file's values. A misspelt one is only told: without it the rest can be read.
@@ -59,8 +60,15 @@ impl Environment {
         mut located: Located,
         problems: &mut Vec<Problem>,
     ) -> Result<Located, ConfigError> {
-        problems.extend(self.0.keys().filter_map(|name| misspelt(name)));
-        for (variable, value) in &self.0 {
+        problems.extend(self.texts.keys().filter_map(|name| misspelt(name)));
+        for variable in &self.no_texts {
+            if let Some(path) = path_of(variable) {
+                let key = path.join(".");
+                located.variables.insert(key.clone(), variable.clone());
+                problems.push(located.problem(&key, "the value is not UTF-8"));
+            }
+        }
+        for (variable, value) in &self.texts {
             let Some(path) = path_of(variable) else {
                 continue;
             };
@@ -95,14 +103,27 @@ impl Environment {
     }
 }
 
+impl FromIterator<(String, OsString)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, OsString)>>(variables: I) -> Self {
+        let mut environment = Self::default();
+        for (name, value) in variables {
+            match value.into_string() {
+                Ok(text) => {
+                    environment.texts.insert(name, text);
+                }
+                Err(_) => environment.no_texts.push(name),
+            }
+        }
+        environment
+    }
+}
+
 impl<const N: usize> From<[(&str, &str); N]> for Environment {
     fn from(pairs: [(&str, &str); N]) -> Self {
-        Self(
-            pairs
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-        )
+        let pairs = pairs.into_iter();
+        pairs
+            .map(|(name, value)| (name.to_owned(), OsString::from(value)))
+            .collect()
     }
 }
 

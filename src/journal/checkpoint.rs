@@ -142,6 +142,23 @@ impl<F: File> CheckpointFile<F> {
     }
 }
 
+/// The journal's id as each slot tells it, intact or not; for where [`CheckpointFile::read`] has found neither so.
+pub fn damaged_ids(fs: &impl FileSystem) -> io::Result<Vec<[u8; 16]>> {
+    let file = match fs.open(NAME) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut ids = Vec::with_capacity(2);
+    for index in 0..2 {
+        let mut id = [0; 16];
+        if read_full(&file, &mut id, index * STRIDE + 16)? == id.len() {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
 /// Reads until the buffer is full or the file ends.
 pub fn read_full(file: &impl File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut read = 0;

@@ -188,16 +188,21 @@ fn make_durably(path: &Path) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(path)?;
-    for folder in missing {
-        let parent = folder.parent().unwrap_or(Path::new(""));
-        let parent = if parent.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            parent
-        };
-        fs::File::open(parent)?.sync_all()?;
+    if missing.is_empty() {
+        // A process killed between the two has left a name that is not synced. It need not be ours, nor readable.
+        let _ = sync_parent(path);
     }
-    Ok(())
+    missing.into_iter().try_for_each(sync_parent)
+}
+
+fn sync_parent(folder: &Path) -> io::Result<()> {
+    let parent = folder.parent().unwrap_or(Path::new(""));
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
+    fs::File::open(parent)?.sync_all()
 }
 
 fn fill_with_zeros(file: &fs::File, length: u64) -> io::Result<()> {

@@ -12,7 +12,7 @@ use std::io;
 use super::checkpoint::{Checkpoint, CheckpointFile, read_full};
 use super::filesystem::{File as _, FileSystem};
 use super::record::Codec;
-use super::recovery::missing_between;
+use super::recovery::bounds::missing_between;
 use super::scan;
 use super::segment::{HEADER, HEADER_BYTES, Header, HeaderError, name, sequence_of};
 

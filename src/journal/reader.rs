@@ -281,8 +281,9 @@ fn read(file: &impl File, offset: u64, length: u64) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-/// Copies the damaged bytes to a file of their own, synced, once.
-fn quarantine<FS: FileSystem>(
+/// Copies the damaged bytes to a file of their own, synced, once; a shorter copy, as a killed process leaves one, is made
+/// anew.
+pub(super) fn quarantine<FS: FileSystem>(
     fs: &FS,
     sequence: u64,
     from: &impl File,
@@ -290,7 +291,13 @@ fn quarantine<FS: FileSystem>(
 ) -> io::Result<()> {
     let name = format!("quarantine-{sequence:016x}-{:08x}", bytes.start);
     let file = match fs.create(&name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let file = fs.open(&name)?;
+            if file.length()? >= bytes.end - bytes.start {
+                return Ok(());
+            }
+            file
+        }
         outcome => outcome?,
     };
     let mut offset = bytes.start;

@@ -6,6 +6,7 @@
 //! it is read. A tail is torn, and cut, only where nothing intact follows it.
 
 pub(super) mod bounds;
+mod identity;
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,7 +18,7 @@ use super::error::OpenError;
 use super::filesystem::{File as _, FileSystem};
 use super::record::Codec;
 use super::scan;
-use super::segment::{HEADER, HEADER_BYTES, Header, HeaderError, Segment, name, sequence_of};
+use super::segment::{self, HEADER, HEADER_BYTES, Header, HeaderError, Segment, name, sequence_of};
 use super::state::State;
 use super::writer::BATCH_BYTES;
 use crate::fault::{self, Fault};
@@ -38,7 +39,7 @@ pub struct Recovery {
     pub resume_at: u64,
     /// Records that are still to be published, as far as headers tell; damage among them is found when they are read.
     pub recovered_events: u64,
-    /// Records of segments that are gone though they were not published.
+    /// Records of segments that are gone, or cannot be read any more, though they were not published.
     pub missing_events: u64,
     /// Bytes cut from the tail that were never acknowledged.
     pub torn_bytes: u64,
@@ -61,6 +62,8 @@ struct Candidate<F> {
     file: F,
     length: u64,
     header: Result<Header, HeaderError>,
+    /// The journal's id as a damaged header tells it.
+    told: Option<[u8; 16]>,
 }
 
 /// Reads the folder. `fresh_id` is the journal's id if there is none yet.
@@ -76,10 +79,12 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
             .iter()
             .filter_map(|candidate| candidate.header.as_ref().ok())
     };
-    let found_id = known_id.or_else(|| {
-        let first = headers().next().map(|header| header.journal_id);
-        first.filter(|_| !fault::is_on(Fault::IdForgotten))
-    });
+    let found_id = match known_id.or_else(|| headers().next().map(|header| header.journal_id)) {
+        Some(id) => Some(id).filter(|_| known_id.is_some() || !fault::is_on(Fault::IdForgotten)),
+        None => {
+            identity::of_records(fs, &candidates).map_err(failed("look for the journal's id"))?
+        }
+    };
     let journal_id = found_id.unwrap_or(fresh_id);
     if let Some(foreign) = headers().find(|header| header.journal_id != journal_id) {
         return Err(OpenError::Foreign {
@@ -88,7 +93,12 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     }
     let codec = Codec::new(&journal_id);
     let sequence = candidates.last().map_or(0, |last| last.sequence + 1);
+    let unidentified = match found_id {
+        None => identity::set_aside(fs, &candidates)?,
+        Some(_) => 0,
+    };
     let (unused, torn_files) = discard_unused(fs, codec, &mut candidates)?;
+    let torn_files = if unidentified > 0 { 0 } else { torn_files };
     let published = checkpoint.as_ref().map_or(0, |(_, last)| last.watermark);
     let (mut segments, torn_tail) = segments::<FS>(codec, candidates, published)?;
     let mut unused = unused;
@@ -129,7 +139,7 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     .map_err(failed("write the checkpoint"))?;
     // The oldest segment says where the one before it ended; what lies between that and the watermark is gone.
     let missing_events = segments.front().map_or(0, |(previous_end, _)| {
-        missing_between(watermark, *previous_end)
+        bounds::missing_between(watermark, *previous_end)
     });
     if missing_events > 0 {
         tracing::error!(
@@ -137,6 +147,7 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
             "a segment with unpublished records is missing"
         );
     }
+    let missing_events = missing_events + unidentified;
     if unused {
         fs.sync_directory().map_err(failed("sync the folder"))?;
     }
@@ -176,9 +187,10 @@ fn candidates<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate<FS::File>>, OpenE
             let mut bytes = [0; HEADER_BYTES];
             let read = read_full(&file, &mut bytes, 0)?;
             let length = file.length()?;
-            io::Result::Ok((file, length, Header::decode(&bytes[..read])))
+            io::Result::Ok((file, length, Header::decode(&bytes[..read]), bytes))
         };
-        let (file, length, header) = open().map_err(failed(&format!("open and sync {name}")))?;
+        let (file, length, header, bytes) =
+            open().map_err(failed(&format!("open and sync {name}")))?;
         let header = match header {
             Err(HeaderError::Version(version)) => {
                 return Err(OpenError::Version {
@@ -190,11 +202,13 @@ fn candidates<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate<FS::File>>, OpenE
             Ok(header) if header.sequence != sequence => Err(HeaderError::Invalid),
             header => header,
         };
+        let told = header.is_err().then(|| segment::id_in(&bytes));
         candidates.push(Candidate {
             sequence,
             file,
             length,
             header,
+            told,
         });
     }
     Ok(candidates)
@@ -335,13 +349,6 @@ fn segments<FS: FileSystem>(
     Ok((segments, torn))
 }
 
-/// Records between the watermark and where the segment before the oldest one ended.
-pub(super) fn missing_between(watermark: u64, previous_end: u64) -> u64 {
-    // A start in between may have left out positions that held nothing.
-    let lost = previous_end.saturating_sub(watermark);
-    if lost > LEAP { lost % LEAP } else { lost }
-}
-
 /// Writes the same bytes again, so that the sync after it is about them; torn or not, they stay what they were.
 fn write_anew<F: super::filesystem::File>(file: &F, bytes: Range<u64>) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK.min(usize::try_from(bytes.end).unwrap_or(CHUNK))];
@@ -364,26 +371,5 @@ fn failed(operation: &str) -> impl Fn(io::Error) -> OpenError + use<> {
     move |source| OpenError::Io {
         operation: operation.clone(),
         source,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_start_s_leap_is_no_loss() {
-        for (watermark, previous_end, lost) in [
-            (5, 5, 0),
-            (9, 5, 0),
-            (5, 8, 3),
-            (5, 5 + LEAP - 1, LEAP - 1),
-            // A million that were written are more than can have been left out.
-            (5, 5 + LEAP, LEAP),
-            (5, 5 + LEAP + 3, 3),
-            (5, 5 + 2 * LEAP + 3, 3),
-        ] {
-            assert_eq!(missing_between(watermark, previous_end), lost);
-        }
     }
 }

@@ -76,21 +76,26 @@ impl Header {
             VERSION => {}
             version => return Err(HeaderError::Version(version)),
         }
-        let mut journal_id = [0; 16];
-        journal_id.copy_from_slice(&bytes[16..32]);
         let number = |index: usize| {
             let mut number = [0; 8];
             number.copy_from_slice(&bytes[32 + index * 8..40 + index * 8]);
             u64::from_le_bytes(number)
         };
         Ok(Self {
-            journal_id,
+            journal_id: id_in(bytes),
             sequence: number(0),
             first: number(1),
             previous_end: number(2),
             opened_ms: number(3),
         })
     }
+}
+
+/// The journal's id as it stands in a header, intact or not.
+pub fn id_in(header: &[u8; HEADER_BYTES]) -> [u8; 16] {
+    let mut id = [0; 16];
+    id.copy_from_slice(&header[16..32]);
+    id
 }
 
 /// The name of the segment with this sequence number; names sort as numbers do.

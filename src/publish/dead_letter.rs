@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::Config;
 use crate::event::Event;
+use crate::journal::filesystem::File as _;
 use courier::{Courier, Label};
 
 pub use courier::SendError;
@@ -107,7 +108,7 @@ impl DeadLetters {
             }
         }
         let (line, start) = letter::head(position, reason, journal_id, payload)?;
-        let name = self.folder.join(letter::name(position));
+        let name = self.place(position, journal_id);
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempfile_in(&self.folder)?;
@@ -117,10 +118,25 @@ impl DeadLetters {
         let length = file.as_file().metadata()?.len();
         // The same record twice (a crash before the checkpoint) is the same file.
         let replaced = fs::metadata(&name).map_or(0, |old| old.len());
-        file.persist(&name).map_err(|error| error.error)?;
+        let file = file.persist(&name).map_err(|error| error.error)?;
         File::open(&self.folder)?.sync_all()?;
+        // Asks the file system, too, whether it has not given up: the folder may be a mount of its own.
+        file.sync()?;
         self.bytes = self.bytes.saturating_sub(replaced) + length;
         Ok(())
+    }
+
+    /// Where this letter goes. A position is its record's alone in one journal only: another journal's letter is another
+    /// event, and must not be written over.
+    fn place(&self, position: u64, journal_id: &str) -> PathBuf {
+        let name = self.folder.join(letter::name(position));
+        let there = Letter::read(&name).ok().and_then(|old| old.journal_id);
+        if there.is_some_and(|there| there != journal_id) {
+            return self
+                .folder
+                .join(letter::name_with_journal(position, journal_id));
+        }
+        name
     }
 }
 
@@ -200,6 +216,41 @@ mod tests {
         fs::remove_file(&file).unwrap();
         assert!(letters.recount().unwrap());
         assert_eq!(letters.bytes(), 0);
+    }
+
+    #[test]
+    fn a_letter_of_another_journal_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let mut letters = DeadLetters::open(&config).unwrap();
+        for (journal, body) in [
+            ("old", b"{1}\n\0"),
+            ("new", b"{2}\n\0"),
+            ("new", b"{2}\n\0"),
+        ] {
+            let payload = [event().encode_envelope().as_slice(), body].concat();
+            letters
+                .set_aside(&config, journal, 7, "too_large", &payload)
+                .unwrap();
+        }
+        let files = super::letters(&config.dead_letter_path).unwrap();
+        let read: Vec<_> = files
+            .iter()
+            .map(|file| Letter::read(file).unwrap())
+            .collect();
+        let told: Vec<_> = read
+            .iter()
+            .map(|letter| (letter.journal_id.as_deref(), letter.event().unwrap().body))
+            .collect();
+        assert_eq!(
+            told,
+            [(Some("new"), &b"{2}\n\0"[..]), (Some("old"), b"{1}\n\0")]
+        );
+        assert!(read.iter().all(|letter| letter.position == 7));
+        assert_eq!(
+            letter_bytes(&config.dead_letter_path).unwrap(),
+            letters.bytes()
+        );
     }
 
     #[test]

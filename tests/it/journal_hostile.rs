@@ -15,11 +15,15 @@ const SEGMENT: u64 = 4096;
 /// One record of 6,000 bytes has a segment of its own.
 const LONGEST: u64 = 6_200;
 const BUDGET: u64 = 64 << 20;
-/// A segment's header, and the byte of it that is changed.
+/// A segment's header, and the byte of it that is changed: of its checksum, since the id may be all that tells whose the
+/// records are.
 const HEADER: usize = 72;
-const HEADER_BYTE: usize = 17;
-/// Behind a record's head, so that the payload is hit.
-const PAYLOAD: usize = 24;
+const HEADER_BYTE: usize = 65;
+/// Behind a record's head, so that the payload is hit: the shortest has four bytes.
+const PAYLOAD: usize = 20;
+/// A byte of a slot's watermark, and where the slots begin.
+const SLOT_BYTE: usize = 40;
+const SLOTS: [usize; 2] = [0, 4096];
 
 type Places = BTreeMap<String, BTreeMap<u64, Range<usize>>>;
 
@@ -37,7 +41,7 @@ struct History {
     /// What was acknowledged.
     all: BTreeMap<u64, Vec<u8>>,
     watermark: u64,
-    /// Whole files are gone: of their positions nobody may be left to tell.
+    /// Whole files are gone, or the watermark is: of their positions nobody may be left to tell.
     file_lost: bool,
 }
 
@@ -72,6 +76,7 @@ impl History {
         for _ in 0..self.random.random_range(1..4) {
             self.damage(&places, &before, &last);
         }
+        self.damage_checkpoint();
         let mut intact = BTreeSet::new();
         for name in segments(&self.disk) {
             let now = self.disk.bytes(&name);
@@ -138,6 +143,17 @@ impl History {
             }
             _ => {}
         }
+    }
+
+    fn damage_checkpoint(&mut self) {
+        match self.random.random_range(0..6) {
+            0 => self.disk.lose_file("checkpoint"),
+            slot @ 1..=2 => self.disk.damage("checkpoint", |bytes| {
+                bytes[SLOTS[slot - 1] + SLOT_BYTE] ^= 1;
+            }),
+            _ => return,
+        }
+        self.file_lost = true;
     }
 
     fn judge(&self, intact: &BTreeSet<u64>) {

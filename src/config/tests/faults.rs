@@ -93,3 +93,17 @@ fn a_tool_resolves_what_it_uses_and_nothing_else() {
     assert!(told.to_string().contains(":2: journal.budget: "), "{told}");
     assert!(!told.to_string().contains("source"), "{told}");
 }
+
+#[test]
+fn a_variable_that_is_no_text_does_not_leave_the_file_s_value_standing() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let no_text = || std::ffi::OsString::from_vec(vec![b'a', 0xff]);
+    let load = |name: &str| {
+        let environment = [(name.to_owned(), no_text())].into_iter().collect();
+        Config::parse(MINIMAL, "test.toml", &environment)
+    };
+    let told = load("RINGBACK_KAFKA__TOPIC").unwrap_err().to_string();
+    let expected = "environment RINGBACK_KAFKA__TOPIC: kafka.topic: the value is not UTF-8";
+    assert!(told.contains(expected), "{told}");
+    load("RINGBACK_SERVICE_HOST").unwrap();
+}

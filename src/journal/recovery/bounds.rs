@@ -67,3 +67,31 @@ pub fn close<F: File>(segment: &mut Segment<F>, first: Option<u64>) -> io::Resul
     }
     Ok(end)
 }
+
+/// Records between the watermark and where the segment before the oldest one ended.
+pub fn missing_between(watermark: u64, previous_end: u64) -> u64 {
+    // A start in between may have left out positions that held nothing.
+    let lost = previous_end.saturating_sub(watermark);
+    if lost > LEAP { lost % LEAP } else { lost }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_s_leap_is_no_loss() {
+        for (watermark, previous_end, lost) in [
+            (5, 5, 0),
+            (9, 5, 0),
+            (5, 8, 3),
+            (5, 5 + LEAP - 1, LEAP - 1),
+            // A million that were written are more than can have been left out.
+            (5, 5 + LEAP, LEAP),
+            (5, 5 + LEAP + 3, 3),
+            (5, 5 + 2 * LEAP + 3, 3),
+        ] {
+            assert_eq!(missing_between(watermark, previous_end), lost);
+        }
+    }
+}

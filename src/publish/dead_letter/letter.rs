@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The checksum is CRC-32C over envelope and body. Older files have neither it nor the
-//! journal's id.
+//! journal's id. Where a letter of another journal has the name, as after the loss of a checkpoint with nothing left in the
+//! journal, the name is `<position>-<journal's id>.event`.
 
 use std::fs;
 use std::io;
@@ -119,9 +120,15 @@ pub(super) fn name(position: u64) -> String {
     format!("{position:020}{SUFFIX}")
 }
 
+/// The same where a letter of another journal has that name.
+pub(super) fn name_with_journal(position: u64, journal_id: &str) -> String {
+    format!("{position:020}-{journal_id}{SUFFIX}")
+}
+
 /// The position in a letter's name; `None` for every other file.
 pub fn letter_position(path: &Path) -> Option<u64> {
-    let number = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
+    let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
+    let number = name.split_once('-').map_or(name, |(number, _)| number);
     number.parse().ok()
 }
 
