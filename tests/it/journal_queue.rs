@@ -66,3 +66,26 @@ fn a_record_that_no_length_can_tell_of_is_refused() {
         "half of the queue is no giant"
     );
 }
+
+#[test]
+fn the_writer_ends_once_the_last_appender_is_gone_and_what_waited_is_written() {
+    let (appender, mut stepper) = queue();
+    let mut other = Some(appender.clone());
+    let commit = appender.append(Vec::new(), Bytes::from_static(b"{}"));
+    drop(appender);
+    let mut turns = Vec::new();
+    while turns.last() != Some(&Turn::End) {
+        turns.push(stepper.step());
+        if turns.last() == Some(&Turn::Idle) {
+            assert!(other.take().is_some(), "it does not end: {turns:?}");
+        }
+    }
+    assert_eq!(
+        turns,
+        [Turn::Written, Turn::Answered, Turn::Idle, Turn::End]
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("a runtime without drivers");
+    let committed = runtime.block_on(commit.expect("it is taken"));
+    assert_eq!(committed, Ok(0));
+}
