@@ -77,7 +77,97 @@ pub fn missing_between(watermark: u64, previous_end: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::io::Write as _;
+    use std::sync::Arc;
+
     use super::*;
+
+    /// A segment without a header whose first record, at `position`, lies behind `damaged` bytes.
+    fn headless(damaged: usize, position: u64) -> (fs::File, u64) {
+        let header = usize::try_from(HEADER).unwrap();
+        let mut bytes = vec![0; header];
+        bytes.resize(header + damaged, 0xaa);
+        codec().encode(position, b"head", b"body", &mut bytes);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        (file, bytes.len() as u64)
+    }
+
+    fn codec() -> Codec {
+        Codec::new(b"0123456789abcdef")
+    }
+
+    #[test]
+    fn a_headless_segment_begins_where_its_records_and_its_neighbours_allow() {
+        for (damaged, position, least, expected) in [
+            (0, 7, 7, 7),
+            // 80 bytes hold three of the smallest records at most.
+            (80, 7, 7, 7),
+            (80, 7, 6, 6),
+            (80, 7, 4, 4),
+            (80, 7, 2, 4),
+            (80, 7, 8, 4),
+            (80, 2, 8, 0),
+            // A start's leap lies between: one record at least, and none where nothing is damaged.
+            (0, LEAP + 7, 7, LEAP + 7),
+            (80, LEAP + 7, 7, LEAP + 6),
+            (80, LEAP + 6, 7, LEAP + 3),
+            (80, 2 * LEAP, 7, 2 * LEAP - 1),
+        ] {
+            let (file, length) = headless(damaged, position);
+            let found = first(&file, codec(), length, 0, least).unwrap();
+            assert_eq!(found, Some(expected), "{damaged} {position} {least}");
+        }
+        let (file, length) = headless(0, 7);
+        assert_eq!(first(&file, codec(), length, 8, 8).unwrap(), None);
+    }
+
+    #[test]
+    fn one_without_records_lies_before_the_end_that_the_next_header_tells() {
+        let length = 10 * scan::SMALLEST + 1;
+        assert_eq!(first_of_none(length, 3, None), 3);
+        assert_eq!(first_of_none(length, 3, Some(20)), 10);
+        assert_eq!(first_of_none(length, 3, Some(12)), 3);
+        assert_eq!(first_of_none(length, 3, Some(5)), 3);
+    }
+
+    #[test]
+    fn what_is_lost_at_a_segment_s_end_is_left_to_the_reader() {
+        for (garbage, next, end) in [
+            (0, None, 5),
+            (8, None, 6),
+            (0, Some(9), 9),
+            (8, Some(9), 9),
+            (0, Some(5 + LEAP), 5),
+            (8, Some(5 + LEAP), 6),
+            (8, Some(3), 5),
+        ] {
+            let mut file = tempfile::tempfile().unwrap();
+            let used = usize::try_from(HEADER).unwrap();
+            let mut bytes = vec![0; used];
+            bytes.resize(used + garbage, 0xaa);
+            bytes.resize(used + 64, 0);
+            file.write_all(&bytes).unwrap();
+            let mut segment = Segment {
+                sequence: 0,
+                first: 4,
+                end: 5,
+                used: HEADER,
+                capacity: HEADER,
+                base: 0,
+                opened_ms: 0,
+                file: Arc::new(file),
+            };
+            assert_eq!(
+                close(&mut segment, next).unwrap(),
+                end,
+                "{garbage} {next:?}"
+            );
+            let used = if end > 5 { HEADER + 64 } else { HEADER };
+            assert_eq!((segment.end, segment.used), (end, used));
+        }
+    }
 
     #[test]
     fn a_start_s_leap_is_no_loss() {
