@@ -380,3 +380,24 @@ fn a_copy_that_a_killed_process_left_short_is_made_whole() {
     assert_eq!(core.read_all().len(), 1);
     assert_eq!(disk.bytes(&copy), disk.bytes(&name)[72..72 + 64]);
 }
+
+#[test]
+fn a_first_write_that_never_got_whole_is_torn_and_nothing_is_missing() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    core.append(&[body(3000)]).expect("it is appended");
+    core.append(&[body(3000)]).expect("it is appended");
+    drop(core);
+    let names = segments(&disk);
+    disk.damage(&names[1], |bytes| {
+        bytes[17] ^= 1;
+        bytes[72 + 30] ^= 1;
+    });
+    let core = open(&disk);
+    let written = 72 + 24 + 3000;
+    let torn = core.recovery.torn_bytes;
+    assert!((written - 8..=written).contains(&torn), "{torn}");
+    assert_eq!(core.recovery.missing_events, 0);
+    assert_eq!(core.unpublished(), 1);
+    assert!(!disk.names().contains(&names[1]));
+}

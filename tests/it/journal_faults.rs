@@ -392,6 +392,7 @@ async fn nobody_waits_for_a_journal_that_is_gone() -> Result<(), Box<dyn std::er
     assert_eq!(failed.await, Err(AppendError::Poisoned));
     let reason = tokio::time::timeout(Duration::from_secs(30), journal.appender.poisoned()).await?;
     assert!(reason.starts_with("cannot write a segment"), "{reason}");
+    assert_eq!(journal.appender.poison(), Some(reason));
     let refused = journal.appender.append(Vec::new(), Bytes::new()).err();
     assert_eq!(refused, Some(AppendError::Poisoned));
     Ok(())
