@@ -1,4 +1,5 @@
-"""Compares the ratios that the benches wrote as JSON with the limits that stand here: twice what docs/benchmarks.md shows."""
+"""Compares the ratios that the benches wrote as JSON with the limits that stand here: twice what docs/benchmarks.md shows, or somewhat more
+where a machine that does something else besides was seen to come near that."""
 
 import json
 import pathlib
@@ -8,12 +9,12 @@ import sys
 LIMITS = [
     ("append", "7000, 64 appenders", "speed_ratio", 0.35, False),
     ("append", "7000, 64 appenders", "amplification", 2.1, True),
-    ("request", "7000", "cpu_ratio", 11.0, True),
-    ("request", "40000", "cpu_ratio", 12.5, True),
+    ("request", "7000", "cpu_ratio", 8.0, True),
+    ("request", "40000", "cpu_ratio", 13.5, True),
     ("request", "heap of ours, 7000", "allocations", 30.0, True),
     ("publish", "7000", "speed_ratio", 0.5, False),
     ("publish", "7000", "cpu_ratio", 2.3, True),
-    ("way", "7000, 64 connections", "cpu_ratio", 20.0, True),
+    ("way", "7000, 64 connections", "cpu_ratio", 16.0, True),
     ("way", "7000, 1000/s, 32 connections", "cpu_ratio", 24.0, True),
     ("start", "full", "ratio_to_empty", 4.0, True),
 ]

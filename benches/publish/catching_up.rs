@@ -6,6 +6,7 @@ use crate::support::bodies::Size;
 use crate::support::fill::fill;
 use crate::support::kafka::{Kafka, Site};
 use crate::support::measure::{self, Run, Shape};
+use crate::support::metrics;
 use crate::support::options::Options;
 use crate::support::process::resident;
 use crate::support::report::{Report, median_of};
@@ -20,14 +21,16 @@ struct Round {
     /// Events a second out of the journal meanwhile.
     published: f64,
     most_mib: f64,
+    /// p99 of the journal's syncs meanwhile, in ms.
+    sync_p99: f64,
 }
 
 /// 500 events/s on 32 connections, on a relay that has just come back to Kafka with a backlog, and again once it is through.
 pub fn latency(options: &Options, kafka: &Kafka, report: &mut Report) {
     let (backlog, time) = if options.short {
-        (100_000, 2)
+        (200_000, 2)
     } else {
-        (300_000, 5)
+        (600_000, 5)
     };
     let shape = Shape {
         size: SIZE,
@@ -43,11 +46,14 @@ pub fn latency(options: &Options, kafka: &Kafka, report: &mut Report) {
             let topic = kafka.topic(&format!("catching-up-{round}"));
             let site = Site::of(kafka.bootstrap(), &topic, Some(journal), &[]);
             let relay = site.start();
+            let page = relay.metrics();
             let before = relay.metric("ringback_publish_delivered_total");
             let begun = std::time::Instant::now();
             let catching_up = measure::run(relay.id(), relay.address, shape);
             let published = relay.metric("ringback_publish_delivered_total") - before;
             let published = published / begun.elapsed().as_secs_f64();
+            let syncs = "ringback_journal_sync_duration_seconds";
+            let syncs = metrics::histogram(&page, &relay.metrics(), syncs);
             let left = relay.metric("ringback_journal_unpublished_events");
             if left < 1_000.0 {
                 println!("  the backlog was through before the measurement was: take a larger one");
@@ -60,6 +66,7 @@ pub fn latency(options: &Options, kafka: &Kafka, report: &mut Report) {
                 without,
                 published,
                 most_mib,
+                sync_p99: syncs.p99 * 1e3,
             }
         })
         .collect();
@@ -88,6 +95,7 @@ pub fn latency(options: &Options, kafka: &Kafka, report: &mut Report) {
                 "without_p99_ms",
                 median_of(&rounds, |round| round.without.seen.p99),
             ),
+            ("sync_p99_ms", median_of(&rounds, |round| round.sync_p99)),
             ("published_s", median_of(&rounds, |round| round.published)),
             ("most_mib", median_of(&rounds, |round| round.most_mib)),
         ],
