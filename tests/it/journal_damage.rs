@@ -1,25 +1,8 @@
 //! The journal over damaged and missing segments: only what is damaged is lost, and it is counted.
 
-use crate::support::core::{Body, Core};
+use crate::support::core::{BUDGET, Core, SEGMENT, body, open, segments};
 use crate::support::faulty_fs::FaultyFs;
 use ringback::journal::filesystem::FileSystem as _;
-use ringback::journal::recovery::recover;
-
-const SEGMENT: u64 = 4096;
-const BUDGET: u64 = 64 << 10;
-
-fn body(size: usize) -> Body {
-    Body((0..size).map(|at| (at % 251) as u8).collect())
-}
-
-fn open(disk: &FaultyFs) -> Core {
-    Core::open(disk, SEGMENT, BUDGET).expect("the journal opens")
-}
-
-fn segments(disk: &FaultyFs) -> Vec<String> {
-    let names = disk.names().into_iter();
-    names.filter(|name| name.ends_with(".segment")).collect()
-}
 
 #[test]
 fn any_single_flipped_bit_loses_at_most_its_own_record_and_is_counted() {
@@ -203,58 +186,6 @@ fn the_first_position_is_not_used_again_where_its_record_has_rotted_and_the_chec
     disk.lose_file("checkpoint");
     let second = open(&disk).append(&[body(21)]).expect("it is appended");
     assert!(first[0] < second[0], "{first:?} was used again: {second:?}");
-}
-
-#[test]
-fn records_are_delivered_though_their_only_header_is_damaged_and_the_checkpoint_is_lost() {
-    // The header's checksum, then a byte of the id, which one of the checkpoint's damaged slots still tells.
-    for (byte, is_lost) in [(65, true), (17, false)] {
-        let disk = FaultyFs::default();
-        let mut core = open(&disk);
-        let written = core.append(&[body(40), body(40)]);
-        let written = written.expect("they are appended");
-        drop(core);
-        disk.damage(&segments(&disk)[0], |bytes| bytes[byte] ^= 1);
-        if is_lost {
-            disk.lose_file("checkpoint");
-        } else {
-            for slot in [0, 4096] {
-                disk.damage("checkpoint", |bytes| bytes[slot + 45] ^= 1);
-            }
-        }
-        let mut core = open(&disk);
-        let read: Vec<_> = core.read_all().iter().map(|read| read.position).collect();
-        assert_eq!(read, written);
-        assert_eq!(core.metric("journal_corrupt_records_total"), 0);
-        let next = core.append(&[body(40)]).expect("it is appended");
-        assert!(next[0] > written[1]);
-    }
-}
-
-#[test]
-fn what_cannot_be_told_apart_any_more_is_set_aside_and_counted_rather_than_taken_for_torn() {
-    let disk = FaultyFs::default();
-    let mut core = open(&disk);
-    core.append(&[body(40)]).expect("it is appended");
-    // The next segment, reserved and unused, is no loss.
-    core.maintenance.step();
-    drop(core);
-    assert_eq!(segments(&disk).len(), 2);
-    let name = segments(&disk).remove(0);
-    disk.damage(&name, |bytes| bytes[..72].fill(0));
-    disk.lose_file("checkpoint");
-    let was = disk.bytes(&name);
-    // As a process would begin a journal: with an id that no record has.
-    let recovered = recover(&disk, *b"a fresh one's id").expect("it starts");
-    assert_eq!(recovered.recovery.missing_events, 1);
-    assert_eq!(recovered.recovery.recovered_events, 1);
-    assert_eq!(recovered.recovery.torn_bytes, 0);
-    assert_eq!(recovered.state.unpublished(), 0);
-    assert!(segments(&disk).is_empty());
-    let copy = disk.names().into_iter();
-    let copy = copy.filter(|name| name.starts_with("quarantine-"));
-    let copy: Vec<_> = copy.map(|name| disk.bytes(&name)).collect();
-    assert!(copy.len() == 1 && was.starts_with(&copy[0]) && copy[0].len() >= 72 + 64 - 8);
 }
 
 #[test]

@@ -11,27 +11,11 @@ use ringback::journal::recovery::LEAP;
 use ringback::journal::writer::Outcome;
 use ringback::journal::{self, AppendError, Config, Journal, Metrics};
 
-use crate::support::core::{Body, Core};
+use crate::support::core::{BUDGET, Core, SEGMENT, body, open, segments};
 use crate::support::faulty_fs::{FaultyFs, Operation};
-
-const SEGMENT: u64 = 4096;
-const BUDGET: u64 = 64 << 10;
 
 fn quiet() -> rand::rngs::StdRng {
     rand::SeedableRng::seed_from_u64(1)
-}
-
-fn body(size: usize) -> Body {
-    Body((0..size).map(|at| (at % 251) as u8).collect())
-}
-
-fn open(disk: &FaultyFs) -> Core {
-    Core::open(disk, SEGMENT, BUDGET).expect("the journal opens")
-}
-
-fn segments(disk: &FaultyFs) -> Vec<String> {
-    let names = disk.names().into_iter();
-    names.filter(|name| name.ends_with(".segment")).collect()
 }
 
 #[test]

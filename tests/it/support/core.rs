@@ -20,6 +20,27 @@ impl Payload for Body {
     }
 }
 
+/// Bytes of a segment and of the budget, small enough that a test fills them.
+pub const SEGMENT: u64 = 4096;
+/// As [`SEGMENT`].
+pub const BUDGET: u64 = 64 << 10;
+
+/// A record of so many bytes.
+pub fn body(size: usize) -> Body {
+    Body((0..size).map(|at| (at % 251) as u8).collect())
+}
+
+/// The journal on this disk.
+pub fn open(disk: &FaultyFs) -> Core {
+    Core::open(disk, SEGMENT, BUDGET).expect("the journal opens")
+}
+
+/// The names of its segments, oldest first.
+pub fn segments(disk: &FaultyFs) -> Vec<String> {
+    let names = disk.names().into_iter();
+    names.filter(|name| name.ends_with(".segment")).collect()
+}
+
 /// A journal without threads.
 pub struct Core {
     pub shared: Arc<Shared<FaultyFs>>,
