@@ -288,7 +288,9 @@ fn segments<FS: FileSystem>(
             let found = bounds::first(&candidate.file, codec, candidate.length, from, least)
                 .map_err(&failed_read)?;
             let previous_end = match segments.back_mut() {
-                Some((_, before)) => bounds::close(before, found).map_err(&failed_read)?,
+                Some((_, before)) => {
+                    bounds::close(before, found, published).map_err(&failed_read)?
+                }
                 // What lies between is gone with its segment.
                 None => found
                     .filter(|first| first.saturating_sub(published) < LEAP)

@@ -158,7 +158,8 @@ impl Chaos {
             Kind::DiskFull => {
                 let mut disk = around.disk.lock();
                 let room = self.random.pick(&[0, 1_000, 10_000]);
-                disk.capacity = Some(disk.used() + room);
+                let most = around.setup.disk.unwrap_or(u64::MAX);
+                disk.capacity = Some((disk.used() + room).min(most));
                 drop(disk);
                 self.later(for_a_while, Later::Mend(kind, 0));
             }

@@ -48,8 +48,13 @@ pub fn first_of_none(length: u64, least: u64, end: Option<u64>) -> u64 {
 /// end. What is missing up to there is left to the reader, which sets it aside and counts it.
 ///
 /// Where a start's leap lies between, bytes past the last intact record are at least one record that is lost. Without a
-/// leap they need not be: reserved space rots as well, and no position may be taken from the segment behind.
-pub fn close<F: File>(segment: &mut Segment<F>, first: Option<u64>) -> io::Result<u64> {
+/// leap they need not be: reserved space rots as well, and no position may be taken from the segment behind. Where
+/// `published` lies among them, the one that is lost may be the first that is not: too loud rather than silent.
+pub fn close<F: File>(
+    segment: &mut Segment<F>,
+    first: Option<u64>,
+    published: u64,
+) -> io::Result<u64> {
     let length = segment.file.length()?;
     let next = first.filter(|first| first.saturating_sub(segment.end) < LEAP);
     let end = if let Some(first) = next {
@@ -57,7 +62,9 @@ pub fn close<F: File>(segment: &mut Segment<F>, first: Option<u64>) -> io::Resul
     } else if scan::garbage(&*segment.file, segment.used, length)? > 0
         && !fault::is_on(Fault::SealedEndBelieved)
     {
-        segment.end + 1
+        let most = length.saturating_sub(segment.used) / scan::SMALLEST;
+        let among = (segment.end..segment.end + most).contains(&published);
+        1 + if among { published } else { segment.end }
     } else {
         segment.end
     };
@@ -134,14 +141,20 @@ mod tests {
 
     #[test]
     fn what_is_lost_at_a_segment_s_end_is_left_to_the_reader() {
-        for (garbage, next, end) in [
-            (0, None, 5),
-            (8, None, 6),
-            (0, Some(9), 9),
-            (8, Some(9), 9),
-            (0, Some(5 + LEAP), 5),
-            (8, Some(5 + LEAP), 6),
-            (8, Some(3), 5),
+        // 64 bytes behind the last intact record hold two of the smallest.
+        for (garbage, next, published, end) in [
+            (0, None, 5, 5),
+            (8, None, 5, 6),
+            (0, Some(9), 5, 9),
+            (8, Some(9), 5, 9),
+            (0, Some(5 + LEAP), 5, 5),
+            (8, Some(5 + LEAP), 5, 6),
+            (8, Some(5 + LEAP), 2, 6),
+            (8, Some(5 + LEAP), 6, 7),
+            (0, Some(5 + LEAP), 6, 5),
+            (8, Some(5 + LEAP), 7, 6),
+            (8, Some(9), 6, 9),
+            (8, Some(3), 5, 5),
         ] {
             let mut file = tempfile::tempfile().unwrap();
             let used = usize::try_from(HEADER).unwrap();
@@ -160,9 +173,9 @@ mod tests {
                 file: Arc::new(file),
             };
             assert_eq!(
-                close(&mut segment, next).unwrap(),
+                close(&mut segment, next, published).unwrap(),
                 end,
-                "{garbage} {next:?}"
+                "{garbage} {next:?} {published}"
             );
             let used = if end > 5 { HEADER + 64 } else { HEADER };
             assert_eq!((segment.end, segment.used), (end, used));
