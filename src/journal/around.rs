@@ -46,4 +46,8 @@ impl<F: File> File for Around<F> {
     fn length(&self) -> io::Result<u64> {
         self.0.length()
     }
+
+    fn is_removed(&self) -> io::Result<bool> {
+        self.0.is_removed()
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -27,10 +27,12 @@ pub trait FileSystem: Send + Sync + 'static {
     fn open(&self, name: &str) -> io::Result<Self::File>;
     /// The names of all files, in no order.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// Unlinks a file; what is open stays readable.
+    /// Unlinks a file; what is open stays readable until it is cut.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes names made and removed so far durable.
     fn sync_directory(&self) -> io::Result<()>;
+    /// True while somebody looks into the folder, who may have opened what has been removed since.
+    fn is_looked_into(&self) -> io::Result<bool>;
 }
 
 /// An open file, used at explicit offsets (bytes) and from several threads.
@@ -47,6 +49,8 @@ pub trait File: Send + Sync + 'static {
     fn truncate(&self, length: u64) -> io::Result<()>;
     /// The file's length in bytes.
     fn length(&self) -> io::Result<u64>;
+    /// True once the file has no name any more, not even a second one that somebody gave it.
+    fn is_removed(&self) -> io::Result<bool>;
 }
 
 /// The real folder, held by an advisory lock for as long as this value lives.
@@ -134,6 +138,15 @@ impl FileSystem for DiskFileSystem {
     fn sync_directory(&self) -> io::Result<()> {
         self.directory.sync_all()
     }
+
+    fn is_looked_into(&self) -> io::Result<bool> {
+        match self.directory.try_lock() {
+            // What is removed by now, nobody can come to open any more.
+            Ok(()) => self.directory.unlock().map(|()| false),
+            Err(fs::TryLockError::WouldBlock) => Ok(true),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
 }
 
 impl File for fs::File {
@@ -177,6 +190,10 @@ impl File for fs::File {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn is_removed(&self) -> io::Result<bool> {
+        Ok(self.metadata()?.nlink() == 0)
     }
 }
 

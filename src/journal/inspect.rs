@@ -1,8 +1,9 @@
 //! Looking into a journal without owning it: nothing is made, cut, synced or removed, whether a relay runs on it or not.
 //!
 //! What is told is of one moment. A running relay goes on appending (what is read at the tail may not be synced yet),
-//! writes its checkpoint about once a second, and removes what is published; a file that vanishes while it is being
-//! opened was published, and one that is open stays readable. A segment counts as what recovery would make of it.
+//! writes its checkpoint about once a second, and removes what is published: a file that vanishes while it is being
+//! opened was published, and one that is open stays readable, because the relay does not
+//! cut what it removes while somebody looks ([`FileSystem::is_looked_into`]). A segment counts as what recovery would make of it.
 
 mod folder;
 mod walk;
@@ -10,7 +11,7 @@ mod walk;
 use std::io;
 
 use super::checkpoint::{Checkpoint, CheckpointFile, read_full};
-use super::filesystem::{File as _, FileSystem};
+use super::filesystem::{File, FileSystem};
 use super::record::Codec;
 use super::recovery::bounds::missing_between;
 use super::scan;
@@ -232,9 +233,10 @@ fn open_segments<FS: FileSystem>(
             // A file under another's name is as good as one without a header.
             header => header.ok().filter(|header| header.sequence == sequence),
         };
+        let length = file.length().map_err(&failed)?;
         all.push(Opened {
             sequence,
-            length: file.length().map_err(&failed)?,
+            length,
             header,
             file,
         });
@@ -242,14 +244,14 @@ fn open_segments<FS: FileSystem>(
     Ok((all, vanished))
 }
 
-fn read_header(file: &impl super::filesystem::File) -> io::Result<Result<Header, HeaderError>> {
+fn read_header(file: &impl File) -> io::Result<Result<Header, HeaderError>> {
     let mut bytes = [0; HEADER_BYTES];
     let read = read_full(file, &mut bytes, 0)?;
     Ok(Header::decode(&bytes[..read]))
 }
 
 /// As recovery does it: without a header a file is damaged where it holds a record or stands before a sound one.
-fn classify<F: super::filesystem::File>(
+fn classify<F: File>(
     codec: Codec,
     opened: Vec<Opened<F>>,
 ) -> Result<Vec<SegmentFile<F>>, InspectError> {

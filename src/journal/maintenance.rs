@@ -4,9 +4,11 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::checkpoint::CheckpointFile;
 use super::filesystem::{File as _, FileSystem, is_full};
+use super::freeing::Freeing;
 use super::segment::name;
 use super::shared::Shared;
 use super::state::{Spare, State};
@@ -16,27 +18,43 @@ use crate::fault::{self, Fault};
 pub struct Maintenance<FS: FileSystem> {
     shared: Arc<Shared<FS>>,
     checkpoint: CheckpointFile<FS::File>,
+    freeing: Freeing<FS::File>,
 }
 
 impl<FS: FileSystem> Maintenance<FS> {
     /// Goes on from the checkpoint that recovery read or made.
     pub fn new(shared: Arc<Shared<FS>>, checkpoint: CheckpointFile<FS::File>) -> Self {
-        Self { shared, checkpoint }
+        Self {
+            shared,
+            checkpoint,
+            freeing: Freeing::new(),
+        }
     }
 
-    /// True where [`Maintenance::step`] has something to do at once: a spare to make, a segment to remove.
+    /// True where [`Maintenance::step`] has something to do at once: a spare to make, or room to give to it.
     pub fn is_due(&self, state: &State<FS::File>) -> bool {
         let spare = !state.disk_full && (state.spare.is_none() || state.wanted.is_some());
         // While the writer activates the spare, it is neither there nor to be replaced.
         let spare = spare && !(state.writing && state.spare.is_some());
-        (state.has_removable() || spare) && !self.shared.gate.is_poisoned()
+        (state.lacks_removable_room() || spare) && !self.shared.gate.is_poisoned()
     }
 
-    /// True where a step is worth its sync after a pause: the watermark moved, or the disk may have room again.
+    /// True where a step is worth its syncs after a pause: the watermark moved, a segment can go, the disk may have room
+    /// again. Each sync of the folder holds up the writer's, so that segments leave together.
     pub fn is_behind(&self, state: &State<FS::File>) -> bool {
         let full = state.disk_full && !fault::is_on(Fault::DiskFullForEver);
-        let moved = state.watermark != self.checkpoint.last().watermark || full;
-        moved && !self.shared.gate.is_poisoned()
+        let moved = state.watermark != self.checkpoint.last().watermark;
+        (moved || state.has_removable() || full) && !self.shared.gate.is_poisoned()
+    }
+
+    /// How long [`Maintenance::free`] may wait, where it has something to do.
+    pub fn freeing(&self) -> Option<Duration> {
+        self.freeing.pause()
+    }
+
+    /// Gives a piece of what removed segments still hold back to the disk.
+    pub fn free(&mut self) {
+        self.freeing.step();
     }
 
     /// Removes what is published, then makes the spare. Room that the first gives is the second's.
@@ -93,16 +111,26 @@ impl<FS: FileSystem> Maintenance<FS> {
         if removable.is_empty() {
             return Ok(());
         }
+        let mut removed = Vec::with_capacity(removable.len());
         for segment in removable {
             // A name that stays costs space and is removed at the next start; no event depends on it.
-            if let Err(error) = self.shared.fs.remove(&name(segment.sequence)) {
-                tracing::warn!(segment = name(segment.sequence), %error, "cannot remove a published segment");
+            match self.shared.fs.remove(&name(segment.sequence)) {
+                Ok(()) => removed.push(segment),
+                Err(error) => {
+                    tracing::warn!(segment = name(segment.sequence), %error, "cannot remove a published segment");
+                }
             }
         }
         self.shared
             .fs
             .sync_directory()
             .map_err(|error| ("sync the journal's folder", error))?;
+        // Whoever looks goes on reading; the space is free when the last one has closed it.
+        if !self.shared.fs.is_looked_into().unwrap_or(true) {
+            for segment in removed {
+                self.freeing.add(segment.file, segment.capacity);
+            }
+        }
         if late {
             self.checkpoint()
                 .map_err(|error| ("write the checkpoint", error))?;
@@ -138,7 +166,19 @@ impl<FS: FileSystem> Maintenance<FS> {
             state.sequence += 1;
             (state.sequence - 1, capacity)
         };
-        match self.make(sequence, capacity) {
+        let mut sequence = sequence;
+        let mut made = self.make(sequence, capacity);
+        if made.as_ref().is_err_and(|(_, error)| is_full(error)) && self.freeing.is_under_way() {
+            self.remove_quietly(&name(sequence));
+            self.freeing.finish();
+            // Another name: a full disk may not even let go of the one.
+            let mut state = self.shared.lock();
+            sequence = state.sequence;
+            state.sequence += 1;
+            drop(state);
+            made = self.make(sequence, capacity);
+        }
+        match made {
             Ok(file) => {
                 let mut state = self.shared.lock();
                 if state.disk_full {

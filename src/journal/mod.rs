@@ -31,7 +31,8 @@
 //! # Limits
 //!
 //! Memory: the queue (65,536 records, 1 GiB; ingest's own limit is usually smaller), one batch of 8 MiB or one larger
-//! record, one chunk of 256 KiB or one larger record in the reader. Disk: the budget, and three segments.
+//! record, one chunk of 256 KiB or one larger record in the reader. Disk: the budget, and three segments; while a
+//! backlog leaves, also what was published within some two seconds, unless the disk is full.
 //!
 //! # Parts
 //!
@@ -45,6 +46,7 @@ pub mod around;
 pub mod checkpoint;
 pub mod error;
 pub mod filesystem;
+pub mod freeing;
 pub mod gate;
 pub mod inspect;
 pub mod maintenance;

@@ -79,10 +79,14 @@ impl<FS: FileSystem> Reader<FS> {
             if self.at_end() && !self.look() {
                 return Ok(None);
             }
+            let found = self.shared.codec.decode(&self.chunk);
+            if !matches!(found, Found::Record(_)) && self.is_published() {
+                self.place = None;
+                continue;
+            }
             let Some(place) = &mut self.place else {
                 return Ok(None);
             };
-            let found = self.shared.codec.decode(&self.chunk);
             match found {
                 Found::Record(record) if (place.expected..place.end).contains(&record.position) => {
                     let missing = place.expected..record.position;
@@ -120,6 +124,15 @@ impl<FS: FileSystem> Reader<FS> {
     /// Called by the writer's thread after each commit, and when the writer ends; must be quick.
     pub fn on_commit(&mut self, wake: Wake) {
         self.shared.set_wake(wake);
+    }
+
+    /// True where nothing of the present segment is needed any more, as after going back to a record behind which others
+    /// had arrived: it may be cut by now. Only this thread lets the watermark pass what it has not read.
+    fn is_published(&self) -> bool {
+        let watermark = self.shared.lock().watermark;
+        self.place
+            .as_ref()
+            .is_some_and(|place| place.end <= watermark)
     }
 
     fn at_end(&self) -> bool {

@@ -246,6 +246,11 @@ impl<F> State<F> {
                 .is_some_and(|first| first.end <= self.watermark)
     }
 
+    /// True where a published segment holds the room that the next one has not.
+    pub fn lacks_removable_room(&self) -> bool {
+        self.disk_full && self.has_removable()
+    }
+
     /// The segments of which nothing is needed any more, once a checkpoint at `checkpointed` is synced.
     pub fn removable(&mut self, checkpointed: u64) -> Vec<Segment<F>> {
         let mut removable = Vec::new();

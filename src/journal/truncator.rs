@@ -63,8 +63,8 @@ impl<FS: FileSystem> Truncator<FS> {
         state.advance(upto.end.saturating_add(1));
         state.sample(now_ms());
         self.shared.publish_room(&state);
-        // A moved watermark alone waits for the thread's own pace.
-        if state.has_removable() {
+        // While there is room, a published segment waits for the thread's own pace.
+        if state.lacks_removable_room() {
             self.shared.work.notify_all();
         }
     }
@@ -120,9 +120,20 @@ fn upkeep<FS: FileSystem>(shared: &Shared<FS>, mut maintenance: Maintenance<FS>)
             guard = shared.lock();
             continue;
         }
+        let freeing = maintenance.freeing();
+        let rest = PACE.saturating_sub(last.elapsed());
+        let rest = if rest.is_zero() { PACE } else { rest };
         // A wait that ends early or for nothing only looks again.
-        let waited = shared.work.wait_timeout(guard, PACE);
-        guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let waited = shared
+            .work
+            .wait_timeout(guard, freeing.map_or(rest, |pause| pause.min(rest)));
+        let (woken, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        guard = woken;
+        if freeing.is_some() && waited.timed_out() {
+            drop(guard);
+            maintenance.free();
+            guard = shared.lock();
+        }
     }
     drop(guard);
     maintenance.checkpoint()

@@ -76,6 +76,10 @@ impl FileSystem for Watched {
     fn sync_directory(&self) -> io::Result<()> {
         panic!("a look syncs nothing");
     }
+
+    fn is_looked_into(&self) -> io::Result<bool> {
+        panic!("a look does not ask");
+    }
 }
 
 impl File for WatchedFile {
@@ -104,6 +108,10 @@ impl File for WatchedFile {
         self.watched.operation();
         self.file.length()
     }
+
+    fn is_removed(&self) -> io::Result<bool> {
+        panic!("a look does not ask");
+    }
 }
 
 fn large() -> Body {
@@ -121,6 +129,8 @@ fn at_every_operation(
         for _ in 0..records {
             core.append(&[large()]).expect("it is appended");
         }
+        // As `Folder` does it.
+        disk.look_into(true);
         let core = Arc::new(Mutex::new(core));
         let hand = core.clone();
         let watched = Watched {
@@ -175,6 +185,20 @@ fn segments_that_are_begun_and_removed_meanwhile_are_not_missed() {
     // None of those that were listed is left.
     let operations = at_every_operation(6, |core| turn_over(core, 9));
     assert!(operations > 10, "only {operations}");
+}
+
+#[test]
+fn a_segment_that_is_looked_at_is_not_cut_when_it_is_removed() {
+    // One of four segments or three, so that the walk passes from what is gone to what is not.
+    for upto in [4, 9] {
+        let operations = at_every_operation(16, move |core| {
+            turn_over(core, upto);
+            while core.maintenance.freeing().is_some() {
+                core.maintenance.free();
+            }
+        });
+        assert!(operations > 20, "only {operations}");
+    }
 }
 
 /// Five records make a segment: begins another, publishes up to `upto` and removes what that frees.

@@ -153,6 +153,9 @@ impl Process {
         self.upkeep_at = None;
         self.rested_at = now;
         self.maintenance.step();
+        while self.maintenance.freeing().is_some() {
+            self.maintenance.free();
+        }
         if around.disk.lock().dead.is_none() {
             around.checkpointed = (self.journal, self.maintenance.checkpointed());
         }

@@ -11,6 +11,8 @@ use crate::journal::filesystem::{FileSystem, LOCK};
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    /// Locked, shared, for as long as this is: the relay leaves removed files whole meanwhile.
+    _look: Option<fs::File>,
 }
 
 impl Folder {
@@ -19,6 +21,10 @@ impl Folder {
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => Ok(Self {
                 path: path.to_owned(),
+                // Where folders cannot be locked, the relay does not cut either.
+                _look: fs::File::open(path)
+                    .ok()
+                    .filter(|folder| folder.lock_shared().is_ok()),
             }),
             Ok(_) => Err(InspectError::Missing),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(InspectError::Missing),
@@ -80,5 +86,9 @@ impl FileSystem for Folder {
 
     fn sync_directory(&self) -> io::Result<()> {
         refused()
+    }
+
+    fn is_looked_into(&self) -> io::Result<bool> {
+        Ok(true)
     }
 }

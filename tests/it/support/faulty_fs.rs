@@ -18,6 +18,7 @@ pub struct FaultyFs(Arc<Mutex<Disk>>);
 pub struct FaultyFile {
     disk: FaultyFs,
     inode: usize,
+    _open: Arc<()>,
 }
 
 /// Which operation is meant.
@@ -40,6 +41,7 @@ struct Disk {
     fail: Option<Operation>,
     /// The file of which a sync fails, after so many that do not.
     fail_sync_of: Option<(String, usize)>,
+    looked_into: bool,
     /// Syncs, renames of truth: what happened in which order, for tests of order.
     log: Vec<String>,
 }
@@ -50,6 +52,8 @@ struct Inode {
     durable: Vec<u8>,
     /// Bytes that cannot be read.
     unreadable: std::ops::Range<usize>,
+    /// Held by each open file: without a name, it takes space for as long as it is open.
+    open: Arc<()>,
 }
 
 impl FaultyFs {
@@ -61,6 +65,11 @@ impl FaultyFs {
     /// After so many that do not, a sync of this file fails; of other files none does.
     pub fn fail_sync_of(&self, name: &str, after: usize) {
         self.lock().fail_sync_of = Some((name.to_owned(), after));
+    }
+
+    /// Somebody begins to look into the folder, or has ended.
+    pub fn look_into(&self, looks: bool) {
+        self.lock().looked_into = looks;
     }
 
     /// Whatever was to fail no longer does.
@@ -131,6 +140,7 @@ impl FaultyFs {
                 now: kept.clone(),
                 durable: kept,
                 unreadable: inode.unreadable.clone(),
+                open: Arc::default(),
             });
         }
         after.names.clone_from(&names);
@@ -204,14 +214,17 @@ impl FileSystem for FaultyFs {
         Ok(FaultyFile {
             disk: self.clone(),
             inode,
+            _open: disk.inodes[inode].open.clone(),
         })
     }
 
     fn open(&self, name: &str) -> io::Result<FaultyFile> {
-        let inode = *self.lock().names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let disk = self.lock();
+        let inode = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(FaultyFile {
             disk: self.clone(),
             inode,
+            _open: disk.inodes[inode].open.clone(),
         })
     }
 
@@ -232,6 +245,10 @@ impl FileSystem for FaultyFs {
         disk.durable_names = disk.names.clone();
         disk.log.push(String::from("sync ."));
         Ok(())
+    }
+
+    fn is_looked_into(&self) -> io::Result<bool> {
+        Ok(self.lock().looked_into)
     }
 }
 
@@ -290,11 +307,10 @@ impl File for FaultyFile {
 
     fn allocate(&self, length: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
-        let linked: Vec<_> = disk.names.values().copied().collect();
-        let used: usize = linked
-            .into_iter()
-            .map(|inode| disk.inodes[inode].now.len())
-            .sum();
+        let held = disk.inodes.iter().enumerate().filter(|(number, inode)| {
+            Arc::strong_count(&inode.open) > 1 || disk.names.values().any(|named| named == number)
+        });
+        let used: usize = held.map(|(_, inode)| inode.now.len()).sum();
         if disk
             .capacity
             .is_some_and(|capacity| used as u64 + length > capacity)
@@ -314,5 +330,10 @@ impl File for FaultyFile {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.disk.lock().inodes[self.inode].now.len() as u64)
+    }
+
+    fn is_removed(&self) -> io::Result<bool> {
+        let disk = self.disk.lock();
+        Ok(!disk.names.values().any(|named| *named == self.inode))
     }
 }

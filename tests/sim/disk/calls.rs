@@ -66,6 +66,10 @@ impl FileSystem for SimDisk {
         disk.pending.clear();
         Ok(())
     }
+
+    fn is_looked_into(&self) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 impl File for SimFile {
@@ -168,6 +172,19 @@ impl File for SimFile {
 
     fn truncate(&self, length: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
+        if !disk.names.values().any(|named| *named == self.inode) {
+            // Giving back what a removed file holds concerns no event, whether or not it succeeds.
+            disk.inodes[self.inode].now.truncate(length as usize);
+            // A power cut may give the name back, but not what was cut.
+            if disk
+                .durable_names
+                .values()
+                .any(|named| *named == self.inode)
+            {
+                disk.inodes[self.inode].durable.truncate(length as usize);
+            }
+            return Ok(());
+        }
         disk.before(Operation::Write, Some(self.inode))?;
         let inode = &mut disk.inodes[self.inode];
         let pages = (length as usize).div_ceil(PAGE)..inode.now.len().div_ceil(PAGE);
@@ -182,5 +199,10 @@ impl File for SimFile {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.disk.lock().inodes[self.inode].now.len() as u64)
+    }
+
+    fn is_removed(&self) -> io::Result<bool> {
+        let disk = self.disk.lock();
+        Ok(!disk.names.values().any(|named| *named == self.inode))
     }
 }
