@@ -76,65 +76,6 @@ fn a_full_disk_refuses_before_a_write_could_fail_and_opens_again_by_itself() {
 }
 
 #[test]
-fn published_segments_leave_together_while_there_is_room() {
-    let disk = FaultyFs::default();
-    let mut core = open(&disk);
-    for _ in 0..3 {
-        core.append(&[body(3000)]).expect("it is appended");
-        core.maintenance.step();
-    }
-    let before = segments(&disk);
-    core.truncate(1);
-    let state = core.shared.lock();
-    assert!(state.has_removable());
-    assert!(!core.maintenance.is_due(&state), "at once");
-    assert!(core.maintenance.is_behind(&state), "never");
-    drop(state);
-    core.shared.lock().disk_full = true;
-    let state = core.shared.lock();
-    assert!(core.maintenance.is_due(&state), "the room is needed");
-    drop(state);
-    core.shared.lock().disk_full = false;
-    // One whose name stays, whatever the reason, is not cut: no checkpoint may be left to say that it is published.
-    disk.lose_file(&before[0]);
-    core.maintenance.step();
-    assert_eq!(segments(&disk), before[2..]);
-    core.maintenance.free();
-    assert_eq!(core.maintenance.freeing(), None);
-}
-
-#[test]
-fn a_reader_that_went_back_takes_no_removed_segment_for_damaged() {
-    let disk = FaultyFs::default();
-    let mut core = Core::open(&disk, 1 << 20, 64 << 20).expect("the journal opens");
-    for _ in 0..25 {
-        core.append(&[body(100_000)]).expect("it is appended");
-    }
-    let first_of_next = core.shared.lock().segments[1].first;
-    assert_eq!(core.read_all().len(), 25);
-    // A producer was given up; what is read again had arrived all the same, but for the first of it.
-    core.reader.seek(0);
-    let again = core.reader.next_record().expect("it can be read");
-    assert_eq!(again.map(|record| record.position), Some(0));
-    core.truncate(first_of_next - 1);
-    core.maintenance.step();
-    while core.maintenance.freeing().is_some() {
-        core.maintenance.free();
-    }
-    // Some were in memory.
-    let left = core.read_all();
-    let after = left
-        .iter()
-        .position(|record| record.position == first_of_next);
-    let after = after.expect("what is not published is read");
-    assert_eq!(left.len() - after, 25 - first_of_next as usize);
-    assert!(left[..after].len() < first_of_next as usize - 1);
-    assert_eq!(core.metric("journal_corrupt_records_total"), 0);
-    let copies = disk.names();
-    assert!(!copies.iter().any(|name| name.starts_with("quarantine")));
-}
-
-#[test]
 fn a_segment_that_cannot_be_made_for_want_of_descriptors_poisons_nothing() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);

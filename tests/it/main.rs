@@ -15,6 +15,7 @@ mod journal_inspect;
 mod journal_inspect_race;
 mod journal_model;
 mod journal_queue;
+mod journal_removal;
 mod logs;
 mod metrics_table;
 mod prove;
