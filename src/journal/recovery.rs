@@ -7,6 +7,7 @@
 
 pub(super) mod bounds;
 mod identity;
+mod unused;
 
 use std::collections::VecDeque;
 use std::io;
@@ -97,41 +98,36 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
         None => identity::set_aside(fs, &candidates)?,
         Some(_) => 0,
     };
-    let (unused, torn_files) = discard_unused(fs, codec, &mut candidates)?;
+    let (mut unused, torn_files) = unused::take_from(codec, &mut candidates)?;
     let torn_files = if unidentified > 0 { 0 } else { torn_files };
     let published = checkpoint.as_ref().map_or(0, |(_, last)| last.watermark);
     let (mut segments, torn_tail) = segments::<FS>(codec, candidates, published)?;
-    let mut unused = unused;
     // A first write that got its header to disk and no record.
     let mut begun_at = checkpoint.as_ref().map_or(0, |(_, last)| last.begun_at);
     while let Some((_, empty)) = segments.pop_back_if(|(_, segment)| segment.end == segment.first) {
         begun_at = begun_at.max(empty.first);
-        let name = name(empty.sequence);
-        fs.remove(&name)
-            .map_err(failed(&format!("remove {name}")))?;
-        unused = true;
+        unused.push_begun(empty.sequence);
     }
+    let last = segments.back().map(|(_, segment)| segment.sequence);
+    let starts = found_id.map_or(0, |_| unused.starts_behind(last));
+    let discarded = unused.discard(fs, starts)?;
 
     let first = segments.front().map_or(0, |segment| segment.1.first);
     let watermark = checkpoint
         .as_ref()
         .map_or(first, |(_, checkpoint)| checkpoint.watermark);
-    let tail = segments
-        .back()
-        .map_or(0, |(_, segment)| segment.end)
-        .max(watermark)
-        .max(if fault::is_on(Fault::LeapFromTailOnly) {
-            0
-        } else {
-            begun_at
-        });
-    let leap = if fault::is_on(Fault::PositionReused) || fault::is_on(Fault::WriteIntoTornSegment) {
-        0
-    } else {
-        LEAP
-    };
+    let end = segments.back().map_or(0, |(_, segment)| segment.end);
     // An id that was found has had positions, though nothing may be left of them.
-    let next = found_id.map_or(0, |_| tail + leap);
+    let next = found_id.map_or(0, |_| {
+        if fault::is_on(Fault::PositionReused) || fault::is_on(Fault::WriteIntoTornSegment) {
+            return end.max(watermark).max(begun_at);
+        }
+        let known = end.max(watermark) + LEAP;
+        if fault::is_on(Fault::LeapFromTailOnly) {
+            return known;
+        }
+        known.max(begun_at + LEAP).max(end + LEAP * (1 + starts))
+    });
     let checkpoint = match checkpoint {
         Some((file, last)) => CheckpointFile::resume(file, last, next),
         None => CheckpointFile::create(fs, journal_id, watermark, next),
@@ -148,7 +144,7 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
         );
     }
     let missing_events = missing_events + unidentified;
-    if unused {
+    if discarded {
         fs.sync_directory().map_err(failed("sync the folder"))?;
     }
     let segments = segments.into_iter().map(|(_, segment)| segment).collect();
@@ -212,53 +208,6 @@ fn candidates<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate<FS::File>>, OpenE
         });
     }
     Ok(candidates)
-}
-
-/// Removes files that hold no record: an unused spare, or a first write that never got whole. The bytes of the latter.
-fn discard_unused<FS: FileSystem>(
-    fs: &FS,
-    codec: Codec,
-    candidates: &mut Vec<Candidate<FS::File>>,
-) -> Result<(bool, u64), OpenError> {
-    let mut kept = Vec::with_capacity(candidates.len());
-    let (mut removed, mut torn) = (false, 0);
-    let holds = |candidate: &Candidate<FS::File>| {
-        // Most are sound, and reading them all would make a slow start of a full journal.
-        if candidate.header.is_ok() {
-            return Ok(true);
-        }
-        let bytes = HEADER..candidate.length;
-        let found = scan::find(&candidate.file, codec, bytes, &(0..u64::MAX));
-        let failed_read = failed(&format!("read {}", name(candidate.sequence)));
-        Ok(found.map_err(failed_read)?.is_some())
-    };
-    let holding = candidates
-        .iter()
-        .map(holds)
-        .collect::<Result<Vec<_>, OpenError>>()?;
-    let last = holding.iter().rposition(|holds| *holds);
-    for (index, candidate) in candidates.drain(..).enumerate() {
-        if candidate.header.is_ok() {
-            kept.push(candidate);
-            continue;
-        }
-        let name = name(candidate.sequence);
-        let garbage = scan::garbage(&candidate.file, 0, candidate.length)
-            .map_err(failed(&format!("read {name}")))?;
-        // Before what was written later, bytes that make no sense were once synced: damage, for the reader to set aside.
-        let damaged = garbage > 0 && last.is_some_and(|last| index < last);
-        if (holding[index] || damaged) && !fault::is_on(Fault::HeaderlessDiscarded) {
-            tracing::error!(segment = name, "the segment's header is damaged");
-            kept.push(candidate);
-            continue;
-        }
-        torn += garbage;
-        removed = true;
-        fs.remove(&name)
-            .map_err(failed(&format!("remove {name}")))?;
-    }
-    *candidates = kept;
-    Ok((removed, torn))
 }
 
 type Found<F> = VecDeque<(u64, Segment<F>)>;

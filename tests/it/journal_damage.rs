@@ -330,5 +330,35 @@ fn a_first_write_that_never_got_whole_is_torn_and_nothing_is_missing() {
     assert!((written - 8..=written).contains(&torn), "{torn}");
     assert_eq!(core.recovery.missing_events, 0);
     assert_eq!(core.unpublished(), 1);
+    // Its number stays, until a start finds a newer one.
+    assert!(disk.bytes(&names[1]).is_empty());
+    drop(core);
+    drop(open(&disk));
     assert!(!disk.names().contains(&names[1]));
+}
+
+/// A start can tell neither from a first write that never got whole, though both had readers.
+#[test]
+fn positions_of_starts_of_which_no_record_is_left_are_not_given_out_again() {
+    let disk = FaultyFs::default();
+    open(&disk).append(&[body(1)]).expect("it is appended");
+    let mut given = vec![0];
+    for (header_too, spare_made) in [(false, true), (true, false), (true, true), (false, false)] {
+        let rotten = open(&disk).append(&[body(2)]).expect("it is appended");
+        assert!(!given.contains(&rotten[0]), "{rotten:?} of {given:?}");
+        given.extend(rotten);
+        let is_written = |name: &&String| disk.bytes(name).iter().any(|byte| *byte != 0);
+        let names = segments(&disk);
+        let newest = names.iter().rev().find(is_written).expect("it was written");
+        disk.damage(newest, |bytes| {
+            bytes[72 + 16] ^= 1;
+            bytes[17] ^= u8::from(header_too);
+        });
+        // A start that removes what it makes nothing of, ends before it writes, and leaves its checkpoint to rot.
+        drop(open(&disk));
+        disk.damage("checkpoint", |bytes| bytes.fill(0));
+        if !spare_made {
+            disk.lose_file(segments(&disk).last().expect("there are files"));
+        }
+    }
 }

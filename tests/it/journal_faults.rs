@@ -191,6 +191,22 @@ fn a_failed_checkpoint_unlinks_nothing() {
 }
 
 #[test]
+fn what_is_published_counts_no_more_when_the_next_record_comes() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    core.append(&[body(1000), body(1000)])
+        .expect("it is appended");
+    assert_eq!(core.read_all().len(), 2);
+    core.truncate(1);
+    core.append(&[body(100)]).expect("it is appended");
+    let used = core.shared.lock().unpublished_bytes();
+    assert!((100..200).contains(&used), "{used}");
+    assert_eq!(core.read_all().len(), 1);
+    core.truncate(2);
+    assert_eq!(core.shared.lock().unpublished_bytes(), 0);
+}
+
+#[test]
 fn a_record_larger_than_a_segment_gets_its_own() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::journal::appender::{Stepper, Turn, unstarted};
 use ringback::journal::maintenance::Maintenance;
+use ringback::journal::segment::{Header, name};
 use ringback::journal::shared::Shared;
 use ringback::journal::{Appender, Metrics, Reader, Truncator, recover_with};
 use ringback::journal::{OpenError, Recovery};
@@ -303,6 +304,15 @@ impl Process {
     /// Bytes that count against the budget, and the budget.
     pub fn budget(&self) -> (u64, u64) {
         (self.shared.lock().budget_used(), self.shared.gate.budget())
+    }
+
+    /// True where a power cut has taken a first write's header and left a record of it. If that rots as well, the file's
+    /// length is all that tells how many there were.
+    pub fn holds_headless(&self) -> bool {
+        let state = self.shared.lock();
+        let disk = self.shared.fs.lock();
+        let mut names = state.segments.iter().map(|segment| name(segment.sequence));
+        names.any(|name| Header::decode(disk.bytes(&name)).is_err())
     }
 
     pub fn unpublished(&self) -> u64 {

@@ -250,6 +250,7 @@ impl World {
                 let (journal, watermark) = self.around.checkpointed;
                 let mut ledger = self.around.ledger.borrow_mut();
                 ledger.unfinished -= 1;
+                ledger.header_damaged |= process.holds_headless();
                 let missing = process.recovery.missing_events;
                 if missing > 0 && !ledger.checkpoint_damaged {
                     ledger.violate(format!("{missing} unpublished events are missing"));
