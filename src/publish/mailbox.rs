@@ -1,4 +1,5 @@
-//! The one place where the publisher's thread waits: reports, the client's words, new records and the end all ring here.
+//! The one place where the publisher's thread waits: new records and the end ring here, and what the client's callbacks
+//! tell while it is polled is gathered here.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -55,24 +56,23 @@ impl Mailbox {
         }
     }
 
-    /// Takes what has come, and waits for it until `until` if there is nothing. `drain` stays known.
-    pub(super) fn take(&self, until: Option<Instant>) -> Inbox {
+    /// Waits until something has come, or until `until`. From here to [`Mailbox::take`] nobody rings: its owner is awake.
+    pub(super) fn wait(&self, until: Instant) {
         let mut inbox = self.lock();
         while !inbox.rung {
-            match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                Some(left) if left.is_zero() => break,
-                Some(left) => {
-                    let waited = self.bell.wait_timeout(inbox, left);
-                    inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
-                None => {
-                    inbox = self
-                        .bell
-                        .wait(inbox)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                inbox.rung = true;
+                break;
             }
+            let waited = self.bell.wait_timeout(inbox, left);
+            inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Takes what has come. `drain` stays known.
+    pub(super) fn take(&self) -> Inbox {
+        let mut inbox = self.lock();
         let drain = inbox.drain;
         let taken = std::mem::take(&mut *inbox);
         inbox.drain = drain;

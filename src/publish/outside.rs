@@ -45,6 +45,8 @@ pub trait Client {
     fn send(&self, outgoing: Outgoing<'_>) -> Handed;
     /// Everything queued, and what is on its way if said so, gets a failed report.
     fn purge(&self, in_flight: bool);
+    /// Lets the callbacks tell what they have; never blocks.
+    fn poll(&self) {}
     /// Asks the cluster about the topic; the answer comes as [`Inbox::topic`](super::mailbox::Inbox::topic), or never.
     fn look_at_topic(&self) {}
 }

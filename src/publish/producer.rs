@@ -1,6 +1,7 @@
 //! A thin shell around librdkafka's producer: its callbacks become mail, its generation goes with every report.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -10,9 +11,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::metadata::MetadataTopic;
-use rdkafka::producer::{
-    BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
-};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::mailbox::{Mailbox, Report};
@@ -25,11 +24,16 @@ use super::words::{Cause, is_by_design, is_gapless};
 /// For the first connection and the topic's metadata, so that the first event does not wait for them.
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// For a producer's end: its threads are joined within half a second or so.
+/// For a producer's end: its last reports are waited for half a second at most.
 const END: Duration = Duration::from_secs(5);
+
+/// Events handled in one poll at most; each may hold the reports of a whole batch.
+const EVENTS: usize = 1_000;
 
 /// What a producer's callbacks need.
 struct Context {
+    /// Callbacks so far: polling does not tell whether there was anything.
+    calls: AtomicU64,
     generation: u64,
     mailbox: Arc<Mailbox>,
     metrics: Metrics,
@@ -38,8 +42,15 @@ struct Context {
     given: Arc<BTreeMap<String, String>>,
 }
 
+impl Context {
+    fn called(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.called();
         if is_by_design(facility, message, &self.given) {
             tracing::debug!(target: "librdkafka", facility, "{message}");
             return;
@@ -67,6 +78,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.called();
         if is_gapless(reason) {
             // The failed report that comes with it says what is wrong.
             tracing::debug!(target: "librdkafka", %error, "{reason}");
@@ -86,6 +98,7 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: rdkafka::Statistics) {
+        self.called();
         self.metrics.statistics(&statistics);
         let mut brokers = statistics.brokers.values();
         if brokers.any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
@@ -100,6 +113,7 @@ impl ProducerContext for Context {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, position: usize) {
+        self.called();
         let (outcome, has_key) = match result {
             Ok(_) => (Ok(()), true),
             Err((error, message)) => {
@@ -146,7 +160,8 @@ impl Factory {
             config.set(name, value);
         }
         config.set_log_level(RDKafkaLogLevel::Info);
-        let producer: ThreadedProducer<Context> = config.create_with_context(Context {
+        let producer: BaseProducer<Context> = config.create_with_context(Context {
+            calls: AtomicU64::new(0),
             generation,
             mailbox: self.mailbox.clone(),
             metrics: self.metrics.clone(),
@@ -155,7 +170,7 @@ impl Factory {
             given: self.given.clone(),
         })?;
         let producer = Producer {
-            client: Some(producer),
+            client: Some(Arc::new(producer)),
             topic: self.topic.clone(),
             mailbox: self.mailbox.clone(),
         };
@@ -182,10 +197,10 @@ fn aside(at_most: Duration, work: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// One librdkafka producer and its polling thread.
+/// One librdkafka producer. It has no polling thread: the publisher's own polls it, which saves a hand-over an event.
 pub(super) struct Producer {
     /// Always there; taken as this is dropped.
-    client: Option<ThreadedProducer<Context>>,
+    client: Option<Arc<BaseProducer<Context>>>,
     topic: String,
     mailbox: Arc<Mailbox>,
 }
@@ -265,6 +280,20 @@ impl Client for Producer {
         let what = PurgeConfig::default().queue();
         if let Some(producer) = &self.client {
             producer.purge(if in_flight { what.inflight() } else { what });
+        }
+    }
+
+    fn poll(&self) {
+        let Some(producer) = &self.client else {
+            return;
+        };
+        let calls = || producer.context().calls.load(Ordering::Relaxed);
+        for _ in 0..EVENTS {
+            let before = calls();
+            producer.poll(Duration::ZERO);
+            if calls() == before {
+                return;
+            }
         }
     }
 

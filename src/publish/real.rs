@@ -14,16 +14,51 @@ use super::producer::{Factory, Producer};
 use super::worker::{Next, Worker};
 use crate::journal::filesystem::DiskFileSystem;
 
-/// Between two looks at the wall clock.
-const CLOCK_LOOK: Duration = Duration::from_secs(1);
+/// Between two looks at the wall clock, and at what the client has to say while nothing is awaited from it.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Between two looks for reports while Kafka says nothing, at most: while it is away there are none.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// So many looks at [`PACE`] come before longer and longer pauses: 0.1 s, in which most reports come.
+const PROMPT_LOOKS: u32 = 20;
 
 /// After a step that has left nothing to do: a quarter of the `linger.ms` for which a record waits for company anyway. At
 /// a thousand events a second this is one wake-up for five commits and their reports, instead of one for each.
 const PACE: Duration = Duration::from_millis(5);
 
 /// How far the publisher's thread, and with it librdkafka's, which it starts, stand back (`nice`): on a machine whose cores
-/// are all taken by a backlog that leaves, answers come first, and publishing still gets a quarter.
+/// are all taken by a backlog that leaves, answers come first, and publishing still gets a quarter against a thread of theirs
+/// on its core (weights 335 and 1,024, sched(7)).
 const NICENESS: i32 = 5;
+
+/// When to look for reports: librdkafka cannot ring the mailbox.
+#[derive(Debug, Default)]
+struct Polls {
+    /// Looks since the last report.
+    silent: u32,
+}
+
+impl Polls {
+    /// How long to wait for anything else before the next look, on top of the pace of steps.
+    fn pause(&mut self, awaits_reports: bool) -> Duration {
+        if !awaits_reports {
+            self.silent = 0;
+            return LOOK;
+        }
+        self.silent = self.silent.saturating_add(1);
+        match self.silent.saturating_sub(PROMPT_LOOKS) {
+            0 => Duration::ZERO,
+            late => (PACE * late).min(LONGEST_PAUSE),
+        }
+    }
+
+    fn heard(&mut self, reports: bool) {
+        if reports {
+            self.silent = 0;
+        }
+    }
+}
 
 /// See [`Outside`].
 pub(super) struct Real {
@@ -71,9 +106,13 @@ pub(super) fn run(mut worker: Worker<Real>, mailbox: &Mailbox) -> u64 {
     }
     let mut until = Some(Instant::now());
     let mut clock = WallClock::new();
+    let mut polls = Polls::default();
     loop {
-        let look = Instant::now() + CLOCK_LOOK;
-        let mut inbox = mailbox.take(until.map_or(Some(look), |until| Some(until.min(look))));
+        let look = Instant::now() + polls.pause(worker.awaits_reports());
+        mailbox.wait(until.map_or(look, |until| until.min(look)));
+        worker.poll();
+        let mut inbox = mailbox.take();
+        polls.heard(!inbox.reports.is_empty());
         if let Some(step) = clock.set_back() {
             tracing::warn!(
                 ?step,
@@ -90,5 +129,24 @@ pub(super) fn run(mut worker: Worker<Real>, mailbox: &Mailbox) -> u64 {
             }
             Next::End => return worker.end(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_looked_for_promptly_then_rarely_and_otherwise_hardly_at_all() {
+        let mut polls = Polls::default();
+        assert_eq!(polls.pause(false), LOOK);
+        let prompt: Vec<_> = (0..PROMPT_LOOKS).map(|_| polls.pause(true)).collect();
+        assert!(prompt.iter().all(Duration::is_zero));
+        let late: Vec<_> = (0..30).map(|_| polls.pause(true)).collect();
+        assert_eq!((late[0], late[29]), (PACE, LONGEST_PAUSE));
+        polls.heard(false);
+        assert_eq!(polls.pause(true), LONGEST_PAUSE);
+        polls.heard(true);
+        assert_eq!(polls.pause(true), Duration::ZERO);
     }
 }

@@ -169,6 +169,18 @@ impl<O: Outside> Worker<O> {
         Next::At(wakes.into_iter().flatten().min())
     }
 
+    /// Lets the client's callbacks put into the mailbox what they have.
+    pub(super) fn poll(&self) {
+        if let Some(client) = &self.client {
+            client.poll();
+        }
+    }
+
+    /// True where reports are to come.
+    pub(super) fn awaits_reports(&self) -> bool {
+        self.machine.in_flight() > 0
+    }
+
     /// Positions above the watermark that are known; at most [`Parts::ahead`].
     pub fn ahead(&self) -> usize {
         self.machine.ahead()

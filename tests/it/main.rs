@@ -18,6 +18,7 @@ mod journal_queue;
 mod journal_removal;
 mod logs;
 mod metrics_table;
+mod priorities;
 mod prove;
 mod support;
 mod tidy;

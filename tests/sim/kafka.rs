@@ -233,7 +233,7 @@ impl Kafka {
         self.at(self.clock.now() + delay, event);
     }
 
-    /// A report's way through the client's polling thread; the order stays.
+    /// A report's way from the client to the mailbox; the order stays.
     fn report(&mut self, client: u64, report: Report) {
         let delay = self.random.latency(MS, self.report_delay.max(MS));
         self.report_after(client, report, delay);

@@ -125,6 +125,11 @@ impl Server {
         value.parse().expect("a number")
     }
 
+    /// Its process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGTERM, without waiting.
     pub fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);

@@ -1,0 +1,43 @@
+//! Who goes first where cores are short, as the kernel has it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::support::server::Server;
+
+/// Names and nice values of a process's threads.
+fn threads(process: u32) -> BTreeSet<(String, i32)> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    let of_task = |task: fs::DirEntry| {
+        // A thread may end between the listing and the reading.
+        let stat = fs::read_to_string(task.path().join("stat")).ok()?;
+        let (before, after) = stat.rsplit_once(')')?;
+        let name = before.split_once('(')?.1.to_owned();
+        // proc_pid_stat(5): field 19 of the line, the 17th behind the name.
+        Some((name, after.split_whitespace().nth(16)?.parse().ok()?))
+    };
+    tasks.filter_map(|task| of_task(task.ok()?)).collect()
+}
+
+#[test]
+fn publishing_stands_back_behind_answers() {
+    let own = threads(std::process::id());
+    let base = own.first().expect("this thread is there").1;
+    let server = Server::start("", "");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let now = threads(server.id());
+        let all = |name: &str, nice: i32| {
+            let mut named = now.iter().filter(|(named, _)| named.starts_with(name));
+            named.clone().count() > 0 && named.all(|(_, found)| *found == nice)
+        };
+        let first = all("tokio-rt-worker", base) && all("journal-writer", base);
+        let behind = (base + 5).min(19);
+        if first && all("publisher", behind) && all("rdk:", behind) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{now:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
