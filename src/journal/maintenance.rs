@@ -113,13 +113,16 @@ impl<FS: FileSystem> Maintenance<FS> {
         }
         let mut removed = Vec::with_capacity(removable.len());
         for segment in removable {
-            // A name that stays costs space and is removed at the next start; no event depends on it.
-            match self.shared.fs.remove(&name(segment.sequence)) {
-                Ok(()) => removed.push(segment),
-                Err(error) => {
-                    tracing::warn!(segment = name(segment.sequence), %error, "cannot remove a published segment");
+            // Names that stay cost space and are removed after the next start; no event depends on them. Nor is a newer one
+            // removed before them: a start counts from the newest that it finds.
+            if let Err(error) = self.shared.fs.remove(&name(segment.sequence)) {
+                tracing::warn!(segment = name(segment.sequence), %error, "cannot remove a published segment");
+                if error.kind() == io::ErrorKind::NotFound {
+                    continue;
                 }
+                break;
             }
+            removed.push(segment);
         }
         self.shared
             .fs

@@ -105,8 +105,7 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     // A first write that got its header to disk and no record.
     let mut begun_at = checkpoint.as_ref().map_or(0, |(_, last)| last.begun_at);
     while let Some((_, empty)) = segments.pop_back_if(|(_, segment)| segment.end == segment.first) {
-        begun_at = begun_at.max(empty.first);
-        unused.push_begun(empty.sequence);
+        begun_at = begun_at.max(unused.push_begun(empty.sequence, empty.first));
     }
     let last = segments.back().map(|(_, segment)| segment.sequence);
     let starts = found_id.map_or(0, |_| unused.starts_behind(last));
@@ -128,6 +127,9 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
         }
         known.max(begun_at + LEAP).max(end + LEAP * (1 + starts))
     });
+    // The next file's number tells as many leaps, should the records under it rot and the checkpoint be lost.
+    let told = last.map_or(0, |last| last + next.saturating_sub(end).div_ceil(LEAP));
+    let sequence = sequence.max(told);
     let checkpoint = match checkpoint {
         Some((file, last)) => CheckpointFile::resume(file, last, next),
         None => CheckpointFile::create(fs, journal_id, watermark, next),

@@ -27,6 +27,9 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// For a producer's end: its last reports are waited for half a second at most.
 const END: Duration = Duration::from_secs(5);
 
+/// For the reports of what is purged at a producer's end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// Events handled in one poll at most; each may hold the reports of a whole batch.
 const EVENTS: usize = 1_000;
 
@@ -242,7 +245,13 @@ impl Drop for Producer {
         // What it holds is purged first; what is left of a stuck one is small, and its reports count for nothing.
         self.purge(true);
         let producer = self.client.take();
-        aside(END, move || drop(producer));
+        aside(END, move || {
+            // A look at the topic may keep it alive, and nobody polls it any more.
+            if let Some(producer) = &producer {
+                drop(producer.flush(LAST_WORDS));
+            }
+            drop(producer);
+        });
     }
 }
 

@@ -35,28 +35,34 @@ const NICENESS: i32 = 5;
 /// When to look for reports: librdkafka cannot ring the mailbox.
 #[derive(Debug, Default)]
 struct Polls {
-    /// Looks since the last report.
+    /// Looks at the ordinary pace since the last report.
     silent: u32,
 }
 
 impl Polls {
     /// How long to wait for anything else before the next look, on top of the pace of steps.
-    fn pause(&mut self, awaits_reports: bool) -> Duration {
+    fn pause(&self, awaits_reports: bool) -> Duration {
         if !awaits_reports {
-            self.silent = 0;
             return LOOK;
         }
-        self.silent = self.silent.saturating_add(1);
         match self.silent.saturating_sub(PROMPT_LOOKS) {
             0 => Duration::ZERO,
             late => (PACE * late).min(LONGEST_PAUSE),
         }
     }
 
-    fn heard(&mut self, reports: bool) {
-        if reports {
-            self.silent = 0;
-        }
+    /// A step's pace has passed; steps at full speed are no silence.
+    fn paced(&mut self, awaits_reports: bool) {
+        self.silent = if awaits_reports {
+            self.silent.saturating_add(1)
+        } else {
+            0
+        };
+    }
+
+    /// A look has found reports.
+    fn heard(&mut self) {
+        self.silent = 0;
     }
 }
 
@@ -112,7 +118,9 @@ pub(super) fn run(mut worker: Worker<Real>, mailbox: &Mailbox) -> u64 {
         mailbox.wait(until.map_or(look, |until| until.min(look)));
         worker.poll();
         let mut inbox = mailbox.take();
-        polls.heard(!inbox.reports.is_empty());
+        if !inbox.reports.is_empty() {
+            polls.heard();
+        }
         if let Some(step) = clock.set_back() {
             tracing::warn!(
                 ?step,
@@ -125,6 +133,7 @@ pub(super) fn run(mut worker: Worker<Real>, mailbox: &Mailbox) -> u64 {
                 until = at;
                 if at.is_none_or(|at| at > Instant::now()) {
                     std::thread::sleep(PACE);
+                    polls.paced(worker.awaits_reports());
                 }
             }
             Next::End => return worker.end(),
@@ -140,13 +149,20 @@ mod tests {
     fn reports_are_looked_for_promptly_then_rarely_and_otherwise_hardly_at_all() {
         let mut polls = Polls::default();
         assert_eq!(polls.pause(false), LOOK);
-        let prompt: Vec<_> = (0..PROMPT_LOOKS).map(|_| polls.pause(true)).collect();
-        assert!(prompt.iter().all(Duration::is_zero));
-        let late: Vec<_> = (0..30).map(|_| polls.pause(true)).collect();
-        assert_eq!((late[0], late[29]), (PACE, LONGEST_PAUSE));
-        polls.heard(false);
-        assert_eq!(polls.pause(true), LONGEST_PAUSE);
-        polls.heard(true);
+        let mut pauses = Vec::new();
+        for _ in 0..PROMPT_LOOKS + 30 {
+            pauses.push(polls.pause(true));
+            polls.paced(true);
+        }
+        let prompt = PROMPT_LOOKS as usize + 1;
+        assert!(pauses[..prompt].iter().all(Duration::is_zero));
+        assert_eq!((pauses[prompt], polls.pause(true)), (PACE, LONGEST_PAUSE));
+        polls.heard();
+        assert_eq!(polls.pause(true), Duration::ZERO);
+        for _ in 0..=PROMPT_LOOKS {
+            polls.paced(true);
+        }
+        polls.paced(false);
         assert_eq!(polls.pause(true), Duration::ZERO);
     }
 }

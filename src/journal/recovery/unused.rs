@@ -2,17 +2,21 @@
 //!
 //! A start that hands out positions writes them into a file with a higher number than all that it found. Where such a
 //! file's records rot before another follows, it looks like a first write that never got whole; and where the checkpoint
-//! is lost too, its number is all that still tells that a start lay between.
+//! is lost too, its number is all that still tells that a start lay between. So a number is at least as far from the last
+//! segment's as its first position is in leaps.
 
 use std::ops::Range;
 
-use super::{Candidate, failed};
+use super::{Candidate, LEAP, failed};
 use crate::fault::{self, Fault};
 use crate::journal::error::OpenError;
 use crate::journal::filesystem::{File, FileSystem};
 use crate::journal::record::Codec;
 use crate::journal::scan;
 use crate::journal::segment::{HEADER, name};
+
+/// A bound on starts of which nothing is left.
+const MOST_STARTS: u64 = 1 << 32;
 
 /// Files to be removed.
 pub struct Unused {
@@ -76,16 +80,18 @@ pub fn take_from<F: File>(
 }
 
 impl Unused {
-    /// Adds a file with a header and no record.
-    pub fn push_begun(&mut self, sequence: u64) {
+    /// Adds a file with a header and no record; a position from which a start may leap as from any other's beginning.
+    pub fn push_begun(&mut self, sequence: u64, first: u64) -> u64 {
         self.sequences.push(sequence);
+        first + LEAP * self.starts_behind(Some(sequence))
     }
 
     /// How many starts may have given out positions behind the segment with the number `last` (`None`: there is none) of
     /// which no record is left: no more than files that are gone or hold nothing.
     pub fn starts_behind(&self, last: Option<u64>) -> u64 {
         let from = last.map_or(self.numbers.start, |last| last + 1);
-        self.numbers.end.saturating_sub(from)
+        // No journal has had that many: a foreign file's number must not use all positions up.
+        self.numbers.end.saturating_sub(from).min(MOST_STARTS)
     }
 
     /// Removes the files. Where `starts` lie behind the last segment, the newest file stays, empty, until a start finds a
