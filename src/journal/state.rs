@@ -348,13 +348,14 @@ impl<F> State<F> {
         }
         let at = self.watermark;
         // What comes next is all that counts: without this, what came before it in the reader's chunk would again.
-        let caught_up = self.segments.back().filter(|last| last.end == at);
-        if let Some(mark) = caught_up.map(|last| Mark {
+        let last = self.segments.back().filter(|last| last.end == at);
+        let tail = last.map(|last| Mark {
             position: at,
             sequence: last.sequence,
             offset: last.used,
-        }) {
-            self.mark(mark);
+        });
+        if let Some(tail) = tail {
+            self.mark(tail);
         }
         while self.marks.get(1).is_some_and(|mark| mark.position <= at) {
             self.marks.pop_front();

@@ -29,7 +29,7 @@ const PACE: Duration = Duration::from_millis(5);
 
 /// How far the publisher's thread, and with it librdkafka's, which it starts, stand back (`nice`): on a machine whose cores
 /// are all taken by a backlog that leaves, answers come first, and publishing still gets a quarter against a thread of theirs
-/// on its core (weights 335 and 1,024, sched(7)).
+/// on its core (335 to 1,024 in the kernel's `sched_prio_to_weight`).
 const NICENESS: i32 = 5;
 
 /// When to look for reports: librdkafka cannot ring the mailbox.
