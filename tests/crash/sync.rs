@@ -17,19 +17,25 @@ fn poison(name: &str, thread: &str, inject: &str) -> Vec<String> {
     let relay = site.start();
     let load = Load::start(&relay, "poison", 500, 300);
     load.await_acknowledged(300);
-    // A backlog on disk must be kept as well; the checkpoint only moves with deliveries.
-    if thread == WRITER {
+    // Counted from before the fault: the relay ends as soon as it has nothing to publish.
+    let refused = load.refused();
+    // A backlog on disk must be kept as well; and while there is one, the relay stays to refuse.
+    let trace = if thread == WRITER {
         mock.down();
-    }
-    let trace = Trace::attach(&relay, thread, inject);
+        Trace::attach(&relay, thread, inject)
+    } else {
+        // The checkpoint only moves with deliveries, and is delayed for longer than this takes.
+        let trace = Trace::attach(&relay, thread, inject);
+        load.await_acknowledged(50);
+        mock.down();
+        trace
+    };
     trace.await_injected();
-    load.await_refused(1);
+    load.await_refused_since(refused, 1);
     assert_eq!(relay.wait(END).code(), Some(1));
     let calls = trace.calls();
     drop(trace);
-    if thread == WRITER {
-        mock.up();
-    }
+    mock.up();
     let relay = site.start();
     load.turn_to(&relay);
     load.await_acknowledged(300);
@@ -81,7 +87,7 @@ pub fn checkpoint_error() -> Result<(), Failed> {
     let calls = poison(
         "EIO under the checkpoint's sync",
         UPKEEP,
-        "fdatasync:error=EIO:when=1",
+        "fdatasync:error=EIO:delay_enter=2000000:when=1",
     );
     let more: Vec<_> = after_fault(&calls)
         .iter()

@@ -120,11 +120,19 @@ impl Load {
         });
     }
 
+    /// Events answered 503 so far.
+    pub fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::Relaxed)
+    }
+
     /// Waits for so many further 503s.
     pub fn await_refused(&self, more: u64) {
-        let refused = || self.shared.refused.load(Ordering::Relaxed);
-        let before = refused();
-        eventually("the load is refused", || refused() >= before + more);
+        self.await_refused_since(self.refused(), more);
+    }
+
+    /// Waits for so many 503s more than there had been at an earlier [`Load::refused`].
+    pub fn await_refused_since(&self, before: u64, more: u64) {
+        eventually("the load is refused", || self.refused() >= before + more);
     }
 
     /// Ends the senders, each after its last answer.
