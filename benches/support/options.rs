@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// `cargo bench --bench NAME -- [--short] [--json FILE] [--rounds N] [--dir FOLDER] [--only PART]`
+/// `cargo bench --bench NAME -- [--short] [--json FILE] [--rounds N] [--dir FOLDER] [--only PART[,PART]]`
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Seconds instead of minutes, for a guard against gross regressions.
@@ -13,7 +13,7 @@ pub struct Options {
     pub rounds: usize,
     /// Where journals and raw files lie: a real disk, because a tmpfs syncs nothing and measures nothing.
     pub folder: PathBuf,
-    /// One part of the bench alone, by its name.
+    /// These parts of the bench alone, by their names, with commas between them.
     pub only: Option<String>,
 }
 
@@ -55,7 +55,8 @@ impl Options {
 
     /// True where this part of the bench is asked for.
     pub fn wants(&self, part: &str) -> bool {
-        self.only.as_deref().is_none_or(|only| only == part)
+        let among = |only: &str| only.split(',').any(|name| name == part);
+        self.only.as_deref().is_none_or(among)
     }
 }
 
@@ -69,6 +70,8 @@ pub fn role() -> Option<(String, String)> {
 }
 
 fn wrong(words: &str) -> ! {
-    eprintln!("{words}; usage: [--short] [--json FILE] [--rounds N] [--dir FOLDER] [--only PART]");
+    eprintln!(
+        "{words}; usage: [--short] [--json FILE] [--rounds N] [--dir FOLDER] [--only PART[,PART]]"
+    );
     std::process::exit(2)
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench --bench way                          everything; some minutes
 //! cargo bench --bench way -- --short               at most load and at 1,000 events/s, a minute
-//! cargo bench --bench way -- --only load|sizes|memory|idle
+//! cargo bench --bench way -- --only load,idle     also sizes, memory
 //! RINGBACK_BINARY=target/release/ringback cargo bench --bench way      another build of the relay
 //! ```
 //!
