@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::checkpoint::CheckpointFile;
 use super::filesystem::{File as _, FileSystem, is_full};
 use super::freeing::Freeing;
+use super::leaving::Leaving;
 use super::segment::name;
 use super::shared::Shared;
 use super::state::{Spare, State};
@@ -18,6 +19,7 @@ use crate::fault::{self, Fault};
 pub struct Maintenance<FS: FileSystem> {
     shared: Arc<Shared<FS>>,
     checkpoint: CheckpointFile<FS::File>,
+    leaving: Leaving<FS::File>,
     freeing: Freeing<FS::File>,
 }
 
@@ -27,6 +29,7 @@ impl<FS: FileSystem> Maintenance<FS> {
         Self {
             shared,
             checkpoint,
+            leaving: Leaving::new(),
             freeing: Freeing::new(),
         }
     }
@@ -44,7 +47,8 @@ impl<FS: FileSystem> Maintenance<FS> {
     pub fn is_behind(&self, state: &State<FS::File>) -> bool {
         let full = state.disk_full && !fault::is_on(Fault::DiskFullForEver);
         let moved = state.watermark != self.checkpoint.last().watermark;
-        (moved || state.has_removable() || full) && !self.shared.gate.is_poisoned()
+        let leaves = state.has_removable() || !self.leaving.is_empty();
+        (moved || leaves || full) && !self.shared.gate.is_poisoned()
     }
 
     /// How long [`Maintenance::free`] may wait, where it has something to do.
@@ -104,25 +108,17 @@ impl<FS: FileSystem> Maintenance<FS> {
         } else {
             self.checkpoint.last().watermark
         };
-        let removable = {
+        let are_last = {
             let mut state = self.shared.lock();
-            state.removable(checkpointed)
+            self.leaving.extend(state.removable(checkpointed));
+            state.segments.is_empty()
         };
-        if removable.is_empty() {
+        if self.leaving.is_empty() {
             return Ok(());
         }
-        let mut removed = Vec::with_capacity(removable.len());
-        for segment in removable {
-            // Names that stay cost space and are removed after the next start; no event depends on them. Nor is a newer one
-            // removed before them: a start counts from the newest that it finds.
-            if let Err(error) = self.shared.fs.remove(&name(segment.sequence)) {
-                tracing::warn!(segment = name(segment.sequence), %error, "cannot remove a published segment");
-                if error.kind() == io::ErrorKind::NotFound {
-                    continue;
-                }
-                break;
-            }
-            removed.push(segment);
+        let removed = self.leaving.remove(&self.shared.fs, are_last);
+        if removed.is_empty() {
+            return Ok(());
         }
         self.shared
             .fs

@@ -49,6 +49,7 @@ pub mod filesystem;
 pub mod freeing;
 pub mod gate;
 pub mod inspect;
+pub mod leaving;
 pub mod maintenance;
 pub mod metrics;
 pub mod reader;

@@ -125,7 +125,11 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
         if fault::is_on(Fault::LeapFromTailOnly) {
             return known;
         }
-        known.max(begun_at + LEAP).max(end + LEAP * (1 + starts))
+        // Without a segment, starts are counted from what the checkpoint tells, whose newest slot may be lost.
+        let counted = last.map_or(end.max(watermark).max(begun_at), |_| end);
+        known
+            .max(begun_at + LEAP)
+            .max(counted + LEAP * (1 + starts))
     });
     // The next file's number tells as many leaps, should the records under it rot and the checkpoint be lost.
     let told = last.map_or(0, |last| last + next.saturating_sub(end).div_ceil(LEAP));

@@ -1,6 +1,6 @@
 //! How published segments leave: together, at a pace, and under a reader's feet.
 
-use crate::support::core::{Core, body, open, segments};
+use crate::support::core::{Core, SEGMENT, body, open, segments};
 use crate::support::faulty_fs::FaultyFs;
 
 #[test]
@@ -29,6 +29,57 @@ fn published_segments_leave_together_while_there_is_room() {
     assert_eq!(segments(&disk), before[2..]);
     core.maintenance.free();
     assert_eq!(core.maintenance.freeing(), None);
+}
+
+#[test]
+fn a_segment_that_cannot_be_removed_is_tried_again_and_holds_up_no_other() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    for _ in 0..4 {
+        core.append(&[body(3000)]).expect("it is appended");
+    }
+    let before = segments(&disk);
+    // The full disk does not let go of the oldest, and has no room for a spare before the others are gone.
+    disk.stick(Some(&before[0]));
+    // The checkpoint takes as much as two segments.
+    disk.set_capacity(Some(5 * SEGMENT));
+    core.truncate(3);
+    core.maintenance.step();
+    let has_spare = |core: &Core| core.shared.lock().spare.is_some();
+    assert!(has_spare(&core), "{:?}", disk.names());
+    assert!(!core.shared.lock().disk_full);
+    assert!(segments(&disk).contains(&before[0]));
+    assert!(!segments(&disk).contains(&before[1]));
+    assert!(core.maintenance.is_behind(&core.shared.lock()), "given up");
+    core.maintenance.step();
+    assert!(segments(&disk).contains(&before[0]));
+    disk.stick(None);
+    core.maintenance.step();
+    assert!(!segments(&disk).contains(&before[0]));
+    assert!(!core.maintenance.is_behind(&core.shared.lock()), "no end");
+}
+
+#[test]
+fn the_newest_segment_stays_while_an_older_one_cannot_be_removed() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    for _ in 0..3 {
+        core.append(&[body(3000)]).expect("it is appended");
+    }
+    let before = segments(&disk);
+    core.truncate(2);
+    core.maintenance.checkpoint().expect("it is written");
+    drop(core);
+    disk.stick(Some(&before[0]));
+    // None is active after a start: all are removable.
+    let mut core = open(&disk);
+    assert!(segments(&disk).contains(&before[0]));
+    assert!(!segments(&disk).contains(&before[1]));
+    assert!(segments(&disk).contains(&before[2]));
+    disk.stick(None);
+    core.maintenance.step();
+    assert!(!segments(&disk).contains(&before[0]));
+    assert!(!segments(&disk).contains(&before[2]));
 }
 
 #[test]

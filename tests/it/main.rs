@@ -14,6 +14,7 @@ mod journal_identity;
 mod journal_inspect;
 mod journal_inspect_race;
 mod journal_model;
+mod journal_positions;
 mod journal_queue;
 mod journal_removal;
 mod logs;

@@ -41,6 +41,8 @@ struct Disk {
     fail: Option<Operation>,
     /// The file of which a sync fails, after so many that do not.
     fail_sync_of: Option<(String, usize)>,
+    /// The file that cannot be removed.
+    stuck: Option<String>,
     looked_into: bool,
     /// Syncs, renames of truth: what happened in which order, for tests of order.
     log: Vec<String>,
@@ -65,6 +67,11 @@ impl FaultyFs {
     /// After so many that do not, a sync of this file fails; of other files none does.
     pub fn fail_sync_of(&self, name: &str, after: usize) {
         self.lock().fail_sync_of = Some((name.to_owned(), after));
+    }
+
+    /// The file of this name cannot be removed, `None` for that all can.
+    pub fn stick(&self, name: Option<&str>) {
+        self.lock().stuck = name.map(str::to_owned);
     }
 
     /// Somebody begins to look into the folder, or has ended.
@@ -234,6 +241,9 @@ impl FileSystem for FaultyFs {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut disk = self.lock();
+        if disk.stuck.as_deref() == Some(name) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         disk.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
         disk.log.push(format!("unlink {name}"));
         Ok(())

@@ -1,0 +1,73 @@
+//! Published segments on their way out, until their names are gone.
+//!
+//! A name may stay for a while: a full disk may not even let go of one (EDQUOT, a copy-on-write file system), or somebody
+//! has made it immutable. It is tried again at each pass, and holds up no other but the newest.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::filesystem::FileSystem;
+use super::segment::{Segment, name};
+
+/// Segments that are no part of the journal's state any more.
+pub struct Leaving<F> {
+    /// Oldest first.
+    segments: VecDeque<Segment<F>>,
+    /// The newest one of which was told that it cannot be removed.
+    told: Option<u64>,
+}
+
+impl<F> Leaving<F> {
+    pub(super) fn new() -> Self {
+        Self {
+            segments: VecDeque::new(),
+            told: None,
+        }
+    }
+
+    /// True where there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Takes segments that are newer than all that it has.
+    pub(super) fn extend(&mut self, segments: impl IntoIterator<Item = Segment<F>>) {
+        self.segments.extend(segments);
+    }
+
+    /// Removes names; the segments of which none is left, for the caller to sync the folder.
+    ///
+    /// Where no segment is behind them (`are_last`), the newest stays for as long as an older one does: a start that finds
+    /// no checkpoint counts its positions from the newest segment that it finds.
+    pub(super) fn remove(
+        &mut self,
+        fs: &impl FileSystem<File = F>,
+        are_last: bool,
+    ) -> Vec<Segment<F>> {
+        let mut gone = Vec::with_capacity(self.segments.len());
+        let mut stay = VecDeque::new();
+        while let Some(segment) = self.segments.pop_front() {
+            let is_newest = are_last && self.segments.is_empty();
+            if is_newest && !stay.is_empty() {
+                stay.push_back(segment);
+                break;
+            }
+            match fs.remove(&name(segment.sequence)) {
+                Ok(()) => gone.push(segment),
+                // Somebody else's doing, and nobody else syncs the folder or cuts what he has put elsewhere.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    tracing::warn!(segment = name(segment.sequence), %error, "a published segment is gone already");
+                }
+                Err(error) => {
+                    if self.told < Some(segment.sequence) {
+                        self.told = Some(segment.sequence);
+                        tracing::warn!(segment = name(segment.sequence), %error, "cannot remove a published segment; trying again");
+                    }
+                    stay.push_back(segment);
+                }
+            }
+        }
+        self.segments = stay;
+        gone
+    }
+}

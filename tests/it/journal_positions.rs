@@ -1,0 +1,82 @@
+//! No position is given out twice, though nothing may be left of the records that had it.
+
+use crate::support::core::{body, open, segments};
+use crate::support::faulty_fs::FaultyFs;
+
+/// A start can tell neither from a first write that never got whole, though both had readers.
+#[test]
+fn positions_of_starts_of_which_no_record_is_left_are_not_given_out_again() {
+    let disk = FaultyFs::default();
+    open(&disk).append(&[body(1)]).expect("it is appended");
+    let mut last = 0;
+    for (header_too, spare_made, starts_between) in [
+        (false, true, 2),
+        (true, false, 0),
+        (true, true, 9),
+        (false, false, 30),
+    ] {
+        // Starts that end before they leave a file: only the checkpoint tells of them.
+        for _ in 0..starts_between {
+            let names = disk.names();
+            drop(open(&disk));
+            for made in disk.names().iter().filter(|name| !names.contains(name)) {
+                disk.lose_file(made);
+            }
+        }
+        let rotten = open(&disk).append(&[body(2)]).expect("it is appended");
+        // What lies below could be reached by a later start's leap.
+        assert!(rotten[0] > last, "{rotten:?} after {last}");
+        last = rotten[0];
+        let newest = written(&disk).expect("it was written");
+        disk.damage(&newest, |bytes| {
+            bytes[72 + 16] ^= 1;
+            bytes[17] ^= u8::from(header_too);
+        });
+        // A start that removes what it makes nothing of, ends before it writes, and leaves its checkpoint to rot.
+        drop(open(&disk));
+        disk.damage("checkpoint", |bytes| bytes.fill(0));
+        if !spare_made {
+            disk.lose_file(segments(&disk).last().expect("there are files"));
+        }
+    }
+}
+
+/// Nothing but the checkpoint's older slot and a file's number tell of it.
+#[test]
+fn a_position_of_a_start_that_found_no_segment_is_not_given_out_again() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    let first = core.append(&[body(1)]).expect("it is appended");
+    core.truncate(first[0]);
+    core.maintenance.checkpoint().expect("it is written");
+    drop(core);
+    drop(open(&disk));
+    assert_eq!(written(&disk), None, "the segment was published");
+    let mut core = open(&disk);
+    let lost = core.append(&[body(2)]).expect("it is appended");
+    drop(core);
+    let newest = written(&disk).expect("it was written");
+    disk.damage(&newest, |bytes| {
+        bytes[72 + 16] ^= 1;
+        bytes[17] ^= 1;
+    });
+    let number = |bytes: &[u8], slot: usize| bytes[slot + 32];
+    disk.damage("checkpoint", |bytes| {
+        let newer = if number(bytes, 0) > number(bytes, 4096) {
+            0
+        } else {
+            4096
+        };
+        bytes[newer] ^= 1;
+    });
+    let next = open(&disk).append(&[body(3)]).expect("it is appended");
+    assert!(next[0] > lost[0], "{next:?} after {lost:?}");
+}
+
+/// The newest segment that is more than reserved.
+fn written(disk: &FaultyFs) -> Option<String> {
+    let names = segments(disk).into_iter();
+    names
+        .rev()
+        .find(|name| disk.bytes(name).iter().any(|byte| *byte != 0))
+}
