@@ -15,6 +15,7 @@
 mod support;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -124,38 +125,41 @@ fn through_the_journal(folder: &Path, size: usize, appenders: usize, time: Durat
         .expect("a runtime");
     let written = process::written(std::process::id());
     let (cpu, begun) = (cpu_time(), Instant::now());
-    // What is appended is truncated at once, so that a long run does not fill the disk.
-    let truncate = |upto: u64| journal.truncator.truncate(..=upto);
+    let truncator = Arc::new(journal.truncator);
     let mut latencies: Vec<Duration> = runtime.block_on(async {
         let tasks: Vec<_> = (0..appenders)
-            .map(|_| {
+            .map(|number| {
                 let (appender, body) = (appender.clone(), body.clone());
+                // All that was appended before is synced with it. Segments leave as the raw loop's files do: the page cache
+                // takes memory that was just given back more cheaply than memory that nobody had for long.
+                let truncator = (number == 0).then(|| truncator.clone());
                 tokio::spawn(async move {
                     let mut latencies = Vec::new();
-                    let mut last = 0;
                     while begun.elapsed() < time {
                         let sent = Instant::now();
                         let commit = appender.append(Vec::new(), body.clone());
                         let position = commit.expect("there is room").await;
-                        last = position.expect("it is synced");
+                        let position = position.expect("it is synced");
                         latencies.push(sent.elapsed());
+                        if let Some(truncator) = &truncator {
+                            truncator.truncate(..=position);
+                        }
                     }
-                    (last, latencies)
+                    latencies
                 })
             })
             .collect();
         let mut all = Vec::new();
         for task in tasks {
-            let (last, latencies) = task.await.expect("no appender panics");
-            truncate(last);
-            all.extend(latencies);
+            all.extend(task.await.expect("no appender panics"));
         }
         all
     });
     let (elapsed, cpu) = (begun.elapsed(), cpu_time() - cpu);
     let (events, syncs) = batches(&registry);
     drop((journal.appender, appender));
-    journal.truncator.close().expect("the journal closes");
+    let truncator = Arc::into_inner(truncator).expect("the appenders have ended");
+    truncator.close().expect("the journal closes");
     let written = process::written(std::process::id()) - written;
     outcome(&mut latencies, size, elapsed, cpu, events / syncs, written)
 }
