@@ -13,6 +13,7 @@ mod options;
 mod post;
 mod progress;
 mod report;
+mod target;
 mod topic;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +38,7 @@ use ledger::{Ledger, Verdict};
 use post::{PostError, Poster};
 use progress::{Phase, Progress};
 use report::Report;
+use target::Target;
 
 /// How long the topic must be quiet, once it holds everything, before the books are closed: what is repeated comes late.
 const QUIET: Duration = Duration::from_secs(1);
@@ -93,12 +95,13 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     // The progress has the terminal, and that brokers are gone is what one came to see.
     telemetry::log("error,librdkafka=off,rdkafka=off")?;
     let relay = arguments.relay()?;
-    let (key, signed) = arguments.key(relay.as_ref())?;
+    let target = arguments.target(relay.as_ref());
+    let (key, signed) = arguments.key(relay.as_ref(), &target)?;
     let (properties, name) = arguments.kafka(relay.as_ref());
     let topic = topic::Topic::open(&properties, &name)?;
     let run = Arc::new(Run::new(arguments.size));
     eprintln!(
-        "Run {}: {} events/s for {}, {signed}; reading {name}, {} partitions. Kill what you like; Ctrl-C ends it early.",
+        "Run {}: {} events/s for {} to {target}, {signed}; reading {name}, {} partitions. Kill what you like; Ctrl-C ends it early.",
         run.id(),
         arguments.rate,
         humantime::format_duration(arguments.duration),
@@ -107,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let report = runtime.block_on(prove(arguments, key, topic, &run))?;
+    let report = runtime.block_on(prove(arguments, target, key, topic, &run))?;
     runtime.shutdown_background();
     if arguments.json {
         println!("{}", report.json().map_err(std::io::Error::other)?);
@@ -124,6 +127,7 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
 
 async fn prove(
     arguments: &Arguments,
+    target: Target,
     key: Option<SecretString>,
     topic: topic::Topic,
     run: &Arc<Run>,
@@ -135,7 +139,7 @@ async fn prove(
         calls: arguments.calls,
         lanes: arguments.connections,
     };
-    let target = Arc::new(arguments.url.clone());
+    let target = Arc::new(target);
     let books = Arc::new(Books::new());
     let reading = topic.read(run.clone(), books.clone())?;
     let progress = Progress::new(arguments.duration);

@@ -92,15 +92,38 @@ pub(super) fn check(config: &Config, located: &Located, problems: &mut Vec<Probl
             );
         }
     }
-    if !config.kafka.client.contains_key("bootstrap.servers")
-        && !config.kafka.client.contains_key("metadata.broker.list")
-    {
-        bounds.problem(
-            "kafka.client.bootstrap.servers",
-            "is missing; name at least one broker, as \"kafka-0:9092,kafka-1:9092\"",
-        );
-    }
+    brokers(config, &mut bounds);
     sources(config, &mut bounds);
+}
+
+/// As librdkafka reads them, which would only complain in its log once it is asked to connect.
+fn brokers(config: &Config, bounds: &mut Bounds<'_>) {
+    const SCHEMES: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
+    const REMEDY: &str = "name at least one broker, as \"kafka-0:9092,kafka-1:9092\"";
+    let client = config.kafka.plain_client();
+    let names = ["bootstrap.servers", "metadata.broker.list"];
+    let given: Vec<_> = names
+        .iter()
+        .filter_map(|name| Some((name, client.get(*name)?)))
+        .collect();
+    if given.is_empty() {
+        let text = format!("is missing; {REMEDY}");
+        bounds.problem("kafka.client.bootstrap.servers", text);
+    }
+    for (name, servers) in given {
+        let key = format!("kafka.client.{name}");
+        if servers.split(',').all(|server| server.trim().is_empty()) {
+            bounds.problem(&key, format!("is empty; {REMEDY}"));
+        }
+        let schemes = servers.split(',').filter_map(|one| one.split_once("://"));
+        for (scheme, _) in schemes {
+            let scheme = scheme.trim();
+            if !SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()) {
+                let text = format!("{scheme:?} is no protocol of Kafka's; {REMEDY}");
+                bounds.problem(&key, text);
+            }
+        }
+    }
 }
 
 fn sources(config: &Config, bounds: &mut Bounds<'_>) {

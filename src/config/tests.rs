@@ -257,6 +257,26 @@ fn no_source_and_no_broker_are_faults() {
 }
 
 #[test]
+fn brokers_that_nobody_could_reach_are_a_fault() {
+    for (servers, words) in [
+        (" , ", "is empty; name at least one broker"),
+        (
+            "k:1,http://localhost:9092",
+            "\"http\" is no protocol of Kafka's",
+        ),
+    ] {
+        let refusal = refusal(&MINIMAL.replace("localhost:9092", servers), []);
+        assert!(
+            refusal.contains("kafka.client.bootstrap.servers: "),
+            "{refusal}"
+        );
+        assert!(refusal.contains(words), "{refusal}");
+    }
+    let good = MINIMAL.replace("localhost:9092", "SASL_SSL://k1:1, k2:2");
+    assert!(parse(&good, []).is_ok());
+}
+
+#[test]
 fn an_unquoted_property_name_means_the_same() -> Result<(), ConfigError> {
     let text = MINIMAL.replace("\"bootstrap.servers\"", "bootstrap.servers");
     assert_eq!(

@@ -229,7 +229,9 @@ impl Config {
             return Ok(());
         };
         let words = error.to_string();
-        let named = |name: &&String| words.contains(&format!("`{name}`"));
+        let told = |name: &str, form: &str| words.contains(&form.replace("NAME", name));
+        let forms = ["`NAME`", " NAME failed", ": NAME"];
+        let named = |name: &&String| forms.iter().any(|form| told(name, form));
         let property = self.client.keys().find(named).cloned();
         let secret = self
             .client
@@ -359,5 +361,12 @@ mod tests {
             .validate()
             .unwrap_err();
         assert!(!secret.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_property_that_only_a_client_refuses_is_named_too() {
+        let secure = [("security.protocol", "ssl"), ("ssl.ca.location", "/nope")];
+        let refused = config(&secure).validate().unwrap_err();
+        assert_eq!(refused.property, "ssl.ca.location", "{refused}");
     }
 }

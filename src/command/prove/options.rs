@@ -12,7 +12,7 @@ use crate::ingest::Verify;
 
 use super::ProveError;
 use super::events::Size;
-use super::post::Target;
+use super::target::Target;
 
 /// The variable that the sender's own samples use.
 const KEY_VARIABLE: &str = "RETELL_API_KEY";
@@ -41,7 +41,8 @@ const REACHING: [&str; 12] = [
   ringback prove --bootstrap k1:9093 -X security.protocol=ssl
   ringback prove --config ringback.toml --size 2KiB --json | jq .lost
 
-With --config it reaches Kafka as the relay does.
+With --config it posts to the relay and reaches Kafka as the relay does, with the key of an environment variable: one that \
+stands in a file is for the relay alone.
 Kill what you like meanwhile: brokers, the relay, connections. Ctrl-C ends the sending early and still prints the \
 ledger. Only a first event that is refused for good, or finds nobody, ends it at once.
 The events are real to whoever reads the topic: their call ids start with prove_.
@@ -49,13 +50,13 @@ The events are real to whoever reads the topic: their call ids start with prove_
 Exit codes: 0 kept; 1 something acknowledged was lost, out of order, changed or under a wrong key, or nothing \
 was acknowledged; 2 wrong usage; 78 bad configuration.")]
 pub struct Arguments {
-    /// Where the relay takes webhooks: plain http
-    #[arg(long, default_value = "http://localhost:8080/webhook")]
-    pub(super) url: Target,
-    /// The environment variable with the API key to sign with [default: the one of the configuration's source, else RETELL_API_KEY; unsigned where that is unset]
+    /// Where the relay takes webhooks: plain http [default: the configuration's address and source, else http://localhost:8080/webhook]
+    #[arg(long)]
+    url: Option<Target>,
+    /// The environment variable with the API key to sign with [default: the one of the configuration's source, else RETELL_API_KEY; where that is unset, unsigned, if the source allows it]
     #[arg(long, value_name = "NAME")]
     key_env: Option<String>,
-    /// The Kafka to read from, as host:port,…
+    /// The Kafka to read from, as host:port,… (or --config)
     #[arg(long, value_name = "SERVERS", required_unless_present = "config")]
     bootstrap: Option<String>,
     /// The topic to read [default: the configuration's, else retell-events]
@@ -64,7 +65,7 @@ pub struct Arguments {
     /// A further librdkafka property of the consumer; may be repeated. Secrets are better off in --config
     #[arg(short = 'X', value_name = "NAME=VALUE", value_parser = property)]
     property: Vec<(String, String)>,
-    /// A relay's configuration, for the servers, the topic and how to log in
+    /// A relay's configuration: where it listens, the servers, the topic and how to log in
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Events a second
@@ -97,15 +98,22 @@ impl Arguments {
         Ok(self.config.as_deref().map(load).transpose()?)
     }
 
+    /// Where to post: the command line's URL, else the configured relay's.
+    pub(super) fn target(&self, relay: Option<&Config>) -> Target {
+        let configured = || relay.and_then(Target::of);
+        self.url.clone().or_else(configured).unwrap_or_default()
+    }
+
     /// The key to sign with, and what to say about it. A source of `relay` that does not verify needs none.
     pub(super) fn key(
         &self,
         relay: Option<&Config>,
+        target: &Target,
     ) -> Result<(Option<SecretString>, String), ProveError> {
         let sources = relay.map_or(&[][..], |relay| &relay.source);
         let source = sources
             .iter()
-            .find(|source| source.path == self.url.source_path());
+            .find(|source| source.path == target.source_path());
         let mut configured = source.iter().flat_map(|source| &source.keys);
         let configured = configured.find_map(|key| key.env.as_deref());
         let name = self.key_env.as_deref().or(configured);
@@ -187,7 +195,7 @@ mod tests {
             let path = file.path().to_str().unwrap();
             let arguments = arguments(&["--config", path, "--url", url]);
             let relay = arguments.relay().unwrap();
-            let key = arguments.key(relay.as_ref());
+            let key = arguments.key(relay.as_ref(), &arguments.target(relay.as_ref()));
             key.map(|(key, words)| (key.is_some(), words))
         };
         let open = key("http://localhost:1/open?a=b").unwrap();

@@ -2,13 +2,11 @@
 
 use std::error::Error as _;
 use std::io;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::Uri;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -16,53 +14,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 use tokio::net::TcpStream;
 
+use super::target::Target;
+
 /// How long Retell waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// An answer's body is of no interest; a longer one costs the connection.
 const ANSWER: usize = 64 * 1024;
-
-/// Where events are posted to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    host: String,
-    port: u16,
-    authority: String,
-    path: String,
-}
-
-impl FromStr for Target {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
-        let authority = uri.authority().map(http::uri::Authority::as_str);
-        let (Some("http"), Some(authority), Some(host)) = (uri.scheme_str(), authority, uri.host())
-        else {
-            return Err(String::from(
-                "give http://host:port/path; TLS is ended in front of the relay, so prove it behind that",
-            ));
-        };
-        if authority.contains('@') {
-            return Err(String::from("a user's name has no place in it"));
-        }
-        let path = uri.path_and_query();
-        Ok(Self {
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port: uri.port_u16().unwrap_or(80),
-            authority: authority.to_owned(),
-            path: path.map_or("/", |path| path.as_str()).to_owned(),
-        })
-    }
-}
-
-impl Target {
-    /// The path without a query, by which a source is known.
-    pub fn source_path(&self) -> &str {
-        self.path
-            .split_once('?')
-            .map_or(self.path.as_str(), |(path, _)| path)
-    }
-}
 
 /// Why a try got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -220,25 +177,6 @@ mod tests {
                 sign(&key, time.into(), &body),
                 vector["header"].as_str().unwrap()
             );
-        }
-    }
-
-    #[test]
-    fn a_target_is_plain_http_and_says_so() {
-        let target: Target = "http://[::1]:9000/a?b=c".parse().unwrap();
-        assert_eq!((target.host.as_str(), target.port), ("::1", 9000));
-        assert_eq!(target.path, "/a?b=c");
-        assert_eq!(target.authority, "[::1]:9000");
-        let target: Target = "http://relay".parse().unwrap();
-        assert_eq!((target.port, target.path.as_str()), (80, "/"));
-        for bad in [
-            "https://relay/webhook",
-            "localhost:8080",
-            "/webhook",
-            "http://",
-            "http://a@b/",
-        ] {
-            assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
     }
 }
