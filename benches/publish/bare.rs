@@ -11,13 +11,10 @@ use rdkafka::config::ClientConfig;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
-use ringback::publish::{Config, of_producer};
+use ringback::publish::{BATCH_BYTES, Config, of_producer};
 
 use super::support::bodies::{Body, bodies};
 use super::{Task, time};
-
-/// What ringback's machine gives a producer that was never in trouble.
-const BATCH_BYTES: u32 = 1_000_000;
 
 struct Count(Arc<AtomicU64>);
 

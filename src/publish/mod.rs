@@ -31,7 +31,7 @@ pub use dead_letter::{
     Letter, LetterError, Replay, ReplayError, SendError, StayError, letter_bytes, letter_position,
     letters,
 };
-pub use machine::MAX_AHEAD;
+pub use machine::{BATCH_BYTES, MAX_AHEAD};
 pub use metrics::Metrics;
 pub use properties::{PropertyError, of_producer};
 pub use sayings::Sayings;
