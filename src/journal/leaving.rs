@@ -1,7 +1,8 @@
 //! Published segments on their way out, until their names are gone.
 //!
 //! A name may stay for a while: a full disk may not even let go of one (EDQUOT, a copy-on-write file system), or somebody
-//! has made it immutable. It is tried again at each pass, and holds up no other but the newest.
+//! has made it immutable. It is tried again at each pass, and none that is newer goes before it: a start that finds no
+//! checkpoint takes a segment's end from the next one's header, and counts its positions from the newest.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,9 +10,8 @@ use std::io;
 use super::filesystem::FileSystem;
 use super::segment::{Segment, name};
 
-/// Segments that are no part of the journal's state any more.
+/// Segments that are no part of the journal's state any more, oldest first.
 pub struct Leaving<F> {
-    /// Oldest first.
     segments: VecDeque<Segment<F>>,
     /// The newest one of which was told that it cannot be removed.
     told: Option<u64>,
@@ -35,26 +35,13 @@ impl<F> Leaving<F> {
         self.segments.extend(segments);
     }
 
-    /// Removes names; the segments of which none is left, for the caller to sync the folder.
-    ///
-    /// Where no segment is behind them (`are_last`), the newest stays for as long as an older one does: a start that finds
-    /// no checkpoint counts its positions from the newest segment that it finds.
-    pub(super) fn remove(
-        &mut self,
-        fs: &impl FileSystem<File = F>,
-        are_last: bool,
-    ) -> Vec<Segment<F>> {
+    /// Removes names up to the first that stays; the segments of which none is left, for the caller to sync the folder.
+    pub(super) fn remove(&mut self, fs: &impl FileSystem<File = F>) -> Vec<Segment<F>> {
         let mut gone = Vec::with_capacity(self.segments.len());
-        let mut stay = VecDeque::new();
         while let Some(segment) = self.segments.pop_front() {
-            let is_newest = are_last && self.segments.is_empty();
-            if is_newest && !stay.is_empty() {
-                stay.push_back(segment);
-                break;
-            }
             match fs.remove(&name(segment.sequence)) {
                 Ok(()) => gone.push(segment),
-                // Somebody else's doing, and nobody else syncs the folder or cuts what he has put elsewhere.
+                // Somebody else's doing: what he may have put elsewhere is not cut.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     tracing::warn!(segment = name(segment.sequence), %error, "a published segment is gone already");
                 }
@@ -63,11 +50,11 @@ impl<F> Leaving<F> {
                         self.told = Some(segment.sequence);
                         tracing::warn!(segment = name(segment.sequence), %error, "cannot remove a published segment; trying again");
                     }
-                    stay.push_back(segment);
+                    self.segments.push_front(segment);
+                    break;
                 }
             }
         }
-        self.segments = stay;
         gone
     }
 }

@@ -108,15 +108,12 @@ impl<FS: FileSystem> Maintenance<FS> {
         } else {
             self.checkpoint.last().watermark
         };
-        let are_last = {
-            let mut state = self.shared.lock();
-            self.leaving.extend(state.removable(checkpointed));
-            state.segments.is_empty()
-        };
+        self.leaving
+            .extend(self.shared.lock().removable(checkpointed));
         if self.leaving.is_empty() {
             return Ok(());
         }
-        let removed = self.leaving.remove(&self.shared.fs, are_last);
+        let removed = self.leaving.remove(&self.shared.fs);
         if removed.is_empty() {
             return Ok(());
         }
