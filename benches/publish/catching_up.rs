@@ -36,6 +36,7 @@ pub fn latency(options: &Options, kafka: &Kafka, report: &mut Report) {
         size: SIZE,
         connections: 32,
         rate: RATE,
+        awake: false,
         time: Duration::from_secs(time),
     };
     let rounds: Vec<_> = (0..options.rounds)

@@ -72,7 +72,7 @@ fn main() -> io::Result<()> {
         allocations_of("ours", &mut report);
     }
     if options.wants("parts") {
-        parts::measure(&options, &mut report);
+        parts::measure(&options, &product(Verify::None, Vec::new())?, &mut report);
     }
     report.finish(&options);
     Ok(())
@@ -88,7 +88,11 @@ fn cpu(options: &Options, report: &mut Report) {
         &SIZES[..]
     };
     for size in sizes {
-        for (connections, rate) in [(CONNECTIONS, 0), (32, 1_000)] {
+        for (connections, rate, awake) in [
+            (CONNECTIONS, 0, true),
+            (CONNECTIONS, 0, false),
+            (32, 1_000, false),
+        ] {
             if rate > 0 && (options.short || *size != Size::Bytes(7_000)) {
                 continue;
             }
@@ -97,15 +101,16 @@ fn cpu(options: &Options, report: &mut Report) {
                 size: *size,
                 connections,
                 rate,
+                awake,
                 time,
             };
             let rounds: Vec<[Run; 2]> = (0..options.rounds)
                 .map(|_| servers.map(|(process, address)| measure::run(process, address, shape)))
                 .collect();
-            let name = if rate > 0 {
-                format!("{} at {rate}/s", size.label())
-            } else {
-                size.label()
+            let name = match (rate, awake) {
+                (0, true) => size.label(),
+                (0, false) => format!("{}, a load that sleeps", size.label()),
+                _ => format!("{} at {rate}/s", size.label()),
             };
             row(report, &name, &rounds);
         }
@@ -153,6 +158,7 @@ fn allocations_of(role: &str, report: &mut Report) {
         size: Size::Bytes(7_000),
         connections: 1,
         rate: COUNTED,
+        awake: false,
         time: Duration::from_secs(1),
     };
     measure::run(server.id(), address, shape);
@@ -176,23 +182,28 @@ fn counts(server: &mut Role) -> [u64; 2] {
     [(); 2].map(|()| numbers.next().expect("there are two"))
 }
 
-/// The role: ingest as `serve` builds it, without a disk behind it.
-fn serve() -> io::Result<()> {
+/// Ingest as `serve` builds it, without a disk behind it.
+fn product(verify: Verify, keys: Vec<KeyConfig>) -> io::Result<Ingest<AtOnce>> {
     let sources = [SourceConfig {
         name: String::from("retell"),
         path: String::from(PATH),
-        verify: Verify::Retell,
-        keys: vec![KeyConfig {
-            env: Some(String::from("RETELL_API_KEY")),
-            file: None,
-            name: None,
-        }],
+        verify,
+        keys,
         key_pointers: None,
     }];
     let metrics =
         ingest::Metrics::register(&Registry::new(), &sources).map_err(io::Error::other)?;
-    let ingest = Ingest::new(&ListenConfig::default(), &sources, AtOnce, metrics)
-        .map_err(io::Error::other)?;
+    Ingest::new(&ListenConfig::default(), &sources, AtOnce, metrics).map_err(io::Error::other)
+}
+
+/// The role, on half of the cores as `serve`.
+fn serve() -> io::Result<()> {
+    let key = KeyConfig {
+        env: Some(String::from("RETELL_API_KEY")),
+        file: None,
+        name: None,
+    };
+    let ingest = product(Verify::Retell, vec![key])?;
     let cores = std::thread::available_parallelism()?.get();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.div_ceil(2))

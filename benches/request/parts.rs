@@ -7,35 +7,40 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::de::IgnoredAny;
 use sha2::Sha256;
 
-use crate::SIZES;
+use ringback::ingest::Ingest;
+
 use crate::support::bodies::{self, Body, Size};
 use crate::support::options::Options;
 use crate::support::report::{Report, median_of};
+use crate::{AtOnce, SIZES};
 
 /// As many as lie in a cache: the relay has just received them, too.
 const BODIES: usize = 32;
 
 /// µs an event of each part, one after the other on one thread.
-pub fn measure(options: &Options, report: &mut Report) {
+pub fn measure(options: &Options, product: &Ingest<AtOnce>, report: &mut Report) {
     let sizes = SIZES.iter().filter(|size| **size != Size::Mix);
     for size in sizes {
         let bodies = bodies::bodies(*size, BODIES, 1);
         let time = Duration::from_millis(if options.short { 50 } else { 200 });
-        let rounds: Vec<[f64; 4]> = (0..options.rounds).map(|_| round(&bodies, time)).collect();
+        let rounds: Vec<[f64; 5]> = (0..options.rounds)
+            .map(|_| round(&bodies, product, time))
+            .collect();
         let of = |index: usize| median_of(&rounds, |parts| parts[index]);
         report.row(
             &format!("computing alone, {}", size.label()),
             &[
                 ("hmac_sha256_us", of(0)),
                 ("blake3_us", of(1)),
-                ("json_us", of(2)),
-                ("crc32c_us", of(3)),
+                ("validate_us", of(2)),
+                ("serde_json_us", of(3)),
+                ("crc32c_us", of(4)),
             ],
         );
     }
 }
 
-fn round(bodies: &[Body], time: Duration) -> [f64; 4] {
+fn round(bodies: &[Body], product: &Ingest<AtOnce>, time: Duration) -> [f64; 5] {
     let key = Hmac::<Sha256>::new_from_slice(b"key_of_the_bench").expect("any length is a key");
     [
         each(bodies, time, |body| {
@@ -46,6 +51,10 @@ fn round(bodies: &[Body], time: Duration) -> [f64; 4] {
         each(bodies, time, |body| {
             black_box(blake3::hash(body));
         }),
+        each(bodies, time, |body| {
+            assert!(black_box(product.validates(0, body)));
+        }),
+        // The same check without the key, by the library that the slow way uses.
         each(bodies, time, |body| {
             let text = std::str::from_utf8(body).expect("it is text");
             let _: IgnoredAny = black_box(serde_json::from_str(text).expect("it is JSON"));

@@ -29,6 +29,8 @@ pub struct Shape {
     pub connections: usize,
     /// 0: as fast as it is answered.
     pub rate: u32,
+    /// As [`Load::awake`].
+    pub awake: bool,
     pub time: Duration,
 }
 
@@ -42,6 +44,7 @@ pub fn run(server: u32, address: SocketAddr, shape: Shape) -> Run {
         size: shape.size,
         connections: shape.connections,
         rate: shape.rate,
+        awake: shape.awake,
         warm: WARM,
         time: shape.time,
     };

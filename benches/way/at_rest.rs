@@ -59,6 +59,7 @@ pub fn outage(options: &Options, report: &mut Report) {
         size: Size::Bytes(SIZE),
         connections: 32,
         rate: 500,
+        awake: false,
         time: Duration::from_secs(10),
     };
     let run = measure::run(relay.id(), relay.address, shape);

@@ -39,12 +39,14 @@ pub fn at_most_and_at_a_rate(options: &Options, kafka: &Kafka, report: &mut Repo
         size: Size::Bytes(SIZE),
         connections: 64,
         rate: 0,
+        awake: false,
         time,
     };
     let steady = Shape {
         size: Size::Bytes(SIZE),
         connections: 32,
         rate: RATE,
+        awake: false,
         time: time * 2,
     };
     bench.cell("7000, 64 connections", most, report);
@@ -68,6 +70,7 @@ pub fn sizes(options: &Options, kafka: &Kafka, report: &mut Report) {
                 size,
                 connections: 64,
                 rate: 0,
+                awake: false,
                 time,
             },
             report,
@@ -78,6 +81,7 @@ pub fn sizes(options: &Options, kafka: &Kafka, report: &mut Report) {
             size: Size::Bytes(SIZE),
             connections: 32,
             rate,
+            awake: false,
             time,
         };
         bench.cell(&format!("7000, {rate}/s, 32 connections"), shape, report);

@@ -12,6 +12,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::net::SocketAddr;
@@ -207,12 +208,11 @@ impl<A: Append> Connection<A> {
             Response = Response<Full<Bytes>>,
             Error = Infallible,
             Future: Future<Output = Answered> + Send + Unpin,
-        > + Clone
-        + Send
+        > + Send
         + 'static,
     > {
         Requests {
-            stack: stack::<A, Incoming>(&self.shared),
+            stack: RefCell::new(stack::<A, Incoming>(&self.shared)),
             shared: Arc::clone(&self.shared),
             activity: Arc::clone(&self.activity),
             peer: self.peer,
@@ -224,7 +224,8 @@ type Answered = Result<Response<Full<Bytes>>, Infallible>;
 
 /// What hyper calls for each request: the stack, and the connection's knowledge that one is running.
 struct Requests<A, S> {
-    stack: S,
+    /// hyper calls for one request at a time, with no `&mut`; a clone would touch what all connections share.
+    stack: RefCell<S>,
     shared: Arc<Shared<A>>,
     activity: Arc<Activity>,
     peer: SocketAddr,
@@ -232,7 +233,7 @@ struct Requests<A, S> {
 
 impl<A, S> hyper::service::Service<Request<Incoming>> for Requests<A, S>
 where
-    S: Service<Call<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone,
+    S: Service<Call<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible>,
     S::Future: Future<Output = Answered> + Unpin,
 {
     type Response = Response<Full<Bytes>>;
@@ -243,7 +244,7 @@ where
         let in_flight = self.activity.begin();
         let call = Call::new(request, self.peer, &self.shared);
         Running {
-            answer: self.stack.clone().call(call),
+            answer: self.stack.borrow_mut().call(call),
             _in_flight: in_flight,
         }
     }

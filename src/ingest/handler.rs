@@ -14,7 +14,7 @@ use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue, TRANSFER_ENCODING}
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
-use prometheus::IntCounter;
+use prometheus::{Histogram, IntCounter};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,6 +23,8 @@ use tokio::runtime::Handle;
 use tower::Service;
 
 const RINGBACK_ID: HeaderName = HeaderName::from_static("ringback-id");
+/// Digits of an event's id.
+const ID: usize = 32;
 
 /// The innermost service.
 pub(super) struct Handler<A> {
@@ -32,12 +34,6 @@ pub(super) struct Handler<A> {
 impl<A> Handler<A> {
     pub(super) fn new(shared: Arc<Shared<A>>) -> Self {
         Self { shared }
-    }
-}
-
-impl<A> Clone for Handler<A> {
-    fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.shared))
     }
 }
 
@@ -75,15 +71,13 @@ where
 
     let body = collect(call.body, head_cost(headers), &shared.limits).await?;
     let received_ms = shared.now_ms();
-    metrics
-        .receive
-        .observe(call.started.elapsed().as_secs_f64());
+    let mut step = Step(call.started);
+    step.ends(&metrics.receive);
 
-    let begun = Instant::now();
     let verdict = source
         .authenticator
         .authenticate(headers, &body, received_ms);
-    metrics.verify.observe(begun.elapsed().as_secs_f64());
+    step.ends(&metrics.verify);
     if let Ok(Some(key)) = verdict
         && let Some(counter) = metrics.sources[index].matches.get(key)
     {
@@ -94,8 +88,8 @@ where
         verdict.map_err(Rejection::Unauthenticated)?;
     }
 
-    let begun = Instant::now();
-    let id = event_id(&body);
+    let mut id = [0; ID];
+    let id = event_id(&body, &mut id);
     let (envelope, accepted) = {
         let found = validate(&body, &source.pointers).map_err(Rejection::Invalid)?;
         let (traceparent, tracestate) = trace_context(headers);
@@ -104,7 +98,7 @@ where
             source: &source.name,
             kind: &found.kind,
             key: found.key.as_deref(),
-            id: &id,
+            id,
             content_type: content_type(headers),
             traceparent,
             tracestate: &tracestate,
@@ -117,18 +111,17 @@ where
         };
         (event.encode_envelope(), accepted)
     };
-    metrics.validate.observe(begun.elapsed().as_secs_f64());
+    step.ends(&metrics.validate);
     if let Some(observer) = observer {
         (observer.tell)(&Observed::Taken(Verdict {
             source: &source.name,
-            id: &id,
+            id,
             outcome: verdict.map(|key| source.key_label(key)),
         }));
     }
     // Nothing more is asked of it, and a slow disk may keep the rest of this waiting.
     drop(call.head);
 
-    let begun = Instant::now();
     let commit = shared
         .appender
         .append(envelope, body)
@@ -141,8 +134,19 @@ where
         .await
         .map_err(|_| Rejection::CommitTimeout)?
         .map_err(Rejection::NotAppended)?;
-    metrics.commit.observe(begun.elapsed().as_secs_f64());
-    Ok(accept(&id))
+    step.ends(&metrics.commit);
+    Ok(accept(id))
+}
+
+/// A step of the way, by when it began; the next one begins where it ends, so that the clock is read once for both.
+struct Step(Instant);
+
+impl Step {
+    fn ends(&mut self, duration: &Histogram) {
+        let now = Instant::now();
+        duration.observe(now.duration_since(self.0).as_secs_f64());
+        self.0 = now;
+    }
 }
 
 fn accept(id: &str) -> Response<Full<Bytes>> {
@@ -189,9 +193,12 @@ fn head_cost(headers: &HeaderMap) -> usize {
     REQUEST + texts + HEADER * headers.len()
 }
 
-/// `ce_id`: the first 128 bits of BLAKE3 in hex, so that a retry of the same body repeats it.
-fn event_id(body: &[u8]) -> String {
-    hex::encode(&blake3::hash(body).as_bytes()[..16])
+/// `ce_id`: the first 128 bits of BLAKE3 in hex, so that a retry of the same body repeats it. `hex` holds its digits.
+fn event_id<'a>(body: &[u8], hex: &'a mut [u8; ID]) -> &'a str {
+    let hash = blake3::hash(body);
+    // The lengths fit, and digits are text.
+    let _ = hex::encode_to_slice(&hash.as_bytes()[..ID / 2], hex);
+    std::str::from_utf8(hex).unwrap_or_default()
 }
 
 impl Source {

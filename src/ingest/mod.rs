@@ -231,6 +231,12 @@ impl<A: Append> Ingest<A> {
         Ok(())
     }
 
+    /// Whether the source at `index` would take `body` for an event, had its sender signed it.
+    pub fn validates(&self, index: usize, body: &[u8]) -> bool {
+        let source = self.shared.sources.get(index);
+        source.is_some_and(|source| validate::validate(body, &source.pointers).is_ok())
+    }
+
     /// From now on answers carry `Connection: close` (HTTP/2: GOAWAY), while still being given as ever.
     pub fn shutting_down(&self) {
         self.shared.advance(Phase::Leaving);

@@ -1,11 +1,13 @@
 //! What of a request's head travels with the event, and who sent it: all of it checked, none of it believed blindly.
 
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const JSON: &str = "application/json";
 /// Longer content types are no content types.
 const MAX_CONTENT_TYPE: usize = 256;
@@ -25,7 +27,7 @@ pub(super) fn content_type(headers: &HeaderMap) -> &str {
 
 /// `traceparent` and `tracestate`, each empty where absent or malformed; a state without its parent means nothing.
 pub(super) fn trace_context(headers: &HeaderMap) -> (&str, Cow<'_, str>) {
-    let mut parents = headers.get_all("traceparent").iter();
+    let mut parents = headers.get_all(TRACEPARENT).iter();
     let parent = match (parents.next(), parents.next()) {
         (Some(value), None) => value.to_str().ok().filter(|text| is_traceparent(text)),
         _ => None,
@@ -35,7 +37,7 @@ pub(super) fn trace_context(headers: &HeaderMap) -> (&str, Cow<'_, str>) {
     };
     // Several lines are one list (RFC 9110, section 5.3).
     let mut state = Cow::Borrowed("");
-    for line in headers.get_all("tracestate") {
+    for line in headers.get_all(TRACESTATE) {
         let Ok(line) = line.to_str() else {
             return (parent, Cow::Borrowed(""));
         };

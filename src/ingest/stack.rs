@@ -68,8 +68,7 @@ pub(super) fn stack<A, B>(
     Response = Response<Full<Bytes>>,
     Error = Infallible,
     Future: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + Unpin,
-> + Clone
-+ Send
+> + Send
 + 'static
 where
     A: Append,
@@ -321,32 +320,5 @@ where
             response.extensions_mut().insert(BodyUnread);
         }
         Poll::Ready(Ok(response))
-    }
-}
-
-impl<S: Clone, A> Clone for Measure<S, A> {
-    fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            shared: Arc::clone(&self.shared),
-        }
-    }
-}
-
-impl<S: Clone, A> Clone for Close<S, A> {
-    fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            shared: Arc::clone(&self.shared),
-        }
-    }
-}
-
-impl<S: Clone, A> Clone for Answer<S, A> {
-    fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            shared: Arc::clone(&self.shared),
-        }
     }
 }

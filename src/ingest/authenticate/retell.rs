@@ -5,9 +5,9 @@
 use super::AuthenticateError;
 use super::keys::Key;
 use hmac::Mac;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
-const HEADER: &str = "x-retell-signature";
+const HEADER: HeaderName = HeaderName::from_static("x-retell-signature");
 const MISSING: AuthenticateError = AuthenticateError::Missing {
     header: "X-Retell-Signature",
 };

@@ -1,4 +1,4 @@
-//! The pass over a document that follows a tree of pointers and skips everything else.
+//! The slow way: a pass over a document by serde_json that follows a tree of pointers and skips everything else.
 //!
 //! Two ways through the places on a pointer's path: the quick one lets serde_json interpret them, the exact one only
 //! splits them off. They differ where a *value on the path* is valid JSON that serde_json refuses to represent (a lone
@@ -103,8 +103,8 @@ impl<'de> Visitor<'de> for Place<'_, '_, 'de> {
     }
 
     fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<(), M::Error> {
-        let node = self.node;
-        while let Some(child) = map.next_key_seed(Name(node))? {
+        let (node, exact) = (self.node, self.exact);
+        while let Some(child) = map.next_key_seed(Name { node, exact })? {
             match child {
                 Some(child) => map.next_value_seed(self.down(child))?,
                 None => {
@@ -154,14 +154,25 @@ impl<'de> Visitor<'de> for Place<'_, '_, 'de> {
     }
 }
 
-/// A member's name, as bytes: names may hold lone surrogates too.
-struct Name<'n>(&'n Node);
+/// A member's name. serde_json checks what it gives as text and what it splits off, but not what it gives as bytes; so
+/// a name with a lone surrogate, which is no text, is split off, in the exact way.
+struct Name<'n> {
+    node: &'n Node,
+    exact: bool,
+}
 
 impl<'de, 'n> DeserializeSeed<'de> for Name<'n> {
     type Value = Option<&'n Node>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_bytes(self)
+        if !self.exact {
+            return deserializer.deserialize_str(self);
+        }
+        let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
+        Ok(match unescape(raw.get()).map_err(D::Error::custom)? {
+            Hit::Text(name) => self.node.member(name.as_bytes()),
+            Hit::NotUnicode(_) => None,
+        })
     }
 }
 
@@ -172,12 +183,12 @@ impl<'n> Visitor<'_> for Name<'n> {
         formatter.write_str("a member's name")
     }
 
-    fn visit_bytes<E>(self, name: &[u8]) -> Result<Self::Value, E> {
-        Ok(self.0.member(name))
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.node.member(name.as_bytes()))
     }
 }
 
-fn unescape(raw: &str) -> Result<Hit<'_>, serde_json::Error> {
+pub(super) fn unescape(raw: &str) -> Result<Hit<'_>, serde_json::Error> {
     let inner = &raw[1..raw.len() - 1];
     if !inner.contains('\\') {
         return Ok(Hit::Text(Cow::Borrowed(inner)));
