@@ -9,13 +9,13 @@ import sys
 LIMITS = [
     ("append", "7000, 64 appenders", "speed_ratio", 0.35, False),
     ("append", "7000, 64 appenders", "amplification", 2.1, True),
-    ("request", "7000", "cpu_ratio", 8.0, True),
-    ("request", "40000", "cpu_ratio", 13.5, True),
+    ("request", "7000", "cpu_ratio", 5.0, True),
+    ("request", "40000", "cpu_ratio", 10.0, True),
     ("request", "heap of ours, 7000", "allocations", 30.0, True),
     ("publish", "7000", "speed_ratio", 0.5, False),
     ("publish", "7000", "cpu_ratio", 2.3, True),
-    ("way", "7000, 64 connections", "cpu_ratio", 16.0, True),
-    ("way", "7000, 1000/s, 32 connections", "cpu_ratio", 24.0, True),
+    ("way", "7000, 64 connections", "cpu_ratio", 12.0, True),
+    ("way", "7000, 1000/s, 32 connections", "cpu_ratio", 22.0, True),
     # A share of a core. A thread that polls where it could wait took 0.95.
     ("way", "idle", "cpu_percent", 0.5, True),
     ("start", "full", "ratio_to_empty", 4.0, True),

@@ -118,6 +118,8 @@ where
             id,
             outcome: verdict.map(|key| source.key_label(key)),
         }));
+        // What an observer takes is no part of the commit.
+        step = Step(Instant::now());
     }
     // Nothing more is asked of it, and a slow disk may keep the rest of this waiting.
     drop(call.head);

@@ -238,7 +238,17 @@ fn json() -> impl Strategy<Value = String> {
 }
 
 fn pointer() -> impl Strategy<Value = String> {
-    let token = prop_oneof!["event", "call", "call_id", "0", "1", "ab", "01", "-"];
+    let token = prop_oneof![
+        "event",
+        "call",
+        "call_id",
+        "0",
+        "1",
+        "ab",
+        "01",
+        "-",
+        r"a\\u0062"
+    ];
     prop::collection::vec(token, 1..4).prop_map(|tokens| format!("/{}", tokens.join("/")))
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Nesting<'t, 'n> {
     /// The quotes of the last string before this block.
     opened: usize,
     closed: usize,
+    /// The last name's opening quote.
+    named: Option<usize>,
     /// Behind the document.
     pub(super) end: Option<usize>,
 }
@@ -45,6 +47,7 @@ impl<'t, 'n> Nesting<'t, 'n> {
             places: [None; MAX_SLOTS],
             opened: 0,
             closed: 0,
+            named: None,
             end: None,
         })
     }
@@ -136,13 +139,17 @@ impl<'t, 'n> Nesting<'t, 'n> {
                 .and_then(|top| self.path[top])?;
             let opened = last(quoted.opening & before, start).unwrap_or(self.opened);
             let closed = last(quoted.closing & before, start).unwrap_or(self.closed);
+            // A name has one colon; looking at a long one for each of many would take long.
+            if self.named.replace(opened) == Some(opened) {
+                return None;
+            }
             let name = self.text.get(opened + 1..closed)?;
+            // An escape may spell any name, and the pointer of the escape's own letters names another.
+            if name.contains(&b'\\') {
+                return None;
+            }
             self.pending = None;
             let Some(child) = node.member(name) else {
-                // An escape may spell any name.
-                if name.contains(&b'\\') {
-                    return None;
-                }
                 continue;
             };
             if !child.children.is_empty() {

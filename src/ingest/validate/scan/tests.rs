@@ -194,6 +194,9 @@ fn what_is_behind_a_document_or_beside_a_path_is_seen() {
             assert!(takes(&format!("{white}{{}}{white}"), &pointers));
         }
     }
+    // One look at a name, however long and however many colons follow it.
+    let colons = format!("{{\"{}\"{}1}}", "x".repeat(1 << 20), ":".repeat(64));
+    assert!(!is_json(&colons) && !takes(&colons, &pointers));
     for (text, found) in [
         (r#"{"call":7,"x":{"call_id":"a"}}"#, None),
         (r#"{"call":{"x":{"call_id":"a"}}}"#, None),
@@ -248,6 +251,15 @@ fn the_quick_way_ends_where_it_says() {
     ] {
         assert!(is_json(&text));
         assert_eq!(takes(&text, &pointers), taken, "{text}");
+    }
+    let raw = Pointers::compile(&[r"/a\n", r"/a\n/b", r"/\u0061"]).unwrap();
+    for text in [
+        r#"{"a\n":"x"}"#,
+        r#"{"a\n":{"b":"x"}}"#,
+        r#"{"a\\n":"x"}"#,
+        r#"{"\u0061":"x"}"#,
+    ] {
+        assert!(is_json(text) && !takes(text, &raw), "{text}");
     }
     let many = |pointers: usize| Pointers::compile(&vec!["/a"; pointers]).unwrap();
     assert!(takes("{}", &many(7)) && !takes("{}", &many(8)));
