@@ -74,9 +74,8 @@ fn scan_with<S: Simd>(simd: S, text: &[u8], pointers: &Pointers) -> Option<Place
     let (mut strings, mut scalars, mut grammar) =
         (Strings::default(), Scalars::default(), Grammar::default());
     let mut nesting = Nesting::new(text, pointers)?;
-    let mut start = 0;
     let mut padded = [b' '; BLOCK];
-    while start < text.len() {
+    for start in (0..text.len()).step_by(BLOCK) {
         let rest = &text[start..];
         let block = if let Some(bytes) = rest.first_chunk() {
             Block::load(simd, bytes)
@@ -86,8 +85,6 @@ fn scan_with<S: Simd>(simd: S, text: &[u8], pointers: &Pointers) -> Option<Place
         };
         let classes = block.classes();
         let quoted = strings.read(&classes, text, start)?;
-        let place = start;
-        start += BLOCK;
         // The middle of a long string changes nothing.
         if quoted.within == u64::MAX && quoted.opening == 0 {
             continue;
@@ -99,8 +96,8 @@ fn scan_with<S: Simd>(simd: S, text: &[u8], pointers: &Pointers) -> Option<Place
         let commas = classes.commas & outside;
         let colons = classes.colons & outside;
         let others = outside & !(whites | opens | closes | commas | colons);
-        let scalars = scalars.read(others, block, &classes, text, place)?;
-        let in_objects = nesting.read(opens, closes, colons, &classes, quoted, place)?;
+        let scalars = scalars.read(others, block, &classes, text, start)?;
+        let in_objects = nesting.read(opens, closes, colons, &classes, quoted, start)?;
         let accepted = grammar.accepts(&Tokens {
             whites,
             open_objects: opens & classes.curly,

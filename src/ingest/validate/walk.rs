@@ -1,8 +1,8 @@
 //! The slow way: a pass over a document by serde_json that follows a tree of pointers and skips everything else.
 //!
-//! Two ways through the places on a pointer's path: the quick one lets serde_json interpret them, the exact one only
-//! splits them off. They differ where a *value on the path* is valid JSON that serde_json refuses to represent (a lone
-//! surrogate, a number beyond f64); then, and for bodies that are no JSON, the exact way decides.
+//! Of two ways through the places on a pointer's path one lets serde_json interpret them, and the exact one only splits
+//! them off. They differ where a value on the path, or a name beside it, is valid JSON that serde_json refuses to
+//! represent (a lone surrogate, a number beyond f64); then, and for bodies that are no JSON, the exact way decides.
 
 use crate::ingest::key::{Node, Pointers};
 use serde::de::{

@@ -68,10 +68,9 @@ impl Grammar {
         let value = follows(elements | tokens.colons, whites, &mut self.value);
         let no_end = follows(separators, whites, &mut self.no_end);
         let names = tokens.strings & member;
-        let mut carry = 0;
-        let (from, overflow) = names.overflowing_add(self.name);
-        let ends = past(from, tokens.quoted, &mut carry);
-        self.name = carry | u64::from(overflow);
+        // No name begins where the last one still goes on or ends.
+        let from = names | std::mem::take(&mut self.name);
+        let ends = past(from, tokens.quoted, &mut self.name);
         let colon = follows(ends, whites, &mut self.colon);
 
         // A member begins with its name, and what begins neither member nor value has something before it.
