@@ -10,8 +10,9 @@ use crate::fault::{self, Fault};
 
 /// Room for a record's key, headers and framing beside its body.
 const FRAMING: u64 = 64 * 1024;
-/// librdkafka's own queue, in KiB: what it holds is only a window onto the journal.
-const QUEUE_KBYTES: u64 = 16_384;
+/// librdkafka's own queue, in KiB: what it holds is only a window onto the journal. Twice as much was slower, because what
+/// is copied into it has left the caches when it is compressed (docs/benchmarks.md, row 7).
+const QUEUE_KBYTES: u64 = 8_192;
 
 /// Why a property is not taken.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -124,8 +125,13 @@ fn is_secret(name: &str) -> bool {
 impl Config {
     /// The full set of librdkafka properties, or the name of the one that would break an invariant.
     pub fn properties(&self) -> Result<BTreeMap<String, String>, PropertyError> {
-        let queue = QUEUE_KBYTES.max(self.max_body.div_ceil(1024) + FRAMING / 1024);
         let largest = self.max_body + FRAMING;
+        // A record that `message.max.bytes` lets through must fit the queue while it is empty, or it is offered for ever.
+        let let_through = self.client.iter().find_map(|(name, value)| {
+            (canonical(name) == "message.max.bytes").then(|| value.parse().unwrap_or(0))
+        });
+        let least_queue = largest.max(let_through.unwrap_or(0)).div_ceil(1024);
+        let queue = QUEUE_KBYTES.max(least_queue);
         let defaults = [
             ("client.id", String::from("ringback")),
             ("enable.idempotence", String::from("true")),
@@ -178,7 +184,7 @@ impl Config {
             }
             let least = match name {
                 "message.max.bytes" => largest,
-                "queue.buffering.max.kbytes" => largest.div_ceil(1024),
+                "queue.buffering.max.kbytes" => least_queue,
                 _ => 0,
             };
             // librdkafka reads other notations than decimal too; what is bounded must be read here as it is there.
@@ -186,7 +192,7 @@ impl Config {
             if least > 0 && !is_enough {
                 return Err(refuse(format!(
                     "must be a decimal number, at least {least}: a record that was accepted must fit \
-                     (listen.max_body and 64 KiB)"
+                     (listen.max_body and 64 KiB, or message.max.bytes where that is more)"
                 )));
             }
             properties.insert(name.to_owned(), value.clone());
@@ -290,6 +296,20 @@ mod tests {
         assert_eq!(properties["linger.ms"], "5");
         assert_eq!(properties["acks"], "all");
         assert_eq!(properties["message.max.bytes"], "8454144");
+        assert_eq!(properties["queue.buffering.max.kbytes"], "8256");
+    }
+
+    #[test]
+    fn the_queue_takes_whatever_may_be_sent() {
+        let larger = ("message.max.bytes", "20000000");
+        let properties = config(&[larger]).properties().unwrap();
+        assert_eq!(properties["queue.buffering.max.kbytes"], "19532");
+        let small = ("queue.buffering.max.kbytes", "19531");
+        let error = config(&[larger, small]).properties().unwrap_err();
+        assert_eq!(error.property, "queue.buffering.max.kbytes");
+        assert!(error.reason.contains("at least 19532"), "{}", error.reason);
+        let enough = ("queue.buffering.max.kbytes", "19532");
+        config(&[larger, enough]).validate().unwrap();
     }
 
     #[test]
