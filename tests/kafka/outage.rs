@@ -121,7 +121,7 @@ fn fill(cluster: &Cluster, name: &str, journal: &str) -> Result<(), Failed> {
     }
     assert!(number > 500, "refused after only {number} events");
     let grown = relay.resident_kib().saturating_sub(before);
-    // librdkafka's own queue of 8 MiB, and the allocator's leavings; the backlog is eight times that.
+    // librdkafka's own queue of 16 MiB, and the allocator's leavings; the backlog is four times that.
     assert!(grown < 32 * 1024, "memory grew by {grown} KiB");
     assert_eq!(relay.admin("/readyz").0, 200);
     cluster.start_all();
