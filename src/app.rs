@@ -110,12 +110,7 @@ impl App {
         let readiness = Readiness::new();
         let shutdown_check = readiness.check("process", Weight::Gating, "starting");
         let journal_check = readiness.check("journal", Weight::Gating, "recovering");
-        let kafka_check = readiness.check(
-            "kafka",
-            Weight::Informational,
-            "no answer from a broker yet",
-        );
-
+        let checks = publish::Checks::add(&readiness);
         let admin = admin::serve(ports.admin, readiness, metrics.clone())?;
 
         let journal = open_journal(&config, &metrics).await?;
@@ -133,7 +128,7 @@ impl App {
             journal.recovery.journal_id.clone(),
             journal.reader,
             journal.truncator,
-            kafka_check,
+            checks,
         )?;
         let listener = ports.webhooks.listen()?;
         let address = listener.local_addr()?;
@@ -264,11 +259,11 @@ fn start_publisher(
     journal_id: String,
     reader: journal::Reader,
     truncator: journal::Truncator,
-    check: Check,
+    checks: publish::Checks,
 ) -> Result<Publisher, AppError> {
     let metrics = publish::Metrics::register(metrics.registry())?;
     let config = config.publish();
-    let publisher = publish::start(config, journal_id, reader, truncator, metrics, check)?;
+    let publisher = publish::start(config, journal_id, reader, truncator, metrics, checks)?;
     Ok(publisher)
 }
 

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::{AppError, open_journal, start_publisher};
 use crate::config::Config;
 use crate::journal::{Appender, Truncator};
-use crate::publish::{LAST_GRACE, Publisher};
-use crate::readiness::{Readiness, Weight};
+use crate::publish::{self, LAST_GRACE, Publisher};
+use crate::readiness::Readiness;
 use crate::signal::{Request, Signals};
 use crate::{journal, telemetry};
 
@@ -52,11 +52,7 @@ impl Drain {
     pub async fn start(config: Config) -> Result<Self, AppError> {
         let metrics = telemetry::Metrics::new()?;
         let readiness = Readiness::new();
-        let check = readiness.check(
-            "kafka",
-            Weight::Informational,
-            "no answer from a broker yet",
-        );
+        let checks = publish::Checks::add(&readiness);
         let journal = open_journal(&config, &metrics).await?;
         let journal::Journal {
             appender,
@@ -69,7 +65,7 @@ impl Drain {
             Work::Close(truncator)
         } else {
             let id = recovery.journal_id;
-            let publisher = start_publisher(&config, &metrics, id, reader, truncator, check)?;
+            let publisher = start_publisher(&config, &metrics, id, reader, truncator, checks)?;
             Work::Publish(publisher)
         };
         Ok(Self {

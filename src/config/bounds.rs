@@ -44,6 +44,11 @@ pub(super) fn check(config: &Config, located: &Located, problems: &mut Vec<Probl
         4 * MIB..=1024 * GIB,
     );
     bounds.duration(
+        "journal.read_patience",
+        config.journal.read_patience,
+        1_000..=86_400_000,
+    );
+    bounds.duration(
         "shutdown.readiness_delay",
         config.shutdown.readiness_delay,
         0..=600_000,

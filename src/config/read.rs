@@ -128,7 +128,7 @@ fn remedy(key: &str) -> &'static str {
     }
     match key.rsplit('.').next().unwrap_or_default() {
         "header_timeout" | "body_timeout" | "commit_timeout" | "readiness_delay"
-        | "drain_deadline" => "write a duration such as \"10s\" or \"500ms\"",
+        | "drain_deadline" | "read_patience" => "write a duration such as \"10s\" or \"500ms\"",
         "max_body" | "max_in_flight" | "segment_size" | "budget" => {
             "write a size such as \"8MiB\" or \"64MiB\""
         }

@@ -87,11 +87,13 @@ fn journal_keys(journal: &journal::Config) -> Vec<(&'static str, String)> {
         path,
         segment_size,
         budget,
+        read_patience,
     } = journal;
     vec![
         ("path", quoted(&path.display())),
         ("segment_size", quoted(&size(*segment_size))),
         ("budget", quoted(&size(*budget))),
+        ("read_patience", duration(*read_patience)),
     ]
 }
 

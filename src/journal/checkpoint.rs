@@ -1,23 +1,28 @@
 //! The checkpoint: up to where everything is in Kafka or durably set aside.
 //!
 //! One file with two slots, each in a page of its own, written in turn: a torn write spoils one, and the other still
-//! tells. Losing both costs duplicates, never events.
+//! tells. Losing both costs duplicates, never events. A slot that cannot be read is a lost slot.
 //!
 //! ```text
-//! slot: magic "ringckpt" | version u32 | zeros u32 | journal id 16 | number u64 | watermark u64 | begun at u64 | CRC-32C u32
+//! slot:   magic "ringckpt" | version u32 | zeros u32 | journal id 16 | number u64 | watermark u64 | begun at u64 | CRC-32C u32
+//! synced: sequence u64 | first u64 | end u64 | used u64 | closed u32 | CRC-32C u32 over both parts without the first checksum
 //! ```
+//!
+//! The second part came after the first release, which neither reads nor writes it: its checksum covers the first part, so
+//! that what an older ringback leaves standing behind its own slot does not count.
 
 use std::io;
 
-use crc32c::crc32c;
+use crc32c::{crc32c, crc32c_append};
 
-use super::filesystem::{File, FileSystem};
+use super::filesystem::{File, FileSystem, read_full};
 use crate::fault::{self, Fault};
 
 const NAME: &str = "checkpoint";
 const MAGIC: &[u8; 8] = b"ringckpt";
 const VERSION: u32 = 1;
 const SLOT: usize = 60;
+const SLOT_WITH_SYNCED: usize = SLOT + 40;
 /// One slot a page, so that no single torn sector or page spoils both.
 const STRIDE: u64 = 4096;
 
@@ -32,6 +37,23 @@ pub struct Checkpoint {
     pub watermark: u64,
     /// Where the positions of the latest start begin: known even where nothing is left of what was written from there.
     pub begun_at: u64,
+    /// The newest segment as it was synced; `None` if there was none, or an older ringback wrote the slot.
+    pub synced: Option<Synced>,
+}
+
+/// How far the newest segment was synced: what is missing below that at a start is damage, not a torn write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Synced {
+    /// The segment's number.
+    pub sequence: u64,
+    /// The first record's position.
+    pub first: u64,
+    /// One past the last synced position.
+    pub end: u64,
+    /// The byte at which the last synced record ends.
+    pub used: u64,
+    /// Nothing was written after this: the journal was closed.
+    pub closed: bool,
 }
 
 /// The open file.
@@ -53,8 +75,12 @@ impl<F: File> CheckpointFile<F> {
         };
         let mut newest: Option<Checkpoint> = None;
         for index in 0..2 {
-            let mut bytes = [0; SLOT];
-            let read = read_full(&file, &mut bytes, index * STRIDE)?;
+            let mut bytes = [0; SLOT_WITH_SYNCED];
+            // Should the other slot be unreadable too, the checkpoint is lost, which costs duplicates.
+            let read = read_full(&file, &mut bytes, index * STRIDE).unwrap_or_else(|error| {
+                tracing::error!(slot = index, %error, "a slot of the checkpoint cannot be read: the other one counts");
+                0
+            });
             if let Some(found) = decode(&bytes[..read])
                 && newest.is_none_or(|newest| {
                     (newest.number < found.number) != fault::is_on(Fault::OlderCheckpointSlot)
@@ -80,7 +106,7 @@ impl<F: File> CheckpointFile<F> {
             checkpoint.put(last)?;
         }
         checkpoint.last.begun_at = begun_at;
-        checkpoint.write(last.watermark)?;
+        checkpoint.write(last.watermark, last.synced)?;
         Ok(checkpoint)
     }
 
@@ -102,6 +128,7 @@ impl<F: File> CheckpointFile<F> {
             number: 0,
             watermark,
             begun_at,
+            synced: None,
         };
         let checkpoint = Self::resume(file, last, begun_at)?;
         fs.sync_directory()?;
@@ -114,10 +141,11 @@ impl<F: File> CheckpointFile<F> {
     }
 
     /// Writes the slot that does not hold the newest checkpoint and syncs it. After an error it refuses for good.
-    pub fn write(&mut self, watermark: u64) -> io::Result<()> {
+    pub fn write(&mut self, watermark: u64, synced: Option<Synced>) -> io::Result<()> {
         self.put(Checkpoint {
             number: self.last.number + 1,
             watermark,
+            synced,
             ..self.last
         })
     }
@@ -152,61 +180,88 @@ pub fn damaged_ids(fs: &impl FileSystem) -> io::Result<Vec<[u8; 16]>> {
     let mut ids = Vec::with_capacity(2);
     for index in 0..2 {
         let mut id = [0; 16];
-        if read_full(&file, &mut id, index * STRIDE + 16)? == id.len() {
+        // One that cannot be read tells nothing.
+        if read_full(&file, &mut id, index * STRIDE + 16).is_ok_and(|read| read == id.len()) {
             ids.push(id);
         }
     }
     Ok(ids)
 }
 
-/// Reads until the buffer is full or the file ends.
-pub fn read_full(file: &impl File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut read = 0;
-    while read < bytes.len() {
-        match file.read_at(&mut bytes[read..], offset + read as u64)? {
-            0 => break,
-            more => read += more,
-        }
+fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(SLOT_WITH_SYNCED);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&checkpoint.journal_id);
+    let Checkpoint {
+        number,
+        watermark,
+        begun_at,
+        ..
+    } = checkpoint;
+    for value in [number, watermark, begun_at] {
+        bytes.extend_from_slice(&value.to_le_bytes());
     }
-    Ok(read)
-}
-
-fn encode(checkpoint: &Checkpoint) -> [u8; SLOT] {
-    let mut bytes = [0; SLOT];
-    bytes[..8].copy_from_slice(MAGIC);
-    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    bytes[16..32].copy_from_slice(&checkpoint.journal_id);
-    bytes[32..40].copy_from_slice(&checkpoint.number.to_le_bytes());
-    bytes[40..48].copy_from_slice(&checkpoint.watermark.to_le_bytes());
-    bytes[48..56].copy_from_slice(&checkpoint.begun_at.to_le_bytes());
-    let crc = crc32c(&bytes[..56]);
-    bytes[56..].copy_from_slice(&crc.to_le_bytes());
+    bytes.extend_from_slice(&crc32c(&bytes).to_le_bytes());
+    let synced = checkpoint.synced.map_or([0; 36], |synced| {
+        let mut part = [0; 36];
+        let values = [synced.sequence, synced.first, synced.end, synced.used];
+        for (into, value) in part.chunks_exact_mut(8).zip(values) {
+            into.copy_from_slice(&value.to_le_bytes());
+        }
+        part[32] = u8::from(synced.closed);
+        part
+    });
+    bytes.extend_from_slice(&synced);
+    // Where nothing was synced, no checksum says that something was.
+    let crc = checkpoint.synced.map_or(0, |_| crc_of_both(&bytes));
+    bytes.extend_from_slice(&crc.to_le_bytes());
     bytes
 }
 
 fn decode(bytes: &[u8]) -> Option<Checkpoint> {
-    let bytes: &[u8; SLOT] = bytes.first_chunk()?;
-    let mut crc = [0; 4];
-    crc.copy_from_slice(&bytes[56..]);
-    if &bytes[..8] != MAGIC
-        || bytes[8..12] != VERSION.to_le_bytes()
-        || crc32c(&bytes[..56]) != u32::from_le_bytes(crc)
+    let (slot, _) = bytes.split_first_chunk::<SLOT>()?;
+    if &slot[..8] != MAGIC
+        || slot[8..12] != VERSION.to_le_bytes()
+        || crc32c(&slot[..56]) != u32_at(slot, 56)
     {
         return None;
     }
-    let number = |at: usize| {
-        let mut number = [0; 8];
-        number.copy_from_slice(&bytes[at..at + 8]);
-        u64::from_le_bytes(number)
-    };
     let mut journal_id = [0; 16];
-    journal_id.copy_from_slice(&bytes[16..32]);
+    journal_id.copy_from_slice(&slot[16..32]);
+    let whole = bytes.first_chunk::<SLOT_WITH_SYNCED>();
+    let synced = whole.filter(|bytes| crc_of_both(&bytes[..96]) == u32_at(*bytes, 96));
     Some(Checkpoint {
         journal_id,
-        number: number(32),
-        watermark: number(40),
-        begun_at: number(48),
+        number: u64_at(slot, 32),
+        watermark: u64_at(slot, 40),
+        begun_at: u64_at(slot, 48),
+        synced: synced.map(|bytes| Synced {
+            sequence: u64_at(bytes, 60),
+            first: u64_at(bytes, 68),
+            end: u64_at(bytes, 76),
+            used: u64_at(bytes, 84),
+            closed: bytes[92] != 0,
+        }),
     })
+}
+
+/// Without the first part's own checksum: with it, that part would leave the same remainder whatever it says.
+fn crc_of_both(bytes: &[u8]) -> u32 {
+    crc32c_append(crc32c(&bytes[..56]), &bytes[SLOT..])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut number = [0; 4];
+    number.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(number)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(number)
 }
 
 #[cfg(test)]
@@ -215,18 +270,57 @@ mod tests {
 
     #[test]
     fn a_slot_reads_back_and_no_flipped_bit_does() {
-        let checkpoint = Checkpoint {
+        let synced = Synced {
+            sequence: 9,
+            first: 70,
+            end: 80,
+            used: 4_711,
+            closed: true,
+        };
+        for synced in [None, Some(synced)] {
+            let checkpoint = Checkpoint {
+                journal_id: *b"0123456789abcdef",
+                number: 3,
+                watermark: 77,
+                begun_at: 1 << 20,
+                synced,
+            };
+            let bytes = encode(&checkpoint);
+            assert_eq!(bytes.len(), SLOT_WITH_SYNCED);
+            assert_eq!(decode(&bytes), Some(checkpoint));
+            let without = Checkpoint {
+                synced: None,
+                ..checkpoint
+            };
+            // As an older ringback reads it.
+            assert_eq!(decode(&bytes[..SLOT]), Some(without));
+            for bit in 0..SLOT_WITH_SYNCED * 8 {
+                let mut damaged = bytes.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                let expected = (bit >= SLOT * 8).then_some(without);
+                assert_eq!(decode(&damaged), expected, "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_older_ringback_leaves_behind_its_own_slot_does_not_count() {
+        let checkpoint = |number, synced| Checkpoint {
             journal_id: *b"0123456789abcdef",
-            number: 3,
+            number,
             watermark: 77,
             begun_at: 1 << 20,
+            synced,
         };
-        let bytes = encode(&checkpoint);
-        assert_eq!(decode(&bytes), Some(checkpoint));
-        for bit in 0..SLOT * 8 {
-            let mut damaged = bytes;
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode(&damaged), None, "bit {bit}");
-        }
+        let synced = Synced {
+            sequence: 9,
+            first: 70,
+            end: 80,
+            used: 4_711,
+            closed: false,
+        };
+        let mut bytes = encode(&checkpoint(3, Some(synced)));
+        bytes[..SLOT].copy_from_slice(&encode(&checkpoint(5, None))[..SLOT]);
+        assert_eq!(decode(&bytes), Some(checkpoint(5, None)));
     }
 }

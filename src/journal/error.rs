@@ -1,6 +1,7 @@
 //! What can go wrong, one enum an operation.
 
 use std::io;
+use std::time::Instant;
 
 use super::filesystem::FolderError;
 
@@ -58,7 +59,22 @@ pub enum AppendError {
 /// Why the reader has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The disk does not give what it holds; worth another try after a pause.
+    /// A place cannot be read at present: its records are waited for, and nothing behind it is read.
+    #[error("cannot read {file} at {offset}")]
+    Unreadable {
+        /// The segment's name.
+        file: String,
+        /// In bytes.
+        offset: u64,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+        /// When it was found unreadable first.
+        since: Instant,
+        /// When the next try is due; until then this error is only repeated.
+        retry_at: Instant,
+    },
+    /// The disk does not do what reading needs; worth another try after a pause.
     #[error("cannot read {file} at {offset}")]
     Io {
         /// The segment's name.

@@ -2,18 +2,47 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 
 /// The file that a process locks for as long as it holds the journal.
 pub const LOCK: &str = "lock";
 /// Whoever only asks whether the journal is held takes the lock for an instant; a start must not fail by that.
 const LOCK_TRIES: u32 = 5;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// The page in which Linux reads and writes files, and the largest physical sector of today's disks.
+pub const PAGE: u64 = 4096;
+
+/// Bytes that can be read at explicit offsets.
+pub trait ReadAt {
+    /// Reads at most `bytes.len()`; 0 at the end.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+impl<F: File> ReadAt for F {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        File::read_at(self, bytes, offset)
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+pub fn read_full(file: &impl ReadAt, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < bytes.len() {
+        match file.read_at(&mut bytes[read..], offset + read as u64)? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    Ok(read)
+}
 
 /// A flat folder. Every method is synchronous and may block; none is called on an async runtime's threads.
 ///
@@ -29,10 +58,17 @@ pub trait FileSystem: Send + Sync + 'static {
     fn list(&self) -> io::Result<Vec<String>>;
     /// Unlinks a file; what is open stays readable until it is cut.
     fn remove(&self, name: &str) -> io::Result<()>;
+    /// Gives a file a second name; an error where that name is taken.
+    fn link(&self, name: &str, second: &str) -> io::Result<()>;
     /// Makes names made and removed so far durable.
     fn sync_directory(&self) -> io::Result<()>;
     /// True while somebody looks into the folder, who may have opened what has been removed since.
     fn is_looked_into(&self) -> io::Result<bool>;
+    /// What a device may spoil as one piece when a write to it is cut short, in bytes: a write that begins on a multiple
+    /// of it cannot harm what was synced before. Also the piece in which reading fails.
+    fn page(&self) -> u64 {
+        PAGE
+    }
 }
 
 /// An open file, used at explicit offsets (bytes) and from several threads.
@@ -41,6 +77,8 @@ pub trait File: Send + Sync + 'static {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Reads at most `bytes.len()`; 0 at the end of the file.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Drops these bytes from the page cache where that is possible, so that the next read asks the device.
+    fn evict(&self, _bytes: Range<u64>) {}
     /// `fdatasync`. After an error nothing may be assumed about what is on disk, and calling again proves nothing.
     fn sync(&self) -> io::Result<()>;
     /// Reserves `length` bytes, read as zeros, so that a later write within them cannot run out of space.
@@ -135,6 +173,10 @@ impl FileSystem for DiskFileSystem {
         fs::remove_file(self.path.join(name))
     }
 
+    fn link(&self, name: &str, second: &str) -> io::Result<()> {
+        fs::hard_link(self.path.join(name), self.path.join(second))
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         self.directory.sync_all()
     }
@@ -161,6 +203,12 @@ impl File for fs::File {
                 outcome => return outcome,
             }
         }
+    }
+
+    fn evict(&self, bytes: Range<u64>) {
+        let length = NonZeroU64::new(bytes.end.saturating_sub(bytes.start));
+        // Advice only: a page that stays in the cache makes the answer of a probe less certain, and nothing else.
+        let _ = fadvise(self, bytes.start, length, Advice::DontNeed);
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -19,6 +19,8 @@ const WITHIN: Duration = Duration::from_secs(1);
 const PAUSE: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(50);
 /// Bytes that may wait. What comes beyond that is given back at once, because room counts for more than an even pace.
 const MOST: u64 = 1 << 30;
+/// Files that may wait, each of which holds a descriptor.
+const MOST_FILES: usize = 64;
 
 /// Removed files that still hold space.
 pub struct Freeing<F> {
@@ -51,7 +53,7 @@ impl<F: File> Freeing<F> {
             return;
         }
         self.files.push_back((file, length));
-        while self.waiting() > MOST {
+        while self.waiting() > MOST || self.files.len() > MOST_FILES {
             self.finish_oldest();
         }
         let pieces = self.files.iter().map(|(_, left)| left.div_ceil(PIECE));

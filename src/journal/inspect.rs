@@ -10,8 +10,8 @@ mod walk;
 
 use std::io;
 
-use super::checkpoint::{Checkpoint, CheckpointFile, read_full};
-use super::filesystem::{File, FileSystem};
+use super::checkpoint::{Checkpoint, CheckpointFile};
+use super::filesystem::{File, FileSystem, read_full};
 use super::record::Codec;
 use super::recovery::bounds::missing_between;
 use super::scan;

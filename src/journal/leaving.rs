@@ -7,54 +7,76 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::filesystem::FileSystem;
-use super::segment::{Segment, name};
+use super::filesystem::{File as _, FileSystem};
+use super::segment::name;
 
-/// Segments that are no part of the journal's state any more, oldest first.
-pub struct Leaving<F> {
-    segments: VecDeque<Segment<F>>,
-    /// The newest one of which was told that it cannot be removed.
-    told: Option<u64>,
+/// So many removed files are held open to be freed piece by piece; what comes with them is freed at once.
+const MAX_OPEN: usize = 64;
+
+/// The numbers of segments that are no part of the journal's state any more, oldest first.
+pub struct Leaving {
+    sequences: VecDeque<u64>,
+    /// The newest one of which it was logged that it cannot be removed.
+    logged: Option<u64>,
 }
 
-impl<F> Leaving<F> {
+/// What a pass has removed.
+pub struct Removed<F> {
+    /// How many names.
+    pub(super) names: usize,
+    /// Open files that still hold their space, with their lengths.
+    pub(super) files: Vec<(F, u64)>,
+}
+
+impl Leaving {
     pub(super) fn new() -> Self {
         Self {
-            segments: VecDeque::new(),
-            told: None,
+            sequences: VecDeque::new(),
+            logged: None,
         }
     }
 
     /// True where there is none.
     pub(super) fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.sequences.is_empty()
     }
 
     /// Takes segments that are newer than all that it has.
-    pub(super) fn extend(&mut self, segments: impl IntoIterator<Item = Segment<F>>) {
-        self.segments.extend(segments);
+    pub(super) fn extend(&mut self, sequences: impl IntoIterator<Item = u64>) {
+        self.sequences.extend(sequences);
     }
 
-    /// Removes names up to the first that stays; the segments of which none is left, for the caller to sync the folder.
-    pub(super) fn remove(&mut self, fs: &impl FileSystem<File = F>) -> Vec<Segment<F>> {
-        let mut gone = Vec::with_capacity(self.segments.len());
-        while let Some(segment) = self.segments.pop_front() {
-            match fs.remove(&name(segment.sequence)) {
-                Ok(()) => gone.push(segment),
+    /// Removes names up to the first that stays; the caller syncs the folder.
+    pub(super) fn remove<FS: FileSystem>(&mut self, fs: &FS) -> Removed<FS::File> {
+        let mut removed = Removed {
+            names: 0,
+            files: Vec::new(),
+        };
+        while let Some(sequence) = self.sequences.front().copied() {
+            // One that cannot be opened, or measured, is freed by its removal.
+            let open = || fs.open(&name(sequence)).ok();
+            let file = (removed.files.len() < MAX_OPEN).then(open).flatten();
+            let file = file.and_then(|file| Some((file.length().ok()?, file)));
+            match fs.remove(&name(sequence)) {
+                Ok(()) => {
+                    removed.names += 1;
+                    let files = file.map(|(length, file)| (file, length));
+                    removed.files.extend(files);
+                }
                 // Somebody else's doing: what he may have put elsewhere is not cut.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    tracing::warn!(segment = name(segment.sequence), %error, "a published segment is gone already");
+                    tracing::warn!(segment = name(sequence), %error, "a published segment is gone already");
                 }
                 Err(error) => {
-                    if self.told < Some(segment.sequence) {
-                        self.told = Some(segment.sequence);
-                        tracing::warn!(segment = name(segment.sequence), %error, "cannot remove a published segment; trying again");
+                    if self.logged < Some(sequence) {
+                        self.logged = Some(sequence);
+                        tracing::warn!(segment = name(sequence), %error, "cannot remove a published segment; trying again");
                     }
-                    self.segments.push_front(segment);
                     break;
                 }
             }
+            self.sequences.pop_front();
         }
-        gone
+        removed
     }
 }

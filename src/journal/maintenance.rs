@@ -6,10 +6,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::checkpoint::CheckpointFile;
+use super::checkpoint::{CheckpointFile, Synced};
+use super::copy;
 use super::filesystem::{File as _, FileSystem, is_full};
 use super::freeing::Freeing;
 use super::leaving::Leaving;
+use super::recovery::set_aside_bytes;
 use super::segment::name;
 use super::shared::Shared;
 use super::state::{Spare, State};
@@ -19,8 +21,10 @@ use crate::fault::{self, Fault};
 pub struct Maintenance<FS: FileSystem> {
     shared: Arc<Shared<FS>>,
     checkpoint: CheckpointFile<FS::File>,
-    leaving: Leaving<FS::File>,
+    leaving: Leaving,
     freeing: Freeing<FS::File>,
+    /// Nothing is written any more.
+    closed: bool,
 }
 
 impl<FS: FileSystem> Maintenance<FS> {
@@ -31,6 +35,7 @@ impl<FS: FileSystem> Maintenance<FS> {
             checkpoint,
             leaving: Leaving::new(),
             freeing: Freeing::new(),
+            closed: false,
         }
     }
 
@@ -46,8 +51,11 @@ impl<FS: FileSystem> Maintenance<FS> {
     /// again. Each sync of the folder holds up the writer's, so that segments leave together.
     pub fn is_behind(&self, state: &State<FS::File>) -> bool {
         let full = state.disk_full && !fault::is_on(Fault::DiskFullForEver);
-        let moved = state.watermark != self.checkpoint.last().watermark;
+        let last = self.checkpoint.last();
+        let moved = state.watermark != last.watermark || self.synced(state) != last.synced;
         let leaves = state.has_removable() || !self.leaving.is_empty();
+        // Somebody may take away what is set aside, or publish it.
+        let leaves = leaves || state.set_aside_bytes > 0;
         (moved || leaves || full) && !self.shared.gate.is_poisoned()
     }
 
@@ -78,18 +86,38 @@ impl<FS: FileSystem> Maintenance<FS> {
     /// Writes and syncs a checkpoint where the watermark has moved, also on a poisoned journal: its own file is sound
     /// unless it was what failed.
     pub fn checkpoint(&mut self) -> io::Result<()> {
-        let watermark = {
-            let state = self.shared.lock();
-            if fault::is_on(Fault::CheckpointOfTail) {
-                state.tail()
-            } else {
-                state.watermark
-            }
+        let state = self.shared.lock();
+        let watermark = if fault::is_on(Fault::CheckpointOfTail) {
+            state.tail()
+        } else {
+            state.watermark
         };
-        if watermark == self.checkpoint.last().watermark {
+        let synced = self.synced(&state);
+        drop(state);
+        let last = self.checkpoint.last();
+        if watermark == last.watermark && synced == last.synced {
             return Ok(());
         }
-        self.checkpoint.write(watermark)
+        self.checkpoint.write(watermark, synced)
+    }
+
+    /// The last checkpoint of a journal to which nothing is written any more; as [`Maintenance::checkpoint`].
+    pub fn close(&mut self) -> io::Result<()> {
+        self.closed = true;
+        self.checkpoint()
+    }
+
+    /// How far the newest segment is synced. One that was not read whole at the start may hold more than is known, and
+    /// nothing newer is known either.
+    fn synced(&self, state: &State<FS::File>) -> Option<Synced> {
+        let last = self.checkpoint.last().synced;
+        let Some(synced) = state.synced() else {
+            return last;
+        };
+        let with = |closed| Synced { closed, ..synced };
+        // Nothing is ever written to a segment that was closed.
+        let was_closed = last == Some(with(true));
+        Some(with(self.closed || was_closed))
     }
 
     /// The watermark of the last checkpoint that was written and synced.
@@ -108,13 +136,15 @@ impl<FS: FileSystem> Maintenance<FS> {
         } else {
             self.checkpoint.last().watermark
         };
-        self.leaving
-            .extend(self.shared.lock().removable(checkpointed));
+        self.count_set_aside();
+        let removable = self.shared.lock().removable(checkpointed);
+        let removable = removable.iter().map(|segment| segment.sequence);
+        self.leaving.extend(removable);
         if self.leaving.is_empty() {
             return Ok(());
         }
         let removed = self.leaving.remove(&self.shared.fs);
-        if removed.is_empty() {
+        if removed.names == 0 {
             return Ok(());
         }
         self.shared
@@ -123,8 +153,8 @@ impl<FS: FileSystem> Maintenance<FS> {
             .map_err(|error| ("sync the journal's folder", error))?;
         // Whoever looks goes on reading; the space is free when the last one has closed it.
         if !self.shared.fs.is_looked_into().unwrap_or(true) {
-            for segment in removed {
-                self.freeing.add(segment.file, segment.capacity);
+            for (file, length) in removed.files {
+                self.freeing.add(Arc::new(file), length);
             }
         }
         if late {
@@ -133,6 +163,18 @@ impl<FS: FileSystem> Maintenance<FS> {
         }
         self.shared.publish_room(&self.shared.lock());
         Ok(())
+    }
+
+    fn count_set_aside(&self) {
+        if self.shared.lock().set_aside_bytes == 0 {
+            return;
+        }
+        // What cannot be counted now is as it was.
+        if let Ok(bytes) = set_aside_bytes(&self.shared.fs) {
+            let mut state = self.shared.lock();
+            state.set_aside_bytes = bytes;
+            self.shared.publish_room(&state);
+        }
     }
 
     fn prepare(&mut self) -> Result<(), (&'static str, io::Error)> {
@@ -164,9 +206,8 @@ impl<FS: FileSystem> Maintenance<FS> {
         };
         let mut sequence = sequence;
         let mut made = self.make(sequence, capacity);
-        if made.as_ref().is_err_and(|(_, error)| is_full(error)) && self.freeing.is_under_way() {
+        if made.as_ref().is_err_and(|(_, error)| is_full(error)) && self.make_room() {
             self.remove_quietly(&name(sequence));
-            self.freeing.finish();
             // Another name: a full disk may not even let go of the one.
             let mut state = self.shared.lock();
             sequence = state.sequence;
@@ -199,6 +240,14 @@ impl<FS: FileSystem> Maintenance<FS> {
         Ok(())
     }
 
+    /// Gives back at once what removed segments still hold, and copies of what was never acknowledged; true if there was any.
+    fn make_room(&mut self) -> bool {
+        let freed = self.freeing.is_under_way();
+        self.freeing.finish();
+        // A copy that stays is no worse than before.
+        freed | copy::forget_torn(&self.shared.fs, 0).unwrap_or(false)
+    }
+
     fn make(&self, sequence: u64, capacity: u64) -> Result<FS::File, (&'static str, io::Error)> {
         let file = self
             .shared
@@ -228,7 +277,7 @@ impl<FS: FileSystem> Maintenance<FS> {
         state.wanted = None;
         let published = state.active && !state.writing && state.watermark == state.tail();
         if published && !fault::is_on(Fault::FullSegmentKept) {
-            state.active = false;
+            state.seal();
         }
         self.shared.publish_room(&state);
     }

@@ -1,6 +1,7 @@
 //! The journal's metrics. What changes by itself (ages, sizes) is computed when it is asked for.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -40,6 +41,8 @@ pub struct Metrics {
     batch: Histogram,
     recovered: IntGauge,
     corrupt: IntCounter,
+    unreadable: IntCounter,
+    blocked_seconds: Gauge,
     source: Arc<OnceLock<Source>>,
 }
 
@@ -68,18 +71,30 @@ impl Metrics {
             "journal_corrupt_records_total",
             "Records lost to damage on disk; copies of what was damaged are set aside beside the journal",
         )?;
+        let unreadable = IntCounter::new(
+            "journal_unreadable_records_total",
+            "Records passed over because their place on disk stayed unreadable for read_patience; their segments are set aside whole",
+        )?;
+        let blocked_seconds = Gauge::new(
+            "journal_read_blocked_seconds",
+            "How long publishing has been waiting for a place of the journal that cannot be read; 0 while everything can be",
+        )?;
         let gauges = Gauges::new()?;
         let source = gauges.source.clone();
         registry.register(Box::new(sync_seconds.clone()))?;
         registry.register(Box::new(batch.clone()))?;
         registry.register(Box::new(recovered.clone()))?;
         registry.register(Box::new(corrupt.clone()))?;
+        registry.register(Box::new(unreadable.clone()))?;
+        registry.register(Box::new(blocked_seconds.clone()))?;
         registry.register(Box::new(gauges))?;
         Ok(Self {
             sync_seconds,
             batch,
             recovered,
             corrupt,
+            unreadable,
+            blocked_seconds,
             source,
         })
     }
@@ -91,8 +106,22 @@ impl Metrics {
         self.corrupt.inc_by(missing);
     }
 
+    /// A segment that could not be read at the start holds so many records more, or fewer, than it was taken to hold.
+    pub(super) fn recovered_more(&self, more: i64) {
+        self.recovered.add(more);
+    }
+
+    /// Reading waits for the disk since so long; zero once it does not.
+    pub(super) fn read_blocked(&self, waited: Duration) {
+        self.blocked_seconds.set(waited.as_secs_f64());
+    }
+
     pub(super) fn corrupt_records(&self, count: u64) {
         self.corrupt.inc_by(count);
+    }
+
+    pub(super) fn unreadable_records(&self, count: u64) {
+        self.unreadable.inc_by(count);
     }
 
     #[allow(

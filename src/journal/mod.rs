@@ -42,9 +42,10 @@
 //! into a journal that somebody else may hold, and changes nothing.
 
 pub mod appender;
-pub mod around;
 pub mod checkpoint;
+pub mod copy;
 pub mod error;
+pub mod extent;
 pub mod filesystem;
 pub mod freeing;
 pub mod gate;
@@ -61,9 +62,11 @@ pub mod shared;
 pub mod state;
 pub mod truncator;
 pub mod writer;
+pub mod zero_fill;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::Deserialize;
@@ -89,8 +92,12 @@ pub struct Config {
     pub path: PathBuf,
     /// The size of one file. Default 64 MiB; 1 MiB to 4 GiB. A larger record gets a file of its own size.
     pub segment_size: ByteSize,
-    /// Bytes of unpublished records and dead letters that may be kept. Default 8 GiB; 4 MiB to 1 TiB.
+    /// Bytes of unpublished records, dead letters and segments set aside that may be kept. Default 8 GiB; 4 MiB to 1 TiB.
     pub budget: ByteSize,
+    /// How long a place may stay unreadable, while others can be read, before it is passed over. Default 10 minutes; 1 s
+    /// to 1 day.
+    #[serde(with = "humantime_serde")]
+    pub read_patience: Duration,
 }
 
 impl Default for Config {
@@ -99,6 +106,7 @@ impl Default for Config {
             path: PathBuf::from("/var/lib/ringback"),
             segment_size: ByteSize::mib(64),
             budget: ByteSize::gib(8),
+            read_patience: Duration::from_mins(10),
         }
     }
 }
@@ -169,6 +177,7 @@ pub fn recover_with<FS: FileSystem>(
         fs,
         recovered.journal_id,
         config.segment_size.as_u64(),
+        config.read_patience,
         Gate::new(config.budget.as_u64()),
         metrics,
         recovered.state,

@@ -1,28 +1,29 @@
 //! Publish's reading handle: follows the synced tail, record by record, in position order.
+//!
+//! What cannot be read is not damaged. An error is reported and tried again, at growing intervals; only a place that stays
+//! unreadable for the configured patience, while other places of the same file system can be read, is passed over, after
+//! its segment was set aside whole (`unreadable`).
+
+mod pass;
+mod unreadable;
 
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::around::Around;
-use super::checkpoint::read_full;
 use super::error::ReadError;
-use super::filesystem::{DiskFileSystem, File, FileSystem};
+use super::filesystem::{DiskFileSystem, FileSystem, ReadAt, read_full};
 use super::record::Found;
-use super::scan;
-use super::segment::{HEADER, name};
+use super::segment::{HEADER, Unresolved, name};
 use super::shared::{Shared, Wake};
 use super::state::Mark;
-use crate::fault::{self, Fault};
+use super::zero_fill::Holes;
+use unreadable::Waiting;
 
 /// Bytes read at once; a larger record is read by itself. Records share their chunk's memory.
 const CHUNK: u64 = 256 << 10;
-
-/// How often an unreadable place is tried before it counts as damage. The publisher tries ten times a second: half a
-/// minute, in which a cable is pushed back or a network volume returns.
-const TRIES: u32 = 300;
 
 /// A synced record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +41,8 @@ pub struct Reader<FS: FileSystem = DiskFileSystem> {
     /// Records before this one are passed over.
     from: u64,
     chunk: Bytes,
-    /// How often the present place could not be read, in a row.
-    failures: u32,
+    /// Set while reading waits for the disk.
+    waiting: Option<Waiting>,
 }
 
 /// Where the reader stands in a segment.
@@ -55,6 +56,12 @@ struct Place<F> {
     /// One past the last synced position, and where it ends: as of the last look.
     end: u64,
     used: u64,
+    /// What lies before `offset` was passed over because it could not be read, not because it was damaged.
+    passed_unread: bool,
+    /// Pages of the segment that stayed unreadable for so long that they are passed over.
+    given_up: Holes,
+    /// The start could not tell what the segment holds, nor could anybody since.
+    unresolved: Option<Unresolved>,
 }
 
 impl<FS: FileSystem> Reader<FS> {
@@ -66,17 +73,27 @@ impl<FS: FileSystem> Reader<FS> {
             place: None,
             from,
             chunk: Bytes::new(),
-            failures: 0,
+            waiting: None,
         }
     }
 
-    /// The next synced record; `None` at the synced tail.
+    /// The next synced record; `None` at the synced tail. `now` is the present time.
     ///
-    /// A damaged stretch is copied to a quarantine file, counted and passed over. After an error the same record is
-    /// tried again; a place that stays unreadable for [`TRIES`] calls is damage as well.
-    pub fn next_record(&mut self) -> Result<Option<Record>, ReadError> {
+    /// A damaged stretch is copied to a quarantine file, counted and passed over. After an error the same place is tried
+    /// again at [`ReadError::retry_at`], and earlier calls only repeat the error.
+    pub fn next_record(&mut self, now: Instant) -> Result<Option<Record>, ReadError> {
+        if let Some(waiting) = self
+            .waiting
+            .as_ref()
+            .filter(|waiting| now < waiting.retry_at)
+        {
+            return Err(waiting.error());
+        }
         loop {
-            if self.at_end() && !self.look() {
+            if self.is_unresolved() {
+                self.resolve(now)?;
+            }
+            if self.at_end() && !self.look(now)? {
                 return Ok(None);
             }
             let found = self.shared.codec.decode(&self.chunk);
@@ -84,6 +101,7 @@ impl<FS: FileSystem> Reader<FS> {
                 self.place = None;
                 continue;
             }
+            let page = self.shared.page;
             let Some(place) = &mut self.place else {
                 return Ok(None);
             };
@@ -94,8 +112,9 @@ impl<FS: FileSystem> Reader<FS> {
                     self.chunk = self.chunk.slice(record.size..);
                     place.offset += record.size as u64;
                     place.expected = record.position + 1;
+                    let unread = std::mem::take(&mut place.passed_unread);
                     if !missing.is_empty() {
-                        self.lose(missing);
+                        self.lose(missing, unread);
                     }
                     if record.position >= self.from {
                         return Ok(Some(Record {
@@ -107,9 +126,16 @@ impl<FS: FileSystem> Reader<FS> {
                 Found::Partial(size)
                     if place.offset + size as u64 <= place.used && self.chunk.len() < size =>
                 {
-                    self.fill(size as u64)?;
+                    self.fill(size as u64, now)?;
                 }
-                _ => self.pass_damage()?,
+                _ => match padding(&self.chunk, place, page) {
+                    Padding::Bytes(bytes) => {
+                        self.chunk = self.chunk.slice(bytes..);
+                        place.offset += bytes as u64;
+                    }
+                    Padding::Unread(size) => self.fill(size, now)?,
+                    Padding::None => self.pass(now)?,
+                },
             }
         }
     }
@@ -142,8 +168,8 @@ impl<FS: FileSystem> Reader<FS> {
     }
 
     /// Learns of new records or the next segment; false at the synced tail.
-    fn look(&mut self) -> bool {
-        let mut state = self.shared.lock();
+    fn look(&mut self, now: Instant) -> Result<bool, ReadError> {
+        let state = self.shared.lock();
         let next = self
             .place
             .as_ref()
@@ -155,7 +181,7 @@ impl<FS: FileSystem> Reader<FS> {
             None
         };
         let Some(segment) = state.segment_at(next) else {
-            return false;
+            return Ok(false);
         };
         let same = self
             .place
@@ -164,54 +190,99 @@ impl<FS: FileSystem> Reader<FS> {
         if let Some(place) = self.place.as_mut().filter(|_| same) {
             place.end = segment.end;
             place.used = segment.used;
-            return true;
+            return Ok(true);
         }
         let mark = mark
-            .filter(|mark| mark.sequence == segment.sequence)
+            .filter(|mark| mark.sequence == segment.sequence && segment.unresolved.is_none())
             .unwrap_or(Mark {
                 position: segment.first,
                 sequence: segment.sequence,
                 offset: HEADER,
             });
+        let (sequence, open) = (segment.sequence, segment.file.clone());
+        drop(state);
+        // The writer has the active segment open; any other is opened here, without the lock.
+        let Some(file) = self.file(sequence, open, now)? else {
+            return Ok(true);
+        };
+        let mut state = self.shared.lock();
+        let Some(segment) = state.segment(sequence) else {
+            return Ok(true);
+        };
         self.place = Some(Place {
-            sequence: segment.sequence,
-            file: segment.file.clone(),
+            sequence,
+            file,
             offset: mark.offset,
             expected: mark.position,
             end: segment.end,
             used: segment.used,
+            passed_unread: false,
+            given_up: Holes::default(),
+            unresolved: segment.unresolved.clone(),
         });
         self.chunk = Bytes::new();
-        state.mark(mark);
-        true
+        if !self.is_unresolved() {
+            state.mark(mark);
+        }
+        Ok(true)
     }
 
-    /// Reads at least `size` bytes from the present record's start.
-    fn fill(&mut self, size: u64) -> Result<(), ReadError> {
+    /// Opens a segment; `None` if its file is gone, with whatever it held that is not published.
+    fn file(
+        &mut self,
+        sequence: u64,
+        open: Option<Arc<FS::File>>,
+        now: Instant,
+    ) -> Result<Option<Arc<FS::File>>, ReadError> {
+        if let Some(file) = open {
+            return Ok(Some(file));
+        }
+        match self.shared.fs.open(&name(sequence)) {
+            Ok(file) => Ok(Some(Arc::new(file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let state = self.shared.lock();
+                let gone = state.segment(sequence).map(|gone| gone.first..gone.end);
+                drop(state);
+                tracing::error!(
+                    segment = name(sequence),
+                    "a segment with unpublished records is missing"
+                );
+                if let Some(gone) = gone {
+                    self.lose(gone, false);
+                }
+                self.place = None;
+                Ok(None)
+            }
+            Err(error) => Err(self.cannot_open(sequence, error, now)),
+        }
+    }
+
+    fn is_unresolved(&self) -> bool {
+        self.place
+            .as_ref()
+            .is_some_and(|place| place.unresolved.is_some())
+    }
+
+    /// Reads at least `size` bytes from the present record's start, or passes over them where they stay unreadable.
+    fn fill(&mut self, size: u64, now: Instant) -> Result<(), ReadError> {
         let Some(place) = &self.place else {
             return Ok(());
         };
         let length = size.max(CHUNK).min(place.used - place.offset);
-        let chunk = if self.failures < TRIES {
-            read(&*place.file, place.offset, length)
-        } else {
-            // Until the damage in it is passed.
-            read(&Around(place.file.clone()), place.offset, length)
+        let page = self.shared.page;
+        let chunk = match read(&*place.file, place.offset, length) {
+            // Records before the page that cannot be read need not wait for it.
+            Err(_) => read_up_to_hole(&*place.file, page, place.offset, length),
+            outcome => outcome,
         };
-        self.chunk = match chunk {
-            Ok(chunk) => chunk,
-            Err(source) => {
-                self.failures += 1;
-                return Err(ReadError::Io {
-                    file: name(place.sequence),
-                    offset: place.offset,
-                    source,
-                });
-            }
-        };
-        if self.failures < TRIES {
-            self.failures = 0;
+        match chunk {
+            Ok(chunk) if chunk.len() as u64 >= size => self.chunk = chunk,
+            _ => return self.pass(now),
         }
+        self.is_readable(now);
+        let Some(place) = &self.place else {
+            return Ok(());
+        };
         let mark = Mark {
             position: place.expected,
             sequence: place.sequence,
@@ -220,72 +291,33 @@ impl<FS: FileSystem> Reader<FS> {
         self.shared.lock().mark(mark);
         Ok(())
     }
+}
 
-    /// Finds the next intact record of the segment, sets aside what lies before it, and stands on it.
-    fn pass_damage(&mut self) -> Result<(), ReadError> {
-        let Some(place) = &mut self.place else {
-            return Ok(());
-        };
-        let failed = |source| ReadError::Io {
-            file: name(place.sequence),
-            offset: place.offset,
-            source,
-        };
-        let positions = place.expected..place.end;
-        // What cannot be read is looked past, whether it has been tried for long or only turns up in the search.
-        let file = Around(place.file.clone());
-        let mut found = scan::find(
-            &file,
-            self.shared.codec,
-            place.offset..place.used,
-            &positions,
-        )
-        .map_err(failed)?;
-        self.failures = 0;
-        if fault::is_on(Fault::DamageEndsSegment) {
-            found = None;
-        }
-        let (sequence, damaged) = (place.sequence, place.offset..found.unwrap_or(place.used));
-        if place.end > self.from {
-            // Twice the same copy says nothing new, and a disk without room for it must not stop what is intact.
-            if let Err(error) = quarantine(&self.shared.fs, sequence, &file, damaged.clone()) {
-                tracing::error!(segment = name(sequence), ?damaged, %error, "cannot copy a damaged stretch");
-            }
-            tracing::error!(
-                segment = name(sequence),
-                ?damaged,
-                "the journal is damaged at these bytes"
-            );
-        }
-        place.offset = damaged.end;
-        self.chunk = Bytes::new();
-        if found.is_none() {
-            let lost = place.expected..place.end;
-            place.expected = place.end;
-            self.lose(lost);
-        }
-        Ok(())
-    }
+/// What stands where there is no record.
+enum Padding {
+    /// So many zeros up to the page on which the next batch begins.
+    Bytes(usize),
+    /// As far as it was read; so many bytes must be read to know.
+    Unread(u64),
+    None,
+}
 
-    fn lose(&mut self, positions: Range<u64>) {
-        let mut state = self.shared.lock();
-        let count = state.lose(positions.clone());
-        if count > 0 {
-            if !fault::is_on(Fault::DamageInSilence) {
-                self.shared.metrics.corrupt_records(count);
-            }
-            tracing::error!(
-                from = positions.start,
-                to = positions.end - 1,
-                count,
-                "records lost to damage"
-            );
-            self.shared.publish_room(&state);
-        }
+/// A batch begins on a page of its own, so that zeros up to the next page are no damage.
+fn padding<F>(chunk: &[u8], place: &Place<F>, page: u64) -> Padding {
+    let next = place.offset.next_multiple_of(page);
+    let size = next - place.offset;
+    let bytes = usize::try_from(size).unwrap_or(usize::MAX);
+    let known = &chunk[..chunk.len().min(bytes)];
+    if size == 0 || next >= place.used || known.iter().any(|byte| *byte != 0) {
+        Padding::None
+    } else if known.len() < bytes {
+        Padding::Unread(size)
+    } else {
+        Padding::Bytes(bytes)
     }
 }
 
-fn read(file: &impl File, offset: u64, length: u64) -> io::Result<Bytes> {
+fn read(file: &impl ReadAt, offset: u64, length: u64) -> io::Result<Bytes> {
     let length = usize::try_from(length).map_err(io::Error::other)?;
     let mut bytes = vec![0; length];
     let read = read_full(file, &mut bytes, offset)?;
@@ -294,31 +326,19 @@ fn read(file: &impl File, offset: u64, length: u64) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-/// Copies the damaged bytes to a file of their own, synced, once; a shorter copy, as a killed process leaves one, is made
-/// anew.
-pub(super) fn quarantine<FS: FileSystem>(
-    fs: &FS,
-    sequence: u64,
-    from: &impl File,
-    bytes: Range<u64>,
-) -> io::Result<()> {
-    let name = format!("quarantine-{sequence:016x}-{:08x}", bytes.start);
-    let file = match fs.create(&name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let file = fs.open(&name)?;
-            if file.length()? >= bytes.end - bytes.start {
-                return Ok(());
-            }
-            file
+/// As many of the bytes as come before the first page that cannot be read.
+fn read_up_to_hole(file: &impl ReadAt, page: u64, offset: u64, length: u64) -> io::Result<Bytes> {
+    let mut bytes = Vec::new();
+    let end = offset + length;
+    let mut at = offset;
+    while at < end {
+        let next = ((at / page + 1) * page).min(end);
+        match read(file, at, next - at) {
+            Ok(piece) => bytes.extend_from_slice(&piece),
+            Err(error) if bytes.is_empty() => return Err(error),
+            Err(_) => break,
         }
-        outcome => outcome?,
-    };
-    let mut offset = bytes.start;
-    while offset < bytes.end {
-        let chunk = read(from, offset, (bytes.end - offset).min(CHUNK))?;
-        file.write_all_at(&chunk, offset - bytes.start)?;
-        offset += chunk.len() as u64;
+        at = next;
     }
-    file.sync()?;
-    fs.sync_directory()
+    Ok(bytes.into())
 }

@@ -6,30 +6,26 @@
 //! it is read. A tail is torn, and cut, only where nothing intact follows it.
 
 pub(super) mod bounds;
+mod candidates;
 mod identity;
+mod segments;
 mod unused;
 
-use std::collections::VecDeque;
 use std::io;
-use std::ops::Range;
-use std::sync::Arc;
 
-use super::checkpoint::{CheckpointFile, read_full};
+use super::checkpoint::CheckpointFile;
 use super::error::OpenError;
 use super::filesystem::{File as _, FileSystem};
 use super::record::Codec;
-use super::scan;
-use super::segment::{self, HEADER, HEADER_BYTES, Header, HeaderError, Segment, name, sequence_of};
+use super::segment::{name, set_aside_sequence};
 use super::state::State;
-use super::writer::BATCH_BYTES;
 use crate::fault::{self, Fault};
+use segments::Plan;
 
 /// Each start leaves this many positions unused, more than a queue can hold: a record that was never synced, or has
 /// rotted, must not lend its position to another. It counts from the start before as well, since nothing may be left of
 /// what that one wrote.
 pub const LEAP: u64 = 1 << 20;
-/// Bytes written anew at once.
-const CHUNK: usize = 1 << 20;
 
 /// What recovery found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,20 +54,11 @@ pub struct Recovered<FS: FileSystem> {
     pub recovery: Recovery,
 }
 
-struct Candidate<F> {
-    sequence: u64,
-    file: F,
-    length: u64,
-    header: Result<Header, HeaderError>,
-    /// The journal's id as a damaged header tells it.
-    told: Option<[u8; 16]>,
-}
-
 /// Reads the folder. `fresh_id` is the journal's id if there is none yet.
 pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<FS>, OpenError> {
     fs.sync_directory().map_err(failed("sync the folder"))?;
     let checkpoint = CheckpointFile::read(fs).map_err(failed("read the checkpoint"))?;
-    let mut candidates = candidates(fs)?;
+    let mut candidates = candidates::find(fs)?;
     let known_id = checkpoint
         .as_ref()
         .map(|(_, checkpoint)| checkpoint.journal_id);
@@ -86,6 +73,15 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
             identity::of_records(fs, &candidates).map_err(failed("look for the journal's id"))?
         }
     };
+    if found_id.is_none()
+        && let Some(unreadable) = candidates.iter().find(|candidate| candidate.unreadable)
+    {
+        // Nothing could be read that says whose journal this is: it may be readable in a moment.
+        let read = format!("read the header of {}", name(unreadable.sequence));
+        return Err(failed(&read)(io::Error::other(
+            "and nothing else tells the journal's id",
+        )));
+    }
     let journal_id = found_id.unwrap_or(fresh_id);
     if let Some(foreign) = headers().find(|header| header.journal_id != journal_id) {
         return Err(OpenError::Foreign {
@@ -98,10 +94,10 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
         None => identity::set_aside(fs, &candidates)?,
         Some(_) => 0,
     };
-    let (mut unused, torn_files) = unused::take_from(codec, &mut candidates)?;
+    let plan = Plan::new(fs, codec, checkpoint.as_ref().map(|(_, last)| last));
+    let (mut unused, torn_files) = unused::take_from(fs, codec, plan.synced, &mut candidates)?;
     let torn_files = if unidentified > 0 { 0 } else { torn_files };
-    let published = checkpoint.as_ref().map_or(0, |(_, last)| last.watermark);
-    let (mut segments, torn_tail) = segments::<FS>(codec, candidates, published)?;
+    let (mut segments, torn_tail) = plan.segments(&candidates)?;
     // A first write that got its header to disk and no record.
     let mut begun_at = checkpoint.as_ref().map_or(0, |(_, last)| last.begun_at);
     while let Some((_, empty)) = segments.pop_back_if(|(_, segment)| segment.end == segment.first) {
@@ -132,8 +128,8 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
             .max(counted + LEAP * (1 + starts))
     });
     // The next file's number tells as many leaps, should the records under it rot and the checkpoint be lost.
-    let told = last.map_or(0, |last| last + next.saturating_sub(end).div_ceil(LEAP));
-    let sequence = sequence.max(told);
+    let claimed = last.map_or(0, |last| last + next.saturating_sub(end).div_ceil(LEAP));
+    let sequence = sequence.max(claimed);
     let checkpoint = match checkpoint {
         Some((file, last)) => CheckpointFile::resume(file, last, next),
         None => CheckpointFile::create(fs, journal_id, watermark, next),
@@ -143,6 +139,9 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     let missing_events = segments.front().map_or(0, |(previous_end, _)| {
         bounds::missing_between(watermark, *previous_end)
     });
+    let synced = plan.synced.filter(|synced| Some(synced.sequence) > last);
+    let missing_events =
+        missing_events + synced.map_or(0, |synced| bounds::missing_of(watermark, &synced));
     if missing_events > 0 {
         tracing::error!(
             count = missing_events,
@@ -155,6 +154,7 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     }
     let segments = segments.into_iter().map(|(_, segment)| segment).collect();
     let mut state = State::new(segments, next, watermark, sequence);
+    state.set_aside_bytes = set_aside_bytes(fs).map_err(failed("list the folder"))?;
     if fault::is_on(Fault::WriteIntoTornSegment) {
         state.active = state.segments.back().is_some_and(|last| last.end == next);
     }
@@ -173,154 +173,20 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     })
 }
 
-/// Opens and syncs every segment, oldest first, and reads its header.
-fn candidates<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate<FS::File>>, OpenError> {
-    let names = fs.list().map_err(failed("list the folder"))?;
-    let mut sequences: Vec<_> = names.iter().filter_map(|name| sequence_of(name)).collect();
-    sequences.sort_unstable();
-    let mut candidates = Vec::with_capacity(sequences.len());
-    for sequence in sequences {
-        let name = name(sequence);
-        let open = || {
-            let file = fs.open(&name)?;
-            if !fault::is_on(Fault::RecoveryWithoutSync) {
-                file.sync()?;
-            }
-            let mut bytes = [0; HEADER_BYTES];
-            let read = read_full(&file, &mut bytes, 0)?;
-            let length = file.length()?;
-            io::Result::Ok((file, length, Header::decode(&bytes[..read]), bytes))
-        };
-        let (file, length, header, bytes) =
-            open().map_err(failed(&format!("open and sync {name}")))?;
-        let header = match header {
-            Err(HeaderError::Version(version)) => {
-                return Err(OpenError::Version {
-                    file: name,
-                    version,
-                });
-            }
-            // A file under another's name is as good as one without a header.
-            Ok(header) if header.sequence != sequence => Err(HeaderError::Invalid),
-            header => header,
-        };
-        let told = header.is_err().then(|| segment::id_in(&bytes));
-        candidates.push(Candidate {
-            sequence,
-            file,
-            length,
-            header,
-            told,
-        });
-    }
-    Ok(candidates)
-}
-
-type Found<F> = VecDeque<(u64, Segment<F>)>;
-
-/// Each segment with the end that its header says the one before it had, before the first all is `published`; and the bytes cut from the last one's tail.
-fn segments<FS: FileSystem>(
-    codec: Codec,
-    candidates: Vec<Candidate<FS::File>>,
-    published: u64,
-) -> Result<(Found<FS::File>, u64), OpenError> {
-    let mut segments: Found<FS::File> = VecDeque::new();
-    let mut torn = 0;
-    let ends: Vec<_> = candidates
-        .iter()
-        .skip(1)
-        .map(|next| next.header.as_ref().ok().map(|header| header.previous_end))
-        .chain([None])
-        .collect();
-    let count = candidates.len();
-    for (index, (candidate, next_says)) in candidates.into_iter().zip(ends).enumerate() {
-        let failed_read = failed(&format!("read {}", name(candidate.sequence)));
-        let from = segments.back().map_or(0, |(_, before)| before.end);
-        let (first, previous_end, opened_ms) = if let Ok(header) = &candidate.header {
-            (header.first, header.previous_end, header.opened_ms)
-        } else {
-            let least = segments.back().map_or(published, |_| from);
-            let found = bounds::first(&candidate.file, codec, candidate.length, from, least)
-                .map_err(&failed_read)?;
-            let previous_end = match segments.back_mut() {
-                Some((_, before)) => {
-                    bounds::close(before, found, published).map_err(&failed_read)?
-                }
-                // What lies between is gone with its segment.
-                None => found
-                    .filter(|first| first.saturating_sub(published) < LEAP)
-                    .map_or(published, |first| first.max(published)),
-            };
-            let none = || bounds::first_of_none(candidate.length, previous_end, next_says);
-            (found.unwrap_or_else(none), previous_end, 0)
-        };
-        let base = segments
-            .back()
-            .map_or(0, |(_, before)| before.base + before.used);
-        let scanned = match next_says {
-            // The last one has no next.
-            Some(end) if end >= first => scan::End {
-                end,
-                used: candidate.length,
-                last: HEADER,
-            },
-            _ => scan::end(&candidate.file, codec, HEADER, candidate.length, first)
-                .map_err(&failed_read)?,
-        };
-        let is_last = index + 1 == count;
-        let mut capacity = scanned.used;
-        if is_last {
-            torn = scan::garbage(&candidate.file, scanned.used, candidate.length)
-                .map_err(&failed_read)?;
-            if fault::is_on(Fault::WriteIntoTornSegment) {
-                capacity = candidate.length;
-            } else if scanned.used < candidate.length {
-                candidate
-                    .file
-                    .truncate(scanned.used)
-                    .map_err(failed("cut the tail"))?;
-            }
-            // A batch is so many bytes or one larger record, and its segment's header.
-            let from = scanned.last.min(scanned.used.saturating_sub(BATCH_BYTES));
-            let from = if from <= HEADER { 0 } else { from };
-            if !fault::is_on(Fault::FailedSyncTrusted) && !fault::is_on(Fault::RecoveryWithoutSync)
-            {
-                write_anew(&candidate.file, from..scanned.used)
-                    .map_err(failed("write the last batch anew"))?;
+/// Bytes of the segments that are set aside beside the journal.
+pub(super) fn set_aside_bytes(fs: &impl FileSystem) -> io::Result<u64> {
+    let mut bytes = 0;
+    for name in fs.list()? {
+        if set_aside_sequence(&name).is_some() {
+            match fs.open(&name).and_then(|file| file.length()) {
+                Ok(length) => bytes += length,
+                // Somebody has taken it away since.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
-        segments.push_back((
-            previous_end,
-            Segment {
-                sequence: candidate.sequence,
-                first,
-                end: scanned.end,
-                used: scanned.used,
-                capacity,
-                base,
-                opened_ms,
-                file: Arc::new(candidate.file),
-            },
-        ));
     }
-    Ok((segments, torn))
-}
-
-/// Writes the same bytes again, so that the sync after it is about them; torn or not, they stay what they were.
-fn write_anew<F: super::filesystem::File>(file: &F, bytes: Range<u64>) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK.min(usize::try_from(bytes.end).unwrap_or(CHUNK))];
-    let mut offset = bytes.start;
-    while offset < bytes.end {
-        let left = usize::try_from(bytes.end - offset).unwrap_or(CHUNK);
-        let length = chunk.len().min(left);
-        let read = read_full(file, &mut chunk[..length], offset)?;
-        if read == 0 {
-            break;
-        }
-        file.write_all_at(&chunk[..read], offset)?;
-        offset += read as u64;
-    }
-    file.sync()
+    Ok(bytes)
 }
 
 fn failed(operation: &str) -> impl Fn(io::Error) -> OpenError + use<> {

@@ -3,8 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use super::checkpoint::read_full;
-use super::filesystem::File;
+use super::filesystem::{ReadAt, read_full};
 use super::record::{Codec, Decoded, Found, HEAD};
 use crate::fault::{self, Fault};
 
@@ -26,7 +25,7 @@ pub struct End {
 
 /// The offset of the first intact record within `bytes` (whose start is a multiple of 8) with one of `positions`.
 pub fn find(
-    file: &impl File,
+    file: &impl ReadAt,
     codec: Codec,
     bytes: Range<u64>,
     positions: &Range<u64>,
@@ -56,12 +55,20 @@ pub fn find(
 }
 
 /// The position of the intact record at `offset`, if there is one.
-pub fn at(file: &impl File, codec: Codec, offset: u64, length: u64) -> io::Result<Option<u64>> {
+pub fn at(file: &impl ReadAt, codec: Codec, offset: u64, length: u64) -> io::Result<Option<u64>> {
     Ok(intact(file, codec, &[], offset, length)?.map(|record| record.position))
 }
 
-/// Follows the records from `start` on, over damage as long as something intact comes after it.
-pub fn end(file: &impl File, codec: Codec, start: u64, length: u64, first: u64) -> io::Result<End> {
+/// Follows the records from `start` on, over damage as long as something intact comes after it. `page` is the file
+/// system's: a batch begins on one, so there may be padding before it.
+pub fn end(
+    file: &impl ReadAt,
+    codec: Codec,
+    page: u64,
+    start: u64,
+    length: u64,
+    first: u64,
+) -> io::Result<End> {
     let mut found = End {
         end: first,
         used: start,
@@ -97,7 +104,19 @@ pub fn end(file: &impl File, codec: Codec, start: u64, length: u64, first: u64) 
                         break;
                     }
                 }
-                None => break,
+                None => {
+                    // Without this, each batch's padding would cost a search through a window of its own.
+                    let next = here.next_multiple_of(page);
+                    let ahead = usize::try_from(next - offset).unwrap_or(usize::MAX);
+                    let Some(rest) = window.get(ahead..).filter(|_| next > here) else {
+                        break;
+                    };
+                    let record = intact(file, codec, rest, next, length)?;
+                    if record.is_none_or(|record| record.position != found.end) {
+                        break;
+                    }
+                    at = ahead;
+                }
             }
         }
         let next = found.used.max(offset);
@@ -116,7 +135,7 @@ pub fn end(file: &impl File, codec: Codec, start: u64, length: u64, first: u64) 
 }
 
 /// How many bytes of a file are not zero, from `from` up to the last such byte.
-pub fn garbage(file: &impl File, from: u64, length: u64) -> io::Result<u64> {
+pub fn garbage(file: &impl ReadAt, from: u64, length: u64) -> io::Result<u64> {
     let mut buffer = Vec::new();
     let (mut offset, mut last) = (from, from);
     while offset < length {
@@ -134,7 +153,7 @@ pub fn garbage(file: &impl File, from: u64, length: u64) -> io::Result<u64> {
 
 /// The record at the start of `window`, reading on in the file where it reaches past the window.
 fn intact(
-    file: &impl File,
+    file: &impl ReadAt,
     codec: Codec,
     window: &[u8],
     offset: u64,
@@ -161,7 +180,7 @@ fn intact(
 }
 
 fn fill<'a>(
-    file: &impl File,
+    file: &impl ReadAt,
     buffer: &'a mut Vec<u8>,
     offset: u64,
     length: u64,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crc32c::crc32c;
 
+use super::checkpoint::Synced;
 use super::record::HEAD;
 
 /// Bytes before the first record.
@@ -14,6 +15,7 @@ const MAGIC: &[u8; 8] = b"ringback";
 /// The only format so far; another is refused at start rather than guessed.
 pub const VERSION: u32 = 1;
 const SUFFIX: &str = ".segment";
+const SET_ASIDE: &str = "unreadable-";
 
 /// A segment's first bytes, written in one write with its first records.
 ///
@@ -128,15 +130,56 @@ pub struct Segment<F> {
     pub base: u64,
     /// When it was begun, in milliseconds since the Unix epoch.
     pub opened_ms: u64,
-    /// The open file, shared with the reader.
-    pub file: Arc<F>,
+    /// The open file while the writer needs it; whoever reads opens the file by its name, so that the number of open files
+    /// does not grow with the backlog.
+    pub file: Option<Arc<F>>,
+    /// Set while part of the file could not be read at the start and its records cannot be counted without that part.
+    pub unresolved: Option<Unresolved>,
+}
+
+/// What is known of a segment that could not be read whole at the start. Until the reader comes to it and reads it, or
+/// gives up, `first` and `end` are bounds: all its records lie between, and there may be fewer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unresolved {
+    /// How many unpublished records it is taken to hold.
+    pub estimate: u64,
+    /// The file's length in bytes.
+    pub length: u64,
+    /// One past the last position as the next segment's header tells it.
+    pub next_says: Option<u64>,
+    /// How far it was synced, as the checkpoint tells it.
+    pub synced: Option<Synced>,
 }
 
 impl<F> Segment<F> {
-    /// True where a record of `size` bytes on disk still fits.
-    pub fn fits(&self, size: u64) -> bool {
-        self.used + size <= self.capacity
+    /// Where the next batch would begin: on a page of its own, so that a write that is cut short cannot spoil records that
+    /// were synced before.
+    pub fn next_offset(&self, page: u64) -> u64 {
+        self.used.next_multiple_of(page)
     }
+
+    /// True where a batch with a first record of `size` bytes on disk still fits.
+    pub fn fits(&self, page: u64, size: u64) -> bool {
+        self.next_offset(page) + size <= self.capacity
+    }
+
+    /// Records of it that are not published if everything before `watermark` is.
+    pub fn unpublished(&self, watermark: u64) -> u64 {
+        match &self.unresolved {
+            Some(unresolved) if watermark < self.end => unresolved.estimate,
+            _ => self.end.saturating_sub(self.first.max(watermark)),
+        }
+    }
+}
+
+/// The name under which a segment with an unreadable place is kept when the journal is done with it.
+pub fn set_aside_name(sequence: u64) -> String {
+    format!("{SET_ASIDE}{}", name(sequence))
+}
+
+/// The sequence number in the name of a segment that is set aside.
+pub fn set_aside_sequence(name: &str) -> Option<u64> {
+    sequence_of(name.strip_prefix(SET_ASIDE)?)
 }
 
 /// The reserved size of a segment that must take a record of `size` bytes on disk.

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::filesystem::FileSystem;
 use super::gate::Gate;
@@ -25,6 +25,10 @@ pub struct Shared<FS: FileSystem> {
     pub codec: Codec,
     /// The configured size of a segment, in bytes.
     pub segment_size: u64,
+    /// The file system's page, in bytes: see [`FileSystem::page`].
+    pub page: u64,
+    /// How long a place may stay unreadable before it is passed over.
+    pub read_patience: Duration,
     /// What ingest sees: whether there is room, and whether the journal lives.
     pub gate: Gate,
     /// Counted by whoever does the counted thing.
@@ -45,11 +49,14 @@ impl<FS: FileSystem> Shared<FS> {
         fs: FS,
         journal_id: [u8; 16],
         segment_size: u64,
+        read_patience: Duration,
         gate: Gate,
         metrics: Metrics,
         state: State<FS::File>,
     ) -> Self {
         let shared = Self {
+            page: fs.page(),
+            read_patience,
             fs,
             journal_id,
             codec: Codec::new(&journal_id),
@@ -74,7 +81,7 @@ impl<FS: FileSystem> Shared<FS> {
     /// Tells ingest how much is used and how much room the disk has; called after every change of either.
     pub fn publish_room(&self, state: &State<FS::File>) {
         let room = if state.disk_full {
-            state.room()
+            state.room(self.page)
         } else {
             u64::MAX
         };

@@ -3,16 +3,15 @@
 //! Every count is derived from positions and every size from offsets; nothing is counted a second time beside them, so
 //! nothing can drift apart.
 
+mod times;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::checkpoint::Synced;
+use super::extent::Extent;
 use super::segment::{HEADER, Segment};
-
-/// Time marks are at least this far apart, so their number is bounded by the length of an outage.
-const TIME_STEP_MS: u64 = 1_000;
-/// How far back the rate looks from which the time until exhaustion follows.
-const RATE_WINDOW_MS: u64 = 60_000;
 
 /// The state behind the journal's one lock; no method does I/O.
 #[derive(Debug)]
@@ -37,6 +36,8 @@ pub struct State<F> {
     pub disk_full: bool,
     /// Bytes of dead letters beside the journal.
     pub dead_letter_bytes: u64,
+    /// Bytes of segments that are set aside because a place in them cannot be read.
+    pub set_aside_bytes: u64,
     /// Damaged ranges of positions at or past the watermark, oldest first.
     lost: VecDeque<Range<u64>>,
     /// Where the reader has been, at or past the watermark, oldest first.
@@ -87,6 +88,7 @@ impl<F> State<F> {
             sequence,
             disk_full: false,
             dead_letter_bytes: 0,
+            set_aside_bytes: 0,
             lost: VecDeque::new(),
             marks: VecDeque::new(),
             usage: VecDeque::new(),
@@ -116,11 +118,7 @@ impl<F> State<F> {
         let held: u64 = self
             .segments
             .iter()
-            .map(|segment| {
-                segment
-                    .end
-                    .saturating_sub(segment.first.max(self.watermark))
-            })
+            .map(|segment| segment.unpublished(self.watermark))
             .sum();
         let lost: u64 = self
             .lost
@@ -161,13 +159,15 @@ impl<F> State<F> {
 
     /// What counts against the budget, in bytes.
     pub fn budget_used(&self) -> u64 {
-        self.unpublished_bytes() + self.dead_letter_bytes
+        self.unpublished_bytes() + self.dead_letter_bytes + self.set_aside_bytes
     }
 
-    /// Bytes that could still be written without another segment's being made.
-    pub fn room(&self) -> u64 {
+    /// Bytes that could still be written in one batch without another segment's being made.
+    pub fn room(&self, page: u64) -> u64 {
         let active = self.segments.back().filter(|_| self.active);
-        let left = active.map_or(0, |segment| segment.capacity.saturating_sub(segment.used));
+        let left = active.map_or(0, |segment| {
+            segment.capacity.saturating_sub(segment.next_offset(page))
+        });
         let spare = self
             .spare
             .as_ref()
@@ -231,6 +231,67 @@ impl<F> State<F> {
         (segment.sequence == mark.sequence).then_some(*mark)
     }
 
+    /// The journal has a segment more, which takes records; the one before is done with.
+    pub fn push(&mut self, segment: Segment<F>) {
+        self.seal();
+        self.segments.push_back(segment);
+        self.active = true;
+    }
+
+    /// The last segment takes no further records.
+    pub fn seal(&mut self) {
+        self.active = false;
+        if let Some(sealed) = self.segments.back_mut() {
+            sealed.file = None;
+        }
+    }
+
+    /// How far the newest segment is synced; `None` if there is none, or it is not known.
+    pub fn synced(&self) -> Option<Synced> {
+        let last = self.segments.back()?;
+        last.unresolved.is_none().then_some(Synced {
+            sequence: last.sequence,
+            first: last.first,
+            end: last.end,
+            used: last.used,
+            closed: false,
+        })
+    }
+
+    /// What an unresolved segment holds is known now; by how much that is more, or less, than was estimated.
+    pub fn resolve(&mut self, sequence: u64, extent: &Extent) -> i64 {
+        let Some(index) = self
+            .segments
+            .iter()
+            .position(|segment| segment.sequence == sequence)
+        else {
+            return 0;
+        };
+        let before = self.unpublished();
+        let segment = &mut self.segments[index];
+        segment.unresolved = None;
+        segment.first = extent.first;
+        segment.end = extent.end;
+        segment.used = extent.used;
+        segment.opened_ms = extent.opened_ms;
+        for index in index + 1..self.segments.len() {
+            let before = &self.segments[index - 1];
+            self.segments[index].base = before.base + before.used;
+        }
+        self.settle();
+        let after = self.unpublished();
+        i64::try_from(after)
+            .unwrap_or(i64::MAX)
+            .saturating_sub_unsigned(before)
+    }
+
+    /// The segment with this number.
+    pub fn segment(&self, sequence: u64) -> Option<&Segment<F>> {
+        self.segments
+            .iter()
+            .find(|segment| segment.sequence == sequence)
+    }
+
     /// The first segment that holds `position` or something after it.
     pub fn segment_at(&self, position: u64) -> Option<&Segment<F>> {
         self.segments.iter().find(|segment| position < segment.end)
@@ -262,68 +323,6 @@ impl<F> State<F> {
             removable.extend(self.segments.pop_front());
         }
         removable
-    }
-
-    /// Notes the time of a commit and what is unpublished after it.
-    pub fn note(&mut self, first: u64, now_ms: u64) {
-        if self
-            .times
-            .back()
-            .is_none_or(|(_, last)| now_ms.saturating_sub(*last) >= TIME_STEP_MS)
-        {
-            self.times.push_back((first, now_ms));
-        }
-        self.sample(now_ms);
-    }
-
-    /// Notes what is unpublished now, for the rate.
-    pub fn sample(&mut self, now_ms: u64) {
-        if self
-            .usage
-            .back()
-            .is_none_or(|(last, _)| now_ms.saturating_sub(*last) >= TIME_STEP_MS)
-        {
-            self.usage.push_back((now_ms, self.budget_used()));
-        }
-        while self.usage.len() > 1
-            && self
-                .usage
-                .front()
-                .is_some_and(|(at, _)| now_ms.saturating_sub(*at) > RATE_WINDOW_MS)
-        {
-            self.usage.pop_front();
-        }
-    }
-
-    /// How long the oldest unpublished record has been waiting, in milliseconds, within a second; 0 where there is none.
-    pub fn oldest_age_ms(&self, now_ms: u64) -> u64 {
-        if self.unpublished() == 0 {
-            return 0;
-        }
-        let before = self
-            .times
-            .iter()
-            .rfind(|(position, _)| *position <= self.watermark);
-        before
-            .or(self.times.front())
-            .map_or(0, |(_, at)| now_ms.saturating_sub(*at))
-    }
-
-    /// Seconds until the budget is used up at the present rate; infinite where it is not growing.
-    #[allow(clippy::cast_precision_loss, reason = "a forecast")]
-    pub fn exhaustion_seconds(&self, budget: u64, now_ms: u64) -> f64 {
-        let used = self.budget_used();
-        let Some((since, then)) = self.usage.front() else {
-            return f64::INFINITY;
-        };
-        let (elapsed, grown) = (now_ms.saturating_sub(*since), used.saturating_sub(*then));
-        if used >= budget {
-            0.0
-        } else if elapsed == 0 || grown == 0 {
-            f64::INFINITY
-        } else {
-            (budget - used) as f64 / grown as f64 * elapsed as f64 / 1_000.0
-        }
     }
 
     /// Moves the watermark over what needs no publishing, and forgets what lies behind it.

@@ -136,5 +136,5 @@ fn upkeep<FS: FileSystem>(shared: &Shared<FS>, mut maintenance: Maintenance<FS>)
         }
     }
     drop(guard);
-    maintenance.checkpoint()
+    maintenance.close()
 }

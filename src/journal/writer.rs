@@ -159,11 +159,18 @@ impl<FS: FileSystem> Writer<FS> {
 
     fn target(&self, size: u64, now_ms: u64) -> Option<Target<FS::File>> {
         let mut state = self.shared.lock();
-        let (next, previous_end) = (state.next, state.segments.back().map_or(0, |last| last.end));
-        if let Some(active) = state.active().filter(|active| active.fits(size)) {
+        let next = state.next;
+        // 0 says nothing: it lies before the first position of every segment but the very first.
+        let sealed = state.segments.back();
+        let sealed = sealed.filter(|last| last.unresolved.is_none());
+        let previous_end = sealed.map_or(0, |last| last.end);
+        let page = self.shared.page;
+        if let Some(active) = state.active().filter(|active| active.fits(page, size))
+            && let Some(file) = active.file.clone()
+        {
             let target = Target {
-                file: active.file.clone(),
-                offset: active.used,
+                file,
+                offset: active.next_offset(page),
                 capacity: active.capacity,
                 first: next,
                 header: None,
@@ -236,7 +243,7 @@ impl<FS: FileSystem> Writer<FS> {
                 .segments
                 .back()
                 .map_or(0, |last| last.base + last.used);
-            state.segments.push_back(Segment {
+            state.push(Segment {
                 sequence: header.sequence,
                 first: header.first,
                 end,
@@ -244,9 +251,9 @@ impl<FS: FileSystem> Writer<FS> {
                 capacity: target.capacity,
                 base,
                 opened_ms: header.opened_ms,
-                file: target.file,
+                file: Some(target.file),
+                unresolved: None,
             });
-            state.active = true;
             state.spare = None;
             state.wanted = None;
             self.shared.work.notify_all();

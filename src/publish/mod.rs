@@ -45,7 +45,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::journal;
-use crate::readiness::Check;
+use crate::readiness::{Check, Readiness, Weight};
 use dead_letter::DeadLetters;
 use mailbox::Mailbox;
 use producer::Factory;
@@ -93,6 +93,27 @@ pub struct Publisher {
     left: oneshot::Receiver<u64>,
 }
 
+/// Where the publisher reports how it is, in words.
+pub struct Checks {
+    /// Kafka's state.
+    pub kafka: Check,
+    /// Whether the journal can be read.
+    pub reading: Check,
+}
+
+impl Checks {
+    /// Adds both to what `/readyz?verbose` lists. Neither makes the process unready: it goes on accepting.
+    pub fn add(readiness: &Readiness) -> Self {
+        let informational = Weight::Informational;
+        let reading = readiness.check("journal-read", informational, "not read yet");
+        reading.pass("ok");
+        Self {
+            kafka: readiness.check("kafka", informational, "no answer from a broker yet"),
+            reading,
+        }
+    }
+}
+
 /// Never waits for Kafka: an absent cluster is told by `check`, the metrics and the log.
 pub fn start(
     config: Config,
@@ -100,7 +121,7 @@ pub fn start(
     mut reader: journal::Reader,
     truncator: journal::Truncator,
     metrics: Metrics,
-    check: Check,
+    checks: Checks,
 ) -> Result<Publisher, StartError> {
     let properties = config.properties()?;
     let letters = DeadLetters::open(&config)?;
@@ -119,7 +140,8 @@ pub fn start(
         reader,
         truncator,
         metrics: metrics.clone(),
-        check,
+        check: checks.kafka,
+        reading: checks.reading,
         sayings: sayings.clone(),
         settle: socket_timeout * 2,
         ahead: MAX_AHEAD,

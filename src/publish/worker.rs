@@ -43,6 +43,8 @@ pub struct Parts<O: Outside> {
     pub metrics: Metrics,
     /// Kafka's state in words.
     pub check: Check,
+    /// Whether the journal can be read, in words.
+    pub reading: Check,
     /// What was said lately.
     pub sayings: Arc<Sayings>,
     /// How long what is in flight may take after a failure: two socket time-outs.
@@ -60,6 +62,7 @@ pub struct Worker<O: Outside> {
     truncator: Truncator<O::Disk>,
     metrics: Metrics,
     check: Check,
+    reading: Check,
     sayings: Arc<Sayings>,
     machine: Machine,
     client: Option<O::Client>,
@@ -69,6 +72,8 @@ pub struct Worker<O: Outside> {
     received: VecDeque<(u64, u64)>,
     at_tail: bool,
     retry: bool,
+    /// When the journal's reader tries again what it could not read.
+    read_again: Option<Instant>,
     /// When the dead letters were last counted.
     counted: Instant,
     trouble: Trouble,
@@ -110,6 +115,8 @@ impl<O: Outside> Worker<O> {
             received: VecDeque::new(),
             at_tail: false,
             retry: false,
+            read_again: None,
+            reading: parts.reading,
             trouble: Trouble::Connection,
             ending: None,
         }
@@ -161,6 +168,7 @@ impl<O: Outside> Worker<O> {
         let wakes = [
             self.machine.deadline(),
             retry,
+            self.read_again,
             recount,
             inbox.drain,
             self.silent_at(),

@@ -64,33 +64,6 @@ fn any_single_flipped_bit_loses_at_most_its_own_record_and_is_counted() {
     }
 }
 
-#[test]
-fn a_place_that_stays_unreadable_is_damage_and_what_lies_behind_it_is_delivered() {
-    let disk = FaultyFs::default();
-    let mut core = Core::open(&disk, 1 << 20, 4 << 20).expect("the journal opens");
-    for _ in 0..40 {
-        core.append(&[body(1000)]).expect("it is appended");
-    }
-    // One page of the kernel's, in which some five records lie.
-    disk.wear_out(&segments(&disk)[0], 8192..8200);
-    let mut read = Vec::new();
-    let mut failures = 0;
-    loop {
-        match core.reader.next_record() {
-            Ok(Some(record)) => read.push(record.position),
-            Ok(None) => break,
-            Err(_) => failures += 1,
-        }
-        assert!(failures < 10_000, "it never gave up");
-    }
-    assert!(failures >= 100, "given up after {failures} tries");
-    let lost = core.metric("journal_corrupt_records_total");
-    assert!((4..=6).contains(&lost), "{lost} lost");
-    assert_eq!(read.len() as u64, 40 - lost);
-    assert_eq!(read.last(), Some(&39));
-    assert_eq!(core.unpublished(), read.len() as u64);
-}
-
 fn quiet() -> rand::rngs::StdRng {
     rand::SeedableRng::seed_from_u64(1)
 }

@@ -1,6 +1,6 @@
 //! The journal under damage, full disks and failing syncs: what is promised of each.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use bytesize::ByteSize;
@@ -292,6 +292,7 @@ fn on_disk(path: &std::path::Path, budget: ByteSize) -> Journal {
         path: path.to_owned(),
         segment_size: ByteSize::kib(64),
         budget,
+        ..Config::default()
     };
     let metrics = Metrics::register(&prometheus::Registry::new()).expect("fresh metrics");
     journal::open(&config, metrics).expect("the journal opens")
@@ -332,11 +333,14 @@ async fn the_whole_journal_on_a_real_disk_keeps_what_it_acknowledged()
     assert!(positions.is_sorted());
     let mut journal = on_disk(folder.path(), ByteSize::mib(64));
     for (number, position) in positions.iter().enumerate() {
-        let record = journal.reader.next_record()?.ok_or("a record is missing")?;
+        let record = journal
+            .reader
+            .next_record(Instant::now())?
+            .ok_or("a record is missing")?;
         assert_eq!(record.position, *position);
         assert_eq!(record.payload[..4], u32::try_from(number)?.to_le_bytes());
     }
-    assert_eq!(journal.reader.next_record()?, None);
+    assert_eq!(journal.reader.next_record(Instant::now())?, None);
     Ok(())
 }
 
@@ -365,7 +369,7 @@ async fn the_budget_refuses_and_opens_again_as_publishing_goes_on()
     );
     assert_eq!(journal.truncator.unpublished(), taken);
     let mut last = None;
-    while let Some(record) = journal.reader.next_record()? {
+    while let Some(record) = journal.reader.next_record(Instant::now())? {
         last = Some(record.position);
     }
     journal

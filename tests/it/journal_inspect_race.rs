@@ -73,6 +73,10 @@ impl FileSystem for Watched {
         panic!("a look removes nothing");
     }
 
+    fn link(&self, _name: &str, _second: &str) -> io::Result<()> {
+        panic!("a look makes nothing");
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         panic!("a look syncs nothing");
     }

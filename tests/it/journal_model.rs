@@ -1,5 +1,7 @@
 //! The journal against a plain model, over a disk that keeps at a crash only what was synced, or anything more.
 
+use std::time::Instant;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -111,7 +113,8 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Read(count) => {
                 for _ in 0..count {
-                    let Some(record) = core.reader.next_record().expect("readable") else {
+                    let Some(record) = core.reader.next_record(Instant::now()).expect("readable")
+                    else {
                         break;
                     };
                     prop_assert!(

@@ -1,5 +1,7 @@
 //! How published segments leave: together, at a pace, and under a reader's feet.
 
+use std::time::Instant;
+
 use crate::support::core::{Core, SEGMENT, body, open, segments};
 use crate::support::faulty_fs::FaultyFs;
 
@@ -94,7 +96,10 @@ fn a_reader_that_went_back_takes_no_removed_segment_for_damaged() {
     assert_eq!(core.read_all().len(), 25);
     // A producer was given up; what is read again had arrived all the same, but for the first of it.
     core.reader.seek(0);
-    let again = core.reader.next_record().expect("it can be read");
+    let again = core
+        .reader
+        .next_record(Instant::now())
+        .expect("it can be read");
     assert_eq!(again.map(|record| record.position), Some(0));
     core.truncate(first_of_next - 1);
     core.maintenance.step();

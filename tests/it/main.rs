@@ -17,6 +17,8 @@ mod journal_model;
 mod journal_positions;
 mod journal_queue;
 mod journal_removal;
+mod journal_tail;
+mod journal_unreadable;
 mod logs;
 mod metrics_table;
 mod priorities;

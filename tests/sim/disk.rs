@@ -41,6 +41,8 @@ pub struct Disk {
     pub no_letters: bool,
     /// A write or sync of the journal has failed in this process.
     pub failed: bool,
+    /// A slot of the checkpoint could not be read: an older one may count.
+    pub checkpoint_unread: bool,
     /// The publisher is at work: it may see only what is synced.
     pub publishing: bool,
     /// What it saw that was not.
@@ -73,6 +75,7 @@ impl SimDisk {
             dead: None,
             no_letters: false,
             failed: false,
+            checkpoint_unread: false,
             publishing: false,
             unsynced_read: None,
         })))
@@ -114,6 +117,7 @@ impl Disk {
                 // What the publisher writes are copies of what is damaged.
                 self.failed |=
                     !self.publishing && matches!(operation, Operation::Write | Operation::Sync);
+                self.checkpoint_unread |= checkpoint && operation == Operation::Read;
                 return Err(eio());
             }
         }
@@ -154,12 +158,14 @@ impl Disk {
 
     /// The copies of damage are taken away.
     pub fn lose_copies(&mut self) {
-        self.names
-            .retain(|name, _| !name.starts_with("quarantine-"));
-        self.durable_names
-            .retain(|name, _| !name.starts_with("quarantine-"));
-        self.pending
-            .retain(|(name, _)| !name.starts_with("quarantine-"));
+        let is_copy = |name: &str| {
+            ["quarantine-", "torn-"]
+                .iter()
+                .any(|kind| name.starts_with(kind))
+        };
+        self.names.retain(|name, _| !is_copy(name));
+        self.durable_names.retain(|name, _| !is_copy(name));
+        self.pending.retain(|(name, _)| !is_copy(name));
     }
 
     /// A file is gone for good.

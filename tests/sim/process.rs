@@ -63,6 +63,13 @@ impl Process {
         let disk = around.disk.clone();
         let (shared, mut maintenance, recovery) =
             recover_with(disk, &around.setup.journal, metrics, fresh_id)?;
+        // A copy of a torn write may have failed, without which recovery goes on.
+        let checkpoint_unread = {
+            let mut disk = around.disk.lock();
+            disk.failed = false;
+            std::mem::take(&mut disk.checkpoint_unread)
+        };
+        around.ledger.borrow_mut().checkpoint_damaged |= checkpoint_unread;
         maintenance.step();
         let bell = Arc::new(AtomicBool::new(false));
         let rung = bell.clone();
@@ -91,6 +98,7 @@ impl Process {
                 reader,
                 truncator,
                 metrics: around.metrics.clone(),
+                reading: Readiness::new().check("journal-read", Weight::Informational, ""),
                 check,
                 sayings: Arc::default(),
                 settle: std::time::Duration::from_secs(20),
@@ -275,7 +283,7 @@ impl Process {
                 _ => {}
             }
         }
-        if self.maintenance.checkpoint().is_ok() && around.disk.lock().dead.is_none() {
+        if self.maintenance.close().is_ok() && around.disk.lock().dead.is_none() {
             around.checkpointed = (self.journal, self.maintenance.checkpointed());
         }
         self.gone(around);

@@ -84,6 +84,10 @@ impl FileSystem for Folder {
         refused()
     }
 
+    fn link(&self, _name: &str, _second: &str) -> io::Result<()> {
+        refused()
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         refused()
     }

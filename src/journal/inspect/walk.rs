@@ -6,9 +6,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::{Content, SegmentFile};
-use crate::journal::checkpoint::read_full;
 use crate::journal::error::ReadError;
-use crate::journal::filesystem::File;
+use crate::journal::filesystem::{File, read_full};
 use crate::journal::record::{Codec, Found};
 use crate::journal::recovery::{LEAP, bounds};
 use crate::journal::scan::{self, SMALLEST};

@@ -4,7 +4,8 @@ use std::io;
 
 use super::LEAP;
 use crate::fault::{self, Fault};
-use crate::journal::filesystem::File;
+use crate::journal::checkpoint::Synced;
+use crate::journal::filesystem::ReadAt;
 use crate::journal::record::Codec;
 use crate::journal::scan;
 use crate::journal::segment::{HEADER, Segment};
@@ -15,7 +16,7 @@ use crate::journal::segment::{HEADER, Segment};
 /// which case what is damaged before its first intact record counts as one record. The file's length bounds how many
 /// there can have been: positions further on than that would be taken for no records of this segment.
 pub fn first(
-    file: &impl File,
+    file: &impl ReadAt,
     codec: Codec,
     length: u64,
     from: u64,
@@ -50,16 +51,17 @@ pub fn first_of_none(length: u64, least: u64, end: Option<u64>) -> u64 {
 /// Where a start's leap lies between, bytes past the last intact record are at least one record that is lost. Without a
 /// leap they need not be: reserved space rots as well, and no position may be taken from the segment behind. Where
 /// `published` lies among them, the one that is lost may be the first that is not: too loud rather than silent.
-pub fn close<F: File>(
+pub fn close<F>(
     segment: &mut Segment<F>,
+    file: &impl ReadAt,
+    length: u64,
     first: Option<u64>,
     published: u64,
 ) -> io::Result<u64> {
-    let length = segment.file.length()?;
     let next = first.filter(|first| first.saturating_sub(segment.end) < LEAP);
     let end = if let Some(first) = next {
         first.max(segment.end)
-    } else if scan::garbage(&*segment.file, segment.used, length)? > 0
+    } else if scan::garbage(file, segment.used, length)? > 0
         && !fault::is_on(Fault::SealedEndBelieved)
     {
         let most = length.saturating_sub(segment.used) / scan::SMALLEST;
@@ -80,6 +82,11 @@ pub fn missing_between(watermark: u64, previous_end: u64) -> u64 {
     // A start in between may have left out positions that held nothing.
     let lost = previous_end.saturating_sub(watermark);
     if lost > LEAP { lost % LEAP } else { lost }
+}
+
+/// Unpublished records of the newest segment as the checkpoint knows it, where its file is gone.
+pub fn missing_of(watermark: u64, synced: &Synced) -> u64 {
+    synced.end.saturating_sub(synced.first.max(watermark))
 }
 
 #[cfg(test)]
@@ -170,10 +177,12 @@ mod tests {
                 capacity: HEADER,
                 base: 0,
                 opened_ms: 0,
-                file: Arc::new(file),
+                file: None::<Arc<fs::File>>,
+                unresolved: None,
             };
+            let length = bytes.len() as u64;
             assert_eq!(
-                close(&mut segment, next, published).unwrap(),
+                close(&mut segment, &file, length, next, published).unwrap(),
                 end,
                 "{garbage} {next:?} {published}"
             );

@@ -2,11 +2,12 @@
 
 use std::io;
 
-use super::{Candidate, failed};
+use super::candidates::Candidate;
+use super::failed;
 use crate::journal::checkpoint;
+use crate::journal::copy;
 use crate::journal::error::OpenError;
 use crate::journal::filesystem::FileSystem;
-use crate::journal::reader;
 use crate::journal::record::Codec;
 use crate::journal::scan;
 use crate::journal::segment::{HEADER, name};
@@ -14,16 +15,22 @@ use crate::journal::segment::{HEADER, name};
 /// The journal's id: one that a damaged header or slot still tells, and under which a record is intact.
 pub fn of_records<FS: FileSystem>(
     fs: &FS,
-    candidates: &[Candidate<FS::File>],
+    candidates: &[Candidate],
 ) -> io::Result<Option<[u8; 16]>> {
     let mut ids = checkpoint::damaged_ids(fs)?;
-    ids.extend(candidates.iter().filter_map(|candidate| candidate.told));
+    ids.extend(
+        candidates
+            .iter()
+            .filter_map(|candidate| candidate.claimed_id),
+    );
     ids.sort_unstable();
     ids.dedup();
     for id in ids {
         for candidate in candidates {
+            let file = candidate.open(fs)?;
             let bytes = HEADER..candidate.length;
-            let found = scan::find(&candidate.file, Codec::new(&id), bytes, &(0..u64::MAX))?;
+            let view = candidate.view(&file, fs.page());
+            let found = scan::find(&view, Codec::new(&id), bytes, &(0..u64::MAX))?;
             if found.is_some() {
                 tracing::error!(
                     journal = hex::encode(id),
@@ -39,17 +46,16 @@ pub fn of_records<FS: FileSystem>(
 /// Copies whatever is no spare where nothing tells the journal's id, and so what its records are. Before the first write
 /// of a journal its checkpoint was synced: without one these bytes were no torn write. How many files; each held a record
 /// at least.
-pub fn set_aside<FS: FileSystem>(
-    fs: &FS,
-    candidates: &[Candidate<FS::File>],
-) -> Result<u64, OpenError> {
+pub fn set_aside<FS: FileSystem>(fs: &FS, candidates: &[Candidate]) -> Result<u64, OpenError> {
     let mut count = 0;
     for candidate in candidates {
         let name = name(candidate.sequence);
         let copy = || {
-            let written = scan::garbage(&candidate.file, 0, candidate.length)?;
+            let file = candidate.open(fs)?;
+            let view = candidate.view(&file, fs.page());
+            let written = scan::garbage(&view, 0, candidate.length)?;
             if written > 0 {
-                reader::quarantine(fs, candidate.sequence, &candidate.file, 0..written)?;
+                copy::quarantine(fs, candidate.sequence, &view, 0..written)?;
             }
             io::Result::Ok(written > 0)
         };

@@ -5,12 +5,16 @@
 //! is lost too, its number is all that still tells that a start lay between. So a number is at least as far from the last
 //! segment's as its first position is in leaps.
 
+use std::io;
 use std::ops::Range;
 
-use super::{Candidate, LEAP, failed};
+use super::candidates::Candidate;
+use super::{LEAP, failed};
 use crate::fault::{self, Fault};
+use crate::journal::checkpoint::Synced;
+use crate::journal::copy;
 use crate::journal::error::OpenError;
-use crate::journal::filesystem::{File, FileSystem};
+use crate::journal::filesystem::{File as _, FileSystem};
 use crate::journal::record::Codec;
 use crate::journal::scan;
 use crate::journal::segment::{HEADER, name};
@@ -22,54 +26,87 @@ const MOST_STARTS: u64 = 1 << 32;
 pub struct Unused {
     /// The number of each.
     sequences: Vec<u64>,
+    /// Those that were written to, and how many bytes.
+    written: Vec<(u64, u64)>,
     /// The numbers from the oldest file to the newest that can have been written to, those that hold records among them.
     numbers: Range<u64>,
 }
 
+/// What a file without a header holds.
+#[derive(Debug, Clone, Copy)]
+struct Content {
+    /// There are records in it, or there may be.
+    holds: bool,
+    /// Bytes up to the last that is not zero.
+    garbage: u64,
+}
+
 /// Takes out what holds no record: a spare, or a first write that never got whole. The bytes of the latter.
-pub fn take_from<F: File>(
+///
+/// A file that could not be read whole may hold records, and so may every file up to the one that the checkpoint knows
+/// to be `synced`.
+pub fn take_from<FS: FileSystem>(
+    fs: &FS,
     codec: Codec,
-    candidates: &mut Vec<Candidate<F>>,
+    synced: Option<Synced>,
+    candidates: &mut Vec<Candidate>,
 ) -> Result<(Unused, u64), OpenError> {
     let mut kept = Vec::with_capacity(candidates.len());
     let mut torn = 0;
     let mut unused = Unused {
         sequences: Vec::new(),
+        written: Vec::new(),
         numbers: candidates.first().map_or(0, |first| first.sequence)
             ..candidates.last().map_or(0, |last| last.sequence + 1),
     };
-    let holds = |candidate: &Candidate<F>| {
+    let is_synced =
+        |candidate: &Candidate| synced.is_some_and(|synced| synced.sequence == candidate.sequence);
+    let mut look = |candidate: &Candidate| {
         // Most are sound, and reading them all would make a slow start of a full journal.
         if candidate.header.is_ok() {
-            return Ok(true);
+            return Ok(Content {
+                holds: true,
+                garbage: 0,
+            });
         }
-        let bytes = HEADER..candidate.length;
-        let found = scan::find(&candidate.file, codec, bytes, &(0..u64::MAX));
-        let failed_read = failed(&format!("read {}", name(candidate.sequence)));
-        Ok(found.map_err(failed_read)?.is_some())
+        let read = || {
+            let file = candidate.open(fs)?;
+            let view = candidate.view(&file, fs.page());
+            let bytes = HEADER..candidate.length;
+            let found = scan::find(&view, codec, bytes, &(0..u64::MAX))?;
+            let garbage = scan::garbage(&view, 0, candidate.length)?;
+            let unknown = candidate.unreadable || !view.holes().is_empty();
+            io::Result::Ok(Content {
+                holds: found.is_some() || unknown || is_synced(candidate),
+                garbage,
+            })
+        };
+        read().map_err(failed(&format!("read {}", name(candidate.sequence))))
     };
-    let holding = candidates
+    let contents = candidates
         .iter()
-        .map(holds)
+        .map(&mut look)
         .collect::<Result<Vec<_>, OpenError>>()?;
-    let last = holding.iter().rposition(|holds| *holds);
+    let last = contents.iter().rposition(|content| content.holds);
     for (index, candidate) in candidates.drain(..).enumerate() {
         if candidate.header.is_ok() {
             kept.push(candidate);
             continue;
         }
+        let Content { holds, garbage } = contents[index];
         let name = name(candidate.sequence);
-        let garbage = scan::garbage(&candidate.file, 0, candidate.length)
-            .map_err(failed(&format!("read {name}")))?;
         // Before what was written later, bytes that make no sense were once synced: damage, for the reader to set aside.
         let damaged = garbage > 0 && last.is_some_and(|last| index < last);
-        if (holding[index] || damaged) && !fault::is_on(Fault::HeaderlessDiscarded) {
+        if (holds || damaged) && !fault::is_on(Fault::HeaderlessDiscarded) {
             tracing::error!(segment = name, "the segment's header is damaged");
             kept.push(candidate);
             continue;
         }
         torn += garbage;
         unused.sequences.push(candidate.sequence);
+        if garbage > 0 {
+            unused.written.push((candidate.sequence, garbage));
+        }
         let is_spare = garbage == 0 && candidate.length > 0;
         if is_spare && candidate.sequence + 1 == unused.numbers.end {
             unused.numbers.end -= 1;
@@ -94,25 +131,45 @@ impl Unused {
         self.numbers.end.saturating_sub(from).min(MOST_STARTS)
     }
 
-    /// Removes the files. Where `starts` lie behind the last segment, the newest file stays, empty, until a start finds a
-    /// newer one: it keeps the number. True where a name is gone.
+    /// Removes the files, after those that were written to have got a second name as the copy of what is torn. Where
+    /// `starts` lie behind the last segment, the newest file's number stays, with an empty file, until a start finds a newer
+    /// one. True where a name is gone.
     pub fn discard<FS: FileSystem>(mut self, fs: &FS, starts: u64) -> Result<bool, OpenError> {
         self.sequences.sort_unstable();
-        let keeper = self.sequences.pop_if(|_| starts > 0);
-        if let Some(sequence) = keeper {
-            let name = name(sequence);
-            let cut = || {
+        let keeper = self.sequences.last().copied().filter(|_| starts > 0);
+        for sequence in &self.sequences {
+            let name = name(*sequence);
+            let written = self.written.iter().find(|(of, _)| of == sequence);
+            let discard = || {
+                if let Some((_, bytes)) = written
+                    && !keep_torn(fs, *sequence, *bytes)
+                {
+                    return Ok(());
+                }
+                if keeper != Some(*sequence) {
+                    return fs.remove(&name);
+                }
+                if written.is_some() {
+                    fs.remove(&name)?;
+                    return fs.create(&name)?.sync();
+                }
                 let file = fs.open(&name)?;
                 file.truncate(0)?;
                 file.sync()
             };
-            cut().map_err(failed(&format!("cut {name}")))?;
-        }
-        for sequence in &self.sequences {
-            let name = name(*sequence);
-            fs.remove(&name)
-                .map_err(failed(&format!("remove {name}")))?;
+            discard().map_err(failed(&format!("discard {name}")))?;
         }
         Ok(!self.sequences.is_empty())
+    }
+}
+
+/// Gives the file a second name as a copy of what a torn first write has left; false where it must keep its own.
+fn keep_torn<FS: FileSystem>(fs: &FS, sequence: u64, bytes: u64) -> bool {
+    match copy::torn_file(fs, &name(sequence), sequence, bytes) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(segment = name(sequence), %error, "cannot keep a copy of a torn write: it stays where it is");
+            false
+        }
     }
 }

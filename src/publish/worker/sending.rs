@@ -1,9 +1,11 @@
 //! From the journal to the producer: reading, offering, handing over, setting aside.
 
-use super::{Trouble, Worker};
+use std::time::Duration;
+
+use super::{RETRY, Trouble, Worker};
 use crate::event::{DecodeError, Event};
 use crate::fault::{self, Fault};
-use crate::journal::Record;
+use crate::journal::{ReadError, Record};
 use crate::publish::delivery::{Blame, blame, headers};
 use crate::publish::machine::Offer;
 use crate::publish::outside::{Client as _, Handed, Outgoing, Outside};
@@ -32,26 +34,24 @@ impl<O: Outside> Worker<O> {
     }
 
     fn next(&mut self) -> Option<Record> {
-        match self.reader.next_record() {
+        match self.reader.next_record(self.outside.now()) {
             Ok(Some(record)) => {
                 self.at_tail = false;
+                self.readable();
                 Some(record)
             }
             Ok(None) => {
                 self.at_tail = true;
+                self.readable();
                 self.machine.tail();
                 None
             }
             Err(error) => {
                 self.at_tail = false;
-                self.retry = true;
-                self.trouble(Trouble::Delivery, "the journal cannot be read");
                 if fault::is_on(Fault::ReadErrorIsTail) {
                     self.machine.tail();
                 }
-                if let Some(kept) = self.sayings.may_say("read") {
-                    tracing::error!(%error, kept_back = kept, "cannot read the journal; trying again");
-                }
+                self.unreadable(&error);
                 None
             }
         }
@@ -131,10 +131,36 @@ impl<O: Outside> Worker<O> {
         false
     }
 
+    /// What is on the disk and cannot be read is waited for; nothing behind it is published.
+    fn unreadable(&mut self, error: &ReadError) {
+        let now = self.outside.now();
+        let (since, retry_at) = match error {
+            ReadError::Unreadable {
+                since, retry_at, ..
+            } => (*since, *retry_at),
+            ReadError::Io { .. } => (now, now + RETRY),
+        };
+        self.read_again = Some(retry_at);
+        let waited = Duration::from_secs(now.duration_since(since).as_secs());
+        let waited = humantime::format_duration(waited);
+        let error = crate::telemetry::chain(error);
+        self.reading
+            .fail(&format!("{error}, for {waited}; publishing waits"));
+        if let Some(kept) = self.sayings.may_say("read") {
+            tracing::error!(error, %waited, kept_back = kept, "cannot read the journal: publishing waits and tries again");
+        }
+    }
+
+    fn readable(&mut self) {
+        if self.read_again.take().is_some() {
+            self.reading.pass("ok");
+        }
+    }
+
     pub(super) fn dead_letter(&mut self, position: u64, reason: &'static str) {
         // Read again: memory holds nothing back for the rare case.
         self.reader.seek(position);
-        match self.reader.next_record() {
+        match self.reader.next_record(self.outside.now()) {
             Ok(Some(record)) if record.position == position => {
                 self.set_aside(position, reason, &record.payload);
             }

@@ -1,5 +1,7 @@
 //! The journal's synchronous core, single-stepped over the faulty disk.
 
+use std::time::Instant;
+
 use std::sync::Arc;
 
 use bytesize::ByteSize;
@@ -98,7 +100,7 @@ impl Core {
         let mut records = Vec::new();
         while let Some(record) = self
             .reader
-            .next_record()
+            .next_record(Instant::now())
             .expect("the disk in memory can be read")
         {
             records.push(record);

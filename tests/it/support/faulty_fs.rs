@@ -24,6 +24,7 @@ pub struct FaultyFile {
 /// Which operation is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
+    /// Of a segment.
     Write,
     Sync,
     /// Fails for want of descriptors, as a file that cannot even be made does.
@@ -44,6 +45,10 @@ struct Disk {
     /// The file that cannot be removed.
     stuck: Option<String>,
     looked_into: bool,
+    /// Nothing can be read.
+    unplugged: bool,
+    /// The file system's page. Without one records follow each other closely, which makes offsets plain.
+    page: Option<u64>,
     /// Syncs, renames of truth: what happened in which order, for tests of order.
     log: Vec<String>,
 }
@@ -59,6 +64,13 @@ struct Inode {
 }
 
 impl FaultyFs {
+    /// A disk with pages of so many bytes.
+    pub fn with_page(page: u64) -> Self {
+        let disk = Self::default();
+        disk.lock().page = Some(page);
+        disk
+    }
+
     /// The next operation of this kind fails.
     pub fn fail_next(&self, operation: Operation) {
         self.lock().fail = Some(operation);
@@ -107,11 +119,16 @@ impl FaultyFs {
         disk.inodes[inode].durable = disk.inodes[inode].now.clone();
     }
 
-    /// From now on these bytes of a file cannot be read, nor anything together with them.
+    /// From now on these bytes of a file cannot be read, nor anything together with them; an empty range heals it.
     pub fn wear_out(&self, name: &str, bytes: std::ops::Range<usize>) {
         let mut disk = self.lock();
         let inode = disk.names[name];
         disk.inodes[inode].unreadable = bytes;
+    }
+
+    /// Nothing can be read from any file, or everything again.
+    pub fn unplug(&self, unplugged: bool) {
+        self.lock().unplugged = unplugged;
     }
 
     /// A file's bytes.
@@ -132,6 +149,7 @@ impl FaultyFs {
         let disk = self.lock();
         let mut after = Disk {
             capacity: disk.capacity,
+            page: disk.page,
             ..Disk::default()
         };
         let mut names = disk.durable_names.clone();
@@ -249,6 +267,17 @@ impl FileSystem for FaultyFs {
         Ok(())
     }
 
+    fn link(&self, name: &str, second: &str) -> io::Result<()> {
+        let mut disk = self.lock();
+        let inode = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        if disk.names.contains_key(second) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        disk.names.insert(second.to_owned(), inode);
+        disk.log.push(format!("link {name} {second}"));
+        Ok(())
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         let mut disk = self.lock();
         disk.check(Operation::Sync)?;
@@ -260,13 +289,23 @@ impl FileSystem for FaultyFs {
     fn is_looked_into(&self) -> io::Result<bool> {
         Ok(self.lock().looked_into)
     }
+
+    fn page(&self) -> u64 {
+        self.lock().page.unwrap_or(8)
+    }
 }
 
 impl File for FaultyFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
         let offset = usize::try_from(offset).expect("a test's offset");
-        let failed = disk.check(Operation::Write);
+        // The checkpoint is written at times that no test can know.
+        let is_segment = disk.name_of(self.inode).ends_with(".segment");
+        let failed = if is_segment {
+            disk.check(Operation::Write)
+        } else {
+            Ok(())
+        };
         let inode = &mut disk.inodes[self.inode].now;
         // A failed write may have written anything of it.
         let bytes = if failed.is_err() {
@@ -286,7 +325,10 @@ impl File for FaultyFile {
         let disk = self.disk.lock();
         let offset = usize::try_from(offset).expect("a test's offset");
         let worn = &disk.inodes[self.inode].unreadable;
-        if worn.start < offset + bytes.len() && offset < worn.end {
+        if disk.unplugged {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        if worn.start < offset + bytes.len() && offset < worn.end && !worn.is_empty() {
             return Err(io::Error::from_raw_os_error(5));
         }
         let rest = disk.inodes[self.inode]

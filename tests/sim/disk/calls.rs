@@ -56,6 +56,21 @@ impl FileSystem for SimDisk {
         Ok(())
     }
 
+    fn link(&self, name: &str, second: &str) -> io::Result<()> {
+        let mut disk = self.lock();
+        disk.before(Operation::Name, None)?;
+        let inode = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        if disk.names.contains_key(second) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        disk.names.insert(second.to_owned(), inode);
+        disk.pending.push((second.to_owned(), Some(inode)));
+        if disk.dies(None) {
+            return Err(eio());
+        }
+        Ok(())
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         let mut disk = self.lock();
         disk.before(Operation::Sync, None)?;
@@ -69,6 +84,10 @@ impl FileSystem for SimDisk {
 
     fn is_looked_into(&self) -> io::Result<bool> {
         Ok(false)
+    }
+
+    fn page(&self) -> u64 {
+        PAGE as u64
     }
 }
 

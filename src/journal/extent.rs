@@ -1,0 +1,127 @@
+//! Which positions and bytes of a segment hold records, where the file itself must tell: at a start, or as the reader comes
+//! to a segment of which a part could not be read at the start.
+
+use std::io;
+
+use super::checkpoint::Synced;
+use super::filesystem::{ReadAt, read_full};
+use super::record::Codec;
+use super::recovery::bounds;
+use super::scan::{self, End};
+use super::segment::{HEADER, HEADER_BYTES, Header, Unresolved};
+use super::zero_fill::ZeroFilled;
+
+/// Where a segment's records lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The first record's position.
+    pub first: u64,
+    /// One past the last position.
+    pub end: u64,
+    /// The byte at which the last record ends.
+    pub used: u64,
+    /// When it was begun, in milliseconds since the Unix epoch; 0 if its header does not tell.
+    pub opened_ms: u64,
+    /// No hole in the file can change any of this.
+    pub is_certain: bool,
+}
+
+/// Reads the extent of the segment with the number `sequence`, whose records have positions from `least` on. What the holes
+/// in `file` may have held counts as so many records as there must have been at least.
+pub fn read<F: ReadAt>(
+    file: &ZeroFilled<'_, F>,
+    codec: Codec,
+    page: u64,
+    sequence: u64,
+    least: u64,
+    known: &Unresolved,
+) -> io::Result<Extent> {
+    let mut bytes = [0; HEADER_BYTES];
+    let read = read_full(file, &mut bytes, 0)?;
+    let header = Header::decode(&bytes[..read])
+        .ok()
+        .filter(|header| header.sequence == sequence);
+    let first = match (&header, known.synced) {
+        (Some(header), _) => header.first,
+        (None, Some(synced)) => synced.first,
+        (None, None) => {
+            let found = bounds::first(file, codec, known.length, least, least)?;
+            found.unwrap_or_else(|| bounds::first_of_none(known.length, least, known.next_says))
+        }
+    };
+    let tail = match known.next_says.filter(|end| *end > first) {
+        Some(end) => Tail::told(end, known.length),
+        None => Tail::find(file, codec, page, first, known)?,
+    };
+    Ok(Extent {
+        first,
+        end: tail.end.end,
+        used: tail.end.used,
+        is_certain: !tail.is_open && (header.is_some() || file.holes().is_empty()),
+        opened_ms: header.map_or(0, |header| header.opened_ms),
+    })
+}
+
+/// Where a segment's records end.
+#[derive(Debug, Clone, Copy)]
+pub struct Tail {
+    /// The last intact record and what is known to have been behind it.
+    pub end: End,
+    /// The byte up to which records were found intact.
+    pub intact: u64,
+    /// A hole may hide more records than the one for which it counts.
+    pub is_open: bool,
+}
+
+impl Tail {
+    /// As the next segment's header tells it.
+    pub fn told(end: u64, length: u64) -> Self {
+        Self {
+            end: End {
+                end,
+                used: length,
+                last: HEADER,
+            },
+            intact: length,
+            is_open: false,
+        }
+    }
+
+    /// Looks for it. Up to where the checkpoint says that the segment was synced, what is no record is damage. A hole
+    /// behind the last record, and with nothing but zeros in between, hides one at least unless the journal was closed there.
+    pub fn find<F: ReadAt>(
+        file: &ZeroFilled<'_, F>,
+        codec: Codec,
+        page: u64,
+        first: u64,
+        known: &Unresolved,
+    ) -> io::Result<Self> {
+        let found = scan::end(file, codec, page, HEADER, known.length, first)?;
+        let intact = found.used;
+        let mut end = found;
+        if let Some(synced) = known.synced.filter(|synced| synced.end > found.end) {
+            end.end = synced.end;
+            end.used = synced.used.max(found.used);
+        }
+        let closed = |synced: Synced| synced.closed && synced.end == end.end;
+        if known.synced.is_some_and(closed) {
+            return Ok(Self {
+                end,
+                intact,
+                is_open: false,
+            });
+        }
+        let garbage = scan::garbage(file, end.used, known.length)?;
+        let next = (end.used + garbage).next_multiple_of(page);
+        let hole = file.holes().within(&(end.used..next + 1));
+        if let Some(hole) = &hole {
+            end.end += 1;
+            end.used = (end.used + garbage).max(hole.end).min(known.length);
+        }
+        Ok(Self {
+            end,
+            intact,
+            is_open: hole.is_some(),
+        })
+    }
+}

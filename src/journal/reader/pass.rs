@@ -1,0 +1,191 @@
+//! Passing over what is no record: damage at once, after a copy; what cannot be read only after patience, after its segment
+//! was set aside whole.
+
+use std::io;
+use std::ops::Range;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Reader;
+use crate::fault::{self, Fault};
+use crate::journal::copy;
+use crate::journal::error::ReadError;
+use crate::journal::extent::{self, Extent};
+use crate::journal::filesystem::FileSystem;
+use crate::journal::recovery::set_aside_bytes;
+use crate::journal::scan;
+use crate::journal::segment::{name, set_aside_name};
+use crate::journal::zero_fill::{Beyond, Holes, ZeroFilled};
+
+impl<FS: FileSystem> Reader<FS> {
+    /// Finds the next intact record of the segment and stands on it. What lies before it is damaged, and a copy is kept; or it
+    /// cannot be read, and is waited for.
+    pub(super) fn pass(&mut self, now: Instant) -> Result<(), ReadError> {
+        let Some(place) = &self.place else {
+            return Ok(());
+        };
+        let (codec, page, from) = (self.shared.codec, self.shared.page, self.from);
+        let (file, sequence) = (place.file.clone(), place.sequence);
+        let bytes = place.offset..place.used;
+        let positions = place.expected..place.end;
+        let find = |view: &ZeroFilled<'_, FS::File>| {
+            let found = scan::find(view, codec, bytes.clone(), &positions)?;
+            let at = |offset| scan::at(view, codec, offset, bytes.end);
+            let position = found.map(at).transpose()?.flatten();
+            io::Result::Ok((found, position))
+        };
+        let known = ZeroFilled::new(&*file, page, place.given_up.clone(), 0, Beyond::IsError);
+        let (mut found, mut holes) = (find(&known), known.holes());
+        if found.is_err() {
+            let ((offset, position), passed) = self.wait_for(now, |view| {
+                let (offset, position) = find(view)?;
+                // Nothing is missing before the first record that is wanted: no need to wait.
+                let is_needless = position.is_some_and(|position| position <= from);
+                Ok(((offset, position), is_needless))
+            })?;
+            (found, holes) = (Ok((offset, position)), passed);
+        }
+        let (mut found, position) = found.map_err(|source| self.failed(source))?;
+        if fault::is_on(Fault::DamageEndsSegment) {
+            found = None;
+        }
+        let passed = bytes.start..found.unwrap_or(bytes.end);
+        let unread = holes.within(&passed).is_some();
+        let is_wanted = positions.end > from && position.is_none_or(|position| position > from);
+        if is_wanted && unread {
+            self.set_aside(sequence, &passed)?;
+        } else if is_wanted {
+            self.copy_damage(sequence, &*file, &passed);
+        }
+        self.stop_waiting();
+        let Some(place) = &mut self.place else {
+            return Ok(());
+        };
+        place.given_up = holes;
+        place.offset = passed.end;
+        place.passed_unread = unread;
+        self.chunk = Bytes::new();
+        if found.is_none() {
+            place.expected = place.end;
+            self.lose(positions, unread);
+        } else if let Some(position) = position.filter(|position| *position <= from) {
+            // What is published is not lost.
+            place.expected = position;
+        }
+        Ok(())
+    }
+
+    /// Finds out what a segment holds of which the start could not read enough.
+    pub(super) fn resolve(&mut self, now: Instant) -> Result<(), ReadError> {
+        let Some(place) = &self.place else {
+            return Ok(());
+        };
+        let Some(unresolved) = place.unresolved.clone() else {
+            return Ok(());
+        };
+        let (codec, page) = (self.shared.codec, self.shared.page);
+        let (file, sequence, least) = (place.file.clone(), place.sequence, place.expected);
+        let read = |view: &ZeroFilled<'_, FS::File>| {
+            extent::read(view, codec, page, sequence, least, &unresolved)
+        };
+        let known = ZeroFilled::new(&*file, page, place.given_up.clone(), 0, Beyond::IsError);
+        let (mut extent, mut holes) = (read(&known), known.holes());
+        if extent.is_err() {
+            let (found, passed) = self.wait_for(now, |view| {
+                let extent = read(view)?;
+                Ok((extent, extent.is_certain))
+            })?;
+            (extent, holes) = (Ok(found), passed);
+        }
+        let extent = extent.map_err(|source| self.failed(source))?;
+        if !extent.is_certain && extent.first < extent.end {
+            self.set_aside(sequence, &(0..extent.used))?;
+        }
+        self.resolved(&extent, holes);
+        Ok(())
+    }
+
+    fn resolved(&mut self, extent: &Extent, holes: Holes) {
+        self.stop_waiting();
+        let Some(place) = &mut self.place else {
+            return;
+        };
+        place.unresolved = None;
+        // A hole that did not matter here may be readable by the time when it does.
+        place.given_up = if extent.is_certain {
+            Holes::default()
+        } else {
+            holes
+        };
+        place.expected = extent.first;
+        place.end = extent.end;
+        place.used = extent.used;
+        let mut state = self.shared.lock();
+        let more = state.resolve(place.sequence, extent);
+        self.shared.metrics.recovered_more(more);
+        self.shared.publish_room(&state);
+    }
+
+    /// Gives the segment a second name, durably, so that it stays whole when the journal is done with it.
+    fn set_aside(&mut self, sequence: u64, bytes: &Range<u64>) -> Result<(), ReadError> {
+        let fs = &self.shared.fs;
+        let link = || {
+            match fs.link(&name(sequence), &set_aside_name(sequence)) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+            fs.sync_directory()?;
+            set_aside_bytes(fs)
+        };
+        let total = link().map_err(|source| self.failed(source))?;
+        let mut state = self.shared.lock();
+        state.set_aside_bytes = total;
+        self.shared.publish_room(&state);
+        drop(state);
+        tracing::error!(
+            segment = name(sequence),
+            kept_as = set_aside_name(sequence),
+            ?bytes,
+            "these bytes cannot be read: passing over them; the segment is kept whole for `ringback journal drain`"
+        );
+        Ok(())
+    }
+
+    fn copy_damage(&self, sequence: u64, file: &FS::File, bytes: &Range<u64>) {
+        // Twice the same copy says nothing new, and a disk without room for it must not stop what is intact.
+        if let Err(error) = copy::quarantine(&self.shared.fs, sequence, file, bytes.clone()) {
+            tracing::error!(segment = name(sequence), ?bytes, %error, "cannot copy a damaged stretch");
+        }
+        tracing::error!(
+            segment = name(sequence),
+            ?bytes,
+            "the journal is damaged at these bytes"
+        );
+    }
+
+    /// These positions have no record that could be read.
+    pub(super) fn lose(&mut self, positions: Range<u64>, unread: bool) {
+        let mut state = self.shared.lock();
+        let count = state.lose(positions.clone());
+        if count == 0 {
+            return;
+        }
+        let (from, to) = (positions.start, positions.end - 1);
+        if unread {
+            self.shared.metrics.unreadable_records(count);
+            tracing::error!(
+                from,
+                to,
+                count,
+                "records are passed over because they cannot be read"
+            );
+        } else {
+            if !fault::is_on(Fault::DamageInSilence) {
+                self.shared.metrics.corrupt_records(count);
+            }
+            tracing::error!(from, to, count, "records lost to damage");
+        }
+        self.shared.publish_room(&state);
+    }
+}

@@ -1,0 +1,256 @@
+//! From the files that hold records to the journal's segments: where each begins and ends, and what is cut from the last.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+
+use super::bounds;
+use super::candidates::Candidate;
+use super::{LEAP, failed};
+use crate::fault::{self, Fault};
+use crate::journal::checkpoint::{Checkpoint, Synced};
+use crate::journal::copy;
+use crate::journal::error::OpenError;
+use crate::journal::extent::Tail;
+use crate::journal::filesystem::{File, FileSystem, ReadAt, read_full};
+use crate::journal::record::Codec;
+use crate::journal::scan;
+use crate::journal::segment::{HEADER, Segment, Unresolved, name};
+use crate::journal::writer::BATCH_BYTES;
+use crate::journal::zero_fill::{Beyond, Holes, ZeroFilled};
+
+/// Bytes written again at once.
+const CHUNK: usize = 1 << 20;
+
+/// Segments, each with the end that its header says the one before it had, before the first all is published.
+pub(super) type Found<F> = VecDeque<(u64, Segment<F>)>;
+
+/// What the segments are made with.
+pub(super) struct Plan<'a, FS: FileSystem> {
+    pub(super) fs: &'a FS,
+    pub(super) codec: Codec,
+    /// The first position that is not published, as the checkpoint tells.
+    pub(super) published: u64,
+    /// How far the newest segment was synced, as the checkpoint tells.
+    pub(super) synced: Option<Synced>,
+}
+
+impl<'a, FS: FileSystem> Plan<'a, FS> {
+    pub(super) fn new(fs: &'a FS, codec: Codec, checkpoint: Option<&Checkpoint>) -> Self {
+        Self {
+            fs,
+            codec,
+            published: checkpoint.map_or(0, |last| last.watermark),
+            synced: checkpoint.and_then(|last| last.synced),
+        }
+    }
+
+    /// Each segment, and the bytes cut from the last one's tail.
+    pub(super) fn segments(
+        &self,
+        candidates: &[Candidate],
+    ) -> Result<(Found<FS::File>, u64), OpenError> {
+        let mut segments: Found<FS::File> = VecDeque::new();
+        let mut torn = 0;
+        for (index, candidate) in candidates.iter().enumerate() {
+            let next = candidates.get(index + 1);
+            let cut = self
+                .add(candidate, next, &mut segments)
+                .map_err(failed(&format!("read {}", name(candidate.sequence))))?;
+            torn += cut;
+        }
+        Ok((segments, torn))
+    }
+
+    fn add(
+        &self,
+        candidate: &Candidate,
+        next: Option<&Candidate>,
+        segments: &mut Found<FS::File>,
+    ) -> io::Result<u64> {
+        let page = self.fs.page();
+        let file = candidate.open(self.fs)?;
+        let view = candidate.view(&file, page);
+        let (sequence, length) = (candidate.sequence, candidate.length);
+        let next_says = next.and_then(|next| Some(next.header.as_ref().ok()?.previous_end));
+        let synced = self.synced.filter(|synced| synced.sequence == sequence);
+        let from = segments.back().map_or(0, |(_, before)| before.end);
+        let (mut first, previous_end, opened_ms) = if let Ok(header) = &candidate.header {
+            (header.first, header.previous_end, header.opened_ms)
+        } else {
+            let least = segments.back().map_or(self.published, |_| from);
+            let found = match synced {
+                Some(synced) => Some(synced.first),
+                None => bounds::first(&view, self.codec, length, from, least)?,
+            };
+            let previous_end = match segments.back_mut() {
+                Some((_, before)) => self.close(before, found)?,
+                // What lies between is gone with its segment.
+                None => found
+                    .filter(|first| first.saturating_sub(self.published) < LEAP)
+                    .map_or(self.published, |first| first.max(self.published)),
+            };
+            let none = || bounds::first_of_none(length, previous_end, next_says);
+            (found.unwrap_or_else(none), previous_end, 0)
+        };
+        let unresolved = Unresolved {
+            estimate: 0,
+            length,
+            // Nothing is begun behind a segment without a record.
+            next_says: next_says.filter(|end| *end > first),
+            synced,
+        };
+        let tail = match unresolved.next_says {
+            Some(end) => Tail::told(end, length),
+            None => Tail::find(&view, self.codec, page, first, &unresolved)?,
+        };
+        let holes = view.holes();
+        let is_published = unresolved
+            .next_says
+            .is_some_and(|end| end <= self.published);
+        let is_whole = !tail.is_open && (!candidate.unreadable || is_published);
+        let used = tail.end.used;
+        let (mut capacity, mut torn) = (used, 0);
+        if next.is_none() {
+            if holes.is_empty() && !candidate.unreadable {
+                torn = self.cut(candidate, &file, used)?;
+            }
+            if fault::is_on(Fault::WriteIntoTornSegment) {
+                capacity = length;
+            }
+            // A batch is so many bytes or one larger record, and its segment's header.
+            let from = tail.end.last.min(tail.intact.saturating_sub(BATCH_BYTES));
+            let from = if from <= HEADER { 0 } else { from };
+            if !fault::is_on(Fault::FailedSyncTrusted) && !fault::is_on(Fault::RecoveryWithoutSync)
+            {
+                write_again(&file, page, from..tail.intact, &holes)?;
+            }
+        }
+        let mut end = tail.end.end;
+        let unresolved = (!is_whole).then(|| {
+            let estimate = end.saturating_sub(first.max(self.published)).max(1);
+            // The least and the most that can be: no record of it may seem published, and no position be used again.
+            if candidate.unreadable {
+                let least =
+                    segments
+                        .back()
+                        .map_or(self.published, |(_, before)| match before.unresolved {
+                            Some(_) => before.first,
+                            None => before.end,
+                        });
+                first = first.min(least);
+            }
+            end += holes.bytes().div_ceil(scan::SMALLEST);
+            Unresolved {
+                estimate,
+                ..unresolved
+            }
+        });
+        let base = segments
+            .back()
+            .map_or(0, |(_, before)| before.base + before.used);
+        segments.push_back((
+            previous_end,
+            Segment {
+                sequence,
+                first,
+                end,
+                used,
+                capacity,
+                base,
+                opened_ms,
+                file: None,
+                unresolved,
+            },
+        ));
+        Ok(torn)
+    }
+
+    /// Where a segment ends behind which one without a header begins at `first`.
+    fn close(&self, before: &mut Segment<FS::File>, first: Option<u64>) -> io::Result<u64> {
+        if before.unresolved.is_some() {
+            return Ok(before.end);
+        }
+        let file = self.fs.open(&name(before.sequence))?;
+        let length = file.length()?;
+        let beyond = Beyond::IsHole(length);
+        let view = ZeroFilled::new(
+            &file,
+            self.fs.page(),
+            Holes::default(),
+            super::candidates::PATIENCE,
+            beyond,
+        );
+        bounds::close(before, &view, length, first, self.published)
+    }
+
+    /// Cuts what is no record off the last segment; how many bytes of it were written. They are copied first: they were
+    /// never acknowledged as far as anybody knows, and a copy costs little.
+    fn cut(&self, candidate: &Candidate, file: &FS::File, used: u64) -> io::Result<u64> {
+        let torn = scan::garbage(file, used, candidate.length)?;
+        if fault::is_on(Fault::WriteIntoTornSegment) || used == candidate.length {
+            return Ok(torn);
+        }
+        let bytes = used..used + torn;
+        if copy_torn(self.fs, candidate.sequence, file, bytes) && !candidate.is_set_aside {
+            file.truncate(used)?;
+        }
+        Ok(torn)
+    }
+}
+
+/// Copies bytes that a torn write has left; false if there is no copy, so that they must stay.
+fn copy_torn<FS: FileSystem>(
+    fs: &FS,
+    sequence: u64,
+    from: &impl ReadAt,
+    bytes: Range<u64>,
+) -> bool {
+    if bytes.is_empty() {
+        return true;
+    }
+    match copy::torn(fs, sequence, from, bytes.clone()) {
+        Ok(()) => {
+            tracing::info!(
+                segment = name(sequence),
+                ?bytes,
+                "the last write before this start was torn; it was never acknowledged, and a copy is kept"
+            );
+            true
+        }
+        Err(error) => {
+            tracing::warn!(segment = name(sequence), ?bytes, %error, "cannot copy a torn write: it stays where it is");
+            false
+        }
+    }
+}
+
+/// Writes the same bytes again, so that the sync after it is about them; torn or not, they stay what they were. What
+/// cannot be read is left alone.
+fn write_again<F: File>(file: &F, page: u64, bytes: Range<u64>, holes: &Holes) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK.min(usize::try_from(bytes.end).unwrap_or(CHUNK))];
+    let mut offset = bytes.start;
+    while offset < bytes.end {
+        let mut end = bytes.end.min(offset + chunk.len() as u64);
+        if let Some(hole) = holes.within(&(offset..end)) {
+            if hole.start <= offset {
+                offset = hole.end;
+                continue;
+            }
+            end = hole.start;
+        }
+        let length = usize::try_from(end - offset).unwrap_or(CHUNK);
+        let read = match read_full(file, &mut chunk[..length], offset) {
+            Ok(0) => break,
+            Ok(read) => read,
+            // It could be read a moment ago.
+            Err(_) => {
+                offset = (offset / page + 1) * page;
+                continue;
+            }
+        };
+        file.write_all_at(&chunk[..read], offset)?;
+        offset += read as u64;
+    }
+    file.sync()
+}

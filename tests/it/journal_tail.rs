@@ -1,0 +1,142 @@
+//! The end of the journal: what was synced there is never taken for a torn write, and what is cut is copied first.
+
+use ringback::journal::filesystem::{File as _, FileSystem as _};
+
+use crate::support::core::{BUDGET, Core, body, segments};
+use crate::support::faulty_fs::FaultyFs;
+
+const PAGE: usize = 512;
+const SEGMENT: u64 = 16 << 10;
+
+fn open(disk: &FaultyFs) -> Core {
+    Core::open(disk, SEGMENT, BUDGET).expect("the journal opens")
+}
+
+/// Ten batches of two records, each batch in a page of its own, and the journal closed in order.
+fn closed() -> FaultyFs {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut core = open(&disk);
+    for _ in 0..10 {
+        core.append(&[body(40), body(40)]).expect("they are taken");
+    }
+    core.maintenance.close().expect("it is closed");
+    disk
+}
+
+fn copies(disk: &FaultyFs, kind: &str) -> Vec<String> {
+    let names = disk.names().into_iter();
+    names.filter(|name| name.starts_with(kind)).collect()
+}
+
+#[test]
+fn a_batch_begins_on_a_page_of_its_own_and_nothing_synced_before_is_written_again() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut core = open(&disk);
+    let name = segments(&disk).remove(0);
+    core.append(&[body(40), body(700)]).expect("they are taken");
+    let first = disk.bytes(&name);
+    core.append(&[body(40)]).expect("it is taken");
+    let second = disk.bytes(&name);
+    assert_eq!(second[..2 * PAGE], first[..2 * PAGE]);
+    assert_ne!(second[2 * PAGE], 0);
+    // Whatever the device makes of the second batch's page.
+    let mut random = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1);
+    let disk = disk.crash(&mut random);
+    disk.damage(&name, |bytes| bytes[2 * PAGE..3 * PAGE].fill(0xa5));
+    let mut core = open(&disk);
+    assert_eq!(core.read_all().len(), 2);
+    assert_eq!(core.metric("journal_corrupt_records_total"), 0);
+    assert_eq!(copies(&disk, "quarantine-"), [] as [String; 0]);
+}
+
+#[test]
+fn damage_that_reaches_the_tail_is_counted_exactly_and_copied() {
+    let name = segments(&closed()).remove(0);
+    for (from, to, lost) in [
+        // One sector of 512 bytes with the last two records, the last three, all, the header too.
+        (9 * PAGE, 10 * PAGE, 2),
+        (8 * PAGE + 64, 10 * PAGE, 3),
+        (PAGE, 16 * PAGE, 18),
+        (0, 16 * PAGE, 20),
+    ] {
+        for filling in [0xa5, 0] {
+            let disk = closed();
+            let before = disk.bytes(&name);
+            disk.damage(&name, |bytes| bytes[from..to].fill(filling));
+            let damaged = disk.bytes(&name);
+            let case = format!("{from} to {to} filled with {filling}");
+            let mut core = open(&disk);
+            assert_eq!(core.read_all().len() as u64, 20 - lost, "{case}");
+            assert_eq!(core.metric("journal_corrupt_records_total"), lost, "{case}");
+            assert_eq!(core.metric("journal_recovered_events"), 20, "{case}");
+            assert_eq!(core.unpublished(), 20 - lost, "{case}");
+            let copies = copies(&disk, "quarantine-");
+            assert_eq!(copies.len(), 1, "{case}");
+            let start = copies[0].rsplit('-').next().expect("an offset");
+            let start = usize::from_str_radix(start, 16).expect("an offset");
+            let copy = disk.bytes(&copies[0]);
+            assert_eq!(copy, damaged[start..start + copy.len()], "{case}");
+            let used = before.iter().rposition(|byte| *byte != 0).expect("records");
+            assert!(start + copy.len() > used, "{case}: all that was synced");
+        }
+    }
+}
+
+#[test]
+fn a_segment_that_was_synced_and_is_gone_is_counted() {
+    let disk = closed();
+    disk.lose_file(&segments(&disk)[0]);
+    let mut core = open(&disk);
+    assert_eq!(core.read_all().len(), 0);
+    assert_eq!(core.metric("journal_corrupt_records_total"), 20);
+    assert_eq!(core.metric("journal_recovered_events"), 20);
+}
+
+#[test]
+fn what_is_cut_above_the_synced_end_is_copied_and_never_counted_and_eight_copies_are_kept() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut made = Vec::new();
+    for round in 0..12_u8 {
+        let mut core = open(&disk);
+        core.append(&[body(40)]).expect("it is taken");
+        core.maintenance.checkpoint().expect("it is written");
+        let name = segments(&disk)
+            .into_iter()
+            .rfind(|name| disk.bytes(name).first() == Some(&b'r'));
+        let name = name.expect("one was written to");
+        drop(core);
+        let torn = vec![round + 1; 300];
+        let file = disk.open(&name).expect("it is there");
+        file.write_all_at(&torn, PAGE as u64)
+            .expect("it is written");
+        let mut core = open(&disk);
+        assert_eq!(core.recovery.torn_bytes, (PAGE + 300 - 136) as u64);
+        assert_eq!(core.metric("journal_corrupt_records_total"), 0);
+        assert_eq!(core.read_all().len(), usize::from(round) + 1);
+        let newest = copies(&disk, "torn-").pop().expect("a copy");
+        assert!(disk.bytes(&newest).ends_with(&torn));
+        made.push(newest);
+        assert_eq!(copies(&disk, "torn-"), made[made.len().saturating_sub(8)..]);
+    }
+    assert_eq!(copies(&disk, "quarantine-"), [] as [String; 0]);
+}
+
+#[test]
+fn a_torn_first_write_is_kept_under_another_name_without_room_for_a_copy() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut core = open(&disk);
+    core.append(&[body(40)]).expect("it is taken");
+    core.maintenance.step();
+    let spare = segments(&disk).pop().expect("a spare");
+    drop(core);
+    disk.damage(&spare, |bytes| bytes[..700].fill(7));
+    disk.take_log();
+    let core = open(&disk);
+    let linked = disk.take_log().iter().any(|line| line.starts_with("link "));
+    assert!(linked, "a copy would need room");
+    assert_eq!(core.unpublished(), 1);
+    assert_eq!(core.metric("journal_corrupt_records_total"), 0);
+    let copies = copies(&disk, "torn-");
+    assert_eq!(copies.len(), 1);
+    assert_eq!(disk.bytes(&copies[0]), vec![7; 700]);
+}
