@@ -57,14 +57,11 @@ impl Configured {
     }
 }
 
-/// The folder and what is in it; an error says why it holds no journal.
-pub fn inspect(path: &Path) -> Result<(Folder, Inspection<Folder>), CommandError> {
-    let open = || {
-        let folder = Folder::open(path)?;
-        let inspection = Inspection::open(&folder)?;
-        Ok((folder, inspection))
-    };
-    open().map_err(failed(path))
+/// What is in the folder; an error says why it holds no journal.
+pub fn inspect(path: &Path) -> Result<Inspection<Folder>, CommandError> {
+    Folder::open(path)
+        .and_then(Inspection::open)
+        .map_err(failed(path))
 }
 
 /// As [`CommandError`], with the folder.

@@ -1,29 +1,38 @@
 //! Looking into a journal without owning it: nothing is made, cut, synced or removed, whether a relay runs on it or not.
 //!
-//! What is told is of one moment. A running relay goes on appending (what is read at the tail may not be synced yet),
-//! writes its checkpoint about once a second, and removes what is published: a file that vanishes while it is being
-//! opened was published, and one that is open stays readable, because the relay does not
-//! cut what it removes while somebody looks ([`FileSystem::is_looked_into`]). A segment counts as what recovery would make of it.
+//! A look reports one moment, though a running relay appends, writes its checkpoint each second and removes what is
+//! published. Three rules make that so:
+//! - The files, then their headers, then the checkpoint, then the records are read, in the order that [`view`] explains.
+//! - The relay does not cut a removed file while somebody looks ([`FileSystem::is_looked_into`]), and an [`Inspection`]
+//!   owns its folder, so that the look lasts as long as the files are read.
+//! - The walk reports no damage in a file that has been removed: the relay removes only what is published, and a relay
+//!   that cannot see the look (on another machine of a network file system) cuts it.
+//!
+//! A segment counts as what recovery would make of it.
 
 mod folder;
+mod place;
+mod view;
 mod walk;
 
 use std::io;
 
 use super::checkpoint::{Checkpoint, CheckpointFile};
-use super::filesystem::{File, FileSystem, read_full};
+use super::filesystem::{File, FileSystem};
 use super::record::Codec;
 use super::recovery::bounds::missing_between;
 use super::scan;
-use super::segment::{HEADER, HEADER_BYTES, Header, HeaderError, name, sequence_of};
+use super::segment::{HEADER, name};
+use view::Opened;
 
 pub use folder::Folder;
 pub use walk::{Damage, Item, Located, Walk};
 
 /// Copies of damage that the reader sets aside.
 const QUARANTINE: &str = "quarantine-";
-/// How often the folder is listed while segments vanish from it: a relay removes some every second at most.
-const LISTINGS: u32 = 5;
+/// Reads of the checkpoint before both slots count as lost: a relay writes one a second, so that a slow look may meet a
+/// half-written slot twice in a row.
+const CHECKPOINT_READS: u32 = 3;
 
 /// Why there is nothing to look at.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +63,9 @@ pub enum InspectError {
         /// The segment's name.
         file: String,
     },
+    /// Something makes and removes segments faster than they can be opened.
+    #[error("the folder changes faster than it can be read; try again")]
+    Restless,
     /// The disk or its permissions.
     #[error("cannot {operation}")]
     Io {
@@ -107,7 +119,7 @@ impl<F> SegmentFile<F> {
     }
 }
 
-/// A journal as it was found.
+/// A journal as it was found. It holds the folder, because the relay keeps removed files whole only while that lives.
 #[derive(Debug)]
 pub struct Inspection<FS: FileSystem> {
     /// The journal's id.
@@ -118,27 +130,16 @@ pub struct Inspection<FS: FileSystem> {
     pub segments: Vec<SegmentFile<FS::File>>,
     /// Copies of damage: names and bytes, sorted by name.
     pub quarantine: Vec<(String, u64)>,
+    folder: FS,
 }
 
 impl<FS: FileSystem> Inspection<FS> {
     /// Opens the segments and reads their headers, then the checkpoint.
-    pub fn open(fs: &FS) -> Result<Self, InspectError> {
-        let (mut names, mut opened) = (Vec::new(), Vec::new());
-        for _ in 0..LISTINGS {
-            names = fs.list().map_err(failed("list the folder"))?;
-            if names.is_empty() {
-                return Err(InspectError::Empty);
-            }
-            let vanished;
-            (opened, vanished) = open_segments(fs, &names)?;
-            // What has taken a removed segment's place is not in an old list.
-            if !vanished {
-                break;
-            }
-        }
-        // After the listing: a segment leaves only when a checkpoint that covers it is written, so none seems missing.
-        let checkpoint = CheckpointFile::read(fs).map_err(failed("read the checkpoint"))?;
-        let checkpoint = checkpoint.map(|(_, checkpoint)| checkpoint);
+    pub fn open(folder: FS) -> Result<Self, InspectError> {
+        let (opened, names) = view::open(&folder)?;
+        // After the listing: the relay removes a segment only when a checkpoint that covers it is written, so that no
+        // segment seems to be missing.
+        let checkpoint = read_checkpoint(&folder).map_err(failed("read the checkpoint"))?;
         let headers = || opened.iter().filter_map(|opened| opened.header.as_ref());
         let journal_id = checkpoint
             .map(|checkpoint| checkpoint.journal_id)
@@ -154,8 +155,14 @@ impl<FS: FileSystem> Inspection<FS> {
             journal_id,
             checkpoint,
             segments,
-            quarantine: quarantine(fs, names)?,
+            quarantine: quarantine(&folder, names)?,
+            folder,
         })
+    }
+
+    /// The folder that is looked into.
+    pub fn folder(&self) -> &FS {
+        &self.folder
     }
 
     /// The first position that is still to be published, as far as the checkpoint tells.
@@ -193,96 +200,31 @@ impl<FS: FileSystem> Inspection<FS> {
     }
 }
 
-struct Opened<F> {
-    sequence: u64,
-    length: u64,
-    header: Option<Header>,
-    file: F,
-}
-
-/// Open segments, and whether another was listed and is gone.
-type Listed<F> = (Vec<Opened<F>>, bool);
-
-/// Opens what is there, and tells whether something has been removed since it was listed.
-fn open_segments<FS: FileSystem>(
-    fs: &FS,
-    names: &[String],
-) -> Result<Listed<FS::File>, InspectError> {
-    let mut sequences: Vec<_> = names.iter().filter_map(|name| sequence_of(name)).collect();
-    sequences.sort_unstable();
-    let mut all = Vec::with_capacity(sequences.len());
-    let mut vanished = false;
-    for sequence in sequences {
-        let name = name(sequence);
-        let failed = failed(&format!("read {name}"));
-        let file = match fs.open(&name) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                vanished = true;
-                continue;
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        let header = match read_header(&file).map_err(&failed)? {
-            Err(HeaderError::Version(version)) => {
-                return Err(InspectError::Version {
-                    file: name,
-                    version,
-                });
-            }
-            // A file under another's name is as good as one without a header.
-            header => header.ok().filter(|header| header.sequence == sequence),
-        };
-        let length = file.length().map_err(&failed)?;
-        all.push(Opened {
-            sequence,
-            length,
-            header,
-            file,
-        });
+fn read_checkpoint(fs: &impl FileSystem) -> io::Result<Option<Checkpoint>> {
+    for _ in 0..CHECKPOINT_READS {
+        if let Some((_, checkpoint)) = CheckpointFile::read(fs)? {
+            return Ok(Some(checkpoint));
+        }
     }
-    Ok((all, vanished))
+    Ok(None)
 }
 
-fn read_header(file: &impl File) -> io::Result<Result<Header, HeaderError>> {
-    let mut bytes = [0; HEADER_BYTES];
-    let read = read_full(file, &mut bytes, 0)?;
-    Ok(Header::decode(&bytes[..read]))
-}
-
-/// As recovery does it: without a header a file is damaged where it holds a record or stands before a sound one.
+/// As recovery does it: a file without a header is damaged if it holds a record or is older than a sound one.
+///
+/// From the newest to the oldest, as [`view`] reads them: if a file is still a spare, no newer one had been begun.
 fn classify<F: File>(
     codec: Codec,
     opened: Vec<Opened<F>>,
 ) -> Result<Vec<SegmentFile<F>>, InspectError> {
     let last_sound = opened.iter().rposition(|opened| opened.header.is_some());
     let mut segments = Vec::with_capacity(opened.len());
-    for (index, mut opened) in opened.into_iter().enumerate() {
-        let failed = failed(&format!("read {}", name(opened.sequence)));
-        let mut content = Content::Spare;
-        if opened.header.is_none() {
-            let garbage = scan::garbage(&opened.file, 0, opened.length).map_err(&failed)?;
-            let bytes = HEADER..opened.length;
-            if garbage > 0 {
-                let holds = scan::find(&opened.file, codec, bytes, &(0..u64::MAX));
-                let holds = holds.map_err(&failed)?.is_some();
-                let damaged = holds || last_sound.is_some_and(|last| index < last);
-                content = if damaged {
-                    Content::Headless
-                } else {
-                    Content::Torn(garbage)
-                };
-                // A running writer may have begun the spare since its header was read.
-                let again = read_header(&opened.file).map_err(&failed)?.ok();
-                opened.header = again.filter(|header| header.sequence == opened.sequence);
-            }
-        }
-        if let Some(header) = &opened.header {
-            content = Content::Sound {
-                first: header.first,
-                previous_end: header.previous_end,
-            };
-        }
+    for (index, mut opened) in opened.into_iter().enumerate().rev() {
+        let is_before_sound = last_sound.is_some_and(|last| index < last);
+        let content = match opened.sound() {
+            Some(sound) => sound,
+            None => without_header(codec, &mut opened, is_before_sound)
+                .map_err(failed(&format!("read {}", name(opened.sequence))))?,
+        };
         segments.push(SegmentFile {
             sequence: opened.sequence,
             length: opened.length,
@@ -290,7 +232,28 @@ fn classify<F: File>(
             file: opened.file,
         });
     }
+    segments.reverse();
     Ok(segments)
+}
+
+fn without_header<F: File>(
+    codec: Codec,
+    opened: &mut Opened<F>,
+    is_before_sound: bool,
+) -> io::Result<Content> {
+    let garbage = scan::garbage(&opened.file, 0, opened.length)?;
+    if garbage == 0 {
+        return Ok(Content::Spare);
+    }
+    let bytes = HEADER..opened.length;
+    let holds = scan::find(&opened.file, codec, bytes, &(0..u64::MAX))?.is_some();
+    // A running writer may have begun the spare since its header was read.
+    opened.read_again()?;
+    Ok(match opened.sound() {
+        Some(sound) => sound,
+        None if holds || is_before_sound => Content::Headless,
+        None => Content::Torn(garbage),
+    })
 }
 
 fn quarantine<FS: FileSystem>(

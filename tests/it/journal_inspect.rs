@@ -51,7 +51,7 @@ fn inspect(disk: &FaultyFs) -> Found {
     };
     let before = files(disk);
     disk.take_log();
-    let inspection = Inspection::open(disk).expect("there is a journal");
+    let inspection = Inspection::open(disk.clone()).expect("there is a journal");
     let mut found = Found {
         records: Vec::new(),
         damage: Vec::new(),
@@ -169,7 +169,7 @@ fn a_lost_checkpoint_leaves_every_record_to_be_seen() {
         .append(&[body(20), body(100)])
         .expect("it is appended");
     disk.lose_file("checkpoint");
-    let inspection = Inspection::open(&disk).expect("the header tells the id");
+    let inspection = Inspection::open(disk.clone()).expect("the header tells the id");
     assert_eq!(inspection.checkpoint, None);
     assert_eq!(inspect(&disk).records.len(), 2);
 }
@@ -181,7 +181,7 @@ fn a_walk_may_begin_anywhere_and_passes_over_whole_segments() {
     for _ in 0..6 {
         core.append(&[body(1500)]).expect("it is appended");
     }
-    let inspection = Inspection::open(&disk).expect("there is a journal");
+    let inspection = Inspection::open(disk.clone()).expect("there is a journal");
     let positions = inspection.walk(4).filter_map(|item| match item {
         Ok(Item::Record(record)) => Some(record.position),
         _ => None,
@@ -192,12 +192,15 @@ fn a_walk_may_begin_anywhere_and_passes_over_whole_segments() {
 #[test]
 fn a_folder_without_a_journal_is_told_apart() {
     let disk = FaultyFs::default();
-    assert!(matches!(Inspection::open(&disk), Err(InspectError::Empty)));
+    assert!(matches!(
+        Inspection::open(disk.clone()),
+        Err(InspectError::Empty)
+    ));
     let disk = FaultyFs::default();
     drop(open(&disk));
     disk.lose_file("checkpoint");
     assert!(matches!(
-        Inspection::open(&disk),
+        Inspection::open(disk.clone()),
         Err(InspectError::NoJournal)
     ));
 }

@@ -119,7 +119,7 @@ fn put_through(replay: &mut Replay, file: &Path, journal: &Path) -> Result<Lette
         Err(StayError::NoJournal) => {
             let id = place::inspect(journal)
                 .ok()
-                .map(|(_, inspection)| hex::encode(inspection.journal_id));
+                .map(|inspection| hex::encode(inspection.journal_id));
             replay.replay(file, id.as_deref())
         }
         outcome => outcome,

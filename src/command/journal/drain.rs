@@ -45,8 +45,9 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     telemetry::log("error,librdkafka=off")?;
     let path = config.journal.path.clone();
     // A folder without a journal would be made one otherwise.
-    let (folder, inspection) = place::inspect(&path)?;
-    if folder.is_locked().map_err(place::failed(&path))? {
+    let inspection = place::inspect(&path)?;
+    let is_locked = inspection.folder().is_locked();
+    if is_locked.map_err(place::failed(&path))? {
         return Err(held(&path));
     }
     drop(inspection);

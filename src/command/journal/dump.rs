@@ -50,7 +50,7 @@ pub struct Arguments {
 /// Prints the records.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let path = arguments.place.path()?;
-    let (_, inspection) = place::inspect(&path)?;
+    let inspection = place::inspect(&path)?;
     let watermark = inspection.watermark();
     let from = if arguments.unpublished {
         arguments.from.max(watermark)

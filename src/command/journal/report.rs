@@ -113,13 +113,14 @@ pub struct Segment {
 impl Report {
     /// Reads the whole journal; its disk sees one sequential reading.
     pub fn gather(path: &Path) -> Result<Self, CommandError> {
-        let (folder, inspection) = place::inspect(path)?;
         let failed = place::failed(path);
+        let folder = Folder::open(path).map_err(&failed)?;
         let held_before = folder.is_locked().map_err(&failed)?;
+        let inspection = Inspection::open(folder).map_err(&failed)?;
         let mut report = Self::new(path, &inspection)?;
         let torn = report.walk(&inspection);
         // A process that has begun or ended meanwhile may have been writing all the same.
-        report.locked = held_before || folder.is_locked().map_err(&failed)?;
+        report.locked = held_before || inspection.folder().is_locked().map_err(&failed)?;
         if !report.locked {
             report.torn_tail_bytes = torn;
         }

@@ -1,20 +1,16 @@
 //! From record to record over all segments, past damage, while a writer may be at work on the last one.
 
-use std::io;
 use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::place::{Place, failed};
 use super::{Content, SegmentFile};
 use crate::journal::error::ReadError;
-use crate::journal::filesystem::{File, read_full};
-use crate::journal::record::{Codec, Found};
+use crate::journal::filesystem::File;
+use crate::journal::record::Codec;
 use crate::journal::recovery::{LEAP, bounds};
-use crate::journal::scan::{self, SMALLEST};
-use crate::journal::segment::{HEADER, name};
-
-/// Bytes read at once; a larger record is read by itself.
-const CHUNK: u64 = 256 << 10;
+use crate::journal::segment::HEADER;
 
 /// An intact record and where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,18 +65,6 @@ pub struct Walk<'a, F> {
     place: Option<Place<'a, F>>,
 }
 
-#[derive(Debug)]
-struct Place<'a, F> {
-    segment: &'a SegmentFile<F>,
-    /// Where the next record begins, and with it the chunk.
-    offset: u64,
-    expected: u64,
-    /// One past the last position, where the next segment's header tells.
-    end: Option<u64>,
-    is_last: bool,
-    chunk: Bytes,
-}
-
 impl<F: File> Iterator for Walk<'_, F> {
     type Item = Result<Item, ReadError>;
 
@@ -89,11 +73,16 @@ impl<F: File> Iterator for Walk<'_, F> {
             if self.place.is_none() {
                 match self.enter()? {
                     Ok(None) => {}
+                    Ok(Some(damage)) if self.is_cut(&damage) => {
+                        self.place = None;
+                        continue;
+                    }
                     Ok(Some(damage)) => return Some(Ok(damage)),
                     Err(error) => return Some(Err(error)),
                 }
             }
             match self.step() {
+                Ok(Some(item)) if self.is_cut(&item) => self.place = None,
                 Ok(Some(item)) => return Some(Ok(item)),
                 Ok(None) => self.place = None,
                 Err(error) => {
@@ -179,143 +168,20 @@ impl<'a, F: File> Walk<'a, F> {
         }
     }
 
-    /// The next item of the present segment; `None` at its end.
+    /// True if what seems to be damaged belongs to a file that has been removed, hence published, and may be cut.
+    fn is_cut(&self, item: &Item) -> bool {
+        let file = self.place.as_ref().map(|place| &place.segment.file);
+        // Asked after the bytes were read: a file is cut only after its name is gone.
+        matches!(item, Item::Damage(_)) && file.is_some_and(|it| it.is_removed().unwrap_or(false))
+    }
+
+    /// The next item of the current segment; `None` at its end.
     fn step(&mut self) -> Result<Option<Item>, ReadError> {
         let Some(place) = &mut self.place else {
             return Ok(None);
         };
-        loop {
-            if place.end.is_some_and(|end| place.expected >= end) {
-                return Ok(None);
-            }
-            let positions = place.positions();
-            match self.codec.decode(&place.chunk) {
-                Found::Record(record) if record.position == place.expected => {
-                    let payload = place.chunk.slice(record.payload);
-                    place.chunk = place.chunk.slice(record.size..);
-                    let start = place.offset;
-                    place.offset += record.size as u64;
-                    place.expected += 1;
-                    self.reached = place.expected;
-                    return Ok(Some(Item::Record(Located {
-                        position: record.position,
-                        payload,
-                        sequence: place.segment.sequence,
-                        bytes: start..place.offset,
-                    })));
-                }
-                Found::Record(record) if positions.contains(&record.position) => {
-                    let damage = place.pass(place.offset, record.position);
-                    return Ok(Some(Item::Damage(damage)));
-                }
-                Found::Partial(size)
-                    if place.offset + size as u64 <= place.segment.length
-                        && place.chunk.len() < size =>
-                {
-                    place.fill(size as u64)?;
-                }
-                _ => match place.look_ahead(self.codec)? {
-                    Ahead::Whole => {}
-                    Ahead::Item(item) => {
-                        self.reached = self.reached.max(place.expected);
-                        return Ok(Some(item));
-                    }
-                    Ahead::End => return Ok(None),
-                },
-            }
-        }
-    }
-}
-
-enum Ahead {
-    /// A record has become whole here since the chunk was read.
-    Whole,
-    Item(Item),
-    End,
-}
-
-impl<F: File> Place<'_, F> {
-    /// The positions that the rest of the segment can hold.
-    fn positions(&self) -> Range<u64> {
-        let most = self.expected.saturating_add(self.left() / SMALLEST + 1);
-        self.expected..self.end.unwrap_or(most)
-    }
-
-    /// Bytes from here to the end of the file.
-    fn left(&self) -> u64 {
-        self.segment.length.saturating_sub(self.offset)
-    }
-
-    fn fill(&mut self, size: u64) -> Result<(), ReadError> {
-        let length = size.max(CHUNK).min(self.left());
-        let read = || {
-            let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-            // A file cut meanwhile reads as zeros: no record.
-            read_full(&self.segment.file, &mut bytes, self.offset)?;
-            io::Result::Ok(Bytes::from(bytes))
-        };
-        self.chunk = read().map_err(|source| failed(self.segment, self.offset, source))?;
-        Ok(())
-    }
-
-    /// There is no record here: damage before the next intact one, or the end.
-    fn look_ahead(&mut self, codec: Codec) -> Result<Ahead, ReadError> {
-        let offset = self.offset;
-        let (file, length) = (&self.segment.file, self.segment.length);
-        let failed = |source| failed(self.segment, offset, source);
-        let positions = self.positions();
-        self.chunk = Bytes::new();
-        let next = scan::find(file, codec, offset..length, &positions).map_err(failed)?;
-        let Some(next) = next else {
-            return self.end_of_records();
-        };
-        // A writer writes in order, so what lies before an intact record is whole by now unless it is damaged.
-        let here = scan::at(file, codec, offset, length).map_err(failed)?;
-        if next == offset || here.is_some_and(|here| positions.contains(&here)) {
-            self.fill(CHUNK)?;
-            return Ok(Ahead::Whole);
-        }
-        let found = scan::at(file, codec, next, length).map_err(failed)?;
-        let damage = self.pass(next, found.unwrap_or(self.expected));
-        Ok(Ahead::Item(Item::Damage(damage)))
-    }
-
-    fn end_of_records(&mut self) -> Result<Ahead, ReadError> {
-        let offset = self.offset;
-        let garbage = scan::garbage(&self.segment.file, offset, self.segment.length);
-        let garbage = garbage.map_err(|source| failed(self.segment, offset, source))?;
-        if let Some(end) = self.end {
-            let damage = self.pass(offset + garbage, end);
-            return Ok(Ahead::Item(Item::Damage(damage)));
-        }
-        if self.is_last && garbage > 0 {
-            // Said once: nothing is expected any more.
-            self.end = Some(self.expected);
-            return Ok(Ahead::Item(Item::Tail {
-                sequence: self.segment.sequence,
-                bytes: offset..offset + garbage,
-            }));
-        }
-        Ok(Ahead::End)
-    }
-
-    /// Goes on at `offset` with `position`; what lies between is damaged.
-    fn pass(&mut self, offset: u64, position: u64) -> Damage {
-        let damage = Damage {
-            sequence: self.segment.sequence,
-            bytes: self.offset..offset,
-            positions: self.expected..position,
-        };
-        self.offset = offset;
-        self.expected = position;
-        damage
-    }
-}
-
-fn failed<F>(segment: &SegmentFile<F>, offset: u64, source: io::Error) -> ReadError {
-    ReadError::Io {
-        file: name(segment.sequence),
-        offset,
-        source,
+        let item = place.next(self.codec)?;
+        self.reached = self.reached.max(place.expected);
+        Ok(item)
     }
 }

@@ -1,0 +1,123 @@
+//! One consistent view of a folder's segments, while a relay begins some and removes others.
+//!
+//! A segment's end is known from the next one's header. So the view must not have a hole, and a file must be read after
+//! what tells its end:
+//! - Files are opened until the folder lists exactly the open ones. A file newer than the first listing belongs to a
+//!   later moment and is left out; so what remains to be opened only shrinks, however busy the relay is. A file that is
+//!   open but no longer listed was published and is dropped, because one behind it may be gone too.
+//! - Headers are read from the newest file to the oldest. A relay begins a file only after the one before it is complete,
+//!   so a header that tells an end was there before anything of the older file is read.
+//! - A file's length is read after its header: the relay reserves a file before it begins it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::{Content, InspectError, failed};
+use crate::journal::filesystem::read_full;
+use crate::journal::filesystem::{File, FileSystem};
+use crate::journal::segment::{HEADER_BYTES, Header, HeaderError, name, sequence_of};
+
+/// Listings of the folder before the look gives up. A relay costs a few; only a process that makes and removes segments
+/// without end costs more.
+const LISTINGS: u32 = 100;
+
+/// A segment's file, and its header if that is sound.
+pub(super) struct Opened<F> {
+    pub(super) sequence: u64,
+    pub(super) length: u64,
+    pub(super) header: Option<Header>,
+    pub(super) file: F,
+}
+
+/// The segments, oldest first, and the names of all files.
+pub(super) fn open<FS: FileSystem>(
+    fs: &FS,
+) -> Result<(Vec<Opened<FS::File>>, Vec<String>), InspectError> {
+    let (files, names) = open_listed(fs)?;
+    let mut opened = Vec::with_capacity(files.len());
+    for (sequence, file) in files.into_iter().rev() {
+        opened.push(Opened::read(sequence, file)?);
+    }
+    opened.reverse();
+    Ok((opened, names))
+}
+
+/// Open files by their number, and the names of all.
+type Listed<F> = (BTreeMap<u64, F>, Vec<String>);
+
+fn open_listed<FS: FileSystem>(fs: &FS) -> Result<Listed<FS::File>, InspectError> {
+    let mut open = BTreeMap::new();
+    let mut newest = None;
+    for _ in 0..LISTINGS {
+        let names = fs.list().map_err(failed("list the folder"))?;
+        if names.is_empty() {
+            return Err(InspectError::Empty);
+        }
+        let mut listed: BTreeSet<_> = names.iter().filter_map(|name| sequence_of(name)).collect();
+        if open.is_empty() {
+            // At first, and if all that was listed before is published by now.
+            newest = listed.last().copied();
+        }
+        listed.retain(|sequence| Some(*sequence) <= newest);
+        open.retain(|sequence, _| listed.contains(sequence));
+        if open.len() == listed.len() {
+            return Ok((open, names));
+        }
+        for sequence in listed {
+            if open.contains_key(&sequence) {
+                continue;
+            }
+            match fs.open(&name(sequence)) {
+                Ok(file) => {
+                    open.insert(sequence, file);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(&format!("open {}", name(sequence)))(error)),
+            }
+        }
+    }
+    Err(InspectError::Restless)
+}
+
+impl<F: File> Opened<F> {
+    fn read(sequence: u64, file: F) -> Result<Self, InspectError> {
+        let mut opened = Self {
+            sequence,
+            length: 0,
+            header: None,
+            file,
+        };
+        let version = opened
+            .read_again()
+            .map_err(failed(&format!("read {}", name(sequence))))?;
+        match version {
+            Some(version) => Err(InspectError::Version {
+                file: name(sequence),
+                version,
+            }),
+            None => Ok(opened),
+        }
+    }
+
+    /// Reads header and length; returns the header's format version if it is not this one's.
+    pub(super) fn read_again(&mut self) -> io::Result<Option<u32>> {
+        let mut bytes = [0; HEADER_BYTES];
+        let read = read_full(&self.file, &mut bytes, 0)?;
+        self.header = match Header::decode(&bytes[..read]) {
+            // A file under another's name is as good as one without a header.
+            Ok(header) => Some(header).filter(|header| header.sequence == self.sequence),
+            Err(HeaderError::Version(version)) => return Ok(Some(version)),
+            Err(HeaderError::Invalid) => None,
+        };
+        self.length = self.file.length()?;
+        Ok(None)
+    }
+
+    /// What it holds, if its header tells.
+    pub(super) fn sound(&self) -> Option<Content> {
+        self.header.as_ref().map(|header| Content::Sound {
+            first: header.first,
+            previous_end: header.previous_end,
+        })
+    }
+}
