@@ -3,6 +3,7 @@
 use libtest_mimic::{Failed, Trial};
 use ringback::fault::{self, Fault};
 
+use crate::lies::{self, LIES, Lie};
 use crate::{SEEDS, range};
 
 /// Each fault and what it breaks.
@@ -199,11 +200,49 @@ const FAULTS: [(Fault, &str); 55] = [
 /// Where the table stands for a reader.
 const README: &str = include_str!("README.md");
 
+/// What is wrong on purpose: in ringback itself, or in what the simulator gives it to work with.
+#[derive(Debug, Clone, Copy)]
+pub enum Wrong {
+    Fault(Fault),
+    Lie(Lie),
+}
+
+impl Wrong {
+    fn name(self) -> String {
+        match self {
+            Self::Fault(fault) => format!("{fault:?}"),
+            Self::Lie(lie) => format!("{lie:?}"),
+        }
+    }
+
+    /// Switches this on for the present thread, and everything else off.
+    pub fn switch_on(self) {
+        switch_off();
+        match self {
+            Self::Fault(fault) => fault::set(Some(fault)),
+            Self::Lie(lie) => lies::set(Some(lie)),
+        }
+    }
+}
+
+/// Everything is right again on the present thread.
+pub fn switch_off() {
+    fault::set(None);
+    lies::set(None);
+}
+
+/// All deliberate faults, and what each breaks.
+fn all() -> impl Iterator<Item = (Wrong, &'static str)> {
+    let faults = FAULTS.map(|(fault, breaks)| (Wrong::Fault(fault), breaks));
+    let lies = LIES.map(|(lie, breaks)| (Wrong::Lie(lie), breaks));
+    faults.into_iter().chain(lies)
+}
+
 /// A test each: the fault is found, and the README's table says so.
 pub fn trials() -> impl Iterator<Item = Trial> {
-    FAULTS.into_iter().map(|(fault, breaks)| {
-        Trial::test(format!("the_simulator_finds_{fault:?}"), move || {
-            let row = row(fault, breaks);
+    all().map(|(wrong, breaks)| {
+        Trial::test(format!("the_simulator_finds_{}", wrong.name()), move || {
+            let row = row(wrong, breaks);
             if row.seed.is_none() {
                 return Err(Failed::from("not found"));
             }
@@ -219,21 +258,33 @@ pub fn trials() -> impl Iterator<Item = Trial> {
     })
 }
 
+/// Every history with the canary must fail: a simulator that checks nothing is red at once.
+pub fn canary() -> Result<(), Failed> {
+    let metrics = range::metrics();
+    Wrong::Lie(lies::CANARY).switch_on();
+    let passed = (0..20).find(|seed| range::history(*seed, &metrics).is_ok());
+    switch_off();
+    passed.map_or(Ok(()), |seed| {
+        let words = format!("seed {seed} keeps the promise though no record ever reaches Kafka");
+        Err(Failed::from(words))
+    })
+}
+
 /// The table, on standard output; only of some faults where names are given.
 pub fn table(names: &[String]) {
     println!("| fault | breaks | first seed | found as |\n|---|---|---|---|");
-    for (fault, breaks) in FAULTS {
-        if names.is_empty() || names.contains(&format!("{fault:?}")) {
-            println!("{}", row(fault, breaks).text);
+    for (wrong, breaks) in all() {
+        if names.is_empty() || names.contains(&wrong.name()) {
+            println!("{}", row(wrong, breaks).text);
         }
     }
 }
 
-/// The fault of this name.
-pub fn named(name: &str) -> Option<Fault> {
-    let all = FAULTS.iter();
-    all.map(|(fault, _)| *fault)
-        .find(|fault| format!("{fault:?}") == name)
+/// The deliberate fault of this name.
+pub fn named(name: &str) -> Option<Wrong> {
+    all()
+        .map(|(wrong, _)| wrong)
+        .find(|wrong| wrong.name() == name)
 }
 
 struct Row {
@@ -243,14 +294,14 @@ struct Row {
     seed: Option<u64>,
 }
 
-fn row(fault: Fault, breaks: &str) -> Row {
-    let found = first_find(fault);
+fn row(wrong: Wrong, breaks: &str) -> Row {
+    let found = first_find(wrong);
     let seed = found.as_ref().map(|(seed, _)| *seed);
     let (seed_text, words) = found.map_or_else(
         || (String::from("none"), String::new()),
         |(seed, words)| (seed.to_string(), words),
     );
-    let begin = format!("| `{fault:?}` | {breaks} | {seed_text} | ");
+    let begin = format!("| `{}` | {breaks} | {seed_text} | ", wrong.name());
     Row {
         words_at: begin.len(),
         text: format!("{begin}{words} |"),
@@ -259,13 +310,13 @@ fn row(fault: Fault, breaks: &str) -> Row {
 }
 
 /// The first of the ordinary seeds in whose history the fault shows.
-fn first_find(fault: Fault) -> Option<(u64, String)> {
+fn first_find(wrong: Wrong) -> Option<(u64, String)> {
     let metrics = range::metrics();
-    fault::set(Some(fault));
+    wrong.switch_on();
     let found = (0..SEEDS).find_map(|seed| {
         let violation = range::history(seed, &metrics).err()?;
         Some((seed, violation))
     });
-    fault::set(None);
+    switch_off();
     found
 }

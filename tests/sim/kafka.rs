@@ -4,6 +4,7 @@
 //! accepted, then only the next one; a batch seen before is acknowledged without being written again.
 
 pub mod client;
+pub mod lying;
 mod state;
 
 use std::cell::RefCell;

@@ -16,6 +16,7 @@ mod disk;
 mod faults;
 mod kafka;
 mod ledger;
+mod lies;
 mod outside;
 mod process;
 mod random;
@@ -55,7 +56,8 @@ fn main() -> ExitCode {
         let name = format!("histories_keep_the_promise_{}_{}", seeds.start, seeds.end);
         Trial::test(name, move || keep_the_promise(seeds))
     });
-    let tests = histories.chain(faults::trials()).collect();
+    let canary = Trial::test("no_history_survives_the_canary", faults::canary);
+    let tests = histories.chain([canary]).chain(faults::trials()).collect();
     libtest_mimic::run(&Arguments::from_iter(arguments), tests).exit_code()
 }
 

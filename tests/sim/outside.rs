@@ -13,6 +13,7 @@ use ringback::publish::outside::Outside;
 use crate::disk::{Operation, SimDisk};
 use crate::kafka::Kafka;
 use crate::kafka::client::SimClient;
+use crate::kafka::lying::LyingClient;
 use crate::ledger::Ledger;
 use crate::random::{Clock, Random};
 
@@ -42,14 +43,14 @@ pub struct Watch {
 
 impl Outside for SimOutside {
     type Disk = SimDisk;
-    type Client = SimClient;
+    type Client = LyingClient;
 
     fn build(
         &mut self,
         generation: u64,
         isolate: bool,
         batch_bytes: u32,
-    ) -> KafkaResult<SimClient> {
+    ) -> KafkaResult<LyingClient> {
         let mut kafka = self.kafka.borrow_mut();
         self.clock
             .say(|| format!("build producer {generation}, isolate {isolate}, {batch_bytes}"));
@@ -71,11 +72,12 @@ impl Outside for SimOutside {
         }
         let properties = of_producer(&self.properties, isolate, batch_bytes);
         let id = kafka.build(generation, &properties);
-        Ok(SimClient {
+        let honest = SimClient {
             id,
             kafka: self.kafka.clone(),
             watch: self.watch.clone(),
-        })
+        };
+        Ok(LyingClient { honest, generation })
     }
 
     fn set_aside(&mut self, position: u64, reason: &str, payload: &[u8]) -> io::Result<()> {

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringback::fault;
 use ringback::publish::Metrics;
 
 use crate::faults;
@@ -70,8 +69,8 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
             .with_max_level(tracing::Level::INFO)
             .init();
     }
-    let fault = std::env::var("SIM_FAULT").ok();
-    let fault = fault.map(|name| faults::named(&name).expect("SIM_FAULT is a fault's name"));
+    let name = std::env::var("SIM_FAULT").ok();
+    let wrong = name.map(|name| faults::named(&name).expect("SIM_FAULT is a fault's name"));
     let next = AtomicU64::new(seeds.start);
     let stopped = AtomicBool::new(false);
     let [events, acknowledged, duplicates, starts, violations] =
@@ -83,7 +82,9 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
         for _ in 0..workers {
             scope.spawn(|| {
                 let metrics = metrics();
-                fault::set(fault);
+                if let Some(wrong) = wrong {
+                    wrong.switch_on();
+                }
                 while !stopped.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {

@@ -1,0 +1,33 @@
+//! A client between the worker and [`SimClient`] that can lie.
+
+use ringback::publish::mailbox::Report;
+use ringback::publish::outside::{Client, Handed, Outgoing};
+
+use super::client::SimClient;
+use crate::lies::{self, Lie};
+
+pub struct LyingClient {
+    pub honest: SimClient,
+    pub generation: u64,
+}
+
+impl Client for LyingClient {
+    fn send(&self, outgoing: Outgoing<'_>) -> Handed {
+        if lies::is_on(Lie::NothingArrives) {
+            let report = Report {
+                generation: self.generation,
+                position: outgoing.position,
+                has_key: outgoing.key.is_some(),
+                outcome: Ok(()),
+            };
+            let mut kafka = self.honest.kafka.borrow_mut();
+            kafka.report(self.honest.id, report);
+            return Handed::Taken;
+        }
+        self.honest.send(outgoing)
+    }
+
+    fn purge(&self, in_flight: bool) {
+        self.honest.purge(in_flight);
+    }
+}

@@ -1,0 +1,36 @@
+//! Deliberate faults in what the simulator gives ringback to work with: a disk, a client, a scheduler or a ledger that
+//! lies. ringback's own code stays right; the simulator must notice all the same.
+//!
+//! A new lie is a variant of [`Lie`], a line of [`LIES`], an `if lies::is_on(Lie::…)` at its seam in `tests/sim`, and a
+//! row of the table in `README.md`.
+
+use std::cell::Cell;
+
+/// One lie each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lie {
+    NothingArrives,
+}
+
+/// Each lie and what it breaks.
+pub const LIES: [(Lie, &str); 1] = [(
+    Lie::NothingArrives,
+    "the canary: the client reports every record as written and writes none",
+)];
+
+/// The lie that no history survives.
+pub const CANARY: Lie = Lie::NothingArrives;
+
+thread_local! {
+    static PRESENT: Cell<Option<Lie>> = const { Cell::new(None) };
+}
+
+/// Switches a lie on for this thread, or all off.
+pub fn set(lie: Option<Lie>) {
+    PRESENT.set(lie);
+}
+
+/// True if this thread's simulator is to lie in this way.
+pub fn is_on(lie: Lie) -> bool {
+    PRESENT.get() == Some(lie)
+}
