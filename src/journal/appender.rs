@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::error::AppendError;
 use super::filesystem::FileSystem;
-use super::shared::{Shared, now_ms};
+use super::shared::Shared;
 use super::writer::{Begun, Outcome, Payload, Writer};
 use crate::fault::{self, Fault};
 
@@ -298,7 +298,7 @@ impl<FS: FileSystem> Stepper<FS> {
                 return Turn::Answered;
             }
         }
-        match self.writer.begin(&self.batch, now_ms()) {
+        match self.writer.begin(&self.batch, self.shared.fs.now_ms()) {
             Ok(begun) => {
                 self.begun = Some(begun);
                 Turn::Written

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 
@@ -68,6 +68,14 @@ pub trait FileSystem: Send + Sync + 'static {
     /// of it cannot harm what was synced before. Also the piece in which reading fails.
     fn page(&self) -> u64 {
         PAGE
+    }
+
+    /// The wall clock in milliseconds since the Unix epoch. It is here so that a simulated disk brings its own time.
+    fn now_ms(&self) -> u64 {
+        let elapsed = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
     }
 }
 

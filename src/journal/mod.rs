@@ -75,7 +75,7 @@ use filesystem::{DiskFileSystem, FileSystem};
 use gate::Gate;
 use maintenance::Maintenance;
 use metrics::Snapshot;
-use shared::{Shared, now_ms};
+use shared::Shared;
 
 pub use appender::{Appender, Commit};
 pub use error::{AppendError, OpenError, ReadError};
@@ -191,7 +191,7 @@ pub fn recover_with<FS: FileSystem>(
 }
 
 fn snapshot<FS: FileSystem>(shared: &Shared<FS>) -> Snapshot {
-    let now = now_ms();
+    let now = shared.fs.now_ms();
     let budget = shared.gate.budget();
     let state = shared.lock();
     #[allow(

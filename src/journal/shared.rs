@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::filesystem::FileSystem;
 use super::gate::Gate;
@@ -122,12 +122,4 @@ impl<FS: FileSystem> Shared<FS> {
         drop(self.lock());
         self.work.notify_all();
     }
-}
-
-/// The wall clock in milliseconds since the Unix epoch.
-pub fn now_ms() -> u64 {
-    let elapsed = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::appender::Queue;
 use super::filesystem::{DiskFileSystem, FileSystem};
 use super::maintenance::Maintenance;
-use super::shared::{Shared, now_ms};
+use super::shared::Shared;
 
 /// How long a moved watermark may wait for its checkpoint, and a full disk for the next try.
 pub const PACE: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ impl<FS: FileSystem> Truncator<FS> {
     pub fn truncate(&self, upto: RangeToInclusive<u64>) {
         let mut state = self.shared.lock();
         state.advance(upto.end.saturating_add(1));
-        state.sample(now_ms());
+        state.sample(self.shared.fs.now_ms());
         self.shared.publish_room(&state);
         // While there is room, a published segment waits for the thread's own pace.
         if state.lacks_removable_room() {

@@ -38,7 +38,8 @@ impl WallClock {
     }
 }
 
-fn wall() -> Duration {
+/// The time since the Unix epoch.
+pub(super) fn wall() -> Duration {
     // Before 1970 counts as 1970: as far back as it matters.
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

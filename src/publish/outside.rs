@@ -4,7 +4,7 @@
 //! the machine is the same code.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaResult;
 use rdkafka::message::OwnedHeaders;
@@ -72,8 +72,10 @@ pub trait Outside {
     fn recount_letters(&mut self) -> io::Result<bool> {
         Ok(false)
     }
-    /// The clock.
+    /// The monotonic clock.
     fn now(&self) -> Instant;
+    /// The wall clock: the time since the Unix epoch.
+    fn wall(&self) -> Duration;
     /// Anything in `0.0..1.0`.
     fn jitter(&mut self) -> f64;
 }

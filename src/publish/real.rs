@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::KafkaResult;
 
 use super::Config;
-use super::clock::WallClock;
+use super::clock::{WallClock, wall};
 use super::dead_letter::DeadLetters;
 use super::mailbox::Mailbox;
 use super::outside::Outside;
@@ -97,6 +97,10 @@ impl Outside for Real {
 
     fn now(&self) -> Instant {
         Instant::now()
+    }
+
+    fn wall(&self) -> Duration {
+        wall()
     }
 
     fn jitter(&mut self) -> f64 {

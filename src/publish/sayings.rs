@@ -10,15 +10,33 @@ const LOG_EVERY: Duration = Duration::from_secs(30);
 /// What librdkafka says once, and how often it has been said since.
 type Said = BTreeMap<String, (Instant, u64)>;
 
+type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
+
 /// Keeps repeated words out of the log; outlives the producers, whose faults repeat.
-#[derive(Debug, Default)]
-pub struct Sayings(Mutex<Said>);
+pub struct Sayings {
+    said: Mutex<Said>,
+    clock: Clock,
+}
+
+impl Default for Sayings {
+    fn default() -> Self {
+        Self::timed_by(Box::new(Instant::now))
+    }
+}
 
 impl Sayings {
+    /// With a clock of the caller's: a simulator's is not the system's.
+    pub fn timed_by(clock: Clock) -> Self {
+        Self {
+            said: Mutex::default(),
+            clock,
+        }
+    }
+
     /// How often `what` was kept back since it was last said; `None` if it is to be kept back now.
     pub(super) fn may_say(&self, what: &str) -> Option<u64> {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = (self.clock)();
         if let Some((last, kept)) = said.get_mut(what) {
             if now.duration_since(*last) < LOG_EVERY {
                 *kept += 1;

@@ -256,7 +256,9 @@ impl<O: Outside> Worker<O> {
                 .binary_search_by_key(&position, |(position, _)| *position)
             {
                 let received_ms = self.received[index].1;
-                self.metrics.latency.observe(seconds_since(received_ms));
+                let received = Duration::from_millis(received_ms);
+                let taken = self.outside.wall().saturating_sub(received);
+                self.metrics.latency.observe(taken.as_secs_f64());
             }
         }
         if self.trouble != Trouble::None {
@@ -350,12 +352,4 @@ impl<O: Outside> Worker<O> {
             }
         }
     }
-}
-
-fn seconds_since(unix_ms: u64) -> f64 {
-    let then = Duration::from_millis(unix_ms);
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    now.saturating_sub(then).as_secs_f64()
 }

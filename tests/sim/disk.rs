@@ -4,10 +4,11 @@ mod calls;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::random::Random;
+use crate::random::{Clock, Random};
 pub use trouble::{Crash, Death, Failure, Operation, Trouble};
 
 /// What the disk keeps or loses as one piece.
@@ -15,7 +16,11 @@ pub const PAGE: usize = 512;
 
 /// The folder; clones share it.
 #[derive(Clone)]
-pub struct SimDisk(Arc<Mutex<Disk>>);
+pub struct SimDisk {
+    disk: Arc<Mutex<Disk>>,
+    /// Virtual time in microseconds.
+    now: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
 
 /// An open file.
 pub struct SimFile {
@@ -62,8 +67,8 @@ struct Inode {
 }
 
 impl SimDisk {
-    pub fn new(random: Random) -> Self {
-        Self(Arc::new(Mutex::new(Disk {
+    pub fn new(random: Random, clock: &Clock) -> Self {
+        let disk = Disk {
             random,
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
@@ -78,11 +83,15 @@ impl SimDisk {
             checkpoint_unread: false,
             publishing: false,
             unsynced_read: None,
-        })))
+        };
+        Self {
+            disk: Arc::new(Mutex::new(disk)),
+            now: Arc::new(clock.everywhere()),
+        }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,6 +157,15 @@ impl Disk {
 
     fn is_checkpoint(&self, inode: Option<usize>) -> bool {
         inode.is_some() && inode == self.names.get("checkpoint").copied()
+    }
+
+    /// A hash of everything that is on it. A CRC would not do: over bytes that end in their own CRC it is always the same.
+    pub fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for inode in &self.inodes {
+            inode.now.hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// Names of a kind, for damage.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::event::Event;
 
+use crate::coverage::{self, Seen};
 use crate::kafka::Message;
 
 /// What Kafka has against an event, for good.
@@ -16,7 +17,14 @@ pub enum Poison {
     /// Larger than the client's limit.
     TooLargeForClient,
     Invalid,
+    /// Larger than the topic's limit until an operator raises that.
+    TooLargeForNow,
+    /// What the journal was given is no event, and never comes to Kafka.
+    NoEvent,
 }
+
+/// With this instead of an envelope a record is no event: its first text is longer than anything can be.
+pub const NO_EVENT: [u8; 14] = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255];
 
 /// One event of a sender.
 #[derive(Debug)]
@@ -55,14 +63,17 @@ pub struct Ledger {
     /// The first one found.
     pub violation: Option<String>,
     pub duplicates: u64,
+    /// An operator has raised the topic's limit.
+    pub limit_raised: bool,
+    letters_in_row: u32,
 }
 
 impl Poison {
     pub fn code(self) -> Option<Code> {
         match self {
-            Self::TooLarge => Some(Code::MessageSizeTooLarge),
+            Self::TooLarge | Self::TooLargeForNow => Some(Code::MessageSizeTooLarge),
             Self::Invalid => Some(Code::InvalidRecord),
-            Self::No | Self::TooLargeForClient => None,
+            Self::No | Self::TooLargeForClient | Self::NoEvent => None,
         }
     }
 }
@@ -166,7 +177,11 @@ impl Ledger {
         let number = message.value.first_chunk::<4>();
         let number = number.map(|bytes| u32::from_le_bytes(*bytes) as usize);
         let sent = number.and_then(|number| self.events.get(number));
-        sent.map_or(Poison::No, |sent| sent.poison)
+        let poison = sent.map_or(Poison::No, |sent| sent.poison);
+        if poison == Poison::TooLargeForNow && self.limit_raised {
+            return Poison::No;
+        }
+        poison
     }
 
     /// The topic has taken a record.
@@ -182,9 +197,10 @@ impl Ledger {
             ));
         }
         self.take_place(place, number);
+        self.letters_in_row = 0;
         let sent = &mut self.events[number];
         let key = sent.key.map(key_text);
-        let first = sent.delivered == 0;
+        let (first, was_set_aside) = (sent.delivered == 0, sent.set_aside);
         sent.delivered += 1;
         if key.as_deref() != message.key.as_deref() {
             let words = format!("event {number} has the key {:?} in the topic", message.key);
@@ -200,8 +216,9 @@ impl Ledger {
         let latest = self.latest.entry(key).or_insert(place);
         let before = *latest;
         *latest = before.max(place);
-        // What is lost to damage may still come from a request of a process that is gone.
-        if before > place && !self.excused.contains(&place) {
+        // What is lost to damage may still come from a request of a process that is gone, and a dead letter whose
+        // checkpoint was lost from the process after it.
+        if before > place && !was_set_aside && !self.excused.contains(&place) {
             self.violate(format!(
                 "event {number}, {place:?}, was overtaken by {before:?}"
             ));
@@ -210,10 +227,15 @@ impl Ledger {
 
     /// A dead letter is durable.
     pub fn set_aside(&mut self, journal: &str, position: u64, payload: &[u8]) {
-        let Ok(event) = Event::decode(payload) else {
-            return self.violate(format!("dead letter {position} is no event"));
+        self.letters_in_row += 1;
+        if self.letters_in_row >= 10 {
+            coverage::seen(Seen::TenLettersInRow);
+        }
+        let body = match Event::decode(payload) {
+            Ok(event) => event.body,
+            Err(_) => payload.strip_prefix(&NO_EVENT).unwrap_or(payload),
         };
-        let Some(number) = self.identify(event.body) else {
+        let Some(number) = self.identify(body) else {
             return;
         };
         let place = (self.journal(journal), position);

@@ -12,6 +12,7 @@
 //! ```
 
 mod chaos;
+mod coverage;
 mod disk;
 mod faults;
 mod kafka;
@@ -22,6 +23,7 @@ mod process;
 mod random;
 mod range;
 mod senders;
+mod trace;
 mod world;
 
 use std::ops::Range;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         faults::table(&arguments[at + 1..]);
         return ExitCode::SUCCESS;
     }
+    trace::listen();
     let seeds = match range::asked(&mut arguments) {
         Ok(seeds) => seeds,
         Err(words) => {
@@ -57,7 +60,17 @@ fn main() -> ExitCode {
         Trial::test(name, move || keep_the_promise(seeds))
     });
     let canary = Trial::test("no_history_survives_the_canary", faults::canary);
-    let tests = histories.chain([canary]).chain(faults::trials()).collect();
+    let twice = Trial::test("a_seed_is_the_same_history_each_time", || {
+        let metrics = range::metrics();
+        let same = (0..100).try_for_each(|seed| {
+            range::twice(seed, &metrics).map_err(|words| range::words(seed, &words))
+        });
+        same.map_err(Failed::from)
+    });
+    let tests = histories
+        .chain([canary, twice])
+        .chain(faults::trials())
+        .collect();
     libtest_mimic::run(&Arguments::from_iter(arguments), tests).exit_code()
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, KafkaResult};
 use ringback::publish::of_producer;
@@ -111,6 +111,10 @@ impl Outside for SimOutside {
 
     fn now(&self) -> Instant {
         self.clock.instant()
+    }
+
+    fn wall(&self) -> Duration {
+        self.clock.wall()
     }
 
     fn jitter(&mut self) -> f64 {

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::journal::appender::{Stepper, Turn, unstarted};
@@ -14,6 +15,7 @@ use ringback::journal::segment::{Header, name};
 use ringback::journal::shared::Shared;
 use ringback::journal::{Appender, Metrics, Reader, Truncator, recover_with};
 use ringback::journal::{OpenError, Recovery};
+use ringback::publish::Sayings;
 use ringback::publish::mailbox::{Inbox, Report};
 use ringback::publish::worker::{Next, Parts, Worker};
 use ringback::readiness::{Readiness, Weight};
@@ -89,6 +91,7 @@ impl Process {
         };
         let truncator = Truncator::without_threads(shared.clone());
         truncator.set_dead_letter_bytes(*around.letter_bytes.borrow());
+        let (base, micros) = (around.clock.base(), around.clock.everywhere());
         let check = Readiness::new().check("kafka", Weight::Informational, "");
         let worker = Worker::new(
             outside,
@@ -100,8 +103,10 @@ impl Process {
                 metrics: around.metrics.clone(),
                 reading: Readiness::new().check("journal-read", Weight::Informational, ""),
                 check,
-                sayings: Arc::default(),
-                settle: std::time::Duration::from_secs(20),
+                sayings: Arc::new(Sayings::timed_by(Box::new(move || {
+                    base + Duration::from_micros(micros())
+                }))),
+                settle: Duration::from_secs(20),
                 ahead: around.setup.ahead,
             },
         );

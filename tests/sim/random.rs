@@ -1,7 +1,10 @@
 //! All chance of a history, from its one seed; and its clock.
 
-use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::trace;
 
 /// Splitmix64 (Steele, Lea, Flood 2014): small, fast, and the same for ever, whatever becomes of a crate.
 #[derive(Debug, Clone)]
@@ -62,34 +65,46 @@ impl Random {
 
 /// Virtual time, in microseconds since the history's start.
 pub struct Clock {
-    now: Cell<u64>,
+    now: Arc<AtomicU64>,
     base: Instant,
-    /// Print what happens.
-    pub traced: bool,
 }
 
 pub const MS: u64 = 1_000;
 pub const SECOND: u64 = 1_000_000;
 
 impl Clock {
-    pub fn new(traced: bool) -> Self {
+    pub fn new() -> Self {
         Self {
-            now: Cell::new(0),
+            now: Arc::default(),
             base: Instant::now(),
-            traced,
         }
     }
 
     pub fn now(&self) -> u64 {
-        self.now.get()
+        self.now.load(Ordering::Relaxed)
     }
 
     pub fn set(&self, now: u64) {
-        self.now.set(self.now.get().max(now));
+        self.now.fetch_max(now, Ordering::Relaxed);
     }
 
     pub fn instant(&self) -> Instant {
-        self.at(self.now.get())
+        self.at(self.now())
+    }
+
+    /// The wall clock, which begins with the history.
+    pub fn wall(&self) -> Duration {
+        Duration::from_micros(self.now())
+    }
+
+    /// For those that may be asked from any thread.
+    pub fn everywhere(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let now = self.now.clone();
+        move || now.load(Ordering::Relaxed)
+    }
+
+    pub fn base(&self) -> Instant {
+        self.base
     }
 
     pub fn at(&self, time: u64) -> Instant {
@@ -103,8 +118,6 @@ impl Clock {
     }
 
     pub fn say(&self, words: impl FnOnce() -> String) {
-        if self.traced {
-            println!("{:12.6} {}", self.now.get() as f64 / 1e6, words());
-        }
+        trace::say(|| format!("{:12.6} {}", self.now() as f64 / 1e6, words()));
     }
 }

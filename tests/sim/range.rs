@@ -5,12 +5,15 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ringback::publish::Metrics;
 
+use crate::coverage::{self, Counters};
 use crate::faults;
+use crate::trace::{self, Sink};
 use crate::world::{self, Tally};
 
 const USAGE: &str =
@@ -40,8 +43,7 @@ pub fn metrics() -> Metrics {
 
 /// One history; a panic of the code under test is a violation as any other.
 pub fn history(seed: u64, metrics: &Metrics) -> Result<Tally, String> {
-    let traced = std::env::var_os("SIM_TRACE").is_some();
-    catch_unwind(AssertUnwindSafe(|| world::run(seed, traced, metrics))).unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(|| world::run(seed, metrics))).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         let words = words.or_else(|| {
             panic
@@ -50,6 +52,28 @@ pub fn history(seed: u64, metrics: &Metrics) -> Result<Tally, String> {
         });
         Err(format!("panicked: {}", words.unwrap_or_default()))
     })
+}
+
+/// Two runs of a seed must be the same to the byte: no wall clock, no chance and no order of threads may show.
+pub fn twice(seed: u64, metrics: &Metrics) -> Result<(), String> {
+    let run = || {
+        trace::send_to(Sink::Keep(String::new()));
+        let outcome = history(seed, metrics);
+        let Sink::Keep(lines) = trace::send_to(Sink::Nowhere) else {
+            return Err(String::from("the trace was taken away"));
+        };
+        Ok(format!("{lines}{outcome:?}\n"))
+    };
+    let (first, second) = (run()?, run()?);
+    let differ = first
+        .lines()
+        .zip(second.lines())
+        .find(|(one, two)| one != two);
+    match differ {
+        Some((one, two)) => Err(format!("two runs differ:\n{one}\n{two}")),
+        None if first.len() != second.len() => Err(String::from("one run goes on after the other")),
+        None => Ok(()),
+    }
 }
 
 /// A violation, and how to see it again.
@@ -62,19 +86,13 @@ pub fn words(seed: u64, violation: &str) -> String {
 
 /// Runs all seeds of a range on all cores.
 pub fn run(seeds: Range<u64>) -> ExitCode {
-    if std::env::var_os("SIM_TRACE").is_some() {
-        // What ringback itself says stands between what happens to it.
-        tracing_subscriber::fmt()
-            .without_time()
-            .with_max_level(tracing::Level::INFO)
-            .init();
-    }
     let name = std::env::var("SIM_FAULT").ok();
     let wrong = name.map(|name| faults::named(&name).expect("SIM_FAULT is a fault's name"));
     let next = AtomicU64::new(seeds.start);
     let stopped = AtomicBool::new(false);
     let [events, acknowledged, duplicates, starts, violations] =
         [(); 5].map(|()| AtomicU64::new(0));
+    let counters = Mutex::new(Counters::default());
     let begun = Instant::now();
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let workers = workers.min((seeds.end - seeds.start) as usize);
@@ -82,6 +100,7 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
         for _ in 0..workers {
             scope.spawn(|| {
                 let metrics = metrics();
+                trace::send_to(trace::as_asked());
                 if let Some(wrong) = wrong {
                     wrong.switch_on();
                 }
@@ -90,7 +109,11 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
                     if seed >= seeds.end {
                         break;
                     }
-                    match history(seed, &metrics) {
+                    let outcome = history(seed, &metrics);
+                    let mut counters = counters.lock().unwrap_or_else(PoisonError::into_inner);
+                    counters.add(coverage::take());
+                    drop(counters);
+                    match outcome {
                         Ok(tally) => {
                             events.fetch_add(tally.events, Ordering::Relaxed);
                             acknowledged.fetch_add(tally.acknowledged, Ordering::Relaxed);
@@ -143,5 +166,17 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
         duplicates.into_inner(),
         starts.into_inner(),
     );
+    let counters = counters
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    println!(
+        "histories that have reached a branch:\n{}",
+        counters.lines()
+    );
+    let missed = counters.missed();
+    if !missed.is_empty() && seeds.end - seeds.start >= coverage::ENOUGH {
+        println!("no history has reached: {}", missed.join("; "));
+        return ExitCode::FAILURE;
+    }
     ExitCode::SUCCESS
 }

@@ -17,6 +17,9 @@ pub struct Senders {
     /// Events that Kafka will not take, of a hundred.
     poison: u64,
     clean_run: u64,
+    /// So many are still to come that the topic does not take for now.
+    bad_run: u64,
+    has_bad_runs: bool,
     calm: bool,
 }
 
@@ -32,6 +35,8 @@ impl Senders {
             largest: random.pick(&[50, 300, 3_000]),
             poison: random.pick(&[0, 0, 0, 3, 10]),
             clean_run: 0,
+            bad_run: 0,
+            has_bad_runs: random.percent(10),
             calm: false,
             random,
         }
@@ -78,12 +83,25 @@ impl Senders {
         } else {
             self.random.below(self.largest)
         };
-        // Ten in a row would be taken for the topic's fault, which an operator mends.
+        // Ten in a row are taken for the topic's fault, which an operator mends when the faults are over.
+        if self.bad_run > 0 {
+            self.bad_run -= 1;
+            return (key, size.min(200) as usize, Poison::TooLargeForNow);
+        }
+        if self.has_bad_runs && self.clean_run > 5 && self.random.percent(20) {
+            self.bad_run = 14;
+            self.clean_run = 0;
+        }
         if self.clean_run >= 3 && self.random.percent(self.poison) {
             self.clean_run = 0;
-            let poison = [Poison::TooLarge, Poison::TooLargeForClient, Poison::Invalid];
+            let poison = [
+                Poison::TooLarge,
+                Poison::TooLargeForClient,
+                Poison::NoEvent,
+                Poison::Invalid,
+            ];
             // A compacted topic's refusal of what has no key is never the record's fault.
-            let kinds = if key.is_some() { 3 } else { 2 };
+            let kinds = if key.is_some() { 4 } else { 3 };
             return (
                 key,
                 size.min(200) as usize,

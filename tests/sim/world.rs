@@ -91,8 +91,8 @@ pub struct World {
 }
 
 /// Runs one history; the violation in words where there is one.
-pub fn run(seed: u64, traced: bool, metrics: &publish::Metrics) -> Result<Tally, String> {
-    let mut world = World::new(seed, traced, metrics);
+pub fn run(seed: u64, metrics: &publish::Metrics) -> Result<Tally, String> {
+    let mut world = World::new(seed, metrics);
     while world.turn()? {}
     Ok(world.tally)
 }
@@ -123,9 +123,9 @@ impl Setup {
 }
 
 impl World {
-    fn new(seed: u64, traced: bool, metrics: &publish::Metrics) -> Self {
+    fn new(seed: u64, metrics: &publish::Metrics) -> Self {
         let mut random = Random::new(seed);
-        let clock = Rc::new(Clock::new(traced));
+        let clock = Rc::new(Clock::new());
         let ledger = Rc::new(RefCell::new(Ledger::default()));
         let mut kafka = Kafka::new(random.fork(), clock.clone(), ledger.clone());
         if random.percent(20) {
@@ -137,7 +137,7 @@ impl World {
         let setup = Setup::new(&mut random);
         let senders = Senders::new(&mut random);
         let chaos = Chaos::new(&mut random);
-        let disk = SimDisk::new(random.fork());
+        let disk = SimDisk::new(random.fork(), &clock);
         disk.lock().capacity = setup.disk;
         Self {
             around: Surroundings {
@@ -289,7 +289,10 @@ impl World {
 
     /// The process is gone; whatever it did since the disk died has not happened.
     fn crash(&mut self, crash: Crash) {
-        self.around.clock.say(|| format!("{crash:?}"));
+        let disk = &self.around.disk;
+        self.around
+            .clock
+            .say(|| format!("{crash:?}, the disk holds {:016x}", disk.lock().hash()));
         if let Some(process) = self.process.take() {
             process.gone(&mut self.around);
         }
@@ -323,6 +326,7 @@ impl World {
                 self.around.clock.say(|| String::from("the faults stop"));
                 self.chaos.calm(&mut self.around);
                 self.senders.calm(now);
+                self.around.ledger.borrow_mut().limit_raised = true;
                 self.calm_since = Some(now);
             }
             return Ok(true);

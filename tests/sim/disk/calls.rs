@@ -6,6 +6,7 @@ use std::io;
 use ringback::journal::filesystem::{File, FileSystem};
 
 use super::{Inode, Operation, PAGE, SimDisk, SimFile, eio};
+use crate::random::MS;
 
 impl FileSystem for SimDisk {
     type File = SimFile;
@@ -88,6 +89,10 @@ impl FileSystem for SimDisk {
 
     fn page(&self) -> u64 {
         PAGE as u64
+    }
+
+    fn now_ms(&self) -> u64 {
+        (self.now)() / MS
     }
 }
 

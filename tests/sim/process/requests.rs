@@ -8,7 +8,7 @@ use ringback::event::Event;
 use ringback::journal::{AppendError, Commit};
 
 use super::Process;
-use crate::ledger::{body, key_text};
+use crate::ledger::{NO_EVENT, Poison, body, key_text};
 use crate::random::{MS, SECOND};
 use crate::world::Surroundings;
 
@@ -24,10 +24,10 @@ pub(super) struct Pending {
 impl Process {
     /// A request's event goes to the writer.
     pub fn append(&mut self, around: &Surroundings, number: usize) -> Result<(), AppendError> {
-        let (key, size) = {
+        let (key, size, poison) = {
             let ledger = around.ledger.borrow();
             let sent = &ledger.events[number];
-            (sent.key.map(key_text), sent.size)
+            (sent.key.map(key_text), sent.size, sent.poison)
         };
         let event = Event {
             received_ms: around.clock.now() / MS,
@@ -44,7 +44,12 @@ impl Process {
             return Err(AppendError::Closed);
         };
         let bytes = Bytes::from(body(number, size));
-        let commit = appender.append(event.encode_envelope(), bytes)?;
+        let envelope = if poison == Poison::NoEvent {
+            NO_EVENT.to_vec()
+        } else {
+            event.encode_envelope()
+        };
+        let commit = appender.append(envelope, bytes)?;
         let now = around.clock.now();
         self.pending.push(Pending {
             number,

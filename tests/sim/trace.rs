@@ -1,0 +1,104 @@
+//! What happens in a history, step by step: what the simulator says of it and what ringback itself logs, in one order.
+//!
+//! It is printed for a reader (`SIM_TRACE=1`), kept for the comparison of two runs of a seed, and looked through for the
+//! branches that a history has reached.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use crate::coverage;
+
+/// Where the lines of this thread's histories go.
+#[derive(Debug, Default)]
+pub enum Sink {
+    #[default]
+    Nowhere,
+    Print,
+    Keep(String),
+}
+
+thread_local! {
+    static SINK: RefCell<Sink> = const { RefCell::new(Sink::Nowhere) };
+}
+
+/// Lines of this thread go there from now on; where they went before.
+pub fn send_to(sink: Sink) -> Sink {
+    SINK.replace(sink)
+}
+
+/// As `SIM_TRACE` asks.
+pub fn as_asked() -> Sink {
+    match std::env::var_os("SIM_TRACE") {
+        Some(_) => Sink::Print,
+        None => Sink::Nowhere,
+    }
+}
+
+/// One line, where anybody wants it.
+pub fn say(words: impl FnOnce() -> String) {
+    SINK.with_borrow_mut(|sink| match sink {
+        Sink::Nowhere => {}
+        Sink::Print => println!("{}", words()),
+        Sink::Keep(lines) => {
+            lines.push_str(&words());
+            lines.push('\n');
+        }
+    });
+}
+
+/// Takes what ringback logs.
+pub fn listen() {
+    // A second one says nothing new.
+    let _ = tracing::subscriber::set_global_default(Listener);
+}
+
+struct Listener;
+
+impl Subscriber for Listener {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::INFO
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        coverage::logged(&line.message);
+        say(|| {
+            let level = event.metadata().level();
+            format!("             {level} {}{}", line.message, line.fields)
+        });
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[derive(Default)]
+struct Line {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        // Writing to a string does not fail.
+        let _ = if field.name() == "message" {
+            write!(self.message, "{value:?}")
+        } else {
+            write!(self.fields, ", {}: {value:?}", field.name())
+        };
+    }
+}
