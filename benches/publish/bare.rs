@@ -78,6 +78,7 @@ pub fn config(task: &Task) -> Config {
         dead_letter_topic: None,
         client: [(String::from("bootstrap.servers"), task.bootstrap.clone())].into(),
         max_body: 8 << 20,
+        stall_timeout: std::time::Duration::from_mins(1),
         dead_letter_path: task.journal.join("dead-letters"),
     }
 }

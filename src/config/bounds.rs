@@ -49,6 +49,11 @@ pub(super) fn check(config: &Config, located: &Located, problems: &mut Vec<Probl
         1_000..=86_400_000,
     );
     bounds.duration(
+        "kafka.stall_timeout",
+        config.kafka.stall_timeout,
+        1_000..=3_600_000,
+    );
+    bounds.duration(
         "shutdown.readiness_delay",
         config.shutdown.readiness_delay,
         0..=600_000,

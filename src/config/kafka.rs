@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -16,6 +17,8 @@ pub struct KafkaConfig {
     pub topic: String,
     /// Where records go that Kafka refuses for good; unset: a file beside the journal.
     pub dead_letter_topic: Option<String>,
+    /// How long Kafka may acknowledge nothing of what was sent before the producer is replaced. Default 60 s; 1 s to 1 h.
+    pub stall_timeout: Duration,
     /// librdkafka's properties as set, without ringback's defaults.
     pub client: BTreeMap<String, Property>,
 }
@@ -59,6 +62,8 @@ impl KafkaConfig {
 pub(super) struct Raw {
     topic: String,
     dead_letter_topic: Option<String>,
+    #[serde(with = "humantime_serde")]
+    stall_timeout: Duration,
     client: Table,
 }
 
@@ -67,6 +72,7 @@ impl Default for Raw {
         Self {
             topic: String::from("retell-events"),
             dead_letter_topic: None,
+            stall_timeout: Duration::from_mins(1),
             client: Table::new(),
         }
     }
@@ -98,6 +104,7 @@ impl Raw {
         KafkaConfig {
             topic: self.topic,
             dead_letter_topic: self.dead_letter_topic,
+            stall_timeout: self.stall_timeout,
             client,
         }
     }

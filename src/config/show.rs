@@ -26,6 +26,7 @@ pub(super) fn show(config: &Config) -> String {
     let KafkaConfig {
         topic,
         dead_letter_topic,
+        stall_timeout,
         client,
     } = kafka;
     let mut keys = vec![("topic", quoted(topic))];
@@ -34,6 +35,7 @@ pub(super) fn show(config: &Config) -> String {
             .iter()
             .map(|topic| ("dead_letter_topic", quoted(topic))),
     );
+    keys.push(("stall_timeout", duration(*stall_timeout)));
     section(&mut text, "[kafka]", &keys);
     let client: Vec<_> = client
         .iter()

@@ -171,6 +171,7 @@ mod tests {
             dead_letter_topic: None,
             client: std::collections::BTreeMap::new(),
             max_body: 1 << 20,
+            stall_timeout: std::time::Duration::from_mins(1),
             dead_letter_path: journal.join("dead-letters"),
         }
     }

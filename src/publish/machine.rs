@@ -7,16 +7,21 @@
 //!                                purge what is in flight                      resend from the watermark
 //! ```
 //!
+//! Records in flight of which nothing is heard for too long have the same effect as a failed report ([`super::silence`]).
 //! An acknowledgement counts whatever producer it comes from; a failure only from the present one. After a failure that
 //! speaks against records, they are sent one at a time, so that an innocent neighbour is never blamed. One that fails
 //! alone three times in a row is dead-lettered; after ten of these in a row it is not the records, and the pipe waits.
+
+mod interface;
 
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 use super::delivery::Blame;
+use super::silence::Silence;
 use super::watermark::{Read, Window};
 use crate::fault::{self, Fault};
+pub(super) use interface::{Action, Limits, Offer};
 
 /// How many positions may lie above the watermark.
 pub const MAX_AHEAD: usize = 65_536;
@@ -31,37 +36,6 @@ pub const BATCH_BYTES: u32 = 250_000;
 const LEAST_BATCH_BYTES: u32 = 16_384;
 /// For the reports of a purge to come in; they are made by the client itself.
 const PURGE_TIME: Duration = Duration::from_secs(5);
-
-/// What the shell is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
-    /// Drop what the producer has queued, and what is on its way to a broker too if said so.
-    Purge { in_flight: bool },
-    /// Build a producer; go back to `from`, the first position to be sent: the reader may have been elsewhere since.
-    Rebuild {
-        generation: u64,
-        from: Option<u64>,
-        /// Records will be sent one at a time.
-        isolate: bool,
-        batch_bytes: u32,
-    },
-    /// Set this record aside, durably, then say so by [`Machine::lettered`].
-    DeadLetter { position: u64, reason: &'static str },
-    /// Everything up to here may leave the journal.
-    Truncate(u64),
-}
-
-/// What to do with a record that was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Offer {
-    Send,
-    /// It was acknowledged before.
-    Skip,
-    /// Not before something else is done: it is to be offered again.
-    Hold,
-    /// Not with this producer: the next one is built at once, and reading goes back to this record for it.
-    Later,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -87,6 +61,7 @@ pub(super) struct Machine {
     read_upto: Option<u64>,
     backoff: Backoff,
     settle: Duration,
+    silence: Silence,
     most_ahead: usize,
     batch_bytes: u32,
     /// The last record that the present producer's failures speak against.
@@ -101,18 +76,17 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// `settle`: how long what is in flight may take after a failure; `most_ahead`: how many positions may lie above the
-    /// watermark, [`MAX_AHEAD`] outside of tests.
-    pub(super) fn new(now: Instant, settle: Duration, most_ahead: usize) -> Self {
+    pub(super) fn new(now: Instant, limits: Limits) -> Self {
         Self {
             generation: 0,
             mode: Mode::Waiting { until: now },
             window: Window::default(),
             read_upto: None,
             backoff: Backoff::default(),
-            settle,
-            most_ahead,
-            batch_bytes: BATCH_BYTES,
+            settle: limits.settle,
+            silence: Silence::new(limits.stall, now),
+            most_ahead: limits.ahead,
+            batch_bytes: limits.batch_bytes,
             blamed: None,
             isolate: None,
             failed_alone: false,
@@ -162,6 +136,9 @@ impl Machine {
             self.end_isolation(now);
             return Offer::Later;
         }
+        if self.window.in_flight() == 0 {
+            self.silence.begin(now);
+        }
         Offer::Send
     }
 
@@ -197,6 +174,7 @@ impl Machine {
             Ok(()) => {
                 let first = self.window.done(position);
                 self.backoff.reset();
+                self.silence.end(now);
                 self.letters_in_row = 0;
                 if self
                     .suspect
@@ -213,6 +191,9 @@ impl Machine {
                 false
             }
             Err(blame) => {
+                if blame != Blame::Collateral {
+                    self.silence.end(now);
+                }
                 if fault::is_on(Fault::FailureIsDone) {
                     self.window.done(position);
                 }
@@ -224,6 +205,11 @@ impl Machine {
 
     /// The producer cannot be relied on any more, for no fault of a record's: another one takes over.
     pub(super) fn renew(&mut self, now: Instant, jitter: f64) {
+        self.silence.hope();
+        self.stop(now, jitter);
+    }
+
+    fn stop(&mut self, now: Instant, jitter: f64) {
         if self.mode == Mode::Sending {
             self.actions.push(Action::Purge { in_flight: false });
             self.mode = Mode::Settling {
@@ -237,6 +223,12 @@ impl Machine {
     /// Time has passed.
     pub(super) fn tick(&mut self, now: Instant, jitter: f64) {
         match self.mode {
+            Mode::Sending if self.deadline().is_some_and(|at| now >= at) => {
+                let silence = now.duration_since(self.silence.since());
+                self.actions.push(Action::Stalled(silence));
+                self.silence.give_up();
+                self.stop(now, jitter);
+            }
             Mode::Settling { until, purged } if now >= until => {
                 if purged && !fault::is_on(Fault::PurgeUnanswered) {
                     self.window.forget_in_flight();
@@ -289,9 +281,15 @@ impl Machine {
     /// When [`Machine::tick`] is next due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.mode {
-            Mode::Sending => None,
+            Mode::Sending => self.silent_since().map(|_| self.silence.too_long_at()),
             Mode::Settling { until, .. } | Mode::Waiting { until } => Some(until),
         }
+    }
+
+    /// Since when nothing was heard of what is in flight; `None` where nothing is, or the pipe is stopped already.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        let awaited = self.mode == Mode::Sending && self.window.in_flight() > 0;
+        awaited.then(|| self.silence.since())
     }
 
     /// Positions given to the producer and without a report.
@@ -337,7 +335,7 @@ impl Machine {
         if fault::is_on(Fault::NotStopped) {
             self.settle(now, jitter);
         } else {
-            self.renew(now, jitter);
+            self.stop(now, jitter);
         }
     }
 
@@ -370,7 +368,8 @@ impl Machine {
     /// Each record of the failed batch is dealt with; a new producer may send batches again.
     fn end_isolation(&mut self, now: Instant) {
         if !self.failed_alone {
-            self.batch_bytes = (self.batch_bytes / 2).max(LEAST_BATCH_BYTES);
+            let half = (self.batch_bytes / 2).max(LEAST_BATCH_BYTES);
+            self.batch_bytes = half.min(self.batch_bytes);
         }
         self.isolate = None;
         self.failed_alone = false;

@@ -90,7 +90,7 @@ impl Metrics {
             )?,
             rebuilds: counter(
                 "publish_rebuilds_total",
-                "Producers built anew after a failure.",
+                "Producers built anew: after a failure, a silence, or new credentials.",
             )?,
             in_flight: single(
                 "publish_in_flight",

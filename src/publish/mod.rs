@@ -23,6 +23,7 @@ mod producer;
 mod properties;
 mod real;
 mod sayings;
+mod silence;
 mod watermark;
 mod words;
 pub mod worker;
@@ -70,6 +71,8 @@ pub struct Config {
     pub dead_letter_topic: Option<String>,
     /// librdkafka's own properties as the user set them.
     pub client: BTreeMap<String, String>,
+    /// `kafka.stall_timeout`: after so long without a report on what is in flight the producer is replaced.
+    pub stall_timeout: Duration,
     /// `listen.max_body`, bytes: decides `message.max.bytes`.
     pub max_body: u64,
     /// Where dead letters lie: `<journal.path>/dead-letters`.
@@ -144,6 +147,8 @@ pub fn start(
         reading: checks.reading,
         sayings: sayings.clone(),
         settle: socket_timeout * 2,
+        stall: config.stall_timeout,
+        batch_bytes: properties::batch_bytes(&properties),
         ahead: MAX_AHEAD,
     };
     let factory = Factory {

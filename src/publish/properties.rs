@@ -6,6 +6,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::BaseProducer;
 
 use super::Config;
+use super::machine::BATCH_BYTES;
 use crate::fault::{self, Fault};
 
 /// Room for a record's key, headers and framing beside its body.
@@ -152,6 +153,7 @@ impl Config {
             ("queue.buffering.max.kbytes", queue.to_string()),
             ("partitioner", String::from("murmur2_random")),
             ("linger.ms", String::from("20")),
+            ("batch.size", BATCH_BYTES.to_string()),
             ("compression.codec", String::from("lz4")),
             ("reconnect.backoff.max.ms", String::from("1000")),
             ("socket.timeout.ms", String::from("10000")),
@@ -180,6 +182,11 @@ impl Config {
             {
                 let allowed = allowed.join(" or ");
                 return Err(refuse(format!("must be {allowed}: {why}")));
+            }
+            if name == "batch.size" && value.parse::<u32>().is_err() {
+                return Err(refuse(String::from(
+                    "must be a decimal number: it is halved where the cluster refuses batches as too large",
+                )));
             }
             let least = match name {
                 "message.max.bytes" => largest,
@@ -253,6 +260,14 @@ impl Config {
     }
 }
 
+/// What the first producers' batches may hold; the machine's to make smaller.
+pub(super) fn batch_bytes(properties: &BTreeMap<String, String>) -> u32 {
+    let number = |name: &str| properties.get(name)?.parse::<u32>().ok();
+    let largest = number("message.max.bytes").unwrap_or(u32::MAX);
+    // librdkafka makes no larger batches than this, and halving has to begin where it is felt.
+    number("batch.size").unwrap_or(BATCH_BYTES).min(largest)
+}
+
 /// One producer's properties: all of `properties`, and what the machine asks for at present.
 pub fn of_producer(
     properties: &BTreeMap<String, String>,
@@ -264,128 +279,11 @@ pub fn of_producer(
     if isolate {
         set("linger.ms", String::from("0"));
         set("batch.num.messages", String::from("1"));
-    } else if !properties.contains_key("batch.size") {
+    } else {
         set("batch.size", batch_bytes.to_string());
     }
     own
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(client: &[(&str, &str)]) -> Config {
-        Config {
-            topic: String::from("t"),
-            dead_letter_topic: None,
-            client: client
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-            max_body: 8 << 20,
-            dead_letter_path: "dead-letters".into(),
-        }
-    }
-
-    #[test]
-    fn the_defaults_are_taken_by_librdkafka_and_a_harmless_property_passes_through() {
-        let config = config(&[("bootstrap.servers", "localhost:9092"), ("linger.ms", "5")]);
-        config.validate().unwrap();
-        let properties = config.properties().unwrap();
-        assert_eq!(properties["linger.ms"], "5");
-        assert_eq!(properties["acks"], "all");
-        assert_eq!(properties["message.max.bytes"], "8454144");
-        assert_eq!(properties["queue.buffering.max.kbytes"], "16384");
-    }
-
-    #[test]
-    fn the_queue_takes_whatever_may_be_sent() {
-        let larger = ("message.max.bytes", "20000000");
-        let properties = config(&[larger]).properties().unwrap();
-        assert_eq!(properties["queue.buffering.max.kbytes"], "19532");
-        let small = ("queue.buffering.max.kbytes", "19531");
-        let error = config(&[larger, small]).properties().unwrap_err();
-        assert_eq!(error.property, "queue.buffering.max.kbytes");
-        assert!(error.reason.contains("at least 19532"), "{}", error.reason);
-        let enough = ("queue.buffering.max.kbytes", "19532");
-        config(&[larger, enough]).validate().unwrap();
-    }
-
-    #[test]
-    fn whatever_would_break_an_invariant_is_refused_by_the_name_it_was_given() {
-        for (name, value) in [
-            ("acks", "1"),
-            ("request.required.acks", "0"),
-            ("enable.idempotence", "false"),
-            ("enable.gapless.guarantee", "false"),
-            ("max.in.flight", "5"),
-            ("message.timeout.ms", "1000"),
-            ("delivery.timeout.ms", "1000"),
-            ("partitioner", "random"),
-            ("queuing.strategy", "lifo"),
-            ("delivery.report.only.error", "true"),
-            ("transactional.id", "x"),
-            ("retries", "0"),
-            ("message.max.bytes", "1000"),
-            ("message.max.bytes", "0x400"),
-            ("queue.buffering.max.kbytes", "1"),
-            ("topic.partitioner", "random"),
-            ("topic.message.timeout.ms", "1000"),
-            ("test.mock.num.brokers", "1"),
-        ] {
-            let error = config(&[(name, value)]).properties().unwrap_err();
-            assert_eq!(error.property, name);
-        }
-    }
-
-    #[test]
-    fn librdkafka_s_own_names_that_begin_with_topic_pass_through() {
-        for name in [
-            "topic.metadata.refresh.interval.ms",
-            "topic.metadata.propagation.max.ms",
-        ] {
-            config(&[(name, "5000")]).validate().unwrap();
-        }
-    }
-
-    #[test]
-    fn properties_that_only_clash_together_are_refused_before_a_start() {
-        let error = config(&[
-            ("security.protocol", "SSL"),
-            ("ssl.ca.location", "/nowhere"),
-        ])
-        .validate()
-        .unwrap_err();
-        assert!(error.reason.contains("librdkafka"), "{error}");
-    }
-
-    #[test]
-    fn an_alias_replaces_the_default_of_the_name_that_it_stands_for() {
-        let properties = config(&[
-            ("queue.buffering.max.ms", "7"),
-            ("compression.type", "zstd"),
-        ])
-        .properties()
-        .unwrap();
-        assert_eq!(properties["linger.ms"], "7");
-        assert_eq!(properties["compression.codec"], "zstd");
-        assert!(!properties.contains_key("queue.buffering.max.ms"));
-    }
-
-    #[test]
-    fn an_unknown_property_is_named_and_a_secret_is_not_shown() {
-        let unknown = config(&[("no.such.property", "1")]).validate().unwrap_err();
-        assert_eq!(unknown.property, "no.such.property");
-        let secret = config(&[("ssl.key.password.typo", "hunter2")])
-            .validate()
-            .unwrap_err();
-        assert!(!secret.to_string().contains("hunter2"));
-    }
-
-    #[test]
-    fn a_property_that_only_a_client_refuses_is_named_too() {
-        let secure = [("security.protocol", "ssl"), ("ssl.ca.location", "/nope")];
-        let refused = config(&secure).validate().unwrap_err();
-        assert_eq!(refused.property, "ssl.ca.location", "{refused}");
-    }
-}
+mod tests;

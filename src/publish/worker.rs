@@ -15,7 +15,7 @@ use crate::journal::{Reader, Record, Truncator};
 use crate::readiness::Check;
 
 use super::delivery::blame;
-use super::machine::{Action, Machine};
+use super::machine::{Action, Limits, Machine};
 use super::mailbox::{Inbox, Report};
 use super::metrics::Metrics;
 use super::outside::{Client as _, Outside};
@@ -49,6 +49,10 @@ pub struct Parts<O: Outside> {
     pub sayings: Arc<Sayings>,
     /// How long what is in flight may take after a failure: two socket time-outs.
     pub settle: Duration,
+    /// How long nothing may be heard of what is in flight before the producer is replaced.
+    pub stall: Duration,
+    /// `batch.size` to begin with.
+    pub batch_bytes: u32,
     /// How many positions may lie above the watermark.
     pub ahead: usize,
 }
@@ -77,8 +81,11 @@ pub struct Worker<O: Outside> {
     /// When the dead letters were last counted.
     counted: Instant,
     trouble: Trouble,
-    /// When the last report came, or nothing was awaited.
-    heard: Instant,
+    /// The check's words for it.
+    words: String,
+    /// Set while a silence lasts for which the producer was replaced: how long it was then.
+    stalled: Option<Duration>,
+    stall: Duration,
     /// When the cluster was last asked about the topic.
     looked: Instant,
     /// Set once it is drained: until when the last reports may come.
@@ -97,10 +104,15 @@ pub enum Next {
 impl<O: Outside> Worker<O> {
     /// Begins at the journal's watermark; builds its first producer in the first step.
     pub fn new(outside: O, parts: Parts<O>) -> Self {
+        let limits = Limits {
+            settle: parts.settle,
+            stall: parts.stall,
+            ahead: parts.ahead,
+            batch_bytes: parts.batch_bytes,
+        };
         Self {
-            machine: Machine::new(outside.now(), parts.settle, parts.ahead),
+            machine: Machine::new(outside.now(), limits),
             counted: outside.now(),
-            heard: outside.now(),
             looked: outside.now(),
             outside,
             topic: parts.topic,
@@ -118,6 +130,9 @@ impl<O: Outside> Worker<O> {
             read_again: None,
             reading: parts.reading,
             trouble: Trouble::Connection,
+            words: String::from("no answer from a broker yet"),
+            stalled: None,
+            stall: parts.stall,
             ending: None,
         }
     }
@@ -135,9 +150,6 @@ impl<O: Outside> Worker<O> {
         }
         self.hear(inbox.connected, inbox.trouble, inbox.topic);
         self.recount(now);
-        if self.machine.in_flight() == 0 || !inbox.reports.is_empty() {
-            self.heard = now;
-        }
         self.reports(inbox.reports, now);
         self.look_at_silence(now);
         self.look_at_topic(now);
@@ -261,6 +273,7 @@ impl<O: Outside> Worker<O> {
                 self.metrics.latency.observe(taken.as_secs_f64());
             }
         }
+        self.stalled = None;
         if self.trouble != Trouble::None {
             self.well();
         }
@@ -274,6 +287,7 @@ impl<O: Outside> Worker<O> {
             }
             for action in actions {
                 match action {
+                    Action::Stalled(silence) => self.stalled(silence),
                     Action::Purge { in_flight } => {
                         if let Some(client) = &self.client {
                             client.purge(in_flight);

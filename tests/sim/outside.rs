@@ -39,6 +39,35 @@ pub struct Watch {
     /// The present one sends records one at a time, which ends by itself.
     pub isolating: bool,
     pub generation: u64,
+    /// Records that the present one has taken and not reported on.
+    pub in_flight: u64,
+    /// Since when nothing was heard of them.
+    pub silent_since: u64,
+    /// For so long it was right to wait: `kafka.stall_timeout`, in microseconds.
+    pub stall: u64,
+    /// The present one was given up because it had been silent for that long.
+    pub stalled: bool,
+}
+
+impl Watch {
+    /// The present producer is given up: after records in flight without a report for so long, that alone is a reason.
+    pub fn given_up(&mut self, now: u64) {
+        self.stalled |= self.in_flight > 0 && now >= self.silent_since + self.stall;
+    }
+
+    /// The present producer has taken a record.
+    pub fn taken(&mut self, now: u64) {
+        if self.in_flight == 0 {
+            self.silent_since = now;
+        }
+        self.in_flight += 1;
+    }
+
+    /// It has reported on one.
+    pub fn heard(&mut self, now: u64) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.silent_since = now;
+    }
 }
 
 impl Outside for SimOutside {
@@ -59,12 +88,15 @@ impl Outside for SimOutside {
             self.ledger.borrow_mut().violate(words);
         }
         let mut watch = self.watch.borrow_mut();
-        if watch.generation > 0 && !watch.failed && !watch.isolating {
+        let excused = watch.failed || watch.isolating || watch.stalled;
+        if watch.generation > 0 && !excused {
             let words = format!("producer {generation} is built though nothing failed");
             self.ledger.borrow_mut().violate(words);
         }
         watch.generation = generation;
         watch.isolating = isolate;
+        watch.in_flight = 0;
+        watch.stalled = false;
         watch.failed = kafka.no_clients;
         if kafka.no_clients {
             let words = String::from("no producer for now");

@@ -15,9 +15,9 @@ use ringback::journal::segment::{Header, name};
 use ringback::journal::shared::Shared;
 use ringback::journal::{Appender, Metrics, Reader, Truncator, recover_with};
 use ringback::journal::{OpenError, Recovery};
-use ringback::publish::Sayings;
 use ringback::publish::mailbox::{Inbox, Report};
 use ringback::publish::worker::{Next, Parts, Worker};
+use ringback::publish::{self, Sayings};
 use ringback::readiness::{Readiness, Weight};
 
 use crate::disk::SimDisk;
@@ -77,7 +77,10 @@ impl Process {
         let rung = bell.clone();
         let mut reader = Reader::new(shared.clone());
         reader.on_commit(Box::new(move || rung.store(true, Ordering::Relaxed)));
-        let watch = Rc::new(RefCell::new(Watch::default()));
+        let watch = Rc::new(RefCell::new(Watch {
+            stall: around.setup.stall.as_micros() as u64,
+            ..Watch::default()
+        }));
         let outside = SimOutside {
             clock: around.clock.clone(),
             kafka: around.kafka.clone(),
@@ -107,6 +110,8 @@ impl Process {
                     base + Duration::from_micros(micros())
                 }))),
                 settle: Duration::from_secs(20),
+                stall: around.setup.stall,
+                batch_bytes: publish::BATCH_BYTES,
                 ahead: around.setup.ahead,
             },
         );
@@ -261,12 +266,15 @@ impl Process {
         self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
     }
 
-    pub fn mail(&mut self, report: Report) {
+    pub fn mail(&mut self, report: Report, now: u64) {
         let mut watch = self.watch.borrow_mut();
         // What was purged has failed because the publisher had given the producer up, and says nothing about why.
         let purged = [Code::PurgeQueue, Code::PurgeInflight].map(Err);
         let failed = report.outcome.is_err() && !purged.contains(&report.outcome);
         watch.failed |= failed && report.generation == watch.generation;
+        if report.generation == watch.generation {
+            watch.heard(now);
+        }
         drop(watch);
         self.inbox.reports.push(report);
     }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 use ringback::journal::{Config, OpenError};
@@ -16,6 +17,8 @@ use crate::process::Process;
 use crate::random::{Clock, MS, Random, SECOND};
 use crate::senders::Senders;
 
+/// ringback's own default.
+const STALL: Duration = Duration::from_mins(1);
 /// For everything to come to rest once the faults have stopped.
 const REST: u64 = 900 * SECOND;
 /// What a producer that is gone still has to say is waited for so long.
@@ -29,6 +32,8 @@ const TURNS: u64 = 200_000;
 pub struct Setup {
     pub journal: Config,
     pub ahead: usize,
+    /// `kafka.stall_timeout`.
+    pub stall: Duration,
     /// All the room there ever is: for the checkpoint, one segment and a half or two.
     pub disk: Option<u64>,
     /// How late the publisher's thread may be at the best of times: a container with little of a processor gets none of
@@ -104,6 +109,7 @@ impl Setup {
             dead_letter_topic: None,
             client: BTreeMap::new(),
             max_body: 1 << 20,
+            stall_timeout: STALL,
             dead_letter_path: "dead-letters".into(),
         };
         let segment = random.pick(&[2048, 4096, 16_384]);
@@ -116,6 +122,7 @@ impl Setup {
                 ..Config::default()
             },
             ahead: random.pick(&[4, 16, 64, publish::MAX_AHEAD]),
+            stall: STALL,
             throttled: random.pick(&[0, 0, 0, 80 * MS]),
             properties: publish.properties().expect("ringback's own properties"),
         }
@@ -312,7 +319,7 @@ impl World {
         let mail = std::mem::take(&mut self.around.kafka.borrow_mut().mail);
         if let Some(process) = &mut self.process {
             for (_, report) in mail {
-                process.mail(report);
+                process.mail(report, self.around.clock.now());
             }
             process.settle(&mut self.around);
         }

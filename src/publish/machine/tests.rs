@@ -1,5 +1,6 @@
 //! The machine against a broker of a few lines: every position arrives, in order, whatever fails.
 
+mod stall;
 mod strikes;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -9,6 +10,13 @@ use proptest::prelude::*;
 use super::*;
 
 const SETTLE: Duration = Duration::from_secs(20);
+const STALL: Duration = Duration::from_mins(1);
+const LIMITS: Limits = Limits {
+    settle: SETTLE,
+    stall: STALL,
+    ahead: MAX_AHEAD,
+    batch_bytes: BATCH_BYTES,
+};
 
 /// Drives a machine as the shell does, with a journal that holds `0..end` and a producer that is a queue.
 struct World {
@@ -29,7 +37,7 @@ impl World {
     fn new(end: u64) -> Self {
         let now = Instant::now();
         Self {
-            machine: Machine::new(now, SETTLE, MAX_AHEAD),
+            machine: Machine::new(now, LIMITS),
             now,
             next: 0,
             end,
@@ -51,6 +59,7 @@ impl World {
             }
             for action in actions {
                 match action {
+                    Action::Stalled(_) => {}
                     Action::Purge { .. } => {
                         for position in std::mem::take(&mut self.queue) {
                             self.report(position, Err(Blame::Collateral));

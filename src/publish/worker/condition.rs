@@ -9,7 +9,8 @@ use crate::publish::outside::{Client as _, Outside};
 /// Without a report on what is in flight for so long, something is wrong of which librdkafka does not tell: it retries
 /// for ever, and in silence, where too few replicas are in sync.
 const SILENCE: Duration = Duration::from_secs(15);
-const SILENT: &str = "Kafka is connected but acknowledges nothing; are fewer replicas in sync than min.insync.replicas?";
+const SILENT: &str = "Kafka is connected but acknowledges nothing";
+const REPLICAS: &str = "are fewer replicas in sync than min.insync.replicas?";
 /// Between two looks at a topic that was not there.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -48,20 +49,41 @@ impl<O: Outside> Worker<O> {
 
     /// When it has been silent for too long, where that is not said yet.
     pub(super) fn silent_at(&self) -> Option<Instant> {
-        let awaited = self.machine.in_flight() > 0 && self.trouble == Trouble::None;
-        awaited.then(|| self.heard + SILENCE)
+        let since = self.machine.silent_since()?;
+        (self.trouble == Trouble::None).then(|| since + SILENCE)
     }
 
     pub(super) fn look_at_silence(&mut self, now: Instant) {
         if self.silent_at().is_some_and(|at| now >= at) {
-            self.trouble(Trouble::Delivery, SILENT);
+            let timeout = humantime::format_duration(self.stall);
+            let words = format!(
+                "{SILENT}; its producer is replaced after {timeout} of that; if it goes on, {REPLICAS}"
+            );
+            self.trouble(Trouble::Delivery, &words);
             if let Some(client) = &self.client {
                 client.look_at_topic();
             }
             if let Some(kept) = self.sayings.may_say(SILENT) {
-                tracing::warn!(kept_back = kept, "{SILENT}");
+                tracing::warn!(kept_back = kept, "{words}");
             }
         }
+    }
+
+    /// The machine has given a silent producer up.
+    pub(super) fn stalled(&mut self, silence: Duration) {
+        let silence = Duration::from_secs(silence.as_secs());
+        self.stalled = Some(silence);
+        let why = self.words.clone();
+        match self.trouble {
+            Trouble::None => self.trouble(Trouble::Delivery, SILENT),
+            // What is known of the cause stays the first thing to be read.
+            known => self.trouble(known, &why),
+        }
+        tracing::warn!(
+            ?silence,
+            check = why,
+            "Kafka has acknowledged nothing of what is in flight: another producer takes over"
+        );
     }
 
     fn topic_seen(&mut self, seen: Result<(), String>) {
@@ -116,12 +138,19 @@ impl<O: Outside> Worker<O> {
 
     pub(super) fn well(&mut self) {
         self.trouble = Trouble::None;
+        self.words.clear();
         self.check.pass("ok");
     }
 
     pub(super) fn trouble(&mut self, trouble: Trouble, words: &str) {
         self.trouble = trouble;
+        words.clone_into(&mut self.words);
+        let replaced = self.stalled.map(|silence| {
+            let silence = humantime::format_duration(silence);
+            format!("; after {silence} without an acknowledgement the producer was replaced")
+        });
+        let replaced = replaced.unwrap_or_default();
         self.check
-            .fail(&format!("{words}; events stay in the journal"));
+            .fail(&format!("{words}; events stay in the journal{replaced}"));
     }
 }

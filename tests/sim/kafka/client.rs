@@ -24,6 +24,10 @@ pub struct SimClient {
 impl Client for SimClient {
     fn send(&self, outgoing: Outgoing<'_>) -> Handed {
         let handed = self.kafka.borrow_mut().send(self.id, &outgoing);
+        if handed == Handed::Taken {
+            let now = self.kafka.borrow().clock.now();
+            self.watch.borrow_mut().taken(now);
+        }
         if matches!(handed, Handed::Refused(_)) {
             self.watch.borrow_mut().failed = true;
         }
@@ -31,7 +35,9 @@ impl Client for SimClient {
     }
 
     fn purge(&self, in_flight: bool) {
-        self.kafka.borrow_mut().purge(self.id, in_flight);
+        let mut kafka = self.kafka.borrow_mut();
+        self.watch.borrow_mut().given_up(kafka.clock.now());
+        kafka.purge(self.id, in_flight);
     }
 }
 

@@ -15,7 +15,7 @@ impl Isolated {
     fn after_two_strikes() -> Self {
         let now = Instant::now();
         let mut isolated = Self {
-            machine: Machine::new(now, SETTLE, MAX_AHEAD),
+            machine: Machine::new(now, LIMITS),
             now,
             generation: 0,
         };

@@ -1,0 +1,133 @@
+//! What is set, what passes through, and what is refused by name.
+
+use super::*;
+
+fn config(client: &[(&str, &str)]) -> Config {
+    Config {
+        topic: String::from("t"),
+        dead_letter_topic: None,
+        stall_timeout: std::time::Duration::from_mins(1),
+        client: client
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        max_body: 8 << 20,
+        dead_letter_path: "dead-letters".into(),
+    }
+}
+
+#[test]
+fn the_defaults_are_taken_by_librdkafka_and_a_harmless_property_passes_through() {
+    let config = config(&[("bootstrap.servers", "localhost:9092"), ("linger.ms", "5")]);
+    config.validate().unwrap();
+    let properties = config.properties().unwrap();
+    assert_eq!(properties["linger.ms"], "5");
+    assert_eq!(properties["acks"], "all");
+    assert_eq!(properties["message.max.bytes"], "8454144");
+    assert_eq!(properties["queue.buffering.max.kbytes"], "16384");
+}
+
+#[test]
+fn the_queue_takes_whatever_may_be_sent() {
+    let larger = ("message.max.bytes", "20000000");
+    let properties = config(&[larger]).properties().unwrap();
+    assert_eq!(properties["queue.buffering.max.kbytes"], "19532");
+    let small = ("queue.buffering.max.kbytes", "19531");
+    let error = config(&[larger, small]).properties().unwrap_err();
+    assert_eq!(error.property, "queue.buffering.max.kbytes");
+    assert!(error.reason.contains("at least 19532"), "{}", error.reason);
+    let enough = ("queue.buffering.max.kbytes", "19532");
+    config(&[larger, enough]).validate().unwrap();
+}
+
+#[test]
+fn a_given_batch_size_is_the_first_and_no_larger_than_librdkafka_s_batches() {
+    let first = |given: &[(&str, &str)]| batch_bytes(&config(given).properties().unwrap());
+    assert_eq!(first(&[]), BATCH_BYTES);
+    assert_eq!(first(&[("batch.size", "1000000")]), 1_000_000);
+    assert_eq!(first(&[("batch.size", "100000000")]), 8_454_144);
+    let properties = config(&[("batch.size", "1000000")]).properties().unwrap();
+    assert_eq!(
+        of_producer(&properties, false, 500_000)["batch.size"],
+        "500000"
+    );
+}
+
+#[test]
+fn whatever_would_break_an_invariant_is_refused_by_the_name_it_was_given() {
+    for (name, value) in [
+        ("acks", "1"),
+        ("request.required.acks", "0"),
+        ("enable.idempotence", "false"),
+        ("enable.gapless.guarantee", "false"),
+        ("max.in.flight", "5"),
+        ("message.timeout.ms", "1000"),
+        ("delivery.timeout.ms", "1000"),
+        ("partitioner", "random"),
+        ("queuing.strategy", "lifo"),
+        ("delivery.report.only.error", "true"),
+        ("transactional.id", "x"),
+        ("retries", "0"),
+        ("message.max.bytes", "1000"),
+        ("message.max.bytes", "0x400"),
+        ("batch.size", "0x400"),
+        ("queue.buffering.max.kbytes", "1"),
+        ("topic.partitioner", "random"),
+        ("topic.message.timeout.ms", "1000"),
+        ("test.mock.num.brokers", "1"),
+    ] {
+        let error = config(&[(name, value)]).properties().unwrap_err();
+        assert_eq!(error.property, name);
+    }
+}
+
+#[test]
+fn librdkafka_s_own_names_that_begin_with_topic_pass_through() {
+    for name in [
+        "topic.metadata.refresh.interval.ms",
+        "topic.metadata.propagation.max.ms",
+    ] {
+        config(&[(name, "5000")]).validate().unwrap();
+    }
+}
+
+#[test]
+fn properties_that_only_clash_together_are_refused_before_a_start() {
+    let error = config(&[
+        ("security.protocol", "SSL"),
+        ("ssl.ca.location", "/nowhere"),
+    ])
+    .validate()
+    .unwrap_err();
+    assert!(error.reason.contains("librdkafka"), "{error}");
+}
+
+#[test]
+fn an_alias_replaces_the_default_of_the_name_that_it_stands_for() {
+    let properties = config(&[
+        ("queue.buffering.max.ms", "7"),
+        ("compression.type", "zstd"),
+    ])
+    .properties()
+    .unwrap();
+    assert_eq!(properties["linger.ms"], "7");
+    assert_eq!(properties["compression.codec"], "zstd");
+    assert!(!properties.contains_key("queue.buffering.max.ms"));
+}
+
+#[test]
+fn an_unknown_property_is_named_and_a_secret_is_not_shown() {
+    let unknown = config(&[("no.such.property", "1")]).validate().unwrap_err();
+    assert_eq!(unknown.property, "no.such.property");
+    let secret = config(&[("ssl.key.password.typo", "hunter2")])
+        .validate()
+        .unwrap_err();
+    assert!(!secret.to_string().contains("hunter2"));
+}
+
+#[test]
+fn a_property_that_only_a_client_refuses_is_named_too() {
+    let secure = [("security.protocol", "ssl"), ("ssl.ca.location", "/nope")];
+    let refused = config(&secure).validate().unwrap_err();
+    assert_eq!(refused.property, "ssl.ca.location", "{refused}");
+}
