@@ -6,28 +6,31 @@
 //!        ─► final checkpoint ─► exit 0
 //! ```
 //!
-//! A poisoned journal takes the second way out: readiness goes off, requests are answered 503, what is safely on disk
-//! is published until the deadline, and the process ends with an error so that an orchestrator starts it afresh.
+//! A poisoned journal, and a listener that has ended by itself, take the second way out: readiness goes off, requests are refused, what is safely on
+//! disk is published until the deadline, and the process ends with an error so that an orchestrator starts it afresh.
 
 mod descriptors;
 mod drain;
 mod keys;
 mod ports;
+mod run;
 
 use std::io;
 use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
-use tokio::time::{Instant, timeout};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::ingest::{self, Ingest};
 use crate::journal::{self, Appender};
 use crate::publish::{self, Publisher};
 use crate::readiness::{Check, Readiness, Weight};
-use crate::signal::{Request, Signals};
+use crate::signal::Signals;
 use crate::{admin, telemetry};
 use keys::KeyFiles;
+use run::Running;
 
 pub use drain::{Drain, Progress};
 pub use ports::Ports;
@@ -69,6 +72,17 @@ pub enum AppError {
     /// The runtime, a thread or the signals.
     #[error("cannot start")]
     Io(#[from] io::Error),
+    /// The webhooks' listener has ended, or panicked, though nobody asked for it; nothing acknowledged is lost.
+    #[error(
+        "the webhooks' listener has ended ({reason}); {} stay on disk for the next start",
+        events(*.left)
+    )]
+    Listener {
+        /// Its error.
+        reason: String,
+        /// Records not yet published, where the publisher ended in time to count them.
+        left: Option<u64>,
+    },
     /// A write or sync of the journal failed while running; nothing acknowledged is lost.
     #[error(
         "the journal is poisoned ({reason}); {} stay on disk for the next start",
@@ -159,73 +173,37 @@ impl App {
         self.admin.address()
     }
 
-    /// Serves until a signal asks for the end (`Ok`) or the journal is poisoned (`Err`).
-    pub async fn run(self, mut signals: Signals) -> Result<(), AppError> {
-        let (close, closed) = tokio::sync::oneshot::channel::<()>();
+    /// Serves until a signal asks for the end (`Ok`), the journal is poisoned or the listener ends by itself (`Err`).
+    pub async fn run(self, signals: Signals) -> Result<(), AppError> {
+        let (close, closed) = oneshot::channel::<()>();
         let closing = async move {
             // An error means that the sender is gone, which is the end as well.
             let _ = closed.await;
         };
-        let mut server = tokio::spawn(ingest::serve(self.listener, self.ingest.clone(), closing));
-        let mut keys = self.keys;
-        let poisoned = loop {
-            tokio::select! {
-                reason = self.appender.poisoned() => break Some(reason),
-                request = signals.next() => match request {
-                    Request::Shutdown => break None,
-                    Request::Reload => reload(&self.ingest, "SIGHUP"),
-                },
-                () = keys.changed() => reload(&self.ingest, "a key file has changed"),
-            }
-        };
-        if let Some(reason) = poisoned {
-            tracing::error!(%reason, "the journal is poisoned: every webhook is refused, what is on disk is published");
-            self.journal_check.fail(&format!("poisoned: {reason}"));
-            // Requests go on being answered (503) while what is safe is published; the server ends with the process.
-            let left = self
-                .publisher
-                .drain(self.config.shutdown.drain_deadline)
-                .await;
-            return Err(AppError::Poisoned { reason, left });
-        }
+        let running = self.beside(close, |listener, ingest| {
+            tokio::spawn(ingest::serve(listener, ingest, closing))
+        });
+        running.until_the_end(signals).await
+    }
 
-        self.shutdown_check.fail("shutting down");
-        self.ingest.shutting_down();
-        tracing::info!(delay = ?self.config.shutdown.readiness_delay, "shutting down: unready");
-        tokio::select! {
-            () = tokio::time::sleep(self.config.shutdown.readiness_delay) => {}
-            // Asked twice: whoever waits at a terminal has no load balancer to wait for.
-            () = second_shutdown(&mut signals) => {}
+    /// Everything beside the server that `serve` starts on the open port.
+    fn beside(
+        self,
+        close: oneshot::Sender<()>,
+        serve: impl FnOnce(TcpListener, Ingest) -> JoinHandle<io::Result<()>>,
+    ) -> Running {
+        Running {
+            server: serve(self.listener, self.ingest.clone()),
+            close,
+            shutdown: self.config.shutdown,
+            keys: self.keys,
+            ingest: self.ingest,
+            appender: self.appender,
+            publisher: self.publisher,
+            shutdown_check: self.shutdown_check,
+            journal_check: self.journal_check,
+            _admin: self.admin,
         }
-        let deadline = Instant::now() + self.config.shutdown.drain_deadline;
-        // The receiver is gone only if the server has ended already.
-        let _ = close.send(());
-        // Requests get half of the time at most: a body that trickles must not eat what publishing needs.
-        let finished = timeout(self.config.shutdown.drain_deadline / 2, &mut server).await;
-        match finished {
-            Ok(Ok(Ok(()))) => {
-                tracing::info!("shutting down: the listener is closed, every request is answered");
-            }
-            Ok(Ok(Err(error))) => tracing::error!(%error, "the listener has failed"),
-            Ok(Err(error)) => tracing::error!(%error, "the listener has panicked"),
-            Err(_) => {
-                server.abort();
-                tracing::warn!(
-                    "shutting down: requests unfinished at half the deadline are cut off"
-                );
-            }
-        }
-        drop(self.ingest);
-        let left = self
-            .publisher
-            .drain(deadline.saturating_duration_since(Instant::now()))
-            .await;
-        if let Some(reason) = self.appender.poison() {
-            return Err(AppError::Poisoned { reason, left });
-        }
-        // Not there where nobody knows.
-        tracing::info!(left, "shut down; what is left stays in the journal");
-        Ok(())
     }
 }
 
@@ -262,21 +240,13 @@ fn start_publisher(
     checks: publish::Checks,
 ) -> Result<Publisher, AppError> {
     let metrics = publish::Metrics::register(metrics.registry())?;
-    let config = config.publish();
-    let publisher = publish::start(config, journal_id, reader, truncator, metrics, checks)?;
+    let publisher = publish::start(
+        &config.publish(),
+        journal_id,
+        reader,
+        truncator,
+        metrics,
+        checks,
+    )?;
     Ok(publisher)
-}
-
-fn reload(ingest: &Ingest, why: &str) {
-    match ingest.reload_keys() {
-        Ok(()) => tracing::info!(why, "the keys were read anew"),
-        Err(error) => {
-            let error = telemetry::chain(&error);
-            tracing::error!(why, %error, "the keys could not be read; the old ones stay");
-        }
-    }
-}
-
-async fn second_shutdown(signals: &mut Signals) {
-    while signals.next().await != Request::Shutdown {}
 }

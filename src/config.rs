@@ -215,6 +215,7 @@ impl Config {
             dead_letter_topic: self.kafka.dead_letter_topic.clone(),
             stall_timeout: self.kafka.stall_timeout,
             client: self.kafka.plain_client(),
+            secret_files: self.kafka.secret_files(),
             max_body: self.listen.max_body.as_u64(),
             dead_letter_path: self.journal.path.join(publish::DEAD_LETTERS),
         }

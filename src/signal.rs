@@ -16,7 +16,7 @@ pub struct Signals {
 pub enum Request {
     /// SIGTERM or SIGINT: end in order.
     Shutdown,
-    /// SIGHUP: read the keys anew.
+    /// SIGHUP: read keys and credentials anew.
     Reload,
 }
 

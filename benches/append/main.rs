@@ -114,6 +114,7 @@ fn through_the_journal(folder: &Path, size: usize, appenders: usize, time: Durat
         path: folder.path().join("journal"),
         segment_size: ByteSize::b(SEGMENT),
         budget: ByteSize::gib(1 << 10),
+        ..Config::default()
     };
     let journal = journal::open(&config, metrics).expect("a fresh journal opens");
     let appender = journal.appender.clone();

@@ -79,6 +79,7 @@ pub fn config(task: &Task) -> Config {
         client: [(String::from("bootstrap.servers"), task.bootstrap.clone())].into(),
         max_body: 8 << 20,
         stall_timeout: std::time::Duration::from_mins(1),
+        secret_files: std::collections::BTreeMap::new(),
         dead_letter_path: task.journal.join("dead-letters"),
     }
 }

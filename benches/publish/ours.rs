@@ -18,7 +18,7 @@ pub fn run(task: &Task) -> io::Result<()> {
     let metrics = publish::Metrics::register(&registry).map_err(io::Error::other)?;
     let check = Readiness::new().check("kafka", Weight::Informational, "starting");
     let _publisher = publish::start(
-        bare::config(task),
+        &bare::config(task),
         journal.recovery.journal_id,
         journal.reader,
         journal.truncator,

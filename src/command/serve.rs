@@ -17,7 +17,7 @@ use super::CommandError;
 
 Any key can be set by environment, as in the second example.
 SIGTERM ends in order: unready, listener closed, requests answered, journal published, exit 0. \
-SIGHUP reads the keys anew.")]
+SIGHUP reads the keys and Kafka's credentials anew.")]
 pub struct Arguments {
     /// The configuration file (TOML); config/ringback.toml shows every key
     #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]

@@ -1,7 +1,8 @@
 //! `[kafka]` and `[kafka.client]`: librdkafka's properties, with their secrets taken from files or the environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,6 +10,7 @@ use toml::{Table, Value};
 
 use super::Environment;
 use super::locate::{Located, Origin, Problem};
+use crate::publish;
 
 /// Where events go.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub struct KafkaConfig {
 pub struct Property {
     value: String,
     shown: Option<String>,
+    /// Where the value was read, if it was in a file.
+    file: Option<PathBuf>,
 }
 
 impl Property {
@@ -53,6 +57,31 @@ impl KafkaConfig {
         self.client
             .iter()
             .map(|(name, property)| (name.clone(), property.value.clone()))
+            .collect()
+    }
+
+    /// Which properties are secrets read from files, and from which.
+    pub(super) fn secret_files(&self) -> BTreeMap<String, PathBuf> {
+        let named = self.client.iter();
+        named
+            .filter_map(|(name, property)| Some((name.clone(), property.file.clone()?)))
+            .collect()
+    }
+
+    /// Every file that a producer is made of: secrets, and what librdkafka reads itself. A file may be missing, as
+    /// `ssl.ca.location = "probe"` is none.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let read_by_librdkafka = |name: &str| {
+            [".location", ".keytab", ".file"]
+                .iter()
+                .any(|end| name.ends_with(end))
+        };
+        let named = self.client.iter();
+        named
+            .filter_map(|(name, property)| {
+                let path = read_by_librdkafka(name).then(|| PathBuf::from(&property.value));
+                property.file.clone().or(path)
+            })
             .collect()
     }
 }
@@ -163,12 +192,14 @@ fn property(
         return Ok(Property {
             value: text,
             shown: None,
+            file: None,
         });
     }
     match by_variable {
         Some(variable) => Ok(Property {
             value: text,
             shown: Some(format!("{{ env = \"{variable}\" }}")),
+            file: None,
         }),
         None => Err(String::from(
             "a secret does not belong in this file; write { env = \"NAME\" } or { file = \"/path\" }",
@@ -188,18 +219,15 @@ fn secret(table: &Table, environment: &Environment) -> Result<Property, String> 
             Ok(Property {
                 value: value.to_owned(),
                 shown: Some(format!("{{ env = \"{variable}\" }}")),
+                file: None,
             })
         }
         Some(Reference::File(file)) => {
-            let value = std::fs::read_to_string(file)
-                .map_err(|error| format!("cannot read the secret file {file}: {error}"))?;
-            let value = value.strip_suffix('\n').unwrap_or(&value);
-            if value.is_empty() {
-                return Err(format!("the secret file {file} is empty"));
-            }
+            let value = publish::read_secret(Path::new(file)).map_err(|error| error.to_string())?;
             Ok(Property {
-                value: value.to_owned(),
+                value,
                 shown: Some(format!("{{ file = \"{file}\" }}")),
+                file: Some(PathBuf::from(file)),
             })
         }
         None => Err(String::from(

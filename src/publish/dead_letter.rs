@@ -8,9 +8,12 @@ mod replay;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Config;
+use super::aside::Aside;
+use super::credentials::Credentials;
 use crate::event::Event;
 use crate::journal::filesystem::File as _;
 use courier::{Courier, Label};
@@ -22,6 +25,9 @@ pub use replay::{Replay, ReplayError, StayError};
 /// For the dead-letter topic's acknowledgement; after that the file takes it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// For the courier beside: longer than its own patience, and shorter than any resolver's.
+const AT_MOST: Duration = Duration::from_secs(12);
+
 /// How the name begins of a letter that is being written.
 const UNFINISHED: &str = ".unfinished-";
 
@@ -30,15 +36,19 @@ pub(super) struct DeadLetters {
     folder: PathBuf,
     topic: Option<String>,
     bytes: u64,
+    credentials: Arc<Credentials>,
+    couriers: Aside,
 }
 
 impl DeadLetters {
     /// Counts what lies there from before, and removes what a killed process left unfinished.
-    pub(super) fn open(config: &Config) -> io::Result<Self> {
+    pub(super) fn open(config: &Config, credentials: Arc<Credentials>) -> io::Result<Self> {
         let mut letters = Self {
             folder: config.dead_letter_path.clone(),
             topic: config.dead_letter_topic.clone(),
             bytes: 0,
+            credentials,
+            couriers: Aside::default(),
         };
         letters.remove_unfinished()?;
         letters.recount()?;
@@ -75,23 +85,48 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Sets `payload` (envelope and body) aside; when this returns `Ok` it is durable. Blocks for up to ten seconds
+    /// Sets `payload` (envelope and body) aside; when this returns `Ok` it is durable. Blocks for up to twelve seconds
     /// where there is a topic.
     pub(super) fn set_aside(
         &mut self,
-        config: &Config,
         journal_id: &str,
         position: u64,
         reason: &str,
         payload: &[u8],
     ) -> io::Result<()> {
-        if let Some(topic) = &self.topic
-            && let Ok(event) = Event::decode(payload)
-            && to_topic(config, topic, &event, journal_id, position, reason)
+        if let Some(topic) = self.topic.clone()
+            && self.to_topic(topic, journal_id, position, reason, payload)
         {
             return Ok(());
         }
         self.write_file(journal_id, position, reason, payload)
+    }
+
+    /// False where the topic did not take it in time, or it is no event.
+    fn to_topic(
+        &self,
+        topic: String,
+        journal_id: &str,
+        position: u64,
+        reason: &str,
+        payload: &[u8],
+    ) -> bool {
+        let credentials = self.credentials.clone();
+        let (journal_id, reason) = (journal_id.to_owned(), reason.to_owned());
+        let payload = payload.to_vec();
+        let taken = self.couriers.run(AT_MOST, move || {
+            let Ok(event) = Event::decode(&payload) else {
+                return false;
+            };
+            let label = Label {
+                journal_id: &journal_id,
+                position,
+                says: &reason,
+            };
+            let mut courier = Courier::new(credentials.read_anew(), &topic);
+            courier.send(&event, &label, PATIENCE).is_ok()
+        });
+        taken.unwrap_or(false)
     }
 
     fn write_file(
@@ -140,27 +175,6 @@ impl DeadLetters {
     }
 }
 
-fn to_topic(
-    config: &Config,
-    topic: &str,
-    event: &Event<'_>,
-    journal_id: &str,
-    position: u64,
-    reason: &str,
-) -> bool {
-    let Ok(properties) = config.properties() else {
-        return false;
-    };
-    let label = Label {
-        journal_id,
-        position,
-        says: reason,
-    };
-    Courier::new(properties, topic)
-        .send(event, &label, PATIENCE)
-        .is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,8 +186,16 @@ mod tests {
             client: std::collections::BTreeMap::new(),
             max_body: 1 << 20,
             stall_timeout: std::time::Duration::from_mins(1),
+            secret_files: std::collections::BTreeMap::new(),
             dead_letter_path: journal.join("dead-letters"),
         }
+    }
+
+    fn open(config: &Config) -> io::Result<DeadLetters> {
+        let none = std::collections::BTreeMap::new;
+        let credentials =
+            Credentials::new(none(), std::collections::BTreeMap::new(), Arc::default());
+        DeadLetters::open(config, Arc::new(credentials))
     }
 
     fn event() -> Event<'static> {
@@ -196,11 +218,9 @@ mod tests {
         let config = config(folder.path());
         let event = event();
         let payload = [event.encode_envelope().as_slice(), event.body].concat();
-        let mut letters = DeadLetters::open(&config).unwrap();
+        let mut letters = open(&config).unwrap();
         for _ in 0..2 {
-            letters
-                .set_aside(&config, "j", 7, "too_large", &payload)
-                .unwrap();
+            letters.set_aside("j", 7, "too_large", &payload).unwrap();
         }
         let file = config.dead_letter_path.join("00000000000000000007.event");
         let content = fs::read(&file).unwrap();
@@ -209,7 +229,7 @@ mod tests {
         let line: serde_json::Value = serde_json::from_slice(&content[..line_end]).unwrap();
         assert_eq!(line["reason"], "too_large");
         assert_eq!(letters.bytes(), content.len() as u64);
-        assert_eq!(DeadLetters::open(&config).unwrap().bytes(), letters.bytes());
+        assert_eq!(open(&config).unwrap().bytes(), letters.bytes());
 
         let letter = Letter::read(&file).unwrap();
         assert_eq!(letter.event().unwrap(), event);
@@ -223,7 +243,7 @@ mod tests {
     fn a_letter_of_another_journal_is_not_written_over() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path());
-        let mut letters = DeadLetters::open(&config).unwrap();
+        let mut letters = open(&config).unwrap();
         for (journal, body) in [
             ("old", b"{1}\n\0"),
             ("new", b"{2}\n\0"),
@@ -231,7 +251,7 @@ mod tests {
         ] {
             let payload = [event().encode_envelope().as_slice(), body].concat();
             letters
-                .set_aside(&config, journal, 7, "too_large", &payload)
+                .set_aside(journal, 7, "too_large", &payload)
                 .unwrap();
         }
         let files = super::letters(&config.dead_letter_path).unwrap();
@@ -299,7 +319,7 @@ mod tests {
         let unfinished = config.dead_letter_path.join(format!("{UNFINISHED}x"));
         fs::write(&unfinished, b"half").unwrap();
         fs::write(config.dead_letter_path.join("README"), b"mine").unwrap();
-        assert_eq!(DeadLetters::open(&config).unwrap().bytes(), 0);
+        assert_eq!(open(&config).unwrap().bytes(), 0);
         assert!(!unfinished.exists());
         assert!(config.dead_letter_path.join("README").exists());
     }

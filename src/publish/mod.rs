@@ -11,8 +11,10 @@
 //! The decisions are `machine`'s, a pure state machine; [`worker`] carries them out over what [`outside`] names, on one
 //! thread of its own (`real`) or single-stepped by the simulator (`tests/sim`). Any failed report stops the pipe: without that librdkafka lets later records overtake the failed one.
 
+mod aside;
 mod backoff;
 mod clock;
+mod credentials;
 mod dead_letter;
 mod delivery;
 mod machine;
@@ -28,6 +30,7 @@ mod watermark;
 mod words;
 pub mod worker;
 
+pub use credentials::{SecretError, read_secret};
 pub use dead_letter::{
     Letter, LetterError, Replay, ReplayError, SendError, StayError, letter_bytes, letter_position,
     letters,
@@ -47,6 +50,8 @@ use tokio::sync::oneshot;
 
 use crate::journal;
 use crate::readiness::{Check, Readiness, Weight};
+use aside::Aside;
+use credentials::Credentials;
 use dead_letter::DeadLetters;
 use mailbox::Mailbox;
 use producer::Factory;
@@ -73,6 +78,8 @@ pub struct Config {
     pub client: BTreeMap<String, String>,
     /// `kafka.stall_timeout`: after so long without a report on what is in flight the producer is replaced.
     pub stall_timeout: Duration,
+    /// Which of them are secrets read from files, and from which; these are read anew with each producer.
+    pub secret_files: BTreeMap<String, PathBuf>,
     /// `listen.max_body`, bytes: decides `message.max.bytes`.
     pub max_body: u64,
     /// Where dead letters lie: `<journal.path>/dead-letters`.
@@ -119,7 +126,7 @@ impl Checks {
 
 /// Never waits for Kafka: an absent cluster is told by `check`, the metrics and the log.
 pub fn start(
-    config: Config,
+    config: &Config,
     journal_id: String,
     mut reader: journal::Reader,
     truncator: journal::Truncator,
@@ -127,7 +134,10 @@ pub fn start(
     checks: Checks,
 ) -> Result<Publisher, StartError> {
     let properties = config.properties()?;
-    let letters = DeadLetters::open(&config)?;
+    let sayings = Arc::new(Sayings::default());
+    let files = properties::canonical_names(&config.secret_files);
+    let credentials = Arc::new(Credentials::new(properties.clone(), files, sayings.clone()));
+    let letters = DeadLetters::open(config, credentials.clone())?;
     truncator.set_dead_letter_bytes(letters.bytes());
     let mailbox = Arc::new(Mailbox::default());
     let bell = mailbox.clone();
@@ -136,7 +146,6 @@ pub fn start(
         .get("socket.timeout.ms")
         .and_then(|text| text.parse().ok())
         .map_or(SOCKET_TIMEOUT, Duration::from_millis);
-    let sayings = Arc::new(Sayings::default());
     let parts = Parts {
         topic: config.topic.clone(),
         journal_id: journal_id.clone(),
@@ -152,7 +161,8 @@ pub fn start(
         ahead: MAX_AHEAD,
     };
     let factory = Factory {
-        properties,
+        credentials,
+        building: Aside::default(),
         topic: config.topic.clone(),
         mailbox: mailbox.clone(),
         metrics,
@@ -161,7 +171,6 @@ pub fn start(
         given: Arc::new(config.client.clone()),
     };
     let real = Real {
-        config,
         journal_id,
         factory,
         letters,
@@ -198,6 +207,11 @@ impl Deadline {
 }
 
 impl Publisher {
+    /// Another producer takes over, with the credentials as they are on disk then.
+    pub fn renew(&self) {
+        self.mailbox.put(|inbox| inbox.renew = true);
+    }
+
     /// For whoever may have to cut [`Publisher::drain`] short.
     pub fn deadline(&self) -> Deadline {
         Deadline(self.mailbox.clone())

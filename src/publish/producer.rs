@@ -1,9 +1,8 @@
 //! A thin shell around librdkafka's producer: its callbacks become mail, its generation goes with every report.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -14,6 +13,8 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::aside::Aside;
+use super::credentials::Credentials;
 use super::mailbox::{Mailbox, Report};
 use super::metrics::Metrics;
 use super::outside::{Client, Handed, Outgoing};
@@ -25,7 +26,10 @@ use super::words::{Cause, is_by_design, is_gapless};
 const WARM_UP: Duration = Duration::from_secs(2);
 
 /// For a producer's end: its last reports are waited for half a second at most.
-const END: Duration = Duration::from_secs(5);
+const END: Duration = Duration::from_secs(2);
+
+/// For the making of a producer, which connects to nothing but reads files, and may look names up.
+const MAKING: Duration = Duration::from_secs(5);
 
 /// For the reports of what is purged at a producer's end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -139,7 +143,8 @@ impl ProducerContext for Context {
 
 /// Makes producers, each of a generation.
 pub(super) struct Factory {
-    pub(super) properties: BTreeMap<String, String>,
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) building: Aside,
     pub(super) topic: String,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) metrics: Metrics,
@@ -158,12 +163,7 @@ impl Factory {
         isolate: bool,
         batch_bytes: u32,
     ) -> KafkaResult<Producer> {
-        let mut config = ClientConfig::new();
-        for (name, value) in of_producer(&self.properties, isolate, batch_bytes) {
-            config.set(name, value);
-        }
-        config.set_log_level(RDKafkaLogLevel::Info);
-        let producer: BaseProducer<Context> = config.create_with_context(Context {
+        let context = Context {
             calls: AtomicU64::new(0),
             generation,
             mailbox: self.mailbox.clone(),
@@ -171,32 +171,31 @@ impl Factory {
             sayings: self.sayings.clone(),
             cause: self.cause.clone(),
             given: self.given.clone(),
-        })?;
+        };
+        let credentials = self.credentials.clone();
+        let made = self.building.run(MAKING, move || {
+            let mut config = ClientConfig::new();
+            for (name, value) in of_producer(&credentials.read_anew(), isolate, batch_bytes) {
+                config.set(name, value);
+            }
+            config.set_log_level(RDKafkaLogLevel::Info);
+            let made: KafkaResult<BaseProducer<Context>> = config.create_with_context(context);
+            made
+        });
+        let Some(made) = made else {
+            let words = "making one takes too long: a file of [kafka.client], or the resolver, does not answer";
+            return Err(KafkaError::ClientCreation(words.to_owned()));
+        };
         let producer = Producer {
-            client: Some(Arc::new(producer)),
+            client: Some(Arc::new(made?)),
             topic: self.topic.clone(),
             mailbox: self.mailbox.clone(),
+            looks: Aside::default(),
         };
         if let Some(look) = producer.look() {
-            aside(WARM_UP * 2, look);
+            producer.looks.run(WARM_UP * 2, look);
         }
         Ok(producer)
-    }
-}
-
-/// Does something on a thread of its own and waits for it, but not for ever: librdkafka's own time-outs do not end
-/// where the wall clock is set back (see [`super::clock`]), and the publisher must not hang with it.
-fn aside(at_most: Duration, work: impl FnOnce() + Send + 'static) {
-    let (done, is_done) = mpsc::channel::<()>();
-    let thread = thread::Builder::new().name(String::from("kafka-aside"));
-    let spawned = thread.spawn(move || {
-        work();
-        drop(done);
-    });
-    match spawned {
-        // Nothing is ever sent: the channel's end is the work's, also by a panic.
-        Ok(_) => drop(is_done.recv_timeout(at_most)),
-        Err(error) => tracing::warn!(%error, "cannot start a thread beside the publisher's"),
     }
 }
 
@@ -206,6 +205,7 @@ pub(super) struct Producer {
     client: Option<Arc<BaseProducer<Context>>>,
     topic: String,
     mailbox: Arc<Mailbox>,
+    looks: Aside,
 }
 
 impl Producer {
@@ -245,7 +245,7 @@ impl Drop for Producer {
         // What it holds is purged first; what is left of a stuck one is small, and its reports count for nothing.
         self.purge(true);
         let producer = self.client.take();
-        aside(END, move || {
+        Aside::default().run(END, move || {
             // A look at the topic may keep it alive, and nobody polls it any more.
             if let Some(producer) = &producer {
                 drop(producer.flush(LAST_WORDS));
@@ -286,7 +286,9 @@ impl Client for Producer {
     }
 
     fn purge(&self, in_flight: bool) {
-        let what = PurgeConfig::default().queue();
+        // Otherwise it waits for librdkafka's threads, and these may wait for the resolver. What they hold is reported on
+        // once they have seen to it, or not at all: the machine waits for neither without end.
+        let what = PurgeConfig::default().queue().non_blocking();
         if let Some(producer) = &self.client {
             producer.purge(if in_flight { what.inflight() } else { what });
         }
@@ -308,9 +310,7 @@ impl Client for Producer {
 
     fn look_at_topic(&self) {
         if let Some(look) = self.look() {
-            let thread = thread::Builder::new().name(String::from("kafka-look"));
-            // Without a thread the next look may have one; nothing depends on it.
-            drop(thread.spawn(look));
+            self.looks.begin(look);
         }
     }
 }

@@ -260,6 +260,14 @@ impl Config {
     }
 }
 
+/// The same with librdkafka's one name for each property.
+pub(super) fn canonical_names<T: Clone>(given: &BTreeMap<String, T>) -> BTreeMap<String, T> {
+    let named = given.iter();
+    named
+        .map(|(name, value)| (canonical(name).to_owned(), value.clone()))
+        .collect()
+}
+
 /// What the first producers' batches may hold; the machine's to make smaller.
 pub(super) fn batch_bytes(properties: &BTreeMap<String, String>) -> u32 {
     let number = |name: &str| properties.get(name)?.parse::<u32>().ok();

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaResult;
 
-use super::Config;
 use super::clock::{WallClock, wall};
 use super::dead_letter::DeadLetters;
 use super::mailbox::Mailbox;
@@ -68,7 +67,6 @@ impl Polls {
 
 /// See [`Outside`].
 pub(super) struct Real {
-    pub(super) config: Config,
     pub(super) journal_id: String,
     pub(super) factory: Factory,
     pub(super) letters: DeadLetters,
@@ -84,7 +82,7 @@ impl Outside for Real {
 
     fn set_aside(&mut self, position: u64, reason: &str, payload: &[u8]) -> io::Result<()> {
         self.letters
-            .set_aside(&self.config, &self.journal_id, position, reason, payload)
+            .set_aside(&self.journal_id, position, reason, payload)
     }
 
     fn letter_bytes(&self) -> u64 {

@@ -158,6 +158,10 @@ impl<O: Outside> Worker<O> {
             self.machine.renew(now, jitter);
             self.act();
         }
+        if inbox.drain.is_some_and(|end| now >= end) {
+            // Not one more producer, and not one more record.
+            return self.begin_end(now);
+        }
         let jitter = self.outside.jitter();
         self.machine.tick(now, jitter);
         self.act();
@@ -351,8 +355,8 @@ impl<O: Outside> Worker<O> {
     /// After [`Next::End`]: gives the producer up and writes the checkpoint; how many records stay in the journal.
     pub fn end(mut self) -> u64 {
         self.act_truncations();
-        self.client = None;
         let left = self.truncator.unpublished();
+        // Before the client's end, which may take its time: what it still hears counts no more.
         if let Err(error) = self.truncator.close() {
             tracing::error!(%error, "the last checkpoint could not be written: some events will be sent twice");
         }

@@ -10,6 +10,7 @@ mod disk;
 mod mock;
 mod needs;
 mod power;
+mod resolver;
 mod start;
 #[path = "../kafka/support/mod.rs"]
 #[allow(dead_code, reason = "the tests on a real Kafka use the rest of it")]
@@ -23,7 +24,7 @@ use needs::Need;
 
 type Test = fn() -> Result<(), Failed>;
 
-const TESTS: [(&str, &[Need], Test); 14] = [
+const TESTS: [(&str, &[Need], Test); 15] = [
     (
         "a_full_file_system_is_answered_503_and_204_again_by_itself",
         &[Need::Mount, Need::Ext4],
@@ -78,6 +79,11 @@ const TESTS: [(&str, &[Need], Test); 14] = [
         "a_clock_set_back_an_hour_at_start_does_not_delay_it",
         &[Need::Compiler],
         clock::set_back_at_start,
+    ),
+    (
+        "a_resolver_that_hangs_delays_neither_answers_nor_the_end",
+        &[Need::Compiler],
+        resolver::hangs,
     ),
     (
         "any_flipped_bit_loses_at_most_its_own_record_and_is_counted",

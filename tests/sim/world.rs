@@ -110,6 +110,7 @@ impl Setup {
             client: BTreeMap::new(),
             max_body: 1 << 20,
             stall_timeout: STALL,
+            secret_files: std::collections::BTreeMap::new(),
             dead_letter_path: "dead-letters".into(),
         };
         let segment = random.pick(&[2048, 4096, 16_384]);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::ClientContext;
@@ -72,7 +73,8 @@ impl ProducerContext for Answer {
 }
 
 struct Client {
-    producer: ThreadedProducer<Answer>,
+    /// Always there; taken as this is dropped.
+    producer: Option<ThreadedProducer<Answer>>,
     outcome: mpsc::Receiver<Outcome>,
     words: Arc<Mutex<Option<String>>>,
 }
@@ -80,8 +82,13 @@ struct Client {
 impl Drop for Client {
     fn drop(&mut self) {
         // What has not arrived by now is not to arrive later, behind somebody's back.
-        let purge = PurgeConfig::default().queue().inflight();
-        self.producer.purge(purge);
+        let purge = PurgeConfig::default().queue().inflight().non_blocking();
+        let Some(producer) = self.producer.take() else {
+            return;
+        };
+        producer.purge(purge);
+        // It waits for its threads, and these may wait for a resolver that does not answer. Nobody depends on its end.
+        drop(thread::Builder::new().spawn(move || drop(producer)));
     }
 }
 
@@ -133,7 +140,9 @@ impl Courier {
             Some(key) => record.key(key),
             None => record,
         };
-        if let Err((error, _)) = client.producer.send(record) {
+        if let Some(producer) = &client.producer
+            && let Err((error, _)) = producer.send(record)
+        {
             let code = error.rdkafka_error_code();
             return Err(SendError::Refused(
                 code.unwrap_or(RDKafkaErrorCode::Unknown),
@@ -163,12 +172,12 @@ impl Courier {
         config.set("linger.ms", "0");
         let (sender, outcome) = mpsc::sync_channel(1);
         let words = Arc::new(Mutex::new(None));
-        let producer = config.create_with_context(Answer {
+        let producer: ThreadedProducer<Answer> = config.create_with_context(Answer {
             outcome: sender,
             words: words.clone(),
         })?;
         Ok(Client {
-            producer,
+            producer: Some(producer),
             outcome,
             words,
         })

@@ -7,6 +7,7 @@ fn config(client: &[(&str, &str)]) -> Config {
         topic: String::from("t"),
         dead_letter_topic: None,
         stall_timeout: std::time::Duration::from_mins(1),
+        secret_files: std::collections::BTreeMap::new(),
         client: client
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))

@@ -1,0 +1,101 @@
+//! Work that may hang, on a thread of its own and waited for within bounds.
+//!
+//! librdkafka waits for its own threads, and these for the resolver, which may not answer; its time-outs do not end where the
+//! wall clock is set back ([`super::clock`]); files may lie on a server that is gone. The publisher must not hang with them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// Where one kind of work is done: one piece at a time, so that threads which hang do not pile up.
+#[derive(Debug, Default)]
+pub(super) struct Aside {
+    busy: Arc<AtomicBool>,
+}
+
+/// Frees the place, also where the work panics.
+struct Place(Arc<AtomicBool>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Aside {
+    /// What the work comes to, if it does within this time. `None` too where it panics, while an earlier piece has not ended,
+    /// and where no thread can be started. What comes later is dropped on the thread that made it.
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        at_most: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (done, is_done) = mpsc::sync_channel(0);
+        self.begin(move || {
+            // Whoever waited may have given up: the value comes back and goes here.
+            drop(done.send(work()));
+        });
+        is_done.recv_timeout(at_most).ok()
+    }
+
+    /// As [`Aside::run`], without waiting; the work is dropped where the place is taken.
+    pub(super) fn begin(&self, work: impl FnOnce() + Send + 'static) {
+        if self.busy.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let place = Place(self.busy.clone());
+        let thread = thread::Builder::new().name(String::from("kafka-aside"));
+        let spawned = thread.spawn(move || {
+            let _place = place;
+            work();
+        });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "cannot start a thread beside the publisher's");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    /// Tells on which thread it was dropped.
+    struct Told(mpsc::Sender<Option<String>>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let name = thread::current().name().map(str::to_owned);
+            self.0.send(name).expect("the test listens");
+        }
+    }
+
+    #[test]
+    fn what_ends_in_time_is_had_and_what_does_not_is_dropped_where_it_hangs() {
+        let aside = Aside::default();
+        assert_eq!(aside.run(LONG, || 7), Some(7));
+        let (release, hangs) = mpsc::channel::<()>();
+        let (dropped, is_dropped) = mpsc::channel();
+        let late = aside.run(Duration::ZERO, move || {
+            let _ = hangs.recv();
+            Told(dropped)
+        });
+        assert!(late.is_none());
+        assert_eq!(aside.run(LONG, || 8), None, "one at a time");
+        drop(release);
+        let name = is_dropped.recv_timeout(LONG).expect("it is dropped");
+        assert_eq!(name.as_deref(), Some("kafka-aside"));
+    }
+
+    #[test]
+    fn a_panic_is_no_answer_and_frees_the_place() {
+        let aside = Aside::default();
+        let none: Option<u8> = aside.run(LONG, || panic!("as it is to"));
+        assert_eq!(none, None);
+        while aside.run(LONG, || 9) != Some(9) {
+            thread::yield_now();
+        }
+    }
+}
