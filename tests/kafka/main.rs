@@ -6,6 +6,7 @@
 mod brokers;
 mod death;
 mod outage;
+mod stall;
 #[allow(dead_code, reason = "tests/crash uses the rest of it")]
 mod support;
 mod topics;
@@ -16,7 +17,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 15] = [
+const TESTS: [(&str, Test); 16] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         way::each_event_arrives,
@@ -62,6 +63,10 @@ const TESTS: [(&str, Test); 15] = [
     (
         "a_topic_deleted_and_made_again_gets_all_that_is_accepted_after_it",
         topics::recreated,
+    ),
+    (
+        "a_topic_remade_on_another_leader_while_nothing_comes_is_found_by_another_producer",
+        stall::remade_elsewhere,
     ),
     (
         "a_refused_write_permission_is_waited_for",

@@ -84,10 +84,22 @@ impl Cluster {
             NewTopic::new(name, partitions, replication),
             |topic, (key, value)| topic.set(key, value),
         );
+        self.make(&topic);
+    }
+
+    /// A topic of one partition on these brokers; the first one leads.
+    pub fn topic_on(&self, name: &str, brokers: &[i32]) {
+        let partitions = [brokers];
+        let replication = TopicReplication::Variable(&partitions);
+        self.make(&NewTopic::new(name, 1, replication));
+    }
+
+    fn make(&self, topic: &NewTopic<'_>) {
+        let (name, partitions) = (topic.name, topic.num_partitions);
         let admin = self.admin();
         // The controllers may still be electing one of themselves after a fault.
         eventually("the topic is made", || {
-            let made = wait(admin.create_topics([&topic], &options()));
+            let made = wait(admin.create_topics([topic], &options()));
             let code = made.expect("the request is sound").remove(0);
             matches!(code, Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)))
         });
