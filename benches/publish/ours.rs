@@ -5,7 +5,7 @@ use std::io;
 use prometheus::Registry;
 use ringback::journal;
 use ringback::publish;
-use ringback::readiness::{Readiness, Weight};
+use ringback::readiness::Readiness;
 
 use super::support::fill;
 use super::{Task, bare, time};
@@ -16,14 +16,14 @@ pub fn run(task: &Task) -> io::Result<()> {
     let metrics = journal::Metrics::register(&Registry::new()).map_err(io::Error::other)?;
     let journal = journal::open(&fill::config(&task.journal), metrics).map_err(io::Error::other)?;
     let metrics = publish::Metrics::register(&registry).map_err(io::Error::other)?;
-    let check = Readiness::new().check("kafka", Weight::Informational, "starting");
+    let checks = publish::Checks::add(&Readiness::new());
     let _publisher = publish::start(
         &bare::config(task),
         journal.recovery.journal_id,
         journal.reader,
         journal.truncator,
         metrics,
-        check,
+        checks,
     )
     .map_err(io::Error::other)?;
     let outcome = time(task.events, || delivered(&registry));

@@ -253,7 +253,7 @@ impl<FS: FileSystem> Reader<FS> {
                 self.place = None;
                 Ok(None)
             }
-            Err(error) => Err(self.cannot_open(sequence, error, now)),
+            Err(error) => Err(self.cannot_open(sequence, &error, now)),
         }
     }
 

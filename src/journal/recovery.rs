@@ -17,7 +17,7 @@ use super::checkpoint::CheckpointFile;
 use super::error::OpenError;
 use super::filesystem::{File as _, FileSystem};
 use super::record::Codec;
-use super::segment::{name, set_aside_sequence};
+use super::segment::set_aside_sequence;
 use super::state::State;
 use crate::fault::{self, Fault};
 use segments::Plan;
@@ -59,35 +59,10 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     fs.sync_directory().map_err(failed("sync the folder"))?;
     let checkpoint = CheckpointFile::read(fs).map_err(failed("read the checkpoint"))?;
     let mut candidates = candidates::find(fs)?;
-    let known_id = checkpoint
-        .as_ref()
-        .map(|(_, checkpoint)| checkpoint.journal_id);
-    let headers = || {
-        candidates
-            .iter()
-            .filter_map(|candidate| candidate.header.as_ref().ok())
-    };
-    let found_id = match known_id.or_else(|| headers().next().map(|header| header.journal_id)) {
-        Some(id) => Some(id).filter(|_| known_id.is_some() || !fault::is_on(Fault::IdForgotten)),
-        None => {
-            identity::of_records(fs, &candidates).map_err(failed("look for the journal's id"))?
-        }
-    };
-    if found_id.is_none()
-        && let Some(unreadable) = candidates.iter().find(|candidate| candidate.unreadable)
-    {
-        // Nothing could be read that says whose journal this is: it may be readable in a moment.
-        let read = format!("read the header of {}", name(unreadable.sequence));
-        return Err(failed(&read)(io::Error::other(
-            "and nothing else tells the journal's id",
-        )));
-    }
+    let known_id = checkpoint.as_ref().map(|(_, last)| last.journal_id);
+    let found_id = identity::find(fs, known_id, &candidates)?;
     let journal_id = found_id.unwrap_or(fresh_id);
-    if let Some(foreign) = headers().find(|header| header.journal_id != journal_id) {
-        return Err(OpenError::Foreign {
-            file: name(foreign.sequence),
-        });
-    }
+    identity::refuse_foreign(journal_id, &candidates)?;
     let codec = Codec::new(&journal_id);
     let sequence = candidates.last().map_or(0, |last| last.sequence + 1);
     let unidentified = match found_id {

@@ -92,32 +92,31 @@ pub fn end(
             } else {
                 intact(file, codec, &window[at..], here, length)?
             };
-            match record.filter(|record| (found.end..most).contains(&record.position)) {
-                Some(record) => {
-                    found = End {
-                        end: record.position + 1,
-                        used: here + record.size as u64,
-                        last: here,
-                    };
-                    at += record.size;
-                    if at > window.len() {
-                        break;
-                    }
+            if let Some(record) =
+                record.filter(|record| (found.end..most).contains(&record.position))
+            {
+                found = End {
+                    end: record.position + 1,
+                    used: here + record.size as u64,
+                    last: here,
+                };
+                at += record.size;
+                if at > window.len() {
+                    break;
                 }
-                None => {
-                    // Without this, each batch's padding would cost a search through a window of its own.
-                    let next = here.next_multiple_of(page);
-                    let ahead = usize::try_from(next - offset).unwrap_or(usize::MAX);
-                    let Some(rest) = window.get(ahead..).filter(|_| next > here) else {
-                        break;
-                    };
-                    let record = intact(file, codec, rest, next, length)?;
-                    if record.is_none_or(|record| record.position != found.end) {
-                        break;
-                    }
-                    at = ahead;
-                }
+                continue;
             }
+            // Without this, each batch's padding would cost a search through a window of its own.
+            let next = here.next_multiple_of(page);
+            let ahead = usize::try_from(next - offset).unwrap_or(usize::MAX);
+            let Some(rest) = window.get(ahead..).filter(|_| next > here) else {
+                break;
+            };
+            let record = intact(file, codec, rest, next, length)?;
+            if record.is_none_or(|record| record.position != found.end) {
+                break;
+            }
+            at = ahead;
         }
         let next = found.used.max(offset);
         if next > offset {

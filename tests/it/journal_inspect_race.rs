@@ -370,7 +370,7 @@ fn remove_and_cut(core: &mut Core, upto: u64) {
 
 /// Takes a record, or publishes all but the last few and removes what that frees.
 fn never_rest(core: &mut Core, step: u64) {
-    if step % 3 > 0 {
+    if !step.is_multiple_of(3) {
         core.append(&[large()]).expect("it is appended");
         return;
     }

@@ -13,8 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::{Content, InspectError, failed};
-use crate::journal::filesystem::read_full;
-use crate::journal::filesystem::{File, FileSystem};
+use crate::journal::filesystem::{File, FileSystem, read_full};
 use crate::journal::segment::{HEADER_BYTES, Header, HeaderError, name, sequence_of};
 
 /// Listings of the folder before the look gives up. A relay costs a few; only a process that makes and removes segments
@@ -30,9 +29,10 @@ pub(super) struct Opened<F> {
 }
 
 /// The segments, oldest first, and the names of all files.
-pub(super) fn open<FS: FileSystem>(
-    fs: &FS,
-) -> Result<(Vec<Opened<FS::File>>, Vec<String>), InspectError> {
+type Opening<F> = (Vec<Opened<F>>, Vec<String>);
+
+/// Opens what is there, as of one moment.
+pub(super) fn open<FS: FileSystem>(fs: &FS) -> Result<Opening<FS::File>, InspectError> {
     let (files, names) = open_listed(fs)?;
     let mut opened = Vec::with_capacity(files.len());
     for (sequence, file) in files.into_iter().rev() {

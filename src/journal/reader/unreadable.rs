@@ -167,14 +167,14 @@ impl<FS: FileSystem> Reader<FS> {
     pub(super) fn cannot_open(
         &mut self,
         sequence: u64,
-        error: io::Error,
+        error: &io::Error,
         now: Instant,
     ) -> ReadError {
         let same = |waiting: &Waiting| waiting.sequence == sequence;
         let waiting = self.waiting.take().filter(same);
         let mut waiting = waiting.unwrap_or_else(|| Waiting::new(sequence, 0, now));
         waiting.patience = None;
-        let error = waiting.failed(&self.shared.metrics, &error, now);
+        let error = waiting.failed(&self.shared.metrics, error, now);
         self.waiting = Some(waiting);
         error
     }

@@ -4,19 +4,55 @@ use std::io;
 
 use super::candidates::Candidate;
 use super::failed;
+use crate::fault::{self, Fault};
 use crate::journal::checkpoint;
 use crate::journal::copy;
 use crate::journal::error::OpenError;
 use crate::journal::filesystem::FileSystem;
 use crate::journal::record::Codec;
 use crate::journal::scan;
-use crate::journal::segment::{HEADER, name};
+use crate::journal::segment::{HEADER, Header, name};
+
+/// The journal's id, if it has one: from the checkpoint (`known`), an intact header, or else the records.
+pub fn find<FS: FileSystem>(
+    fs: &FS,
+    known: Option<[u8; 16]>,
+    candidates: &[Candidate],
+) -> Result<Option<[u8; 16]>, OpenError> {
+    let header = headers(candidates).next().map(|header| header.journal_id);
+    let found = match known.or(header) {
+        Some(id) => Some(id).filter(|_| known.is_some() || !fault::is_on(Fault::IdForgotten)),
+        None => of_records(fs, candidates).map_err(failed("look for the journal's id"))?,
+    };
+    if found.is_none()
+        && let Some(unreadable) = candidates.iter().find(|candidate| candidate.unreadable)
+    {
+        // Nothing could be read that says whose journal this is: it may be readable in a moment.
+        let read = format!("read the header of {}", name(unreadable.sequence));
+        let reason = io::Error::other("and nothing else tells the journal's id");
+        return Err(failed(&read)(reason));
+    }
+    Ok(found)
+}
+
+/// An error where a segment belongs to another journal.
+pub fn refuse_foreign(journal_id: [u8; 16], candidates: &[Candidate]) -> Result<(), OpenError> {
+    match headers(candidates).find(|header| header.journal_id != journal_id) {
+        Some(foreign) => Err(OpenError::Foreign {
+            file: name(foreign.sequence),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn headers(candidates: &[Candidate]) -> impl Iterator<Item = &Header> {
+    candidates
+        .iter()
+        .filter_map(|candidate| candidate.header.as_ref().ok())
+}
 
 /// The journal's id: one that a damaged header or slot still tells, and under which a record is intact.
-pub fn of_records<FS: FileSystem>(
-    fs: &FS,
-    candidates: &[Candidate],
-) -> io::Result<Option<[u8; 16]>> {
+fn of_records<FS: FileSystem>(fs: &FS, candidates: &[Candidate]) -> io::Result<Option<[u8; 16]>> {
     let mut ids = checkpoint::damaged_ids(fs)?;
     ids.extend(
         candidates
