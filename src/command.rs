@@ -128,6 +128,24 @@ pub enum CommandError {
         /// What is wrong with Kafka, as far as it is known.
         trouble: String,
     },
+    /// Exit 1: segments that are set aside cannot be looked at, copied or removed.
+    #[error("cannot publish what is set aside at {path}")]
+    SetAside {
+        /// The journal's folder or the segment.
+        path: String,
+        /// The operating system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Exit 1: some segments that are set aside still cannot be read, or published whole.
+    #[error(
+        "{left} set aside beside the journal (unreadable-….segment) could not be published whole and stay; drain again \
+         when the disk is well"
+    )]
+    SetAsideLeft {
+        /// How many.
+        left: usize,
+    },
     /// Exit 1: the folder of dead letters cannot be read.
     #[error("cannot list the dead letters in {path}")]
     DeadLetters {

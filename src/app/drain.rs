@@ -41,10 +41,14 @@ pub struct Progress {
     pub dead_letters: u64,
     /// Lost to damage on disk.
     pub corrupt: u64,
+    /// Passed over because they cannot be read; their segments are set aside whole.
+    pub unreadable: u64,
     /// Still in the journal; `None` where that is not known, since a thread hangs in the disk or the client.
     pub left: Option<u64>,
     /// What is wrong with Kafka, in words.
     pub trouble: Option<String>,
+    /// What is wrong with the disk, in words.
+    pub unread: Option<String>,
 }
 
 impl Drain {
@@ -142,7 +146,9 @@ fn progress(metrics: &telemetry::Metrics, readiness: &Readiness) -> Progress {
         published: metrics.total("publish_delivered_total"),
         dead_letters: metrics.total("dead_letters_total"),
         corrupt: metrics.total("journal_corrupt_records_total"),
+        unreadable: metrics.total("journal_unreadable_records_total"),
         left: Some(metrics.total("journal_unpublished_events")),
         trouble: readiness.failing("kafka"),
+        unread: readiness.failing("journal-read"),
     }
 }

@@ -58,6 +58,7 @@ pub mod record;
 pub mod recovery;
 pub mod scan;
 pub mod segment;
+pub mod set_aside;
 pub mod shared;
 pub mod state;
 pub mod truncator;

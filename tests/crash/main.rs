@@ -10,6 +10,7 @@ mod disk;
 mod mock;
 mod needs;
 mod power;
+mod reads;
 mod resolver;
 mod start;
 #[path = "../kafka/support/mod.rs"]
@@ -24,7 +25,7 @@ use needs::Need;
 
 type Test = fn() -> Result<(), Failed>;
 
-const TESTS: [(&str, &[Need], Test); 15] = [
+const TESTS: [(&str, &[Need], Test); 20] = [
     (
         "a_full_file_system_is_answered_503_and_204_again_by_itself",
         &[Need::Mount, Need::Ext4],
@@ -84,6 +85,31 @@ const TESTS: [(&str, &[Need], Test); 15] = [
         "a_resolver_that_hangs_delays_neither_answers_nor_the_end",
         &[Need::Compiler],
         resolver::hangs,
+    ),
+    (
+        "reads_that_fail_for_a_while_lose_nothing",
+        &[Need::Compiler],
+        reads::for_a_while,
+    ),
+    (
+        "a_volume_that_is_away_while_the_relay_ends_loses_nothing",
+        &[Need::Compiler],
+        reads::while_it_ends,
+    ),
+    (
+        "a_block_that_stays_unreadable_costs_only_its_own_records",
+        &[Need::Compiler],
+        reads::one_block,
+    ),
+    (
+        "a_start_does_not_wait_for_a_block_that_cannot_be_read",
+        &[Need::Compiler],
+        reads::at_the_start,
+    ),
+    (
+        "a_spoiled_tail_is_counted_exactly_and_copied",
+        &[],
+        reads::spoiled_tail,
     ),
     (
         "any_flipped_bit_loses_at_most_its_own_record_and_is_counted",

@@ -1,5 +1,7 @@
 //! `ringback journal drain`: publishes what a stopped journal still holds.
 
+mod set_aside;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,6 +12,7 @@ use crate::command::CommandError;
 use crate::command::place::{self, Configured};
 use crate::command::progress;
 use crate::command::render::{count, grouped};
+use crate::config::Config;
 use crate::journal::OpenError;
 use crate::journal::filesystem::FolderError;
 use crate::publish;
@@ -30,6 +33,8 @@ The relay is stopped, or gone for good: then --path names the journal that it le
 It publishes as the relay does: in order, each event until Kafka has acknowledged it, the headers those of the \
 journal that it was in. It holds the journal meanwhile, and listens nowhere. Ctrl-C ends it safely: what is \
 left stays.
+Segments that were set aside because a place in them could not be read are published too, if they can be read now: \
+all their events once more, under the positions that they had.
 Exit codes: 0 the journal is empty, 1 something is left or a relay is running on it, 78 bad configuration.")]
 pub struct Arguments {
     #[command(flatten)]
@@ -54,35 +59,42 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let topic = config.kafka.topic.clone();
     let letters = config.publish().dead_letter_path;
-    let outcome: Result<_, CommandError> = runtime.block_on(async {
-        let signals = Signals::listen()?.without_reload();
-        let drain = Drain::start(config).await.map_err(|error| match error {
-            AppError::Journal {
-                source: OpenError::Folder(FolderError::Locked),
-                ..
-            } => held(&path),
-            error => error.into(),
-        })?;
-        let found = drain.found();
-        if found > 0 {
-            println!("{} to publish to {topic}", count(found, "event"));
-        }
-        let mut line = progress::Progress::new();
-        let began = Instant::now();
-        let timeout = arguments.timeout.unwrap_or(FOR_EVER).min(FOR_EVER);
-        let progress = drain
-            .run(signals, timeout, |progress| {
-                line.show(|| told(progress, began.elapsed()));
-            })
-            .await?;
-        line.clear();
-        Ok((found, progress))
+    let timeout = arguments.timeout.unwrap_or(FOR_EVER).min(FOR_EVER);
+    let until = Instant::now() + timeout;
+    let outcome = runtime.block_on(async {
+        let (found, progress) = publish_all(config.clone(), timeout).await?;
+        conclude(found, &progress, &letters)?;
+        set_aside::publish(&config, until).await
     });
     runtime.shutdown_background();
-    let (found, progress) = outcome?;
-    conclude(found, &progress, &letters)
+    outcome
+}
+
+/// Publishes what the journal of this configuration holds; how many events were found, and what became of them.
+async fn publish_all(config: Config, timeout: Duration) -> Result<(u64, Progress), CommandError> {
+    let (path, topic) = (config.journal.path.clone(), config.kafka.topic.clone());
+    let signals = Signals::listen()?.without_reload();
+    let drain = Drain::start(config).await.map_err(|error| match error {
+        AppError::Journal {
+            source: OpenError::Folder(FolderError::Locked),
+            ..
+        } => held(&path),
+        error => error.into(),
+    })?;
+    let found = drain.found();
+    if found > 0 {
+        println!("{} to publish to {topic}", count(found, "event"));
+    }
+    let mut line = progress::Progress::new();
+    let began = Instant::now();
+    let progress = drain
+        .run(signals, timeout, |progress| {
+            line.show(|| told(progress, began.elapsed()));
+        })
+        .await?;
+    line.clear();
+    Ok((found, progress))
 }
 
 fn conclude(found: u64, progress: &Progress, letters: &Path) -> Result<(), CommandError> {
@@ -90,6 +102,7 @@ fn conclude(found: u64, progress: &Progress, letters: &Path) -> Result<(), Comma
         published,
         dead_letters,
         corrupt,
+        unreadable,
         left,
         ..
     } = progress;
@@ -97,10 +110,16 @@ fn conclude(found: u64, progress: &Progress, letters: &Path) -> Result<(), Comma
         println!("The journal is empty: there was nothing to publish.");
     } else {
         println!(
-            "{} published, {} set aside, {} lost to damage, {} left",
+            "{} published, {} set aside, {} lost to damage, {}{} left",
             grouped(*published),
             count(*dead_letters, "dead letter"),
             grouped(*corrupt),
+            Some(*unreadable)
+                .filter(|unreadable| *unreadable > 0)
+                .map_or_else(String::new, |unreadable| format!(
+                    "{} not readable, ",
+                    grouped(unreadable)
+                )),
             left.map_or_else(|| String::from("an unknown number"), grouped)
         );
     }
@@ -139,8 +158,11 @@ fn told(progress: &Progress, elapsed: Duration) -> String {
 }
 
 fn trouble(progress: &Progress) -> String {
-    let words = progress.trouble.as_ref();
-    words.map_or_else(String::new, |words| format!("; Kafka: {words}"))
+    let words = |what: &str, words: &Option<String>| {
+        let words = words.as_ref();
+        words.map_or_else(String::new, |words| format!("; {what}: {words}"))
+    };
+    words("Kafka", &progress.trouble) + &words("disk", &progress.unread)
 }
 
 fn held(path: &Path) -> CommandError {

@@ -95,16 +95,23 @@ keys = [{{ env = "RETELL_API_KEY" }}]
 
     /// The relay's command line, its log on a pipe.
     pub fn command(&self) -> Command {
+        let mut command = self.tool(&["serve"]);
+        command.stderr(Stdio::piped());
+        command
+    }
+
+    /// One of the binary's commands, with the site's configuration.
+    pub fn tool(&self, words: &[&str]) -> Command {
         // The benches may be asked to measure another build than the one beside them.
         let binary = std::env::var_os("RINGBACK_BINARY");
         let mut command =
             Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_ringback").into()));
         command
-            .args(["serve", "--config"])
+            .args(words)
+            .arg("--config")
             .arg(&self.config)
             .env("RETELL_API_KEY", KEY)
-            .env_remove("RINGBACK_LOG")
-            .stderr(Stdio::piped());
+            .env_remove("RINGBACK_LOG");
         command
     }
 }

@@ -1,0 +1,94 @@
+//! Publishing segments that were set aside because a place in them could not be read.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+use anstream::println;
+
+use super::publish_all;
+use crate::command::CommandError;
+use crate::command::render::{count, grouped};
+use crate::config::Config;
+use crate::journal::filesystem::DiskFileSystem;
+use crate::journal::set_aside::{self, SetAside};
+use crate::publish::DEAD_LETTERS;
+use crate::telemetry;
+
+/// Publishes those that can be read now, and removes them; an error if some stay.
+pub(super) async fn publish(config: &Config, until: Instant) -> Result<(), CommandError> {
+    let failed = |source| CommandError::SetAside {
+        path: config.journal.path.display().to_string(),
+        source,
+    };
+    let segments = set_aside::list(&config.journal.path).map_err(failed)?;
+    if segments.is_empty() {
+        return Ok(());
+    }
+    // No relay may start on the journal meanwhile, nor another drain.
+    let lock = DiskFileSystem::lock(&config.journal.path).map_err(io::Error::other);
+    let _lock = lock.map_err(failed)?;
+    let mut stay = 0;
+    for segment in &segments {
+        if !publish_one(config, segment, until).await? {
+            stay += 1;
+        }
+    }
+    match stay {
+        0 => Ok(()),
+        stay => Err(CommandError::SetAsideLeft { left: stay }),
+    }
+}
+
+async fn publish_one(
+    config: &Config,
+    segment: &SetAside,
+    until: Instant,
+) -> Result<bool, CommandError> {
+    let shown = segment.path().display().to_string();
+    let failed = |source| CommandError::SetAside {
+        path: shown.clone(),
+        source,
+    };
+    if let Err(error) = segment.copy() {
+        segment.remove_copy().map_err(failed)?;
+        println!("{shown} stays: {}", telemetry::chain(&error));
+        return Ok(false);
+    }
+    println!("{shown} can be read now: publishing all of it once more");
+    let mut own = config.clone();
+    own.journal.path = segment.folder();
+    let left = until.saturating_duration_since(Instant::now());
+    let (found, progress) = publish_all(own, left).await?;
+    keep_dead_letters(&segment.folder(), &config.journal.path).map_err(failed)?;
+    let whole = progress.left == Some(0) && progress.corrupt == 0 && progress.unreadable == 0;
+    println!(
+        "{} of {} published{}",
+        grouped(progress.published),
+        count(found, "event"),
+        if whole { "" } else { "; the segment stays" }
+    );
+    if whole {
+        segment.remove().map_err(failed)?;
+    }
+    segment.remove_copy().map_err(failed)?;
+    Ok(whole)
+}
+
+/// What Kafka has refused for good goes to the journal's own dead letters.
+fn keep_dead_letters(from: &Path, journal: &Path) -> io::Result<()> {
+    let (from, to) = (from.join(DEAD_LETTERS), journal.join(DEAD_LETTERS));
+    let letters = match fs::read_dir(&from) {
+        Ok(letters) => letters,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    fs::create_dir_all(&to)?;
+    for letter in letters {
+        let letter = letter?;
+        fs::rename(letter.path(), to.join(letter.file_name()))?;
+    }
+    fs::File::open(&to)?.sync_all()?;
+    fs::File::open(journal)?.sync_all()
+}

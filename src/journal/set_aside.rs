@@ -1,0 +1,108 @@
+//! Segments with a place that could not be read, kept whole beside the journal: publishing them when the disk is well.
+//!
+//! Such a segment is published as a journal of its own: a copy, in a folder of its own, with no checkpoint, so that all its
+//! records go out again under the positions that they always had. Making the copy is also the proof that every byte can be
+//! read. The segment itself is removed only after that.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::filesystem::read_full;
+use super::segment::{name, set_aside_name, set_aside_sequence};
+
+/// How the name begins of the folder in which a copy is published.
+const FOLDER: &str = "drain-";
+/// Bytes copied at once.
+const CHUNK: usize = 1 << 20;
+
+/// A segment that is set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    journal: PathBuf,
+    sequence: u64,
+}
+
+/// The segments that are set aside beside the journal in this folder, oldest first.
+pub fn list(journal: &Path) -> io::Result<Vec<SetAside>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(journal)? {
+        let name = entry?.file_name().into_string().unwrap_or_default();
+        found.extend(set_aside_sequence(&name).map(|sequence| SetAside {
+            journal: journal.to_owned(),
+            sequence,
+        }));
+    }
+    found.sort_unstable_by_key(|found| found.sequence);
+    Ok(found)
+}
+
+impl SetAside {
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        self.journal.join(set_aside_name(self.sequence))
+    }
+
+    /// Where the copy lies.
+    pub fn folder(&self) -> PathBuf {
+        self.journal.join(format!("{FOLDER}{:016x}", self.sequence))
+    }
+
+    /// Copies the segment into a folder of its own; an error if a part of it still cannot be read, or there is no room.
+    pub fn copy(&self) -> io::Result<()> {
+        self.remove_copy()?;
+        fs::create_dir(self.folder())?;
+        let from = fs::File::open(self.path())?;
+        let mut to = fs::File::create(self.folder().join(name(self.sequence)))?;
+        let mut chunk = vec![0; CHUNK];
+        let mut offset = 0;
+        loop {
+            let read = read_full(&from, &mut chunk, offset)?;
+            if read == 0 {
+                return Ok(());
+            }
+            to.write_all(&chunk[..read])?;
+            offset += read as u64;
+        }
+    }
+
+    /// Removes the copy, and what publishing has made beside it.
+    pub fn remove_copy(&self) -> io::Result<()> {
+        match fs::remove_dir_all(self.folder()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the segment, durably: all of it is published.
+    pub fn remove(&self) -> io::Result<()> {
+        fs::remove_file(self.path())?;
+        fs::File::open(&self.journal)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_that_is_set_aside_is_found_copied_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        for sequence in [12, 3] {
+            fs::write(folder.path().join(set_aside_name(sequence)), [7; 100]).unwrap();
+        }
+        fs::write(folder.path().join(name(3)), [8; 100]).unwrap();
+        let found = list(folder.path()).unwrap();
+        let sequences: Vec<_> = found.iter().map(|found| found.sequence).collect();
+        assert_eq!(sequences, [3, 12]);
+        for _ in 0..2 {
+            found[0].copy().unwrap();
+        }
+        let copy = found[0].folder().join(name(3));
+        assert_eq!(fs::read(copy).unwrap(), [7; 100]);
+        found[0].remove().unwrap();
+        found[0].remove_copy().unwrap();
+        assert_eq!(list(folder.path()).unwrap(), found[1..]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+}
