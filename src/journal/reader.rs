@@ -38,7 +38,7 @@ pub struct Record {
 pub struct Reader<FS: FileSystem = DiskFileSystem> {
     shared: Arc<Shared<FS>>,
     place: Option<Place<FS::File>>,
-    /// Records before this one are passed over.
+    /// The next position to be returned: records before it are passed over.
     from: u64,
     chunk: Bytes,
     /// Set while reading waits for the disk.
@@ -117,6 +117,7 @@ impl<FS: FileSystem> Reader<FS> {
                         self.lose(missing, unread);
                     }
                     if record.position >= self.from {
+                        self.from = record.position + 1;
                         return Ok(Some(Record {
                             position: record.position,
                             payload,

@@ -184,7 +184,8 @@ impl<O: Outside> Worker<O> {
         let wakes = [
             self.machine.deadline(),
             retry,
-            self.read_again,
+            // While nothing is wanted nothing is read, and what makes the machine want again wakes by itself.
+            self.read_again.filter(|_| self.machine.wants()),
             recount,
             inbox.drain,
             self.silent_at(),

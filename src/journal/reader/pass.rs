@@ -100,7 +100,8 @@ impl<FS: FileSystem> Reader<FS> {
         }
         let extent = extent.map_err(|source| self.failed(source))?;
         if !extent.is_certain && extent.first < extent.end {
-            self.set_aside(sequence, &(0..extent.used))?;
+            let hole = holes.within(&(0..extent.used.max(1)));
+            self.set_aside(sequence, &hole.unwrap_or(0..extent.used))?;
         }
         self.resolved(&extent, holes);
         Ok(())
@@ -166,6 +167,8 @@ impl<FS: FileSystem> Reader<FS> {
 
     /// These positions have no record that could be read.
     pub(super) fn lose(&mut self, positions: Range<u64>, unread: bool) {
+        // What was returned before is not lost, though it may have rotted since.
+        let positions = positions.start.max(self.from)..positions.end;
         let mut state = self.shared.lock();
         let count = state.lose(positions.clone());
         if count == 0 {

@@ -121,6 +121,9 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             // A batch is so many bytes or one larger record, and its segment's header.
             let from = tail.end.last.min(tail.intact.saturating_sub(BATCH_BYTES));
             let from = if from <= HEADER { 0 } else { from };
+            // What the checkpoint knows to be synced is not written over: it has no need of it.
+            let durable = synced.map_or(0, |synced| synced.used.next_multiple_of(page));
+            let from = from.max(durable).min(tail.intact);
             if !fault::is_on(Fault::FailedSyncTrusted) && !fault::is_on(Fault::RecoveryWithoutSync)
             {
                 write_again(&file, page, from..tail.intact, &holes)?;
