@@ -107,10 +107,12 @@ pub enum CommandError {
         source: InspectError,
     },
     /// Exit 1: the disk did not give everything.
-    #[error("{segments} of the journal's segments cannot be read to the end")]
+    #[error(
+        "places in the journal that cannot be read: {places}; what is in them is not known to be damaged"
+    )]
     Unreadable {
         /// How many.
-        segments: usize,
+        places: usize,
     },
     /// Exit 1: a relay publishes its journal itself.
     #[error(

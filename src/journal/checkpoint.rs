@@ -18,13 +18,14 @@ use crc32c::{crc32c, crc32c_append};
 use super::filesystem::{File, FileSystem, read_full};
 use crate::fault::{self, Fault};
 
-const NAME: &str = "checkpoint";
+/// The file's name.
+pub const NAME: &str = "checkpoint";
 const MAGIC: &[u8; 8] = b"ringckpt";
 const VERSION: u32 = 1;
 const SLOT: usize = 60;
 const SLOT_WITH_SYNCED: usize = SLOT + 40;
 /// One slot a page, so that no single torn sector or page spoils both.
-const STRIDE: u64 = 4096;
+pub const STRIDE: u64 = 4096;
 
 /// What a slot says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +187,20 @@ pub fn damaged_ids(fs: &impl FileSystem) -> io::Result<Vec<[u8; 16]>> {
         }
     }
     Ok(ids)
+}
+
+/// The first byte of each slot that cannot be read, with the reason; for who only looks.
+pub fn unreadable_slots(fs: &impl FileSystem) -> io::Result<Vec<(u64, String)>> {
+    let file = match fs.open(NAME) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let slots = (0..2).map(|index| index * STRIDE).filter_map(|start| {
+        let read = read_full(&file, &mut [0; SLOT], start);
+        read.err().map(|error| (start, error.to_string()))
+    });
+    Ok(slots.collect())
 }
 
 fn encode(checkpoint: &Checkpoint) -> Vec<u8> {

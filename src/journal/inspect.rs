@@ -12,17 +12,19 @@
 
 mod folder;
 mod place;
+mod readable;
 mod view;
 mod walk;
 
 use std::io;
 
-use super::checkpoint::{Checkpoint, CheckpointFile};
+use super::checkpoint::{Checkpoint, CheckpointFile, unreadable_slots};
 use super::filesystem::{File, FileSystem};
 use super::record::Codec;
 use super::recovery::bounds::missing_between;
 use super::scan;
 use super::segment::{HEADER, name};
+use readable::Readable;
 use view::Opened;
 
 pub use folder::Folder;
@@ -87,7 +89,7 @@ pub enum Content {
         /// One past the last position of the segment before.
         previous_end: u64,
     },
-    /// Its header is damaged; records are looked for all the same.
+    /// Its header is damaged or cannot be read; records are looked for all the same.
     Headless,
     /// Zeros: reserved for what comes next.
     Spare,
@@ -104,7 +106,7 @@ pub struct SegmentFile<F> {
     pub length: u64,
     /// What it holds.
     pub content: Content,
-    file: F,
+    file: Readable<F>,
 }
 
 impl<F> SegmentFile<F> {
@@ -117,6 +119,11 @@ impl<F> SegmentFile<F> {
     pub fn holds_records(&self) -> bool {
         matches!(self.content, Content::Sound { .. } | Content::Headless)
     }
+
+    /// True unless the disk did not give the header, which may be sound all the same.
+    pub fn header_was_read(&self) -> bool {
+        self.file.unreadable_within(0..HEADER).is_none()
+    }
 }
 
 /// A journal as it was found. It holds the folder, because the relay keeps removed files whole only while that lives.
@@ -126,6 +133,9 @@ pub struct Inspection<FS: FileSystem> {
     pub journal_id: [u8; 16],
     /// The newest checkpoint; `None` where it is lost, which costs duplicates, never events.
     pub checkpoint: Option<Checkpoint>,
+    /// Slots of the checkpoint that could not be read: their first bytes, with the operating system's words. The
+    /// checkpoint may be an older one for that.
+    pub unreadable_slots: Vec<(u64, String)>,
     /// Oldest first.
     pub segments: Vec<SegmentFile<FS::File>>,
     /// Copies of damage: names and bytes, sorted by name.
@@ -139,12 +149,13 @@ impl<FS: FileSystem> Inspection<FS> {
         let (opened, names) = view::open(&folder)?;
         // After the listing: the relay removes a segment only when a checkpoint that covers it is written, so that no
         // segment seems to be missing.
-        let checkpoint = read_checkpoint(&folder).map_err(failed("read the checkpoint"))?;
+        let unreadable = unreadable_slots(&folder).map_err(failed("open the checkpoint"))?;
+        let checkpoint = read_checkpoint(&folder).map_err(failed("open the checkpoint"))?;
         let headers = || opened.iter().filter_map(|opened| opened.header.as_ref());
         let journal_id = checkpoint
             .map(|checkpoint| checkpoint.journal_id)
             .or_else(|| headers().next().map(|header| header.journal_id))
-            .ok_or(InspectError::NoJournal)?;
+            .ok_or_else(|| no_id(&opened, &unreadable))?;
         if let Some(foreign) = headers().find(|header| header.journal_id != journal_id) {
             return Err(InspectError::Foreign {
                 file: name(foreign.sequence),
@@ -154,6 +165,7 @@ impl<FS: FileSystem> Inspection<FS> {
         Ok(Self {
             journal_id,
             checkpoint,
+            unreadable_slots: unreadable,
             segments,
             quarantine: quarantine(&folder, names)?,
             folder,
@@ -177,6 +189,8 @@ impl<FS: FileSystem> Inspection<FS> {
     pub fn missing(&self) -> u64 {
         let previous_end = self.first().map_or(0, |(_, previous_end)| previous_end);
         match self.checkpoint {
+            // The slot that covers them may be the one that cannot be read.
+            _ if !self.unreadable_slots.is_empty() => 0,
             Some(checkpoint) => missing_between(checkpoint.watermark, previous_end),
             None => 0,
         }
@@ -207,6 +221,23 @@ fn read_checkpoint(fs: &impl FileSystem) -> io::Result<Option<Checkpoint>> {
         }
     }
     Ok(None)
+}
+
+/// Why nothing tells the journal's id.
+fn no_id<F>(opened: &[Opened<F>], slots: &[(u64, String)]) -> InspectError {
+    let header = opened.iter().find_map(|opened| {
+        let is_unreadable = opened.file.unreadable_within(0..HEADER).is_some();
+        is_unreadable.then(|| (name(opened.sequence), opened.file.reason()))
+    });
+    let slot = slots.first().cloned();
+    let unreadable = header.or(slot.map(|(_, reason)| (String::from("the checkpoint"), reason)));
+    match unreadable {
+        Some((file, reason)) => InspectError::Io {
+            operation: format!("read {file}, and nothing else tells which journal this is"),
+            source: io::Error::other(reason),
+        },
+        None => InspectError::NoJournal,
+    }
 }
 
 /// As recovery does it: a file without a header is damaged if it holds a record or is older than a sound one.
@@ -242,7 +273,9 @@ fn without_header<F: File>(
     is_before_sound: bool,
 ) -> io::Result<Content> {
     let garbage = scan::garbage(&opened.file, 0, opened.length)?;
-    if garbage == 0 {
+    // If the header cannot be read, nothing says that the file is a spare.
+    let is_unreadable = opened.file.unreadable_within(0..HEADER).is_some();
+    if garbage == 0 && !is_unreadable {
         return Ok(Content::Spare);
     }
     let bytes = HEADER..opened.length;
@@ -251,7 +284,7 @@ fn without_header<F: File>(
     opened.read_again()?;
     Ok(match opened.sound() {
         Some(sound) => sound,
-        None if holds || is_before_sound => Content::Headless,
+        None if holds || is_before_sound || is_unreadable => Content::Headless,
         None => Content::Torn(garbage),
     })
 }

@@ -71,6 +71,7 @@ fn inspect(disk: &FaultyFs) -> Found {
                 payload: record.payload,
             }),
             Item::Damage(damage) => found.damage.push(damage),
+            item @ Item::Unreadable { .. } => panic!("the disk in memory is read: {item:?}"),
             Item::Tail { bytes, .. } => found.torn += bytes.end - bytes.start,
         }
     }

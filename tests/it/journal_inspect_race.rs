@@ -202,7 +202,7 @@ fn look(watched: Watched, records: u64, is_known: bool, case: &str) -> usize {
                     "{case}: {expected:?} is passed over"
                 );
             }
-            Item::Damage(damage) => panic!("{case}: {damage:?}"),
+            item @ (Item::Damage(_) | Item::Unreadable { .. }) => panic!("{case}: {item:?}"),
             Item::Tail { .. } => {}
         }
     }

@@ -12,6 +12,7 @@ mod journal_faults;
 mod journal_hostile;
 mod journal_identity;
 mod journal_inspect;
+mod journal_inspect_disk;
 mod journal_inspect_race;
 mod journal_model;
 mod journal_positions;

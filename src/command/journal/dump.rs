@@ -1,6 +1,7 @@
 //! `ringback journal dump`: the events in a journal, one a line.
 
 use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 
 use serde_json::json;
 
@@ -22,7 +23,7 @@ use crate::journal::segment::name;
 A line has position, time received (UTC), source, kind, key (- where there is none) and the body's size in bytes.
 With --json it is an object with every field of the envelope, and the body as a string: bodies are JSON, hence UTF-8.
 Published events are there until their whole segment is; beside a running relay the newest may not be synced yet.
-Damage is told on standard error and passed over. Bodies hold what callers said: mind where the output goes.
+Damage, and what the disk does not give, is reported on standard error and passed over. Bodies hold what callers said: mind where the output goes.
 Exit codes: 0, 1 where the journal or a part of it cannot be read.")]
 pub struct Arguments {
     #[command(flatten)]
@@ -72,20 +73,26 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
                 if damage.positions.start > arguments.to {
                     break;
                 }
-                let file = name(damage.sequence);
-                let (bytes, lost) = (damage.bytes, damage.positions);
-                let lost = match lost.end.saturating_sub(lost.start) {
-                    0 => String::from("no position is lost by it"),
-                    1 => format!("position {} is lost", lost.start),
-                    _ => format!("positions {} to {} are lost", lost.start, lost.end - 1),
-                };
-                // In its place among the records where both go to a terminal.
+                // In its place among the records if both go to a terminal.
                 ended(to.flush())?;
-                anstream::eprintln!(
-                    "damaged: {file} bytes {} to {}: {lost}",
-                    bytes.start,
-                    bytes.end
-                );
+                let place = bytes(damage.sequence, &damage.bytes);
+                let lost = positions(&damage.positions, "is lost", "are lost");
+                anstream::eprintln!("damaged: {place}: {lost}");
+            }
+            Ok(Item::Unreadable {
+                sequence,
+                bytes: place,
+                positions: hidden,
+                reason,
+            }) => {
+                if hidden.start > arguments.to {
+                    break;
+                }
+                unreadable += 1;
+                ended(to.flush())?;
+                let place = bytes(sequence, &place);
+                let hidden = positions(&hidden, "cannot be read", "cannot be read");
+                anstream::eprintln!("unreadable: {place}: {hidden}: {reason}");
             }
             // Never acknowledged, or being written just now.
             Ok(Item::Tail { .. }) => {}
@@ -98,7 +105,23 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     ended(to.flush())?;
     match unreadable {
         0 => Ok(()),
-        segments => Err(CommandError::Unreadable { segments }),
+        places => Err(CommandError::Unreadable { places }),
+    }
+}
+
+fn bytes(sequence: u64, bytes: &Range<u64>) -> String {
+    format!("{} bytes {} to {}", name(sequence), bytes.start, bytes.end)
+}
+
+fn positions(positions: &Range<u64>, one: &str, many: &str) -> String {
+    match positions.end.saturating_sub(positions.start) {
+        0 => String::from("no position is known to lie there"),
+        1 => format!("position {} {one}", positions.start),
+        _ => format!(
+            "positions {} to {} {many}",
+            positions.start,
+            positions.end - 1
+        ),
     }
 }
 

@@ -1,16 +1,22 @@
 //! All that can be said of a journal, gathered in one walk over its records.
 
+mod parts;
+
+use std::ops::Range;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use crate::command::progress::Progress;
-use crate::command::{CommandError, chain, place};
+use crate::command::{CommandError, place};
 use crate::event::Event;
+use crate::journal::error::ReadError;
 use crate::journal::inspect::{Content, Damage, Folder, Inspection, Item, Located, SegmentFile};
-use crate::journal::segment::{HEADER, name};
+use crate::journal::segment::name;
 use crate::publish;
+
+pub use parts::{Damaged, Files, Segment, Unpublished, Unreadable, Watermark};
 
 /// The report, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -35,79 +41,12 @@ pub struct Report {
     pub lost_events: u64,
     /// Every damage found.
     pub damage: Vec<Damaged>,
-    /// Segments that the disk did not give, each with the reason.
-    pub unreadable: Vec<String>,
+    /// Unpublished events that the disk does not give; they are not known to be damaged.
+    pub unreadable_events: u64,
+    /// Every place that the disk does not give.
+    pub unreadable: Vec<Unreadable>,
     /// Oldest first.
     pub segments: Vec<Segment>,
-}
-
-/// The checkpoint.
-#[derive(Debug, Serialize)]
-pub struct Watermark {
-    /// The first position that is still to be published.
-    pub watermark: u64,
-    /// Which write of the checkpoint it is.
-    pub number: u64,
-}
-
-/// Intact records at or past the watermark.
-#[derive(Debug, Default, Serialize)]
-pub struct Unpublished {
-    /// How many.
-    pub events: u64,
-    /// On disk.
-    pub bytes: u64,
-    /// The first one's position.
-    pub oldest_position: Option<u64>,
-    /// When it was received, RFC 3339.
-    pub oldest_received: Option<String>,
-    /// How long ago that is.
-    pub oldest_age_seconds: Option<u64>,
-}
-
-/// A number of files.
-#[derive(Debug, Default, Serialize)]
-pub struct Files {
-    /// How many.
-    pub count: u64,
-    /// Together.
-    pub bytes: u64,
-}
-
-/// One damage.
-#[derive(Debug, Serialize)]
-pub struct Damaged {
-    /// The segment's file.
-    pub segment: String,
-    /// The first damaged byte.
-    pub from_byte: u64,
-    /// One past the last.
-    pub to_byte: u64,
-    /// The first lost position.
-    pub from_position: u64,
-    /// One past the last; equal to the first where no record is lost.
-    pub to_position: u64,
-    /// How many of them had not been published.
-    pub lost_events: u64,
-}
-
-/// One segment's file.
-#[derive(Debug, Serialize)]
-pub struct Segment {
-    /// Its name.
-    pub name: String,
-    /// `sealed`, `active`, `spare`, `torn` or `damaged`.
-    pub state: &'static str,
-    /// The first intact record's position.
-    pub first: Option<u64>,
-    /// One past the last one's.
-    pub end: Option<u64>,
-    /// Intact ones.
-    pub records: u64,
-    /// Up to the end of the last record.
-    pub used_bytes: u64,
-    /// Of the file, reserved space included.
-    pub size_bytes: u64,
 }
 
 impl Report {
@@ -156,7 +95,12 @@ impl Report {
             torn_tail_bytes: 0,
             lost_events: inspection.missing(),
             damage: Vec::new(),
-            unreadable: Vec::new(),
+            unreadable_events: 0,
+            unreadable: inspection
+                .unreadable_slots
+                .iter()
+                .map(|(from_byte, reason)| Unreadable::slot(*from_byte, reason))
+                .collect(),
             segments: inspection.segments.iter().map(Segment::new).collect(),
         })
     }
@@ -173,8 +117,46 @@ impl Report {
                     self.record(&record, watermark);
                 }
                 Ok(Item::Damage(damage)) => self.damaged(&damage, watermark),
+                Ok(Item::Unreadable {
+                    sequence,
+                    bytes,
+                    positions,
+                    reason,
+                }) => {
+                    let unpublished = unpublished(&positions, watermark);
+                    self.unreadable_events += unpublished;
+                    self.unreadable.push(Unreadable {
+                        file: name(sequence),
+                        from_byte: bytes.start,
+                        to_byte: bytes.end,
+                        from_position: positions.start,
+                        to_position: positions.end,
+                        unpublished_events: unpublished,
+                        reason,
+                    });
+                }
                 Ok(Item::Tail { bytes, .. }) => torn += bytes.end - bytes.start,
-                Err(error) => self.unreadable.push(chain(&error)),
+                Err(
+                    ReadError::Io {
+                        file,
+                        offset,
+                        source,
+                    }
+                    | ReadError::Unreadable {
+                        file,
+                        offset,
+                        source,
+                        ..
+                    },
+                ) => self.unreadable.push(Unreadable {
+                    file,
+                    from_byte: offset,
+                    to_byte: offset,
+                    from_position: 0,
+                    to_position: 0,
+                    unpublished_events: 0,
+                    reason: source.to_string(),
+                }),
             }
         }
         for segment in &inspection.segments {
@@ -209,7 +191,7 @@ impl Report {
 
     fn damaged(&mut self, damage: &Damage, watermark: u64) {
         let positions = &damage.positions;
-        let lost = positions.end.saturating_sub(positions.start.max(watermark));
+        let lost = unpublished(positions, watermark);
         self.lost_events += lost;
         self.damage.push(Damaged {
             segment: name(damage.sequence),
@@ -238,13 +220,18 @@ impl Report {
                 .damage
                 .iter()
                 .any(|damage| damage.segment == segment.name);
+            let unreadable = self
+                .unreadable
+                .iter()
+                .any(|unreadable| unreadable.file == segment.name);
             segment.state = match file.content {
                 Content::Spare => "spare",
                 // Somebody is beginning it.
                 Content::Torn(_) if self.locked => "spare",
                 Content::Torn(_) => "torn",
+                Content::Headless | Content::Sound { .. } if damaged => "damaged",
+                Content::Headless | Content::Sound { .. } if unreadable => "unreadable",
                 Content::Headless => "damaged",
-                Content::Sound { .. } if damaged => "damaged",
                 Content::Sound { .. } if self.locked && Some(index) == last => "active",
                 Content::Sound { .. } => "sealed",
             };
@@ -252,18 +239,9 @@ impl Report {
     }
 }
 
-impl Segment {
-    fn new<F>(file: &SegmentFile<F>) -> Self {
-        Self {
-            name: file.name(),
-            state: "",
-            first: None,
-            end: None,
-            records: 0,
-            used_bytes: if file.holds_records() { HEADER } else { 0 },
-            size_bytes: file.length,
-        }
-    }
+/// How many of these positions had not been published.
+fn unpublished(positions: &Range<u64>, watermark: u64) -> u64 {
+    positions.end.saturating_sub(positions.start.max(watermark))
 }
 
 fn seconds_since(unix_ms: u64) -> u64 {

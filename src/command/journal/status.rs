@@ -1,9 +1,10 @@
 //! `ringback journal status`: what a journal holds and whether it is sound.
 
 use std::io::{self, Write};
+use std::ops::Range;
 use std::time::Duration;
 
-use super::report::{Files, Report};
+use super::report::{Files, Report, Unreadable};
 use crate::command::place::Place;
 use crate::command::render::{count, grouped, size};
 use crate::command::{CommandError, ended};
@@ -39,7 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     ended(io::stdout().lock().write_all(&text))?;
     match report.unreadable.len() {
         0 => Ok(()),
-        segments => Err(CommandError::Unreadable { segments }),
+        places => Err(CommandError::Unreadable { places }),
     }
 }
 
@@ -72,23 +73,49 @@ fn print(report: &Report, to: &mut impl Write) -> io::Result<()> {
     )?;
     row("Damage", damage(report))?;
     for damage in &report.damage {
-        let (from, to) = (damage.from_position, damage.to_position);
-        let lost = match to.saturating_sub(from) {
-            0 => String::from("the header; its records are found without"),
-            1 => format!("position {from}, {} unpublished", damage.lost_events),
-            _ => format!(
-                "positions {from} to {}, {} unpublished",
-                to - 1,
-                damage.lost_events
-            ),
-        };
         let bytes = format!("bytes {} to {}", damage.from_byte, damage.to_byte);
+        let lost = positions(
+            damage.from_position..damage.to_position,
+            damage.lost_events,
+            "no event is lost by it",
+        );
         row("", format!("{} {bytes}: {lost}", damage.segment))?;
     }
-    for unreadable in &report.unreadable {
-        row("Unreadable", unreadable.clone())?;
+    if report.unreadable.is_empty() {
+        return segments(report, to);
+    }
+    row("Unreadable", unreadable(report))?;
+    for place in &report.unreadable {
+        let bytes = format!("bytes {} to {}", place.from_byte, place.to_byte);
+        let events = positions(
+            place.from_position..place.to_position,
+            place.unpublished_events,
+            "no event is known to be in it",
+        );
+        let Unreadable { file, reason, .. } = place;
+        row("", format!("{file} {bytes}: {events}: {reason}"))?;
     }
     segments(report, to)
+}
+
+fn positions(positions: Range<u64>, unpublished: u64, none: &str) -> String {
+    let (from, to) = (positions.start, positions.end);
+    match to.saturating_sub(from) {
+        0 => none.to_owned(),
+        1 => format!("position {from}, {unpublished} unpublished"),
+        _ => format!("positions {from} to {}, {unpublished} unpublished", to - 1),
+    }
+}
+
+fn unreadable(report: &Report) -> String {
+    let places = count(report.unreadable.len() as u64, "place");
+    match report.unreadable_events {
+        0 => format!("{places} that the disk does not give"),
+        events => format!(
+            "{places} that the disk does not give, with {}",
+            count(events, "unpublished event")
+        ),
+    }
 }
 
 fn unpublished(report: &Report) -> String {

@@ -16,6 +16,8 @@ use crate::journal::segment::name;
 
 /// Bytes read at once; a larger record is read by itself.
 const CHUNK: u64 = 256 << 10;
+/// A batch may begin at a multiple of this, behind zeros.
+const PAGE: u64 = 4096;
 
 #[derive(Debug)]
 pub(super) struct Place<'a, F> {
@@ -63,6 +65,7 @@ impl<F: File> Place<'_, F> {
                 {
                     self.fill(size as u64)?;
                 }
+                _ if self.skip_padding(codec)? => {}
                 _ => match self.look_ahead(codec)? {
                     Ahead::Whole => {}
                     Ahead::Item(item) => return Ok(Some(item)),
@@ -95,7 +98,34 @@ impl<F: File> Place<'_, F> {
         Ok(())
     }
 
-    /// There is no record here: damage before the next intact one, or the end.
+    /// Goes on at the next page if zeros lead to the expected record there. Without this each batch's padding would cost a
+    /// search.
+    fn skip_padding(&mut self, codec: Codec) -> Result<bool, ReadError> {
+        let padding = self.offset.next_multiple_of(PAGE) - self.offset;
+        if padding == 0 || padding >= self.left() {
+            return Ok(false);
+        }
+        let length = usize::try_from(padding).unwrap_or(usize::MAX);
+        if self.chunk.len() < length {
+            self.fill(padding)?;
+        }
+        if self.chunk[..length].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        let after = self.chunk.slice(length..);
+        let is_expected = match codec.decode(&after) {
+            Found::Record(record) => record.position == self.expected,
+            Found::Partial(_) => self.at(codec, self.offset + padding)? == Some(self.expected),
+            Found::Nothing => false,
+        };
+        if is_expected {
+            self.chunk = after;
+            self.offset += padding;
+        }
+        Ok(is_expected)
+    }
+
+    /// There is no record here: padding, damage or an unreadable place before the next intact one, or the end.
     fn look_ahead(&mut self, codec: Codec) -> Result<Ahead, ReadError> {
         self.chunk = Bytes::new();
         let Some(mut next) = self.find(codec)? else {
@@ -106,13 +136,40 @@ impl<F: File> Place<'_, F> {
             // before an intact record is whole by now, unless it is damaged: a second search is right.
             next = self.find(codec)?.unwrap_or(next);
         }
-        let position = scan::at(&self.segment.file, codec, next, self.segment.length)
-            .map_err(|source| failed(self.segment, next, source))?
-            .unwrap_or(self.expected);
-        if next == self.offset && position == self.expected {
+        let position = self.at(codec, next)?.unwrap_or(self.expected);
+        if position == self.expected && self.is_padding(next)? {
+            self.offset = next;
             return Ok(Ahead::Whole);
         }
-        Ok(Ahead::Item(Item::Damage(self.pass(next, position))))
+        let page = self.offset.next_multiple_of(PAGE);
+        if page < next && self.is_padding(page)? {
+            // What is missing began the page.
+            self.offset = page;
+        }
+        Ok(Ahead::Item(self.pass(next, position)))
+    }
+
+    /// True if nothing but zeros lies before `next`, which begins a page, or nothing at all.
+    fn is_padding(&self, next: u64) -> Result<bool, ReadError> {
+        if next == self.offset {
+            return Ok(true);
+        }
+        let bytes = self.offset..next;
+        Ok(next.is_multiple_of(PAGE)
+            && self.segment.file.unreadable_within(bytes).is_none()
+            && self.garbage(next)? == 0)
+    }
+
+    /// The position of the record at `offset`, if there is one.
+    fn at(&self, codec: Codec, offset: u64) -> Result<Option<u64>, ReadError> {
+        scan::at(&self.segment.file, codec, offset, self.segment.length)
+            .map_err(|source| failed(self.segment, offset, source))
+    }
+
+    /// Bytes from here up to the last one before `end` that is not zero.
+    fn garbage(&self, end: u64) -> Result<u64, ReadError> {
+        scan::garbage(&self.segment.file, self.offset, end)
+            .map_err(|source| failed(self.segment, self.offset, source))
     }
 
     /// Where the next intact record begins.
@@ -123,34 +180,50 @@ impl<F: File> Place<'_, F> {
     }
 
     fn end_of_records(&mut self) -> Result<Ahead, ReadError> {
-        let offset = self.offset;
-        let garbage = scan::garbage(&self.segment.file, offset, self.segment.length);
-        let garbage = garbage.map_err(|source| failed(self.segment, offset, source))?;
+        let (offset, length) = (self.offset, self.segment.length);
+        let garbage = offset + self.garbage(length)?;
+        let unreadable = self.segment.file.unreadable_within(offset..length);
         if let Some(end) = self.end {
-            let damage = self.pass(offset + garbage, end);
-            return Ok(Ahead::Item(Item::Damage(damage)));
+            let last = unreadable.map_or(garbage, |bytes| bytes.end.max(garbage));
+            return Ok(Ahead::Item(self.pass(last, end)));
         }
-        if self.is_last && garbage > 0 {
-            // Reported once: nothing is expected any more.
+        // Reported once: nothing is expected any more.
+        if let Some(bytes) = unreadable {
+            // Nothing says whether records lie there.
+            self.end = Some(self.expected);
+            return Ok(Ahead::Item(
+                self.pass(bytes.end.max(garbage), self.expected),
+            ));
+        }
+        if self.is_last && garbage > offset {
             self.end = Some(self.expected);
             return Ok(Ahead::Item(Item::Tail {
                 sequence: self.segment.sequence,
-                bytes: offset..offset + garbage,
+                bytes: offset..garbage,
             }));
         }
         Ok(Ahead::End)
     }
 
-    /// Goes on at `offset` with `position`; what lies between is damaged.
-    fn pass(&mut self, offset: u64, position: u64) -> Damage {
-        let damage = Damage {
-            sequence: self.segment.sequence,
-            bytes: self.offset..offset,
-            positions: self.expected..position,
-        };
+    /// Goes on at `offset` with `position`; what lies between is damaged, unless it could not even be read.
+    fn pass(&mut self, offset: u64, position: u64) -> Item {
+        let SegmentFile { sequence, file, .. } = self.segment;
+        let (bytes, positions) = (self.offset..offset, self.expected..position);
         self.offset = offset;
         self.expected = position;
-        damage
+        if file.unreadable_within(bytes.clone()).is_some() {
+            return Item::Unreadable {
+                sequence: *sequence,
+                bytes,
+                positions,
+                reason: file.reason(),
+            };
+        }
+        Item::Damage(Damage {
+            sequence: *sequence,
+            bytes,
+            positions,
+        })
     }
 }
 

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use super::readable::Readable;
 use super::{Content, InspectError, failed};
 use crate::journal::filesystem::{File, FileSystem, read_full};
 use crate::journal::segment::{HEADER_BYTES, Header, HeaderError, name, sequence_of};
@@ -25,14 +26,14 @@ pub(super) struct Opened<F> {
     pub(super) sequence: u64,
     pub(super) length: u64,
     pub(super) header: Option<Header>,
-    pub(super) file: F,
+    pub(super) file: Readable<F>,
 }
 
 /// The segments, oldest first, and the names of all files.
-type Opening<F> = (Vec<Opened<F>>, Vec<String>);
+type View<F> = (Vec<Opened<F>>, Vec<String>);
 
 /// Opens what is there, as of one moment.
-pub(super) fn open<FS: FileSystem>(fs: &FS) -> Result<Opening<FS::File>, InspectError> {
+pub(super) fn open<FS: FileSystem>(fs: &FS) -> Result<View<FS::File>, InspectError> {
     let (files, names) = open_listed(fs)?;
     let mut opened = Vec::with_capacity(files.len());
     for (sequence, file) in files.into_iter().rev() {
@@ -85,7 +86,7 @@ impl<F: File> Opened<F> {
             sequence,
             length: 0,
             header: None,
-            file,
+            file: Readable::new(file),
         };
         let version = opened
             .read_again()

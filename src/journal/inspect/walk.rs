@@ -43,6 +43,17 @@ pub enum Item {
     Record(Located),
     /// Damage, which the walk passes over.
     Damage(Damage),
+    /// Bytes that the disk does not give, and the walk passes over. Nothing says that they are damaged.
+    Unreadable {
+        /// The segment's number.
+        sequence: u64,
+        /// From the last intact record before to the next one behind, or to the last unreadable byte.
+        bytes: Range<u64>,
+        /// The positions that lie there; none if nothing tells whether records do.
+        positions: Range<u64>,
+        /// The operating system's words.
+        reason: String,
+    },
     /// After the last record: what a write that never got whole has left, or one that is just being made.
     Tail {
         /// The segment's number.
@@ -148,31 +159,34 @@ impl<'a, F: File> Walk<'a, F> {
             } else {
                 first
             };
+            let header = Damage {
+                sequence: segment.sequence,
+                bytes: 0..HEADER,
+                positions: unknown..first,
+            };
+            let is_headless = segment.content == Content::Headless;
+            let is_unreadable = is_headless && !segment.header_was_read();
             self.reached = self.reached.max(first);
             self.place = Some(Place {
                 segment,
-                offset: HEADER,
-                expected: first,
+                // An unreadable header is one place with the records that share its block.
+                offset: if is_unreadable { 0 } else { HEADER },
+                expected: if is_unreadable { unknown } else { first },
                 end,
                 is_last: after.is_none(),
                 chunk: Bytes::new(),
             });
-            let damage = (segment.content == Content::Headless).then(|| {
-                Item::Damage(Damage {
-                    sequence: segment.sequence,
-                    bytes: 0..HEADER,
-                    positions: unknown..first,
-                })
-            });
+            let damage = (is_headless && !is_unreadable).then_some(Item::Damage(header));
             return Some(Ok(damage));
         }
     }
 
-    /// True if what seems to be damaged belongs to a file that has been removed, hence published, and may be cut.
+    /// True if what seems to be missing belongs to a file that has been removed, hence published, and may be cut.
     fn is_cut(&self, item: &Item) -> bool {
         let file = self.place.as_ref().map(|place| &place.segment.file);
+        let is_missing = matches!(item, Item::Damage(_) | Item::Unreadable { .. });
         // Asked after the bytes were read: a file is cut only after its name is gone.
-        matches!(item, Item::Damage(_)) && file.is_some_and(|it| it.is_removed().unwrap_or(false))
+        is_missing && file.is_some_and(|it| it.is_removed().unwrap_or(false))
     }
 
     /// The next item of the current segment; `None` at its end.
