@@ -18,7 +18,7 @@ use crate::command::{CommandError, ended};
 
 It reads the whole journal and changes nothing; beside a running relay it tells one moment, and what is \
 published as of the last checkpoint, up to about a second ago.
-Exit codes: 0 it could be read (also with damage), 1 it could not or there is none.")]
+Exit codes: 0 it could be read (also with damage), 1 not all of it could, or there is none.")]
 pub struct Arguments {
     #[command(flatten)]
     place: Place,
