@@ -18,20 +18,19 @@ mod walk;
 
 use std::io;
 
-use super::checkpoint::{Checkpoint, CheckpointFile, unreadable_slots};
+use super::checkpoint::{Checkpoint, CheckpointFile, Synced, unreadable_slots};
+use super::copy::QUARANTINE;
 use super::filesystem::{File, FileSystem};
 use super::record::Codec;
-use super::recovery::bounds::missing_between;
+use super::recovery::bounds::{missing_between, missing_of};
 use super::scan;
-use super::segment::{HEADER, name};
+use super::segment::{HEADER, name, set_aside_sequence};
 use readable::Readable;
 use view::Opened;
 
 pub use folder::Folder;
 pub use walk::{Damage, Item, Located, Walk};
 
-/// Copies of damage that the reader sets aside.
-const QUARANTINE: &str = "quarantine-";
 /// Reads of the checkpoint before both slots count as lost: a relay writes one a second, so that a slow look may meet a
 /// half-written slot twice in a row.
 const CHECKPOINT_READS: u32 = 3;
@@ -140,6 +139,10 @@ pub struct Inspection<FS: FileSystem> {
     pub segments: Vec<SegmentFile<FS::File>>,
     /// Copies of damage: names and bytes, sorted by name.
     pub quarantine: Vec<(String, u64)>,
+    /// Segments that are kept whole because a place in them could not be read: names and bytes, sorted by name.
+    pub set_aside: Vec<(String, u64)>,
+    /// Unpublished records of the newest segment, if its file is gone.
+    missing_newest: u64,
     folder: FS,
 }
 
@@ -161,13 +164,21 @@ impl<FS: FileSystem> Inspection<FS> {
                 file: name(foreign.sequence),
             });
         }
-        let segments = classify(Codec::new(&journal_id), opened)?;
+        let synced = checkpoint.and_then(|checkpoint| checkpoint.synced);
+        let segments = classify(Codec::new(&journal_id), synced, opened)?;
+        let newest = segments.iter().rfind(|segment| segment.holds_records());
+        let newest = newest.map(|segment| segment.sequence);
+        let missing_newest = missing_newest(&folder, checkpoint, newest)?;
+        let is_copy = |name: &str| name.starts_with(QUARANTINE);
+        let is_set_aside = |name: &str| set_aside_sequence(name).is_some();
         Ok(Self {
             journal_id,
             checkpoint,
             unreadable_slots: unreadable,
             segments,
-            quarantine: quarantine(&folder, names)?,
+            quarantine: sizes(&folder, &names, is_copy)?,
+            set_aside: sizes(&folder, &names, is_set_aside)?,
+            missing_newest,
             folder,
         })
     }
@@ -191,14 +202,17 @@ impl<FS: FileSystem> Inspection<FS> {
         match self.checkpoint {
             // The slot that covers them may be the one that cannot be read.
             _ if !self.unreadable_slots.is_empty() => 0,
-            Some(checkpoint) => missing_between(checkpoint.watermark, previous_end),
+            Some(checkpoint) => {
+                missing_between(checkpoint.watermark, previous_end) + self.missing_newest
+            }
             None => 0,
         }
     }
 
     /// Every intact record from the segment on that holds `from`, and every damage between, in order.
     pub fn walk(&self, from: u64) -> Walk<'_, FS::File> {
-        Walk::new(Codec::new(&self.journal_id), &self.segments, from)
+        let synced = self.checkpoint.and_then(|checkpoint| checkpoint.synced);
+        Walk::new(Codec::new(&self.journal_id), &self.segments, synced, from)
     }
 
     /// Where the oldest segment begins, and the one before it ended, if its header tells.
@@ -223,6 +237,29 @@ fn read_checkpoint(fs: &impl FileSystem) -> io::Result<Option<Checkpoint>> {
     Ok(None)
 }
 
+/// Unpublished records of the newest segment that the checkpoint knows, if its file is gone and no newer one holds records.
+/// A running relay makes and
+/// removes segments: only if no other checkpoint was written since is the file known to be missing.
+fn missing_newest(
+    fs: &impl FileSystem,
+    checkpoint: Option<Checkpoint>,
+    newest: Option<u64>,
+) -> Result<u64, InspectError> {
+    let Some((before, synced)) = checkpoint.and_then(|last| Some((last, last.synced?))) else {
+        return Ok(0);
+    };
+    if Some(synced.sequence) <= newest {
+        return Ok(0);
+    }
+    let names = fs.list().map_err(failed("list the folder"))?;
+    let is_there = names.contains(&name(synced.sequence));
+    let now = read_checkpoint(fs).map_err(failed("open the checkpoint"))?;
+    if is_there || now != Some(before) {
+        return Ok(0);
+    }
+    Ok(missing_of(before.watermark, &synced))
+}
+
 /// Why nothing tells the journal's id.
 fn no_id<F>(opened: &[Opened<F>], slots: &[(u64, String)]) -> InspectError {
     let header = opened.iter().find_map(|opened| {
@@ -245,15 +282,17 @@ fn no_id<F>(opened: &[Opened<F>], slots: &[(u64, String)]) -> InspectError {
 /// From the newest to the oldest, as [`view`] reads them: if a file is still a spare, no newer one had been begun.
 fn classify<F: File>(
     codec: Codec,
+    synced: Option<Synced>,
     opened: Vec<Opened<F>>,
 ) -> Result<Vec<SegmentFile<F>>, InspectError> {
     let last_sound = opened.iter().rposition(|opened| opened.header.is_some());
     let mut segments = Vec::with_capacity(opened.len());
     for (index, mut opened) in opened.into_iter().enumerate().rev() {
+        let is_synced = synced.is_some_and(|synced| opened.sequence <= synced.sequence);
         let is_before_sound = last_sound.is_some_and(|last| index < last);
         let content = match opened.sound() {
             Some(sound) => sound,
-            None => without_header(codec, &mut opened, is_before_sound)
+            None => without_header(codec, &mut opened, is_before_sound, is_synced)
                 .map_err(failed(&format!("read {}", name(opened.sequence))))?,
         };
         segments.push(SegmentFile {
@@ -271,11 +310,12 @@ fn without_header<F: File>(
     codec: Codec,
     opened: &mut Opened<F>,
     is_before_sound: bool,
+    is_synced: bool,
 ) -> io::Result<Content> {
     let garbage = scan::garbage(&opened.file, 0, opened.length)?;
     // If the header cannot be read, nothing says that the file is a spare.
     let is_unreadable = opened.file.unreadable_within(0..HEADER).is_some();
-    if garbage == 0 && !is_unreadable {
+    if garbage == 0 && !is_unreadable && !is_synced {
         return Ok(Content::Spare);
     }
     let bytes = HEADER..opened.length;
@@ -284,22 +324,21 @@ fn without_header<F: File>(
     opened.read_again()?;
     Ok(match opened.sound() {
         Some(sound) => sound,
-        None if holds || is_before_sound || is_unreadable => Content::Headless,
+        None if holds || is_before_sound || is_unreadable || is_synced => Content::Headless,
         None => Content::Torn(garbage),
     })
 }
 
-fn quarantine<FS: FileSystem>(
+/// The files of one kind, and their bytes.
+fn sizes<FS: FileSystem>(
     fs: &FS,
-    names: Vec<String>,
+    names: &[String],
+    is_of_kind: impl Fn(&str) -> bool,
 ) -> Result<Vec<(String, u64)>, InspectError> {
     let mut found = Vec::new();
-    for name in names
-        .into_iter()
-        .filter(|name| name.starts_with(QUARANTINE))
-    {
-        match fs.open(&name).and_then(|file| file.length()) {
-            Ok(length) => found.push((name, length)),
+    for name in names.iter().filter(|name| is_of_kind(name)) {
+        match fs.open(name).and_then(|file| file.length()) {
+            Ok(length) => found.push((name.clone(), length)),
             // Looked at and tidied away by somebody.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(&format!("open {name}"))(error)),

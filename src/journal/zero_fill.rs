@@ -204,17 +204,17 @@ mod tests {
 
     #[test]
     fn after_too_many_failures_the_rest_is_a_hole_or_an_error_that_begins_where_it_ended() {
-        let file = Worn(Vec::from([0..64]));
+        let file = Worn(std::iter::once(0..64).collect());
         let lazy = ZeroFilled::new(&file, 8, Holes::default(), 2, Beyond::IsHole(64));
         assert_eq!(read(&lazy, 0..64).unwrap(), [0; 64]);
-        assert_eq!(lazy.holes(), Holes(Vec::from([0..64])));
+        assert_eq!(lazy.holes(), Holes(std::iter::once(0..64).collect()));
 
         let mut holes = Holes::default();
         for round in 1..=4 {
             let exact = ZeroFilled::new(&file, 8, holes, 2, Beyond::IsError);
             assert_eq!(read(&exact, 0..64).is_ok(), round == 4, "{round}");
             holes = exact.holes();
-            assert_eq!(holes, Holes(Vec::from([0..round * 16])));
+            assert_eq!(holes, Holes(std::iter::once(0..round * 16).collect()));
         }
     }
 }

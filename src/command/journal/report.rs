@@ -35,6 +35,8 @@ pub struct Report {
     pub dead_letters: Files,
     /// Copies of damage.
     pub quarantine: Files,
+    /// Segments kept whole because a place in them could not be read; `journal drain` publishes them once it can be.
+    pub set_aside: Files,
     /// What a write that never got whole has left; never acknowledged. 0 while a process is writing.
     pub torn_tail_bytes: u64,
     /// Unpublished events that are gone: damaged, or in segments that are missing.
@@ -88,10 +90,8 @@ impl Report {
                 path: letters.display().to_string(),
                 source,
             })?,
-            quarantine: Files {
-                count: inspection.quarantine.len() as u64,
-                bytes: inspection.quarantine.iter().map(|(_, bytes)| bytes).sum(),
-            },
+            quarantine: Files::of(&inspection.quarantine),
+            set_aside: Files::of(&inspection.set_aside),
             torn_tail_bytes: 0,
             lost_events: inspection.missing(),
             damage: Vec::new(),

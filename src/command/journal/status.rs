@@ -64,6 +64,7 @@ fn print(report: &Report, to: &mut impl Write) -> io::Result<()> {
     row("Unpublished", unpublished(report))?;
     row("Dead letters", files(&report.dead_letters))?;
     row("Quarantine", files(&report.quarantine))?;
+    row("Set aside", files(&report.set_aside))?;
     row(
         "Torn tail",
         match report.torn_tail_bytes {

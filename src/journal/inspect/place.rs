@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use super::SegmentFile;
 use super::walk::{Damage, Item, Located};
+use crate::journal::checkpoint::Synced;
 use crate::journal::error::ReadError;
-use crate::journal::filesystem::File;
-use crate::journal::filesystem::read_full;
+use crate::journal::filesystem::{File, read_full};
 use crate::journal::record::{Codec, Found};
 use crate::journal::scan::{self, SMALLEST};
 use crate::journal::segment::name;
@@ -27,6 +27,8 @@ pub(super) struct Place<'a, F> {
     pub(super) expected: u64,
     /// One past the last position, if the next segment's header tells.
     pub(super) end: Option<u64>,
+    /// How far it was synced, as the checkpoint tells.
+    pub(super) synced: Option<Synced>,
     pub(super) is_last: bool,
     pub(super) chunk: Bytes,
 }
@@ -186,6 +188,11 @@ impl<F: File> Place<'_, F> {
         if let Some(end) = self.end {
             let last = unreadable.map_or(garbage, |bytes| bytes.end.max(garbage));
             return Ok(Ahead::Item(self.pass(last, end)));
+        }
+        // Up to there it was synced: what is no record is damage, or cannot be read.
+        if let Some(synced) = self.synced.filter(|synced| synced.end > self.expected) {
+            let used = synced.used.clamp(offset, length.max(offset));
+            return Ok(Ahead::Item(self.pass(used, synced.end)));
         }
         // Reported once: nothing is expected any more.
         if let Some(bytes) = unreadable {

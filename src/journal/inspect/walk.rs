@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::place::{Place, failed};
 use super::{Content, SegmentFile};
+use crate::journal::checkpoint::Synced;
 use crate::journal::error::ReadError;
 use crate::journal::filesystem::File;
 use crate::journal::record::Codec;
@@ -68,6 +69,8 @@ pub enum Item {
 pub struct Walk<'a, F> {
     codec: Codec,
     segments: &'a [SegmentFile<F>],
+    /// How far the newest segment was synced, as the checkpoint tells.
+    synced: Option<Synced>,
     /// The next segment to enter.
     next: usize,
     from: u64,
@@ -106,10 +109,16 @@ impl<F: File> Iterator for Walk<'_, F> {
 }
 
 impl<'a, F: File> Walk<'a, F> {
-    pub(super) fn new(codec: Codec, segments: &'a [SegmentFile<F>], from: u64) -> Self {
+    pub(super) fn new(
+        codec: Codec,
+        segments: &'a [SegmentFile<F>],
+        synced: Option<Synced>,
+        from: u64,
+    ) -> Self {
         Self {
             codec,
             segments,
+            synced,
             next: 0,
             from,
             reached: 0,
@@ -132,8 +141,12 @@ impl<'a, F: File> Walk<'a, F> {
                 Content::Sound { previous_end, .. } => Some(previous_end),
                 _ => None,
             });
-            let first = match segment.content {
-                Content::Sound { first, .. } => first,
+            let synced = self
+                .synced
+                .filter(|synced| synced.sequence == segment.sequence);
+            let first = match (segment.content, synced) {
+                (Content::Sound { first, .. }, _) => first,
+                (_, Some(synced)) => synced.first,
                 _ => match bounds::first(
                     &segment.file,
                     self.codec,
@@ -173,6 +186,7 @@ impl<'a, F: File> Walk<'a, F> {
                 offset: if is_unreadable { 0 } else { HEADER },
                 expected: if is_unreadable { unknown } else { first },
                 end,
+                synced,
                 is_last: after.is_none(),
                 chunk: Bytes::new(),
             });

@@ -39,6 +39,15 @@ pub struct Files {
     pub bytes: u64,
 }
 
+impl Files {
+    pub(super) fn of(files: &[(String, u64)]) -> Self {
+        Self {
+            count: files.len() as u64,
+            bytes: files.iter().map(|(_, bytes)| bytes).sum(),
+        }
+    }
+}
+
 /// One damage.
 #[derive(Debug, Serialize)]
 pub struct Damaged {
