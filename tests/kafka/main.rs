@@ -17,7 +17,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 16] = [
+const TESTS: [(&str, Test); 17] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         way::each_event_arrives,
@@ -67,6 +67,10 @@ const TESTS: [(&str, Test); 16] = [
     (
         "a_topic_remade_on_another_leader_while_nothing_comes_is_found_by_another_producer",
         stall::remade_elsewhere,
+    ),
+    (
+        "credentials_renewed_at_the_broker_and_on_disk_need_no_restart",
+        stall::credentials,
     ),
     (
         "a_refused_write_permission_is_waited_for",

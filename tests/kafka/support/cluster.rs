@@ -24,6 +24,10 @@ pub struct Cluster {
     pub bootstrap: String,
     /// Their listener with passwords, where there is one.
     pub bootstrap_sasl: Option<String>,
+    /// Their listener that asks for client certificates, where there is one.
+    pub bootstrap_tls: Option<String>,
+    /// The folder of certificates that it knows.
+    pub certs: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -52,6 +56,13 @@ impl Cluster {
         )
     }
 
+    /// Starts one broker that asks for passwords on one listener and for client certificates on another.
+    pub fn start_secured() -> Self {
+        let base = 27_500 + std::process::id() % 25 * 100;
+        let more = ["--sasl", "--tls"];
+        Self::up(&std::env::temp_dir(), "-secured", base, 1, &more)
+    }
+
     fn up(place: &Path, suffix: &str, base: u32, nodes: u32, more: &[&str]) -> Self {
         let name = format!("ringback-kafka-{}{suffix}", std::process::id());
         let mut cluster = Self {
@@ -59,6 +70,8 @@ impl Cluster {
             nodes,
             bootstrap: String::new(),
             bootstrap_sasl: None,
+            bootstrap_tls: None,
+            certs: None,
         };
         let (base, count) = (base.to_string(), nodes.to_string());
         let arguments = [&["up", &count, "--port-base", &base], more].concat();
@@ -69,6 +82,11 @@ impl Cluster {
         };
         cluster.bootstrap = value("BOOTSTRAP=").expect("the script names the brokers");
         cluster.bootstrap_sasl = value("BOOTSTRAP_SASL=");
+        if let Some(tls) = value("BOOTSTRAP_TLS=") {
+            let (addresses, certs) = tls.split_once(" CERTS=").expect("both on a line");
+            cluster.bootstrap_tls = Some(addresses.to_owned());
+            cluster.certs = Some(PathBuf::from(certs));
+        }
         cluster
     }
 
@@ -150,6 +168,38 @@ impl Cluster {
                 scope.spawn(move || self.node("start", node));
             }
         });
+    }
+
+    /// Gives a SCRAM user another password.
+    pub fn set_password(&self, user: &str, password: &str) {
+        let new = format!("SCRAM-SHA-512=[password={password}]");
+        let what = ["--entity-type", "users", "--entity-name", user];
+        self.script(
+            &[
+                &["tool", "configs", "--alter", "--add-config", &new],
+                &what[..],
+            ]
+            .concat(),
+        );
+    }
+
+    /// Client certificates are signed by another authority from the brokers' next start on; the client's new certificate and
+    /// key are in `renewed` beside the old ones.
+    pub fn renew_client_authority(&self) {
+        let certs = self.certs.as_deref().expect("a listener with certificates");
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        let script = format!(
+            "set -e; mkdir renewed; cd renewed
+             openssl req -x509 {key} -days 30 -subj '/CN=renewed CA' -keyout ca.key -out ca.pem
+             openssl req {key} -subj /CN=relay -keyout relay.key -out relay.csr
+             openssl x509 -req -in relay.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out relay.pem
+             cp ca.pem ../ca.pem"
+        );
+        let mut shell = Command::new("sh");
+        let output = shell.args(["-c", &script]).current_dir(certs).output();
+        let output = output.expect("a shell runs");
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words}");
     }
 
     /// Lets `user` do `operation` on `topic`.
