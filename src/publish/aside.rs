@@ -33,25 +33,33 @@ impl Aside {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (done, is_done) = mpsc::sync_channel(0);
-        self.begin(move || {
-            // Whoever waited may have given up: the value comes back and goes here.
-            drop(done.send(work()));
+        self.start(move |place| {
+            let value = work();
+            // First the place: whoever gets the value may go on to the next piece at once.
+            let busy = place.0.clone();
+            drop(place);
+            if let Err(late) = done.send(value) {
+                // Nobody waits any more, and dropping it may hang as well.
+                busy.store(true, Ordering::Release);
+                let _place = Place(busy);
+                drop(late);
+            }
         });
         is_done.recv_timeout(at_most).ok()
     }
 
     /// As [`Aside::run`], without waiting; the work is dropped where the place is taken.
     pub(super) fn begin(&self, work: impl FnOnce() + Send + 'static) {
+        self.start(move |_place| work());
+    }
+
+    fn start(&self, work: impl FnOnce(Place) + Send + 'static) {
         if self.busy.swap(true, Ordering::Acquire) {
             return;
         }
         let place = Place(self.busy.clone());
         let thread = thread::Builder::new().name(String::from("kafka-aside"));
-        let spawned = thread.spawn(move || {
-            let _place = place;
-            work();
-        });
-        if let Err(error) = spawned {
+        if let Err(error) = thread.spawn(move || work(place)) {
             tracing::warn!(%error, "cannot start a thread beside the publisher's");
         }
     }
@@ -75,7 +83,9 @@ mod tests {
     #[test]
     fn what_ends_in_time_is_had_and_what_does_not_is_dropped_where_it_hangs() {
         let aside = Aside::default();
-        assert_eq!(aside.run(LONG, || 7), Some(7));
+        for piece in 0..100 {
+            assert_eq!(aside.run(LONG, move || piece), Some(piece));
+        }
         let (release, hangs) = mpsc::channel::<()>();
         let (dropped, is_dropped) = mpsc::channel();
         let late = aside.run(Duration::ZERO, move || {
