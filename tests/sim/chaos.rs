@@ -291,6 +291,19 @@ impl Chaos {
                 at = partition;
             }
             Kind::NoLetters => around.disk.lock().no_letters = true,
+            Kind::TopicRemade | Kind::StaleLeaders => {
+                kafka.leave_behind(kind == Kind::TopicRemade);
+                return;
+            }
+            Kind::HungClient => {
+                kafka.hang_clients();
+                return;
+            }
+            Kind::SilentBroker => kafka.brokers[broker].silent = true,
+            Kind::ProducersExpire => {
+                kafka.forget_producers(self.random.percent(50));
+                return;
+            }
             _ => {}
         }
         drop(kafka);
@@ -308,6 +321,7 @@ fn mend(around: &mut Surroundings, kind: Kind, at: usize) {
         Kind::BrokerDown => kafka.brokers[at].up = true,
         Kind::AllDown => kafka.brokers.iter_mut().for_each(|broker| broker.up = true),
         Kind::SlowBroker => kafka.brokers[at].slowest = 20 * MS,
+        Kind::SilentBroker => kafka.brokers[at].silent = false,
         Kind::LostAnswers => kafka.lost_answers = 0,
         Kind::NoLetters => around.disk.lock().no_letters = false,
         Kind::Refusal | Kind::Freeze => kafka.partitions[at].refusal = None,

@@ -3,7 +3,9 @@
 //! What a broker does with an idempotent producer's batch: any first sequence of a producer that it does not know is
 //! accepted, then only the next one; a batch seen before is acknowledged without being written again.
 
+mod answers;
 pub mod client;
+mod lost;
 pub mod lying;
 mod state;
 
@@ -56,6 +58,8 @@ pub struct Broker {
     ends: u64,
     /// Longest way of a request or an answer, in microseconds.
     pub slowest: u64,
+    /// It takes requests and answers none; some it carries out.
+    pub silent: bool,
 }
 
 pub struct Partition {
@@ -79,6 +83,7 @@ struct Request {
     partition: usize,
     sequence: u64,
     batch: Rc<Vec<Message>>,
+    is_retry: bool,
 }
 
 enum Event {
@@ -103,6 +108,8 @@ pub struct Kafka {
     pub largest_batch: usize,
     /// How long a client takes an unknown topic for one that is only not known yet.
     pub propagation: u64,
+    /// A producer that a broker does not know must begin at 0.
+    strict: bool,
     /// Building a producer fails.
     pub no_clients: bool,
     /// A purge's reports may be this late.
@@ -132,6 +139,7 @@ impl Kafka {
             up: true,
             ends: 0,
             slowest: 20 * MS,
+            silent: false,
         });
         let partitions = (0..random.range(1, 4)).map(|_| Partition {
             leader: random.index(count),
@@ -147,6 +155,7 @@ impl Kafka {
             lost_answers: 0,
             largest_batch: usize::MAX,
             propagation: random.pick(&[2 * SECOND, 10 * SECOND, 30 * SECOND]),
+            strict: false,
             no_clients: false,
             slow_purge: 0,
             report_delay: 5 * MS,
@@ -192,6 +201,7 @@ impl Kafka {
         for broker in &mut self.brokers {
             broker.up = true;
             broker.slowest = 20 * MS;
+            broker.silent = false;
         }
         for partition in &mut self.partitions {
             partition.refusal = None;
@@ -269,6 +279,10 @@ impl Kafka {
         if !broker.up || broker.ends != request.ends {
             return self.after(MS, Event::Answer(id, Err(Code::BrokerTransportFailure)));
         }
+        let silent = broker.silent;
+        if silent && self.random.percent(50) {
+            return;
+        }
         let outcome = self.append(request);
         self.clock.say(|| {
             let positions: Vec<_> = request
@@ -281,6 +295,9 @@ impl Kafka {
                 request.broker, request.partition, request.producer, request.sequence
             )
         });
+        if silent {
+            return;
+        }
         if self.random.percent(self.lost_answers) {
             // Either the connection is lost with it, or nothing more is heard.
             if self.random.percent(50) {
@@ -309,6 +326,8 @@ impl Kafka {
             if request.sequence != *next {
                 return Err(Code::OutOfOrderSequenceNumber);
             }
+        } else if self.strict && request.sequence > 0 {
+            return Err(Code::UnknownProducerId);
         }
         let refusal = partition.refuses_one.take().or(partition.refusal);
         if let Some(code) = refusal {

@@ -10,13 +10,20 @@ use std::cell::Cell;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lie {
     NothingArrives,
+    SilenceForEver,
 }
 
 /// Each lie and what it breaks.
-pub const LIES: [(Lie, &str); 1] = [(
-    Lie::NothingArrives,
-    "the canary: the client reports every record as written and writes none",
-)];
+pub const LIES: [(Lie, &str); 2] = [
+    (
+        Lie::NothingArrives,
+        "the canary: the client reports every record as written and writes none",
+    ),
+    (
+        Lie::SilenceForEver,
+        "a silent producer is replaced after a year, not after a minute",
+    ),
+];
 
 /// The lie that no history survives.
 pub const CANARY: Lie = Lie::NothingArrives;

@@ -15,7 +15,7 @@ use crate::kafka::Kafka;
 use crate::kafka::client::SimClient;
 use crate::kafka::lying::LyingClient;
 use crate::ledger::Ledger;
-use crate::random::{Clock, Random};
+use crate::random::{Clock, Random, SECOND};
 
 pub struct SimOutside {
     pub clock: Rc<Clock>,
@@ -47,12 +47,23 @@ pub struct Watch {
     pub stall: u64,
     /// The present one was given up because it had been silent for that long.
     pub stalled: bool,
+    /// Until when one that was asked for by name must have been built.
+    pub renew_by: Option<u64>,
 }
+
+/// For a producer that was asked for: what is in flight settles, the back-off ends, and a slow publisher gets its turns.
+const RENEWAL: u64 = 75 * SECOND;
 
 impl Watch {
     /// The present producer is given up: after records in flight without a report for so long, that alone is a reason.
     pub fn given_up(&mut self, now: u64) {
         self.stalled |= self.in_flight > 0 && now >= self.silent_since + self.stall;
+    }
+
+    /// Another producer is asked for, whatever the present one does.
+    pub fn renew(&mut self, now: u64) {
+        self.failed = true;
+        self.renew_by.get_or_insert(now + RENEWAL);
     }
 
     /// The present producer has taken a record.
@@ -97,6 +108,7 @@ impl Outside for SimOutside {
         watch.isolating = isolate;
         watch.in_flight = 0;
         watch.stalled = false;
+        watch.renew_by = None;
         watch.failed = kafka.no_clients;
         if kafka.no_clients {
             let words = String::from("no producer for now");

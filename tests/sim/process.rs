@@ -220,6 +220,11 @@ impl Process {
             self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
         }
         self.answers(around);
+        let renew_by = self.watch.borrow().renew_by;
+        if self.drain.is_none() && renew_by.is_some_and(|by| now > by) {
+            let words = String::from("a producer is kept though another was asked for");
+            around.ledger.borrow_mut().violate(words);
+        }
         let poisoned = self.shared.gate.is_poisoned();
         if poisoned && !self.was_poisoned {
             around.clock.say(|| String::from("the journal is poisoned"));
@@ -261,7 +266,7 @@ impl Process {
 
     /// The publisher's look at the wall clock finds it set back.
     pub fn renew(&mut self, at: u64) {
-        self.watch.borrow_mut().failed = true;
+        self.watch.borrow_mut().renew(at);
         self.inbox.renew = true;
         self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
     }

@@ -13,12 +13,14 @@ use crate::chaos::Chaos;
 use crate::disk::{Crash, SimDisk, Trouble};
 use crate::kafka::Kafka;
 use crate::ledger::Ledger;
+use crate::lies::{self, Lie};
 use crate::process::Process;
 use crate::random::{Clock, MS, Random, SECOND};
 use crate::senders::Senders;
 
 /// ringback's own default.
 const STALL: Duration = Duration::from_mins(1);
+const YEAR: Duration = Duration::from_hours(365 * 24);
 /// For everything to come to rest once the faults have stopped.
 const REST: u64 = 900 * SECOND;
 /// What a producer that is gone still has to say is waited for so long.
@@ -123,7 +125,11 @@ impl Setup {
                 ..Config::default()
             },
             ahead: random.pick(&[4, 16, 64, publish::MAX_AHEAD]),
-            stall: STALL,
+            stall: if lies::is_on(Lie::SilenceForEver) {
+                YEAR
+            } else {
+                STALL
+            },
             throttled: random.pick(&[0, 0, 0, 80 * MS]),
             properties: publish.properties().expect("ringback's own properties"),
         }

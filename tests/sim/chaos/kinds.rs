@@ -53,11 +53,21 @@ pub enum Kind {
     Freeze,
     /// Dead letters cannot be written.
     NoLetters,
+    /// The topic is deleted and made again with other leaders, and the producer goes on asking the former ones.
+    TopicRemade,
+    /// The same with leaders that only move.
+    StaleLeaders,
+    /// The producer's threads hang, as in a resolver that does not answer, and not one word is heard of it.
+    HungClient,
+    /// A broker takes requests and answers none.
+    SilentBroker,
+    /// Brokers do not know the producer any more.
+    ProducersExpire,
     /// The wall clock, by which librdkafka waits: its threads stand still for as long.
     ClockSetBack,
 }
 
-pub const KINDS: [Kind; 37] = [
+pub const KINDS: [Kind; 42] = [
     Kind::Kill,
     Kind::PowerCut,
     Kind::KillInside,
@@ -94,6 +104,11 @@ pub const KINDS: [Kind; 37] = [
     Kind::SlowPurge,
     Kind::Freeze,
     Kind::NoLetters,
+    Kind::TopicRemade,
+    Kind::StaleLeaders,
+    Kind::HungClient,
+    Kind::SilentBroker,
+    Kind::ProducersExpire,
     Kind::ClockSetBack,
 ];
 

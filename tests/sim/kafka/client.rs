@@ -2,15 +2,15 @@
 //! keep their sequence numbers, an end (fatal) where a gap would come about, purges, reports in order per partition.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::publish::mailbox::Report;
 use ringback::publish::outside::{Client, Handed, Outgoing};
 
-use super::state::{Queue, State, retriable};
-use super::{Event, Headers, Kafka, Message, Request};
+use super::state::{Queue, State};
+use super::{Event, Headers, Kafka, Message};
 use crate::outside::Watch;
 use crate::random::{MS, SECOND};
 
@@ -66,6 +66,7 @@ impl Kafka {
         let state = State {
             generation,
             producer: 0,
+            epoch: 0,
             built_at: now,
             linger: number("linger.ms", 5) as u64 * MS,
             batch_bytes: number("batch.size", 1_000_000),
@@ -81,6 +82,7 @@ impl Kafka {
             bytes: 0,
             fatal: false,
             no_topic: false,
+            stale: false,
             poll_at: None,
             still_until: 0,
         };
@@ -133,7 +135,7 @@ impl Kafka {
         Handed::Taken
     }
 
-    fn purge(&mut self, id: u64, in_flight: bool) {
+    pub(super) fn purge(&mut self, id: u64, in_flight: bool) {
         let Some(state) = self.clients.get_mut(&id) else {
             return;
         };
@@ -177,7 +179,7 @@ impl Kafka {
         self.fail(id, given_up, delay);
     }
 
-    fn fail(&mut self, id: u64, messages: Vec<(Message, Code)>, delay: u64) {
+    pub(super) fn fail(&mut self, id: u64, messages: Vec<(Message, Code)>, delay: u64) {
         let Some(state) = self.clients.get_mut(&id) else {
             return;
         };
@@ -197,7 +199,7 @@ impl Kafka {
         }
     }
 
-    fn poll_in(&mut self, id: u64, delay: u64) {
+    pub(super) fn poll_in(&mut self, id: u64, delay: u64) {
         let at = self.clock.now() + delay;
         if let Some(state) = self.clients.get_mut(&id)
             && state.poll_at.is_none_or(|poll| poll > at)
@@ -309,7 +311,7 @@ impl Kafka {
             }
             if !self.brokers[broker].up {
                 // Connecting is tried again: `reconnect.backoff.max.ms`.
-                for index in due {
+                for index in due.into_iter().filter(|_| !state.stale) {
                     state.queues[index].leader = self.partitions[index].leader;
                 }
                 let delay = self.random.range(100 * MS, SECOND);
@@ -322,79 +324,5 @@ impl Kafka {
                 state.in_flight.insert(sent, broker);
             }
         }
-    }
-
-    /// An answer has come, or will not any more.
-    pub(super) fn heard(&mut self, id: u64, request: &Request, outcome: Result<(), Code>) {
-        let client = request.client;
-        let backoff = self.random.range(100 * MS, SECOND);
-        let leader = self.partitions[request.partition].leader;
-        let Some(state) = self.clients.get_mut(&client) else {
-            return;
-        };
-        if state.in_flight.remove(&id).is_none() {
-            return;
-        }
-        let earlier: BTreeSet<_> = state
-            .in_flight
-            .keys()
-            .filter_map(|other| self.requests.get(other))
-            .filter(|other| other.partition == request.partition)
-            .map(|other| other.sequence)
-            .chain(state.queues[request.partition].retries.keys().copied())
-            .collect();
-        let has_earlier = earlier
-            .first()
-            .is_some_and(|first| *first < request.sequence);
-        match outcome {
-            Ok(()) => {
-                let generation = state.generation;
-                state.bytes -= request
-                    .batch
-                    .iter()
-                    .map(|message| message.value.len())
-                    .sum::<usize>();
-                for message in &*request.batch {
-                    let report = Report {
-                        generation,
-                        position: message.position,
-                        has_key: message.key.is_some(),
-                        outcome: Ok(()),
-                    };
-                    self.report(client, report);
-                }
-            }
-            Err(code)
-                if retriable(code) || (code == Code::OutOfOrderSequenceNumber && has_earlier) =>
-            {
-                let queue = &mut state.queues[request.partition];
-                queue.leader = leader;
-                let due = self.clock.now() + backoff;
-                let batch = (request.batch.clone(), due, request.producer);
-                queue.retries.insert(request.sequence, batch);
-            }
-            Err(code) => {
-                if state.gapless {
-                    state.fatal = true;
-                } else {
-                    state.producer = 0;
-                    for queue in &mut state.queues {
-                        queue.next = 0;
-                    }
-                }
-                let fatal = state.fatal;
-                let batch = request.batch.iter().cloned();
-                let delay = self.random.latency(MS, self.report_delay);
-                self.fail(
-                    client,
-                    batch.map(|message| (message, code)).collect(),
-                    delay,
-                );
-                if fatal {
-                    self.purge(client, false);
-                }
-            }
-        }
-        self.poll_in(client, 0);
     }
 }

@@ -11,6 +11,8 @@ use super::{Message, Request};
 pub struct State {
     pub generation: u64,
     pub producer: u64,
+    /// How often the producer's id was renewed.
+    pub epoch: u64,
     pub built_at: u64,
     pub linger: u64,
     pub batch_bytes: usize,
@@ -26,10 +28,15 @@ pub struct State {
     pub fatal: bool,
     /// The topic does not exist, as far as the client knows.
     pub no_topic: bool,
+    /// It goes on asking the leaders that it knows.
+    pub stale: bool,
     pub poll_at: Option<u64>,
     /// Its threads wait by a wall clock that was set back.
     pub still_until: u64,
 }
+
+/// Keeps the ids of one producer's epochs apart from other producers' ids.
+const EPOCH: u64 = 1 << 40;
 
 #[derive(Default)]
 pub struct Queue {
@@ -62,6 +69,7 @@ impl State {
     ) -> Request {
         let queue = &mut self.queues[partition];
         let retry = queue.retries.pop_first();
+        let is_retry = retry.is_some();
         let (sequence, batch, producer) = retry.map_or_else(
             || {
                 let mut batch = Vec::new();
@@ -88,6 +96,33 @@ impl State {
             partition,
             sequence,
             batch,
+            is_retry,
+        }
+    }
+
+    /// Whether a broker's not knowing the producer any more can be borne: nothing is on its way, and what was refused had not
+    /// been sent before, so it cannot have been written.
+    pub fn may_begin_anew(&self, refused: &Request) -> bool {
+        !refused.is_retry && self.in_flight.is_empty()
+    }
+
+    /// Takes another producer id, counts from 0 again, and sends what was refused and what waits in the same order.
+    pub fn begin_anew(&mut self, refused: &Request, at: u64) {
+        let queue = &mut self.queues[refused.partition];
+        let again = (refused.batch.clone(), at, refused.producer);
+        queue.retries.insert(refused.sequence, again);
+        // The next poll takes the id; what is retried needs it sooner, and nobody else has this number.
+        self.epoch += 1;
+        self.producer = EPOCH * self.epoch + self.producer % EPOCH;
+        for queue in &mut self.queues {
+            queue.next = 0;
+            for (_, (batch, due, _)) in std::mem::take(&mut queue.retries) {
+                let count = batch.len() as u64;
+                queue
+                    .retries
+                    .insert(queue.next, (batch, due, self.producer));
+                queue.next += count;
+            }
         }
     }
 }

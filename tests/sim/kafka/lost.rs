@@ -1,0 +1,38 @@
+//! Clients and brokers that have lost touch with each other, and nobody says so.
+
+use super::Kafka;
+use crate::random::SECOND;
+
+/// Longer than any history.
+const FOR_EVER: u64 = 1_000_000_000 * SECOND;
+
+impl Kafka {
+    /// The leaders of all partitions move, and the clients that there are now go on asking the former ones: what they know
+    /// looks newer to them than what they are told. `remade`: the topic is another one, which knows no producer.
+    pub fn leave_behind(&mut self, remade: bool) {
+        let count = self.brokers.len();
+        for partition in &mut self.partitions {
+            partition.leader = (partition.leader + 1) % count;
+            if remade {
+                partition.producers.clear();
+            }
+        }
+        for state in self.clients.values_mut() {
+            state.stale = true;
+        }
+    }
+
+    /// The threads of the clients that there are now hang, in a resolver that does not answer.
+    pub fn hang_clients(&mut self) {
+        self.stand_still(self.clock.now() + FOR_EVER);
+    }
+
+    /// Producers' ids have expired. `strict`: the brokers refuse a producer that they do not know where its sequence goes on,
+    /// as those before Kafka 2.5 do.
+    pub fn forget_producers(&mut self, strict: bool) {
+        self.strict = strict;
+        for partition in &mut self.partitions {
+            partition.producers.clear();
+        }
+    }
+}
