@@ -13,11 +13,13 @@
 //! alone three times in a row is dead-lettered; after ten of these in a row it is not the records, and the pipe waits.
 
 mod interface;
+mod topic;
 
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 use super::delivery::Blame;
+use super::partitioner::PinnedCount;
 use super::silence::Silence;
 use super::watermark::{Read, Window};
 use crate::fault::{self, Fault};
@@ -57,6 +59,7 @@ pub(super) struct Machine {
     generation: u64,
     mode: Mode,
     window: Window,
+    partitions: PinnedCount,
     /// One past the last position that the reader has come to: where it goes on when nothing is to be resent.
     read_upto: Option<u64>,
     backoff: Backoff,
@@ -81,6 +84,7 @@ impl Machine {
             generation: 0,
             mode: Mode::Waiting { until: now },
             window: Window::default(),
+            partitions: PinnedCount::default(),
             read_upto: None,
             backoff: Backoff::default(),
             settle: limits.settle,
@@ -136,10 +140,11 @@ impl Machine {
             self.end_isolation(now);
             return Offer::Later;
         }
-        if self.window.in_flight() == 0 {
+        if self.window.in_flight() == 0 && !self.partitions.is_awaited() {
             self.silence.begin(now);
         }
-        Offer::Send
+        let partitions = self.partitions.in_force(self.window.in_flight());
+        partitions.map_or(Offer::Hold, Offer::Send)
     }
 
     /// The reader has come to the synced tail.
@@ -244,6 +249,7 @@ impl Machine {
             Mode::Waiting { until } if now >= until => {
                 self.generation += 1;
                 self.mode = Mode::Sending;
+                self.partitions.forget();
                 self.actions.push(Action::Rebuild {
                     generation: self.generation,
                     from: self
@@ -288,8 +294,8 @@ impl Machine {
 
     /// Since when nothing was heard of what is in flight; `None` where nothing is, or the pipe is stopped already.
     pub(super) fn silent_since(&self) -> Option<Instant> {
-        let awaited = self.mode == Mode::Sending && self.window.in_flight() > 0;
-        awaited.then(|| self.silence.since())
+        let awaited = self.window.in_flight() > 0 || self.partitions.is_awaited();
+        (awaited && self.mode == Mode::Sending).then(|| self.silence.since())
     }
 
     /// Positions given to the producer and without a report.

@@ -28,8 +28,8 @@ pub struct Inbox {
     pub trouble: Option<String>,
     /// A broker is connected.
     pub connected: bool,
-    /// What a look at the topic has shown: it is there, or in words why not.
-    pub topic: Option<Result<(), String>>,
+    /// What a look at the topic has shown: how many partitions it has (0: not known at the moment), or in words why none.
+    pub topic: Option<Result<i32, String>>,
     /// The present producer may wait for hours: another one must take over.
     pub renew: bool,
     /// When to end, even with records left.

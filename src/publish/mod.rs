@@ -21,6 +21,7 @@ mod machine;
 pub mod mailbox;
 mod metrics;
 pub mod outside;
+mod partitioner;
 mod producer;
 mod properties;
 mod real;

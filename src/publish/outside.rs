@@ -16,6 +16,8 @@ use crate::journal::filesystem::FileSystem;
 pub struct Outgoing<'a> {
     /// Kafka's topic.
     pub topic: &'a str,
+    /// Of the topic.
+    pub partition: i32,
     /// Comes back in the record's report.
     pub position: u64,
     /// The record's key.

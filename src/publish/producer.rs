@@ -25,6 +25,9 @@ use super::words::{Cause, is_by_design, is_gapless};
 /// For the first connection and the topic's metadata, so that the first event does not wait for them.
 const WARM_UP: Duration = Duration::from_secs(2);
 
+/// For the cluster's answer about the topic, connecting included.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// For a producer's end: its last reports are waited for half a second at most.
 const END: Duration = Duration::from_secs(2);
 
@@ -193,7 +196,7 @@ impl Factory {
             looks: Aside::default(),
         };
         if let Some(look) = producer.look() {
-            producer.looks.run(WARM_UP * 2, look);
+            producer.looks.run(WARM_UP, look);
         }
         Ok(producer)
     }
@@ -209,18 +212,21 @@ pub(super) struct Producer {
 }
 
 impl Producer {
-    /// Meets the cluster and asks about the topic; sending does not depend on it.
+    /// Meets the cluster and asks about the topic and its partitions; without an answer nothing is sent.
     fn look(&self) -> Option<impl FnOnce() + Send + 'static> {
         let producer = self.client.clone()?;
         let (topic, mailbox) = (self.topic.clone(), self.mailbox.clone());
         Some(move || {
+            let answer = producer.client().fetch_metadata(Some(&topic), LOOK);
             // An error is a time-out, or one that the callbacks tell as well.
-            let Ok(metadata) = producer.client().fetch_metadata(Some(&topic), WARM_UP) else {
+            let Ok(metadata) = answer else {
                 return;
             };
             let found = metadata.topics().first();
             let code = found.and_then(MetadataTopic::error);
-            let seen = state_of(&topic, code.map(RDKafkaErrorCode::from));
+            let partitions = found.map_or(0, |topic| topic.partitions().len());
+            let partitions = i32::try_from(partitions).unwrap_or_default();
+            let seen = state_of(&topic, code.map(RDKafkaErrorCode::from)).map(|()| partitions);
             mailbox.put(|inbox| inbox.topic = Some(seen));
         })
     }
@@ -268,6 +274,7 @@ impl Client for Producer {
         let position = outgoing.position as usize;
         let record: BaseRecord<'_, str, [u8], usize> =
             BaseRecord::with_opaque_to(outgoing.topic, position)
+                .partition(outgoing.partition)
                 .payload(outgoing.value)
                 .timestamp(i64::try_from(outgoing.timestamp_ms).unwrap_or(i64::MAX))
                 .headers(outgoing.headers);

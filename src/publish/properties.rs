@@ -59,15 +59,8 @@ const FIXED: [(&str, &[&str], &str); 8] = [
     ),
     (
         "partitioner",
-        &[
-            "murmur2_random",
-            "murmur2",
-            "consistent",
-            "consistent_random",
-            "fnv1a",
-            "fnv1a_random",
-        ],
-        "events of one key must share a partition",
+        &["murmur2_random", "murmur2"],
+        "ringback chooses each event's partition itself, by this rule of Kafka's Java clients, so that a topic may grow",
     ),
 ];
 
@@ -201,7 +194,10 @@ impl Config {
                      (listen.max_body and 64 KiB, or message.max.bytes where that is more)"
                 )));
             }
-            properties.insert(name.to_owned(), value.clone());
+            // Only dead letters are still partitioned by librdkafka: without a key they may go anywhere.
+            if name != "partitioner" {
+                properties.insert(name.to_owned(), value.clone());
+            }
         }
         Ok(properties)
     }

@@ -339,7 +339,11 @@ impl<O: Outside> Worker<O> {
             self.reader.seek(from);
         }
         match self.outside.build(generation, isolate, batch_bytes) {
-            Ok(client) => self.client = Some(client),
+            Ok(client) => {
+                self.client = Some(client);
+                // Building it was a look too.
+                self.looked = self.outside.now();
+            }
             Err(error) => {
                 self.trouble(Trouble::Connection, &error.to_string());
                 if let Some(kept) = self.sayings.may_say("build") {

@@ -5,6 +5,7 @@
 
 mod brokers;
 mod death;
+mod growth;
 mod outage;
 mod stall;
 #[allow(dead_code, reason = "tests/crash uses the rest of it")]
@@ -17,7 +18,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 17] = [
+const TESTS: [(&str, Test); 18] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         way::each_event_arrives,
@@ -71,6 +72,10 @@ const TESTS: [(&str, Test); 17] = [
     (
         "credentials_renewed_at_the_broker_and_on_disk_need_no_restart",
         stall::credentials,
+    ),
+    (
+        "a_topic_that_grows_while_a_backlog_leaves_keeps_each_key_s_order",
+        growth::grown,
     ),
     (
         "a_refused_write_permission_is_waited_for",

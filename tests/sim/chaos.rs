@@ -265,6 +265,12 @@ impl Chaos {
                 kafka.partitions[partition].leader = self.random.index(count);
                 return;
             }
+            Kind::Grow => {
+                kafka.grow();
+                kafka.brokers[broker].slowest = 3 * SECOND;
+                drop(kafka);
+                return self.later(until, Later::Mend(Kind::SlowBroker, broker));
+            }
             Kind::Refusal => {
                 at = partition;
                 kafka.partitions[partition].refusal = Some(self.random.pick(&REFUSALS));

@@ -7,6 +7,7 @@ mod answers;
 pub mod client;
 mod lost;
 pub mod lying;
+pub mod metadata;
 mod state;
 
 use std::cell::RefCell;
@@ -20,6 +21,7 @@ use ringback::publish::outside::Outgoing;
 
 use crate::ledger::Ledger;
 use crate::random::{Clock, MS, Random, SECOND};
+use metadata::{Growth, Seen};
 use state::State;
 
 /// One record as a client got it.
@@ -91,6 +93,7 @@ enum Event {
     Answer(u64, Result<(), Code>),
     Timeout(u64),
     Poll(u64),
+    Look(u64),
     Mail(u64, Report),
 }
 
@@ -100,6 +103,7 @@ pub struct Kafka {
     pub queue_bytes: usize,
     pub brokers: Vec<Broker>,
     pub partitions: Vec<Partition>,
+    growth: Growth,
     /// Since when there is no topic.
     pub missing_since: Option<u64>,
     /// Answers that are lost, of a hundred.
@@ -124,6 +128,8 @@ pub struct Kafka {
     last_mail: BTreeMap<u64, u64>,
     /// Reports that have come to the process, with their client.
     pub mail: Vec<(u64, Report)>,
+    /// As do the answers to looks at the topic.
+    pub looks: Vec<Seen>,
     pub random: Random,
     clock: Rc<Clock>,
     ledger: Rc<RefCell<Ledger>>,
@@ -141,16 +147,12 @@ impl Kafka {
             slowest: 20 * MS,
             silent: false,
         });
-        let partitions = (0..random.range(1, 4)).map(|_| Partition {
-            leader: random.index(count),
-            producers: BTreeMap::new(),
-            refusal: None,
-            refuses_one: None,
-        });
+        let partitions = (0..random.range(1, 4)).map(|_| Partition::led_by(random.index(count)));
         Self {
             queue_bytes: usize::MAX,
             brokers: brokers.collect(),
             partitions: partitions.collect(),
+            growth: Growth::default(),
             missing_since: None,
             lost_answers: 0,
             largest_batch: usize::MAX,
@@ -165,6 +167,7 @@ impl Kafka {
             next: 0,
             last_mail: BTreeMap::new(),
             mail: Vec::new(),
+            looks: Vec::new(),
             random,
             clock,
             ledger,
@@ -192,6 +195,7 @@ impl Kafka {
             Event::Answer(request, outcome) => self.answer(request, outcome),
             Event::Timeout(request) => self.answered(request, Err(Code::RequestTimedOut)),
             Event::Poll(client) => self.poll(client),
+            Event::Look(client) => self.looked(client),
             Event::Mail(client, report) => self.mail.push((client, report)),
         }
     }

@@ -11,10 +11,11 @@ use std::cell::Cell;
 pub enum Lie {
     NothingArrives,
     SilenceForEver,
+    NewestPartitions,
 }
 
 /// Each lie and what it breaks.
-pub const LIES: [(Lie, &str); 2] = [
+pub const LIES: [(Lie, &str); 3] = [
     (
         Lie::NothingArrives,
         "the canary: the client reports every record as written and writes none",
@@ -22,6 +23,10 @@ pub const LIES: [(Lie, &str); 2] = [
     (
         Lie::SilenceForEver,
         "a silent producer is replaced after a year, not after a minute",
+    ),
+    (
+        Lie::NewestPartitions,
+        "the client chooses the partition itself, by the newest number of partitions",
     ),
 ];
 

@@ -21,6 +21,7 @@ use ringback::publish::{self, Sayings};
 use ringback::readiness::{Readiness, Weight};
 
 use crate::disk::SimDisk;
+use crate::kafka::metadata::Seen;
 use crate::outside::{SimOutside, Watch};
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
@@ -269,6 +270,12 @@ impl Process {
         self.watch.borrow_mut().renew(at);
         self.inbox.renew = true;
         self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// A look at the topic has found this.
+    pub fn topic_seen(&mut self, seen: Seen) {
+        self.inbox.topic = Some(seen);
+        self.bell.store(true, Ordering::Relaxed);
     }
 
     pub fn mail(&mut self, report: Report, now: u64) {

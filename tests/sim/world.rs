@@ -324,7 +324,11 @@ impl World {
             self.around.ledger.borrow_mut().violate(words);
         }
         let mail = std::mem::take(&mut self.around.kafka.borrow_mut().mail);
+        let looks = std::mem::take(&mut self.around.kafka.borrow_mut().looks);
         if let Some(process) = &mut self.process {
+            for seen in looks {
+                process.topic_seen(seen);
+            }
             for (_, report) in mail {
                 process.mail(report, self.around.clock.now());
             }

@@ -1,4 +1,7 @@
 //! A producer for dead letters: one record at a time, each with its answer.
+//!
+//! librdkafka chooses the partition, by the rule of [`crate::publish::partitioner`]: with one record on its way at a time a
+//! topic that grows changes no order.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -181,5 +184,84 @@ impl Courier {
             outcome,
             words,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroI32;
+
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+    use rdkafka::message::Message as _;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::{Offset, TopicPartitionList};
+
+    use super::*;
+    use crate::publish::partitioner::partition;
+
+    const PARTITIONS: i32 = 7;
+    const KEYS: usize = 30;
+
+    fn properties(cluster: &MockCluster<'_, impl ClientContext>) -> BTreeMap<String, String> {
+        let client = [(
+            String::from("bootstrap.servers"),
+            cluster.bootstrap_servers(),
+        )];
+        let config = crate::publish::Config {
+            topic: String::from("letters"),
+            dead_letter_topic: None,
+            client: client.into(),
+            secret_files: BTreeMap::new(),
+            stall_timeout: Duration::from_mins(1),
+            max_body: 1 << 20,
+            dead_letter_path: "dead-letters".into(),
+        };
+        config.properties().unwrap()
+    }
+
+    #[test]
+    fn a_dead_letter_goes_to_the_partition_that_its_event_would_have_gone_to() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("letters", PARTITIONS, 1).unwrap();
+        let mut courier = Courier::new(properties(&cluster), "letters");
+        for number in 0..KEYS {
+            let key = "k".repeat(number);
+            let event = Event {
+                received_ms: 1_714_608_475_945,
+                source: "retell",
+                kind: "call_ended",
+                key: Some(&key),
+                id: "id",
+                content_type: "application/json",
+                traceparent: "",
+                tracestate: "",
+                body: b"{}",
+            };
+            let label = Label {
+                journal_id: "j",
+                position: 0,
+                says: REPLAYED,
+            };
+            courier
+                .send(&event, &label, Duration::from_secs(30))
+                .unwrap();
+        }
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", cluster.bootstrap_servers())
+            .set("group.id", "test")
+            .create()
+            .unwrap();
+        let mut all = TopicPartitionList::new();
+        for number in 0..PARTITIONS {
+            all.add_partition_offset("letters", number, Offset::Beginning)
+                .unwrap();
+        }
+        consumer.assign(&all).unwrap();
+        for _ in 0..KEYS {
+            let message = consumer.poll(Duration::from_secs(30)).unwrap().unwrap();
+            let key = std::str::from_utf8(message.key().unwrap_or_default()).unwrap();
+            let ours = partition(Some(key), 0, NonZeroI32::new(PARTITIONS).unwrap());
+            assert_eq!(message.partition(), ours, "{key:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What a machine is made with, what it asks its shell to do, and its answers.
 
+use std::num::NonZeroI32;
 use std::time::Duration;
 
 /// What a machine is made with.
@@ -39,7 +40,8 @@ pub(in crate::publish) enum Action {
 /// What to do with a record that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::publish) enum Offer {
-    Send,
+    /// To a partition of so many.
+    Send(NonZeroI32),
     /// It was acknowledged before.
     Skip,
     /// Not before something else is done: it is to be offered again.

@@ -1,5 +1,6 @@
 //! The machine against a broker of a few lines: every position arrives, in order, whatever fails.
 
+mod growth;
 mod stall;
 mod strikes;
 
@@ -79,6 +80,7 @@ impl World {
                         self.isolate = isolate;
                         self.batches.push(batch_bytes);
                         self.next = from.unwrap_or(self.next);
+                        self.machine.partitions(1);
                     }
                     Action::DeadLetter { position, .. } => {
                         self.letters.push(position);
@@ -109,7 +111,7 @@ impl World {
         self.act();
         while self.machine.wants() && self.next < self.end {
             match self.machine.offer(self.next, self.now) {
-                Offer::Send => {
+                Offer::Send(_) => {
                     self.machine.sent(self.next);
                     self.queue.push_back(self.next);
                     self.next += 1;

@@ -65,6 +65,7 @@ fn whatever_would_break_an_invariant_is_refused_by_the_name_it_was_given() {
         ("message.timeout.ms", "1000"),
         ("delivery.timeout.ms", "1000"),
         ("partitioner", "random"),
+        ("partitioner", "consistent_random"),
         ("queuing.strategy", "lifo"),
         ("delivery.report.only.error", "true"),
         ("transactional.id", "x"),
@@ -79,6 +80,14 @@ fn whatever_would_break_an_invariant_is_refused_by_the_name_it_was_given() {
     ] {
         let error = config(&[(name, value)]).properties().unwrap_err();
         assert_eq!(error.property, name);
+    }
+}
+
+#[test]
+fn the_one_rule_of_partitions_may_be_named_and_changes_nothing() {
+    for name in ["murmur2", "murmur2_random"] {
+        let properties = config(&[("partitioner", name)]).properties().unwrap();
+        assert_eq!(properties["partitioner"], "murmur2_random");
     }
 }
 

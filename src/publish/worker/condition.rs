@@ -13,6 +13,10 @@ const SILENT: &str = "Kafka is connected but acknowledges nothing";
 const REPLICAS: &str = "are fewer replicas in sync than min.insync.replicas?";
 /// Between two looks at a topic that was not there.
 const LOOK: Duration = Duration::from_secs(5);
+/// The same while nothing is sent for want of the number of its partitions.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+/// The same while all is well: how late a topic's growth is noticed.
+const LATER_LOOK: Duration = Duration::from_secs(10);
 
 /// What the check says at present.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,7 +36,7 @@ impl<O: Outside> Worker<O> {
         &mut self,
         connected: bool,
         words: Option<String>,
-        topic: Option<Result<(), String>>,
+        topic: Option<Result<i32, String>>,
     ) {
         if connected && self.trouble == Trouble::Connection {
             self.well();
@@ -86,10 +90,19 @@ impl<O: Outside> Worker<O> {
         );
     }
 
-    fn topic_seen(&mut self, seen: Result<(), String>) {
+    fn topic_seen(&mut self, seen: Result<i32, String>) {
         match seen {
-            Ok(()) if self.trouble == Trouble::Topic => self.well(),
-            Ok(()) => {}
+            Ok(partitions) => {
+                if self.trouble == Trouble::Topic {
+                    self.well();
+                }
+                if self.machine.partitions(partitions) {
+                    tracing::info!(
+                        partitions,
+                        "the topic has another number of partitions; it takes effect once what is in flight is acknowledged"
+                    );
+                }
+            }
             Err(words) => {
                 self.trouble(Trouble::Topic, &words);
                 if let Some(kept) = self.sayings.may_say(&words) {
@@ -104,10 +117,17 @@ impl<O: Outside> Worker<O> {
 
     /// When the topic is to be asked about again.
     pub(super) fn look_at(&self) -> Option<Instant> {
-        (self.trouble == Trouble::Topic).then(|| self.looked + LOOK)
+        let pause = if self.trouble == Trouble::Topic {
+            LOOK
+        } else if self.machine.knows_partitions() {
+            LATER_LOOK
+        } else {
+            FIRST_LOOK
+        };
+        self.client.as_ref().map(|_| self.looked + pause)
     }
 
-    /// An operator who has made the topic sees it within seconds, even where no event comes.
+    /// An operator who has made the topic sees it within seconds, even if no event comes, and a topic that has grown is noticed.
     pub(super) fn look_at_topic(&mut self, now: Instant) {
         if self.look_at().is_none_or(|at| now < at) {
             return;

@@ -9,6 +9,7 @@ use crate::journal::{ReadError, Record};
 use crate::publish::delivery::{Blame, blame, headers};
 use crate::publish::machine::Offer;
 use crate::publish::outside::{Client as _, Handed, Outgoing, Outside};
+use crate::publish::partitioner::partition;
 
 /// Records handed over between two looks at the mail.
 const ROUND: usize = 256;
@@ -60,15 +61,15 @@ impl<O: Outside> Worker<O> {
     /// False where nothing more can be handed over for now.
     fn hand_over(&mut self, record: Record) -> bool {
         let position = record.position;
-        match self.machine.offer(position, self.outside.now()) {
+        let partitions = match self.machine.offer(position, self.outside.now()) {
             Offer::Skip => return true,
             Offer::Hold => {
                 self.held = Some(record);
                 return false;
             }
             Offer::Later => return false,
-            Offer::Send => {}
-        }
+            Offer::Send(partitions) => partitions,
+        };
         let Some(client) = &self.client else {
             self.held = Some(record);
             return false;
@@ -77,10 +78,12 @@ impl<O: Outside> Worker<O> {
             Ok(event) => event,
             Err(error) => return self.undecodable(&record, &error),
         };
+        let key = event.key.filter(|_| !fault::is_on(Fault::KeyDropped));
         let handed = client.send(Outgoing {
             topic: &self.topic,
+            partition: partition(key, position, partitions),
             position,
-            key: event.key.filter(|_| !fault::is_on(Fault::KeyDropped)),
+            key,
             value: event.body,
             timestamp_ms: event.received_ms,
             headers: headers(&event, &self.journal_id, position),

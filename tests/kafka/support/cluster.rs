@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaResult;
@@ -125,6 +125,39 @@ impl Cluster {
             let leaders = self.leaders(name);
             leaders.len() == usize::try_from(partitions).expect("a few") && !leaders.contains(&-1)
         });
+    }
+
+    /// Gives a topic more partitions, `count` in all; returns when they have leaders.
+    pub fn grow(&self, name: &str, count: usize) {
+        let more = NewPartitions::new(name, count);
+        let made = wait(self.admin().create_partitions([&more], &options()));
+        let result = made.expect("the request is sound").remove(0);
+        result.expect("the topic is there");
+        eventually("the new partitions have leaders", || {
+            let leaders = self.leaders(name);
+            leaders.len() == count && !leaders.contains(&-1)
+        });
+    }
+
+    /// Each broker takes at most so many bytes a second of each client, or whatever there is.
+    pub fn throttle_producers(&self, bytes: Option<u64>) {
+        let change = bytes.map_or_else(
+            || {
+                [
+                    String::from("--delete-config"),
+                    String::from("producer_byte_rate"),
+                ]
+            },
+            |bytes| {
+                [
+                    String::from("--add-config"),
+                    format!("producer_byte_rate={bytes}"),
+                ]
+            },
+        );
+        let clients = ["--entity-type", "clients", "--entity-default"];
+        let change = [change[0].as_str(), &change[1]];
+        self.script(&[&["tool", "configs", "--alter"], &change[..], &clients].concat());
     }
 
     /// Deletes a topic; returns when no broker knows it any more.

@@ -17,6 +17,8 @@ pub struct Record {
     pub partition: i32,
     /// Where in the partition.
     pub offset: i64,
+    /// Its time, in milliseconds since the Unix epoch.
+    pub timestamp: i64,
     /// Its key, as text.
     pub key: Option<String>,
     /// Its value.
@@ -80,6 +82,7 @@ fn read(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bool) -> Vec
             records.push(Record {
                 partition: message.partition(),
                 offset: message.offset(),
+                timestamp: message.timestamp().to_millis().unwrap_or_default(),
                 key: message
                     .key()
                     .map(|key| String::from_utf8_lossy(key).into_owned()),

@@ -43,6 +43,8 @@ pub enum Kind {
     SlowBroker,
     LostAnswers,
     MoveLeaders,
+    /// The topic gets more partitions while a backlog leaves: some records stay in a slow broker's.
+    Grow,
     Refusal,
     /// Of one batch and no more, by a leader that had not yet heard of a new permission, while the publisher is slow.
     RefusalOfOne,
@@ -67,7 +69,7 @@ pub enum Kind {
     ClockSetBack,
 }
 
-pub const KINDS: [Kind; 42] = [
+pub const KINDS: [Kind; 43] = [
     Kind::Kill,
     Kind::PowerCut,
     Kind::KillInside,
@@ -97,6 +99,7 @@ pub const KINDS: [Kind; 42] = [
     Kind::SlowBroker,
     Kind::LostAnswers,
     Kind::MoveLeaders,
+    Kind::Grow,
     Kind::Refusal,
     Kind::RefusalOfOne,
     Kind::NoTopic,

@@ -9,7 +9,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::publish::mailbox::Report;
 use ringback::publish::outside::{Client, Handed, Outgoing};
 
-use super::state::{Queue, State};
+use super::state::State;
 use super::{Event, Headers, Kafka, Message};
 use crate::outside::Watch;
 use crate::random::{MS, SECOND};
@@ -39,6 +39,10 @@ impl Client for SimClient {
         self.watch.borrow_mut().given_up(kafka.clock.now());
         kafka.purge(self.id, in_flight);
     }
+
+    fn look_at_topic(&self) {
+        self.kafka.borrow_mut().look(self.id);
+    }
 }
 
 impl Drop for SimClient {
@@ -59,10 +63,6 @@ impl Kafka {
         self.next += 1;
         let id = self.next;
         let now = self.clock.now();
-        let queues = self.partitions.iter().map(|partition| Queue {
-            leader: partition.leader,
-            ..Queue::default()
-        });
         let state = State {
             generation,
             producer: 0,
@@ -77,17 +77,19 @@ impl Kafka {
                 .queue_bytes
                 .min(number("queue.buffering.max.kbytes", 1 << 20) * 1024),
             largest: number("message.max.bytes", 1_000_000),
-            queues: queues.collect(),
+            queues: Vec::new(),
             in_flight: BTreeMap::new(),
             bytes: 0,
             fatal: false,
             no_topic: false,
             stale: false,
             poll_at: None,
+            looks_until: None,
             still_until: 0,
         };
         self.clients.insert(id, state);
         self.poll_in(id, 0);
+        self.look(id);
         id
     }
 
@@ -95,6 +97,7 @@ impl Kafka {
     pub fn forget_clients(&mut self) {
         self.clients.clear();
         self.mail.clear();
+        self.looks.clear();
         self.events
             .retain(|_, event| !matches!(event, Event::Mail(..)));
     }
@@ -107,10 +110,7 @@ impl Kafka {
             headers: Rc::new(Headers::of(outgoing)),
         };
         let refused = self.ledger.borrow().refused_by_client(&message);
-        let partition = message.key.as_ref().map_or_else(
-            || self.random.index(self.partitions.len()),
-            |key| key.bytes().map(usize::from).sum::<usize>() % self.partitions.len(),
-        );
+        let partition = usize::try_from(outgoing.partition).expect("ringback chooses it");
         let now = self.clock.now();
         let Some(state) = self.clients.get_mut(&id) else {
             return Handed::Refused(Code::Fatal);
@@ -121,6 +121,9 @@ impl Kafka {
         }
         if state.no_topic {
             return Handed::Refused(Code::UnknownTopic);
+        }
+        if partition >= state.queues.len() {
+            return Handed::Refused(Code::UnknownPartition);
         }
         if size > state.largest || refused {
             return Handed::Refused(Code::MessageSizeTooLarge);

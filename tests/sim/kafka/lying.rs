@@ -12,7 +12,14 @@ pub struct LyingClient {
 }
 
 impl Client for LyingClient {
-    fn send(&self, outgoing: Outgoing<'_>) -> Handed {
+    fn send(&self, mut outgoing: Outgoing<'_>) -> Handed {
+        if lies::is_on(Lie::NewestPartitions) {
+            let mut kafka = self.honest.kafka.borrow_mut();
+            kafka.extend(self.honest.id);
+            let bytes = outgoing.key.unwrap_or_default().bytes();
+            let sum: i32 = bytes.map(i32::from).sum();
+            outgoing.partition = sum % kafka.partitions.len() as i32;
+        }
         if lies::is_on(Lie::NothingArrives) {
             let report = Report {
                 generation: self.generation,
@@ -29,5 +36,9 @@ impl Client for LyingClient {
 
     fn purge(&self, in_flight: bool) {
         self.honest.purge(in_flight);
+    }
+
+    fn look_at_topic(&self) {
+        self.honest.look_at_topic();
     }
 }

@@ -31,6 +31,8 @@ pub struct State {
     /// It goes on asking the leaders that it knows.
     pub stale: bool,
     pub poll_at: Option<u64>,
+    /// Until when a look at the topic that is under way may last.
+    pub looks_until: Option<u64>,
     /// Its threads wait by a wall clock that was set back.
     pub still_until: u64,
 }
@@ -45,6 +47,15 @@ pub struct Queue {
     pub retries: BTreeMap<u64, (Rc<Vec<Message>>, u64, u64)>,
     pub next: u64,
     pub leader: usize,
+}
+
+impl Queue {
+    pub fn led_by(leader: usize) -> Self {
+        Self {
+            leader,
+            ..Self::default()
+        }
+    }
 }
 
 pub fn retriable(code: Code) -> bool {

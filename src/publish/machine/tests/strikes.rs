@@ -42,10 +42,14 @@ impl Isolated {
             matches!(actions[..], [.., Action::Rebuild { generation, .. }] if generation == self.generation),
             "{actions:?}"
         );
+        self.machine.partitions(1);
     }
 
     fn send(&mut self, position: u64) {
-        assert_eq!(self.machine.offer(position, self.now), Offer::Send);
+        assert!(matches!(
+            self.machine.offer(position, self.now),
+            Offer::Send(_)
+        ));
         self.machine.sent(position);
     }
 

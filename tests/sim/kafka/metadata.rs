@@ -1,0 +1,110 @@
+//! What clients learn of the topic: how many partitions it has. A topic may grow, and not every broker knows it at once.
+
+use std::collections::BTreeMap;
+
+use super::state::Queue;
+use super::{Event, Kafka, Partition};
+use crate::random::{MS, SECOND};
+
+/// A look at the topic that finds no broker gives up after this.
+const LOOK: u64 = 10 * SECOND;
+/// So long some brokers may still tell the number from before.
+const SPREAD: u64 = 3 * SECOND;
+/// A topic of a history has at most so many.
+const MOST: usize = 8;
+
+/// What a client's look at the topic has found; see ringback's `Inbox::topic`.
+pub type Seen = Result<i32, String>;
+
+/// The number of partitions before the last growth, and until when a broker may still tell it.
+#[derive(Default)]
+pub struct Growth {
+    before: usize,
+    until: u64,
+}
+
+impl Kafka {
+    /// The topic gets more partitions.
+    pub fn grow(&mut self) {
+        let before = self.partitions.len();
+        if before >= MOST {
+            return;
+        }
+        let now = self.clock.now();
+        self.growth = Growth {
+            before,
+            until: now + self.random.below(SPREAD),
+        };
+        let more = self.random.range(1, (MOST - before) as u64);
+        for _ in 0..more {
+            let leader = self.random.index(self.brokers.len());
+            self.partitions.push(Partition::led_by(leader));
+        }
+        self.clock
+            .say(|| format!("{before} partitions become {}", self.partitions.len()));
+    }
+
+    /// The client asks the cluster about the topic, unless it does so already.
+    pub fn look(&mut self, id: u64) {
+        let now = self.clock.now();
+        let Some(state) = self.clients.get_mut(&id) else {
+            return;
+        };
+        if state.looks_until.replace(now + LOOK).is_none() {
+            let way = self.random.latency(5 * MS, 300 * MS);
+            self.after(way, Event::Look(id));
+        }
+    }
+
+    pub(super) fn looked(&mut self, id: u64) {
+        let now = self.clock.now();
+        let any_up = self.brokers.iter().any(|broker| broker.up);
+        let is_stale = now < self.growth.until && self.random.percent(50);
+        let again = self.random.range(100 * MS, SECOND);
+        let Some(state) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let until = state.looks_until.unwrap_or(now);
+        if state.still_until > now {
+            let still = state.still_until;
+            return self.at(still, Event::Look(id));
+        }
+        if !any_up && now < until {
+            return self.after(again, Event::Look(id));
+        }
+        state.looks_until = None;
+        if !any_up {
+            return;
+        }
+        let seen = if self.missing_since.is_some() {
+            Err(String::from("Kafka has no topic \"events\""))
+        } else if is_stale {
+            Ok(self.growth.before as i32)
+        } else {
+            self.extend(id);
+            Ok(self.partitions.len() as i32)
+        };
+        self.clock.say(|| format!("client {id} sees {seen:?}"));
+        self.looks.push(seen);
+    }
+
+    /// The client hears of the partitions that have come.
+    pub(super) fn extend(&mut self, id: u64) {
+        let leaders = self.partitions.iter().map(|partition| partition.leader);
+        if let Some(state) = self.clients.get_mut(&id) {
+            let known = state.queues.len();
+            state.queues.extend(leaders.skip(known).map(Queue::led_by));
+        }
+    }
+}
+
+impl Partition {
+    pub fn led_by(leader: usize) -> Self {
+        Self {
+            leader,
+            producers: BTreeMap::new(),
+            refusal: None,
+            refuses_one: None,
+        }
+    }
+}
