@@ -37,6 +37,8 @@ enum Work {
 pub struct Progress {
     /// Acknowledged by Kafka, each counted once.
     pub published: u64,
+    /// Of these, with the present time: Kafka would refuse or delete them with their own.
+    pub restamped: u64,
     /// Refused by Kafka for good, and set aside.
     pub dead_letters: u64,
     /// Lost to damage on disk.
@@ -144,6 +146,7 @@ impl Drain {
 fn progress(metrics: &telemetry::Metrics, readiness: &Readiness) -> Progress {
     Progress {
         published: metrics.total("publish_delivered_total"),
+        restamped: metrics.total("publish_restamped_total"),
         dead_letters: metrics.total("dead_letters_total"),
         corrupt: metrics.total("journal_corrupt_records_total"),
         unreadable: metrics.total("journal_unreadable_records_total"),

@@ -67,6 +67,17 @@ pub fn json(event: &Event<'_>) -> Map<String, Value> {
     fields
 }
 
+/// How many of what was published got another timestamp; nothing if none did.
+pub fn with_present_time(restamped: u64) -> String {
+    match restamped {
+        0 => String::new(),
+        some => format!(
+            " ({} with the present time, their own is in ce_time)",
+            grouped(some)
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

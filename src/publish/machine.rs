@@ -19,11 +19,11 @@ use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 use super::delivery::Blame;
-use super::partitioner::PinnedCount;
 use super::silence::Silence;
 use super::watermark::{Read, Window};
 use crate::fault::{self, Fault};
 pub(super) use interface::{Action, Limits, Offer};
+use topic::Topic;
 
 /// How many positions may lie above the watermark.
 pub const MAX_AHEAD: usize = 65_536;
@@ -59,7 +59,7 @@ pub(super) struct Machine {
     generation: u64,
     mode: Mode,
     window: Window,
-    partitions: PinnedCount,
+    topic: Topic,
     /// One past the last position that the reader has come to: where it goes on when nothing is to be resent.
     read_upto: Option<u64>,
     backoff: Backoff,
@@ -84,7 +84,7 @@ impl Machine {
             generation: 0,
             mode: Mode::Waiting { until: now },
             window: Window::default(),
-            partitions: PinnedCount::default(),
+            topic: Topic::default(),
             read_upto: None,
             backoff: Backoff::default(),
             settle: limits.settle,
@@ -140,10 +140,10 @@ impl Machine {
             self.end_isolation(now);
             return Offer::Later;
         }
-        if self.window.in_flight() == 0 && !self.partitions.is_awaited() {
+        if self.window.in_flight() == 0 && !self.topic.partitions.is_awaited() {
             self.silence.begin(now);
         }
-        let partitions = self.partitions.in_force(self.window.in_flight());
+        let partitions = self.topic.partitions.in_force(self.window.in_flight());
         partitions.map_or(Offer::Hold, Offer::Send)
     }
 
@@ -249,7 +249,7 @@ impl Machine {
             Mode::Waiting { until } if now >= until => {
                 self.generation += 1;
                 self.mode = Mode::Sending;
-                self.partitions.forget();
+                self.topic.new_producer();
                 self.actions.push(Action::Rebuild {
                     generation: self.generation,
                     from: self
@@ -294,7 +294,7 @@ impl Machine {
 
     /// Since when nothing was heard of what is in flight; `None` where nothing is, or the pipe is stopped already.
     pub(super) fn silent_since(&self) -> Option<Instant> {
-        let awaited = self.window.in_flight() > 0 || self.partitions.is_awaited();
+        let awaited = self.window.in_flight() > 0 || self.topic.partitions.is_awaited();
         (awaited && self.mode == Mode::Sending).then(|| self.silence.since())
     }
 

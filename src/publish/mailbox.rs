@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::timestamps::TimeBounds;
+
 /// A delivery report.
 #[derive(Debug)]
 pub struct Report {
@@ -19,6 +21,15 @@ pub struct Report {
     pub outcome: Result<(), RDKafkaErrorCode>,
 }
 
+/// What a look at the topic has shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// How many partitions it has; 0: not known at the moment.
+    pub partitions: i32,
+    /// What its configuration says of timestamps, if it was read again.
+    pub bounds: Option<TimeBounds>,
+}
+
 /// What has come in.
 #[derive(Debug, Default)]
 pub struct Inbox {
@@ -28,8 +39,8 @@ pub struct Inbox {
     pub trouble: Option<String>,
     /// A broker is connected.
     pub connected: bool,
-    /// What a look at the topic has shown: how many partitions it has (0: not known at the moment), or in words why none.
-    pub topic: Option<Result<i32, String>>,
+    /// What a look at the topic has shown, or in words why it shows nothing.
+    pub topic: Option<Result<Seen, String>>,
     /// The present producer may wait for hours: another one must take over.
     pub renew: bool,
     /// When to end, even with records left.

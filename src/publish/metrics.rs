@@ -22,6 +22,7 @@ pub struct Metrics {
     pub(super) delivered: IntCounter,
     pub(super) failures: IntCounterVec,
     pub(super) rebuilds: IntCounter,
+    pub(super) restamped: IntCounter,
     pub(super) in_flight: IntGauge,
     pub(super) latency: Histogram,
     pub(super) dead_letters: IntCounterVec,
@@ -91,6 +92,10 @@ impl Metrics {
             rebuilds: counter(
                 "publish_rebuilds_total",
                 "Producers built anew: after a failure, a silence, or new credentials.",
+            )?,
+            restamped: counter(
+                "publish_restamped_total",
+                "Events published with the present time because Kafka would refuse or delete them with their own.",
             )?,
             in_flight: single(
                 "publish_in_flight",

@@ -27,6 +27,8 @@ mod properties;
 mod real;
 mod sayings;
 mod silence;
+pub mod timestamps;
+mod topic_configuration;
 mod watermark;
 mod words;
 pub mod worker;
@@ -170,6 +172,7 @@ pub fn start(
         sayings,
         cause: Arc::default(),
         given: Arc::new(config.client.clone()),
+        reading: Arc::default(),
     };
     let real = Real {
         journal_id,

@@ -1,8 +1,8 @@
 //! A thin shell around librdkafka's producer: its callbacks become mail, its generation goes with every report.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -15,11 +15,12 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::aside::Aside;
 use super::credentials::Credentials;
-use super::mailbox::{Mailbox, Report};
+use super::mailbox::{Mailbox, Report, Seen};
 use super::metrics::Metrics;
 use super::outside::{Client, Handed, Outgoing};
 use super::properties::of_producer;
 use super::sayings::Sayings;
+use super::topic_configuration::LastReading;
 use super::words::{Cause, is_by_design, is_gapless};
 
 /// For the first connection and the topic's metadata, so that the first event does not wait for them.
@@ -156,6 +157,8 @@ pub(super) struct Factory {
     pub(super) cause: Arc<Cause>,
     /// The properties that the user has set.
     pub(super) given: Arc<BTreeMap<String, String>>,
+    /// When the topic's configuration was last read.
+    pub(super) reading: Arc<Mutex<LastReading>>,
 }
 
 impl Factory {
@@ -194,6 +197,8 @@ impl Factory {
             topic: self.topic.clone(),
             mailbox: self.mailbox.clone(),
             looks: Aside::default(),
+            credentials: self.credentials.clone(),
+            reading: self.reading.clone(),
         };
         if let Some(look) = producer.look() {
             producer.looks.run(WARM_UP, look);
@@ -209,6 +214,8 @@ pub(super) struct Producer {
     topic: String,
     mailbox: Arc<Mailbox>,
     looks: Aside,
+    credentials: Arc<Credentials>,
+    reading: Arc<Mutex<LastReading>>,
 }
 
 impl Producer {
@@ -216,6 +223,7 @@ impl Producer {
     fn look(&self) -> Option<impl FnOnce() + Send + 'static> {
         let producer = self.client.clone()?;
         let (topic, mailbox) = (self.topic.clone(), self.mailbox.clone());
+        let (credentials, reading) = (self.credentials.clone(), self.reading.clone());
         Some(move || {
             let answer = producer.client().fetch_metadata(Some(&topic), LOOK);
             // An error is a time-out, or one that the callbacks tell as well.
@@ -226,7 +234,17 @@ impl Producer {
             let code = found.and_then(MetadataTopic::error);
             let partitions = found.map_or(0, |topic| topic.partitions().len());
             let partitions = i32::try_from(partitions).unwrap_or_default();
-            let seen = state_of(&topic, code.map(RDKafkaErrorCode::from)).map(|()| partitions);
+            let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
+            let seen = match state_of(&topic, code.map(RDKafkaErrorCode::from)) {
+                Ok(()) => Ok(Seen {
+                    partitions,
+                    bounds: reading.renew(&credentials, &topic),
+                }),
+                Err(words) => {
+                    reading.forget();
+                    Err(words)
+                }
+            };
             mailbox.put(|inbox| inbox.topic = Some(seen));
         })
     }

@@ -5,8 +5,8 @@
 
 mod condition;
 mod sending;
+mod sent;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use super::metrics::Metrics;
 use super::outside::{Client as _, Outside};
 use super::sayings::Sayings;
 use condition::Trouble;
+use sent::SentRecords;
 
 /// Until a full queue or an unreadable record is tried again, should no report come before.
 const RETRY: Duration = Duration::from_millis(100);
@@ -72,8 +73,7 @@ pub struct Worker<O: Outside> {
     client: Option<O::Client>,
     /// Read, but not yet taken by the producer, whose queue is full.
     held: Option<Record>,
-    /// When each position in flight had been received; in the order of sending.
-    received: VecDeque<(u64, u64)>,
+    sent: SentRecords,
     at_tail: bool,
     retry: bool,
     /// When the journal's reader tries again what it could not read.
@@ -124,7 +124,7 @@ impl<O: Outside> Worker<O> {
             sayings: parts.sayings,
             client: None,
             held: None,
-            received: VecDeque::new(),
+            sent: SentRecords::default(),
             at_tail: false,
             retry: false,
             read_again: None,
@@ -153,6 +153,7 @@ impl<O: Outside> Worker<O> {
         self.reports(inbox.reports, now);
         self.look_at_silence(now);
         self.look_at_topic(now);
+        self.look_at_ages(now);
         if inbox.renew && !fault::is_on(Fault::RenewIgnored) {
             let jitter = self.outside.jitter();
             self.machine.renew(now, jitter);
@@ -190,6 +191,7 @@ impl<O: Outside> Worker<O> {
             inbox.drain,
             self.silent_at(),
             self.look_at(),
+            self.too_old_at(now),
         ];
         Next::At(wakes.into_iter().flatten().min())
     }
@@ -247,6 +249,7 @@ impl<O: Outside> Worker<O> {
 
     fn reports(&mut self, reports: Vec<Report>, now: Instant) {
         for report in reports {
+            self.learn_from(&report);
             let outcome = report.outcome.map_err(|code| {
                 let blame = blame(code, report.has_key);
                 self.failed(blame, &code.to_string());
@@ -268,15 +271,7 @@ impl<O: Outside> Worker<O> {
     fn arrived(&mut self, position: u64, first: bool) {
         if first {
             self.metrics.delivered.inc();
-            if let Ok(index) = self
-                .received
-                .binary_search_by_key(&position, |(position, _)| *position)
-            {
-                let received_ms = self.received[index].1;
-                let received = Duration::from_millis(received_ms);
-                let taken = self.outside.wall().saturating_sub(received);
-                self.metrics.latency.observe(taken.as_secs_f64());
-            }
+            self.count_times(position);
         }
         self.stalled = None;
         if self.trouble != Trouble::None {
@@ -300,13 +295,7 @@ impl<O: Outside> Worker<O> {
                     }
                     Action::Truncate(upto) => {
                         self.truncator.truncate(..=upto);
-                        while self
-                            .received
-                            .front()
-                            .is_some_and(|(position, _)| *position <= upto)
-                        {
-                            self.received.pop_front();
-                        }
+                        self.sent.remove_upto(upto);
                     }
                     Action::DeadLetter { position, reason } => self.dead_letter(position, reason),
                     Action::Rebuild {
@@ -334,7 +323,7 @@ impl<O: Outside> Worker<O> {
         if !fault::is_on(Fault::HeldKept) {
             self.held = None;
         }
-        self.received.clear();
+        self.sent.clear();
         if let Some(from) = from {
             self.reader.seek(from);
         }

@@ -10,6 +10,7 @@ mod outage;
 mod stall;
 #[allow(dead_code, reason = "tests/crash uses the rest of it")]
 mod support;
+mod times;
 mod topics;
 mod way;
 
@@ -18,7 +19,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 18] = [
+const TESTS: [(&str, Test); 20] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         way::each_event_arrives,
@@ -76,6 +77,14 @@ const TESTS: [(&str, Test); 18] = [
     (
         "a_topic_that_grows_while_a_backlog_leaves_keeps_each_key_s_order",
         growth::grown,
+    ),
+    (
+        "an_outage_longer_than_the_topic_s_retention_loses_nothing",
+        times::retention,
+    ),
+    (
+        "an_outage_longer_than_the_topic_takes_timestamps_blocks_nothing",
+        times::before,
     ),
     (
         "a_refused_write_permission_is_waited_for",

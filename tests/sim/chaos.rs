@@ -128,6 +128,15 @@ impl Chaos {
         let mut orders = Orders::default();
         match kind {
             Kind::Kill => orders.crash = Some(Crash::Kill),
+            Kind::LongStop => {
+                around.kafka.borrow_mut().hours_pass();
+                orders.crash = Some(Crash::Kill);
+            }
+            Kind::LongOutage => {
+                around.kafka.borrow_mut().hours_pass_in_an_outage();
+                process.into_iter().for_each(Process::may_renew);
+                self.later(now + 40 * SECOND, Later::Mend(Kind::AllDown, 0));
+            }
             Kind::PowerCut => orders.crash = Some(Crash::PowerCut),
             Kind::KillInside => around.disk.lock().death = Some(Death::within(Crash::Kill, nth)),
             Kind::PowerCutInside => {

@@ -9,6 +9,7 @@ mod lost;
 pub mod lying;
 pub mod metadata;
 mod state;
+pub mod times;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,13 +17,14 @@ use std::rc::Rc;
 
 use rdkafka::message::Headers as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::publish::mailbox::Report;
+use ringback::publish::mailbox::{Report, Seen};
 use ringback::publish::outside::Outgoing;
 
 use crate::ledger::Ledger;
 use crate::random::{Clock, MS, Random, SECOND};
-use metadata::{Growth, Seen};
+use metadata::Growth;
 use state::State;
+use times::Times;
 
 /// One record as a client got it.
 #[derive(Debug, Clone)]
@@ -30,6 +32,7 @@ pub struct Message {
     pub position: u64,
     pub key: Option<Rc<str>>,
     pub value: Rc<[u8]>,
+    pub timestamp_ms: u64,
     pub headers: Rc<Headers>,
 }
 
@@ -38,6 +41,7 @@ pub struct Message {
 pub struct Headers {
     pub journal: String,
     pub position: String,
+    pub time: String,
 }
 
 impl Headers {
@@ -50,6 +54,7 @@ impl Headers {
         Self {
             journal: text("ringback_journal"),
             position: text("ringback_position"),
+            time: text("ce_time"),
         }
     }
 }
@@ -104,6 +109,7 @@ pub struct Kafka {
     pub brokers: Vec<Broker>,
     pub partitions: Vec<Partition>,
     growth: Growth,
+    pub times: Times,
     /// Since when there is no topic.
     pub missing_since: Option<u64>,
     /// Answers that are lost, of a hundred.
@@ -129,7 +135,7 @@ pub struct Kafka {
     /// Reports that have come to the process, with their client.
     pub mail: Vec<(u64, Report)>,
     /// As do the answers to looks at the topic.
-    pub looks: Vec<Seen>,
+    pub looks: Vec<Result<Seen, String>>,
     pub random: Random,
     clock: Rc<Clock>,
     ledger: Rc<RefCell<Ledger>>,
@@ -153,6 +159,7 @@ impl Kafka {
             brokers: brokers.collect(),
             partitions: partitions.collect(),
             growth: Growth::default(),
+            times: Times::of(&mut random),
             missing_since: None,
             lost_answers: 0,
             largest_batch: usize::MAX,
@@ -318,11 +325,13 @@ impl Kafka {
         if self.missing_since.is_some() {
             return Err(Code::UnknownTopicOrPartition);
         }
-        let partition = &mut self.partitions[request.partition];
+        let partition = &self.partitions[request.partition];
         if partition.leader != request.broker {
             return Err(Code::NotLeaderForPartition);
         }
         let count = request.batch.len() as u64;
+        let late = self.refuses_times(&request.batch);
+        let partition = &mut self.partitions[request.partition];
         if let Some(next) = partition.producers.get(&request.producer) {
             if request.sequence + count <= *next {
                 return Ok(());
@@ -334,6 +343,7 @@ impl Kafka {
             return Err(Code::UnknownProducerId);
         }
         let refusal = partition.refuses_one.take().or(partition.refusal);
+        self.times.refused_at_will |= refusal == Some(Code::InvalidTimestamp);
         if let Some(code) = refusal {
             // Only records without a key are against a compacted topic's setting.
             let keyless = request.batch.iter().any(|message| message.key.is_none());
@@ -341,6 +351,9 @@ impl Kafka {
             if !appends && (code != Code::InvalidRecord || keyless) {
                 return Err(code);
             }
+        }
+        if let Some(code) = late {
+            return Err(code);
         }
         let bytes: usize = request
             .batch
@@ -360,6 +373,16 @@ impl Kafka {
             .insert(request.producer, request.sequence + count);
         for message in &*request.batch {
             ledger.appended(message);
+        }
+        let wrong = request.batch.iter().find_map(|message| {
+            let words = self.judge_time(message)?;
+            Some(format!(
+                "the record of position {}, {words}",
+                message.position
+            ))
+        });
+        if let Some(words) = wrong {
+            ledger.violate(words);
         }
         match refusal {
             Some(code) if code == Code::NotEnoughReplicasAfterAppend => Err(code),

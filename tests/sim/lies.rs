@@ -12,10 +12,12 @@ pub enum Lie {
     NothingArrives,
     SilenceForEver,
     NewestPartitions,
+    TimestampZero,
+    TimestampOfReceipt,
 }
 
 /// Each lie and what it breaks.
-pub const LIES: [(Lie, &str); 3] = [
+pub const LIES: [(Lie, &str); 5] = [
     (
         Lie::NothingArrives,
         "the canary: the client reports every record as written and writes none",
@@ -27,6 +29,14 @@ pub const LIES: [(Lie, &str); 3] = [
     (
         Lie::NewestPartitions,
         "the client chooses the partition itself, by the newest number of partitions",
+    ),
+    (
+        Lie::TimestampZero,
+        "the client sends every record with the timestamp 0",
+    ),
+    (
+        Lie::TimestampOfReceipt,
+        "the client sends every record with its event's own time, however old",
     ),
 ];
 

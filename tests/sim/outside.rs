@@ -41,7 +41,9 @@ pub struct Watch {
     pub generation: u64,
     /// Records that the present one has taken and not reported on.
     pub in_flight: u64,
-    /// Since when nothing was heard of them.
+    /// A look of the present one at the topic has found it.
+    pub seen: bool,
+    /// Since when nothing was heard of them, or nothing was seen.
     pub silent_since: u64,
     /// For so long it was right to wait: `kafka.stall_timeout`, in microseconds.
     pub stall: u64,
@@ -57,7 +59,8 @@ const RENEWAL: u64 = 75 * SECOND;
 impl Watch {
     /// The present producer is given up: after records in flight without a report for so long, that alone is a reason.
     pub fn given_up(&mut self, now: u64) {
-        self.stalled |= self.in_flight > 0 && now >= self.silent_since + self.stall;
+        let unseen = self.in_flight == 0 && !self.seen;
+        self.stalled |= (self.in_flight > 0 || unseen) && now >= self.silent_since + self.stall;
     }
 
     /// Another producer is asked for, whatever the present one does.
@@ -107,6 +110,8 @@ impl Outside for SimOutside {
         watch.generation = generation;
         watch.isolating = isolate;
         watch.in_flight = 0;
+        watch.seen = false;
+        watch.silent_since = self.clock.now();
         watch.stalled = false;
         watch.renew_by = None;
         watch.failed = kafka.no_clients;

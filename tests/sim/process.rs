@@ -15,13 +15,12 @@ use ringback::journal::segment::{Header, name};
 use ringback::journal::shared::Shared;
 use ringback::journal::{Appender, Metrics, Reader, Truncator, recover_with};
 use ringback::journal::{OpenError, Recovery};
-use ringback::publish::mailbox::{Inbox, Report};
+use ringback::publish::mailbox::{Inbox, Report, Seen};
 use ringback::publish::worker::{Next, Parts, Worker};
 use ringback::publish::{self, Sayings};
 use ringback::readiness::{Readiness, Weight};
 
 use crate::disk::SimDisk;
-use crate::kafka::metadata::Seen;
 use crate::outside::{SimOutside, Watch};
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
@@ -272,8 +271,14 @@ impl Process {
         self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
     }
 
+    /// What the present producer holds has become too old for the topic: it may be replaced.
+    pub fn may_renew(&mut self) {
+        self.watch.borrow_mut().failed = true;
+    }
+
     /// A look at the topic has found this.
-    pub fn topic_seen(&mut self, seen: Seen) {
+    pub fn topic_seen(&mut self, seen: Result<Seen, String>) {
+        self.watch.borrow_mut().seen |= seen.is_ok();
         self.inbox.topic = Some(seen);
         self.bell.store(true, Ordering::Relaxed);
     }

@@ -1,5 +1,6 @@
 //! All chance of a history, from its one seed; and its clock.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -66,16 +67,21 @@ impl Random {
 /// Virtual time, in microseconds since the history's start.
 pub struct Clock {
     now: Arc<AtomicU64>,
+    /// By how much the wall clock is ahead of the history's own time.
+    ahead: Cell<Duration>,
     base: Instant,
 }
 
 pub const MS: u64 = 1_000;
 pub const SECOND: u64 = 1_000_000;
+/// What the wall clock shows as a history begins: 2025.
+const BEGIN: Duration = Duration::from_secs(1_735_689_600);
 
 impl Clock {
     pub fn new() -> Self {
         Self {
             now: Arc::default(),
+            ahead: Cell::new(BEGIN),
             base: Instant::now(),
         }
     }
@@ -92,11 +98,6 @@ impl Clock {
         self.at(self.now())
     }
 
-    /// The wall clock, which begins with the history.
-    pub fn wall(&self) -> Duration {
-        Duration::from_micros(self.now())
-    }
-
     /// For those that may be asked from any thread.
     pub fn everywhere(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
         let now = self.now.clone();
@@ -105,6 +106,16 @@ impl Clock {
 
     pub fn base(&self) -> Instant {
         self.base
+    }
+
+    /// The wall clock: the time since the Unix epoch.
+    pub fn wall(&self) -> Duration {
+        self.ahead.get() + Duration::from_micros(self.now())
+    }
+
+    /// The wall clock goes forward by so much.
+    pub fn leap(&self, by: Duration) {
+        self.ahead.set(self.ahead.get() + by);
     }
 
     pub fn at(&self, time: u64) -> Instant {

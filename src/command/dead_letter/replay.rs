@@ -6,7 +6,7 @@ use std::time::Duration;
 use anstream::println;
 
 use crate::command::place::{self, Configured};
-use crate::command::render::{count, printable};
+use crate::command::render::{count, printable, with_present_time};
 use crate::command::{CommandError, chain};
 use crate::journal::inspect::Folder;
 use crate::publish::{Letter, Replay, StayError, letter_position};
@@ -65,12 +65,14 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     }
     let mut stayed = unknown.len();
     let mut through = 0;
+    let mut restamped = 0;
     if !files.is_empty() {
         let mut replay = Replay::new(&publish, topic, arguments.timeout)?;
         for (index, file) in files.iter().enumerate() {
             match put_through(&mut replay, file, journal) {
-                Ok(letter) => {
+                Ok((letter, is_restamped)) => {
                     through += 1;
+                    restamped += u64::from(is_restamped);
                     println!("{} replayed to {topic}", describe(&letter));
                 }
                 Err(error) => {
@@ -89,7 +91,8 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
             }
         }
     }
-    println!("{through} replayed, {stayed} not");
+    let present = with_present_time(restamped);
+    println!("{through} replayed{present}, {stayed} not");
     match stayed {
         0 => Ok(()),
         letters => Err(CommandError::Stayed { letters }),
@@ -114,7 +117,11 @@ fn choose(which: &Which, found: Vec<PathBuf>) -> (Vec<PathBuf>, Vec<u64>) {
 }
 
 /// An old letter does not tell its journal's id; then the journal beside it does.
-fn put_through(replay: &mut Replay, file: &Path, journal: &Path) -> Result<Letter, StayError> {
+fn put_through(
+    replay: &mut Replay,
+    file: &Path,
+    journal: &Path,
+) -> Result<(Letter, bool), StayError> {
     match replay.replay(file, None) {
         Err(StayError::NoJournal) => {
             let id = place::inspect(journal)

@@ -11,7 +11,7 @@ use crate::app::{AppError, Drain, Progress};
 use crate::command::CommandError;
 use crate::command::place::{self, Configured};
 use crate::command::progress;
-use crate::command::render::{count, grouped};
+use crate::command::render::{self, count, grouped};
 use crate::config::Config;
 use crate::journal::OpenError;
 use crate::journal::filesystem::FolderError;
@@ -100,6 +100,7 @@ async fn publish_all(config: Config, timeout: Duration) -> Result<(u64, Progress
 fn conclude(found: u64, progress: &Progress, letters: &Path) -> Result<(), CommandError> {
     let Progress {
         published,
+        restamped,
         dead_letters,
         corrupt,
         unreadable,
@@ -110,8 +111,9 @@ fn conclude(found: u64, progress: &Progress, letters: &Path) -> Result<(), Comma
         println!("The journal is empty: there was nothing to publish.");
     } else {
         println!(
-            "{} published, {} set aside, {} lost to damage, {}{} left",
+            "{} published{}, {} set aside, {} lost to damage, {}{} left",
             grouped(*published),
+            render::with_present_time(*restamped),
             count(*dead_letters, "dead letter"),
             grouped(*corrupt),
             Some(*unreadable)

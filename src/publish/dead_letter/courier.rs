@@ -18,7 +18,10 @@ use rdkafka::producer::{
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::event::Event;
-use crate::publish::delivery;
+use crate::publish::aside::Aside;
+use crate::publish::clock::wall;
+use crate::publish::timestamps::Timestamps;
+use crate::publish::{delivery, topic_configuration};
 
 /// The header that tells a dead letter from a first delivery: the reason, or [`REPLAYED`].
 const HEADER: &str = "ringback_dead_letter";
@@ -100,6 +103,9 @@ pub(super) struct Courier {
     properties: BTreeMap<String, String>,
     topic: String,
     client: Option<Client>,
+    timestamps: Timestamps,
+    /// The topic's configuration was asked for.
+    is_read: bool,
 }
 
 /// Whose letter, and what the header says of it.
@@ -116,15 +122,49 @@ impl Courier {
             properties,
             topic: topic.to_owned(),
             client: None,
+            timestamps: Timestamps::default(),
+            is_read: false,
         }
     }
 
-    /// Waits for Kafka's acknowledgement, for `patience` at most.
+    /// Waits for Kafka's acknowledgement, for `patience` at most; true if the record got the present time because Kafka would
+    /// refuse or delete it with its event's own.
     pub(super) fn send(
         &mut self,
         event: &Event<'_>,
         label: &Label<'_>,
         patience: Duration,
+    ) -> Result<bool, SendError> {
+        self.read_configuration();
+        let stamp = self.timestamps.stamp(event.received_ms, now_ms());
+        match self.send_stamped(event, label, patience, stamp.ms) {
+            Err(SendError::Refused(RDKafkaErrorCode::InvalidTimestamp)) if !stamp.is_present => {
+                self.send_stamped(event, label, patience, now_ms())?;
+                Ok(true)
+            }
+            sent => sent.map(|()| stamp.is_present),
+        }
+    }
+
+    /// Before the first letter: what the topic makes of timestamps. It may take some seconds, and a thread that hangs in it
+    /// holds nobody up.
+    fn read_configuration(&mut self) {
+        if std::mem::replace(&mut self.is_read, true) {
+            return;
+        }
+        let (properties, topic) = (self.properties.clone(), self.topic.clone());
+        let read = move || topic_configuration::read(&properties, &topic);
+        if let Some(Ok(bounds)) = Aside::default().run(topic_configuration::PATIENCE * 2, read) {
+            self.timestamps.read(bounds);
+        }
+    }
+
+    fn send_stamped(
+        &mut self,
+        event: &Event<'_>,
+        label: &Label<'_>,
+        patience: Duration,
+        timestamp_ms: u64,
     ) -> Result<(), SendError> {
         // Taken, and kept only after a success: a failure is fatal to a producer that leaves no gaps.
         let client = match self.client.take() {
@@ -137,7 +177,7 @@ impl Courier {
         });
         let record: BaseRecord<'_, str, [u8]> = BaseRecord::to(&self.topic)
             .payload(event.body)
-            .timestamp(i64::try_from(event.received_ms).unwrap_or(i64::MAX))
+            .timestamp(i64::try_from(timestamp_ms).unwrap_or(i64::MAX))
             .headers(headers);
         let record = match event.key {
             Some(key) => record.key(key),
@@ -185,6 +225,10 @@ impl Courier {
             words,
         })
     }
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(wall().as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

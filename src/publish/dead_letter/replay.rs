@@ -86,7 +86,12 @@ impl Replay {
 
     /// Puts one through; its file is removed, durably, only after Kafka has acknowledged it. `journal_id` is for old
     /// files, which do not tell it.
-    pub fn replay(&mut self, file: &Path, journal_id: Option<&str>) -> Result<Letter, StayError> {
+    /// True with it if its record got the present time, because Kafka would refuse or delete it with its event's own.
+    pub fn replay(
+        &mut self,
+        file: &Path,
+        journal_id: Option<&str>,
+    ) -> Result<(Letter, bool), StayError> {
         let letter = Letter::read(file)?;
         let event = letter.event()?;
         let journal_id = letter.journal_id.as_deref().or(journal_id);
@@ -95,9 +100,9 @@ impl Replay {
             position: letter.position,
             says: REPLAYED,
         };
-        self.courier.send(&event, &label, self.patience)?;
+        let restamped = self.courier.send(&event, &label, self.patience)?;
         let removed = fs::remove_file(file).and_then(|()| self.directory.sync_all());
         removed.map_err(StayError::Remove)?;
-        Ok(letter)
+        Ok((letter, restamped))
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Worker;
 use crate::publish::delivery::Blame;
+use crate::publish::mailbox::Seen;
 use crate::publish::outside::{Client as _, Outside};
 
 /// Without a report on what is in flight for so long, something is wrong of which librdkafka does not tell: it retries
@@ -36,7 +37,7 @@ impl<O: Outside> Worker<O> {
         &mut self,
         connected: bool,
         words: Option<String>,
-        topic: Option<Result<i32, String>>,
+        topic: Option<Result<Seen, String>>,
     ) {
         if connected && self.trouble == Trouble::Connection {
             self.well();
@@ -90,9 +91,12 @@ impl<O: Outside> Worker<O> {
         );
     }
 
-    fn topic_seen(&mut self, seen: Result<i32, String>) {
+    fn topic_seen(&mut self, seen: Result<Seen, String>) {
         match seen {
-            Ok(partitions) => {
+            Ok(Seen { partitions, bounds }) => {
+                if let Some(bounds) = bounds {
+                    self.machine.time_bounds(bounds);
+                }
                 if self.trouble == Trouble::Topic {
                     self.well();
                 }

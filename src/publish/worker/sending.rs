@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::sent::Sent;
 use super::{RETRY, Trouble, Worker};
 use crate::event::{DecodeError, Event};
 use crate::fault::{self, Fault};
@@ -79,18 +80,23 @@ impl<O: Outside> Worker<O> {
             Err(error) => return self.undecodable(&record, &error),
         };
         let key = event.key.filter(|_| !fault::is_on(Fault::KeyDropped));
+        let stamp = self.machine.stamp(event.received_ms, self.outside.wall());
         let handed = client.send(Outgoing {
             topic: &self.topic,
             partition: partition(key, position, partitions),
             position,
             key,
             value: event.body,
-            timestamp_ms: event.received_ms,
+            timestamp_ms: stamp.ms,
             headers: headers(&event, &self.journal_id, position),
         });
         match handed {
             Handed::Taken => {
-                self.received.push_back((position, event.received_ms));
+                self.sent.push(Sent {
+                    position,
+                    received_ms: event.received_ms,
+                    stamp,
+                });
                 self.machine.sent(position);
                 true
             }

@@ -35,7 +35,9 @@ impl Cluster {
     pub fn start() -> Self {
         // Away from other clusters on this machine, by the process's number; below the ephemeral ports.
         let base = 20_000 + std::process::id() % 100 * 100;
-        Self::up(&std::env::temp_dir(), "", base, 3, &[])
+        // Retention is looked after every few seconds, so that a test sees it.
+        let retention = ["--set", "log.retention.check.interval.ms=3000"];
+        Self::up(&std::env::temp_dir(), "", base, 3, &retention)
     }
 
     /// Starts one broker, its data in this folder: for benches, which share the machine with it.

@@ -94,6 +94,25 @@ fn read(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bool) -> Vec
     records
 }
 
+/// How many records the topic's partitions hold at present, by their offsets.
+pub fn count(bootstrap: &str, topic: &str) -> i64 {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()
+        .expect("a consumer");
+    let metadata = consumer
+        .fetch_metadata(Some(topic), PATIENCE)
+        .expect("the cluster answers");
+    let partitions = metadata.topics()[0].partitions().iter();
+    let counts = partitions.map(|partition| {
+        let (low, high) = consumer
+            .fetch_watermarks(topic, partition.id(), PATIENCE)
+            .expect("the leader answers");
+        high - low
+    });
+    counts.sum()
+}
+
 /// Bodies that were answered 204, for each call in the order of their posts.
 pub type Acknowledged = HashMap<String, Vec<Vec<u8>>>;
 

@@ -45,6 +45,10 @@ pub enum Kind {
     MoveLeaders,
     /// The topic gets more partitions while a backlog leaves: some records stay in a slow broker's.
     Grow,
+    /// It is stopped, and started again hours later.
+    LongStop,
+    /// Kafka is away for hours.
+    LongOutage,
     Refusal,
     /// Of one batch and no more, by a leader that had not yet heard of a new permission, while the publisher is slow.
     RefusalOfOne,
@@ -69,7 +73,7 @@ pub enum Kind {
     ClockSetBack,
 }
 
-pub const KINDS: [Kind; 43] = [
+pub const KINDS: [Kind; 45] = [
     Kind::Kill,
     Kind::PowerCut,
     Kind::KillInside,
@@ -100,6 +104,8 @@ pub const KINDS: [Kind; 43] = [
     Kind::LostAnswers,
     Kind::MoveLeaders,
     Kind::Grow,
+    Kind::LongStop,
+    Kind::LongOutage,
     Kind::Refusal,
     Kind::RefusalOfOne,
     Kind::NoTopic,

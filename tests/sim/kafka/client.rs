@@ -107,6 +107,7 @@ impl Kafka {
             position: outgoing.position,
             key: outgoing.key.map(Rc::from),
             value: Rc::from(outgoing.value),
+            timestamp_ms: outgoing.timestamp_ms,
             headers: Rc::new(Headers::of(outgoing)),
         };
         let refused = self.ledger.borrow().refused_by_client(&message);

@@ -3,6 +3,7 @@
 use ringback::publish::mailbox::Report;
 use ringback::publish::outside::{Client, Handed, Outgoing};
 
+use super::Headers;
 use super::client::SimClient;
 use crate::lies::{self, Lie};
 
@@ -30,6 +31,12 @@ impl Client for LyingClient {
             let mut kafka = self.honest.kafka.borrow_mut();
             kafka.report(self.honest.id, report);
             return Handed::Taken;
+        }
+        if lies::is_on(Lie::TimestampZero) {
+            outgoing.timestamp_ms = 0;
+        }
+        if lies::is_on(Lie::TimestampOfReceipt) {
+            outgoing.timestamp_ms = Headers::of(&outgoing).received_ms();
         }
         self.honest.send(outgoing)
     }

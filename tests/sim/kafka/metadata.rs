@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use ringback::publish::mailbox::Seen;
+
 use super::state::Queue;
 use super::{Event, Kafka, Partition};
 use crate::random::{MS, SECOND};
@@ -11,10 +13,7 @@ const LOOK: u64 = 10 * SECOND;
 /// So long some brokers may still tell the number from before.
 const SPREAD: u64 = 3 * SECOND;
 /// A topic of a history has at most so many.
-const MOST: usize = 8;
-
-/// What a client's look at the topic has found; see ringback's `Inbox::topic`.
-pub type Seen = Result<i32, String>;
+const MOST: usize = 12;
 
 /// The number of partitions before the last growth, and until when a broker may still tell it.
 #[derive(Default)]
@@ -35,7 +34,7 @@ impl Kafka {
             before,
             until: now + self.random.below(SPREAD),
         };
-        let more = self.random.range(1, (MOST - before) as u64);
+        let more = self.random.range(1, (MOST - before).min(3) as u64);
         for _ in 0..more {
             let leader = self.random.index(self.brokers.len());
             self.partitions.push(Partition::led_by(leader));
@@ -78,11 +77,16 @@ impl Kafka {
         }
         let seen = if self.missing_since.is_some() {
             Err(String::from("Kafka has no topic \"events\""))
-        } else if is_stale {
-            Ok(self.growth.before as i32)
         } else {
-            self.extend(id);
-            Ok(self.partitions.len() as i32)
+            let mut partitions = self.growth.before;
+            if !is_stale {
+                self.extend(id);
+                partitions = self.partitions.len();
+            }
+            Ok(Seen {
+                partitions: partitions as i32,
+                bounds: self.readable_bounds(),
+            })
         };
         self.clock.say(|| format!("client {id} sees {seen:?}"));
         self.looks.push(seen);
