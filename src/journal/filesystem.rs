@@ -132,22 +132,12 @@ impl DiskFileSystem {
             .mode(0o600)
             .open(path.join(LOCK))
             .map_err(FolderError::Unusable)?;
-        let mut tries = LOCK_TRIES;
-        loop {
-            tries -= 1;
-            match lock.try_lock() {
-                Ok(()) => {
-                    return Ok(Self {
-                        path: path.to_owned(),
-                        directory,
-                        _lock: lock,
-                    });
-                }
-                Err(fs::TryLockError::WouldBlock) if tries > 0 => thread::sleep(LOCK_PAUSE),
-                Err(fs::TryLockError::WouldBlock) => return Err(FolderError::Locked),
-                Err(fs::TryLockError::Error(error)) => return Err(FolderError::Unusable(error)),
-            }
-        }
+        take(&lock, || thread::sleep(LOCK_PAUSE))?;
+        Ok(Self {
+            path: path.to_owned(),
+            directory,
+            _lock: lock,
+        })
     }
 
     fn options() -> OpenOptions {
@@ -253,6 +243,20 @@ impl File for fs::File {
     }
 }
 
+/// Locks the file, with pauses between the tries.
+fn take(lock: &fs::File, mut pause: impl FnMut()) -> Result<(), FolderError> {
+    let mut tries = LOCK_TRIES;
+    loop {
+        tries -= 1;
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(fs::TryLockError::WouldBlock) if tries > 0 => pause(),
+            Err(fs::TryLockError::WouldBlock) => return Err(FolderError::Locked),
+            Err(fs::TryLockError::Error(error)) => return Err(FolderError::Unusable(error)),
+        }
+    }
+}
+
 /// Makes the folder and those above it that are missing; the names of all of them are synced.
 fn make_durably(path: &Path) -> io::Result<()> {
     let missing = path.ancestors().take_while(|folder| !folder.exists());
@@ -316,14 +320,20 @@ mod tests {
     #[test]
     fn a_start_waits_out_who_only_asks_for_the_lock_and_no_other_holder() {
         let folder = tempfile::tempdir().unwrap();
-        let asking = fs::File::create(folder.path().join(LOCK)).unwrap();
-        asking.lock_shared().unwrap();
-        let asked = thread::spawn(move || {
-            thread::sleep(LOCK_PAUSE);
-            drop(asking);
-        });
+        let path = folder.path().join(LOCK);
+        let mut asking = Some(fs::File::create(&path).unwrap());
+        asking.as_ref().unwrap().lock_shared().unwrap();
+        let mut pauses = 0;
+        take(&fs::File::open(&path).unwrap(), || {
+            pauses += 1;
+            // Whoever asks is gone before the last try, and no sooner.
+            if pauses + 1 == LOCK_TRIES {
+                asking = None;
+            }
+        })
+        .unwrap();
+        assert_eq!(pauses + 1, LOCK_TRIES);
         let held = DiskFileSystem::lock(folder.path()).unwrap();
-        asked.join().unwrap();
         assert!(matches!(
             DiskFileSystem::lock(folder.path()),
             Err(FolderError::Locked)

@@ -7,7 +7,6 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 
@@ -15,13 +14,10 @@ use crate::mock::Mock;
 use crate::support::load::{Load, Tally};
 use crate::support::relay::{KEY, Relay, Site};
 use crate::support::sender::Sender;
-use crate::support::{events, eventually};
+use crate::support::{PATIENCE, events};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/clock.c");
 const HOUR_S: i64 = 3_600;
-/// Nothing that waits for the wall clock ends within this.
-const SOON: Duration = Duration::from_secs(20);
-
 /// The relay's clock.
 struct Clock {
     folder: tempfile::TempDir,
@@ -80,13 +76,6 @@ fn set_back(clock: &Clock, relay: &Relay, load: &Load, hours: i64) -> Result<(),
     Ok(())
 }
 
-/// Delivery goes on within a time that no wait for the old clock could keep.
-fn await_soon(what: &str, condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    eventually(what, condition);
-    assert!(begun.elapsed() < SOON, "{what} took {:?}", begun.elapsed());
-}
-
 pub fn set_back_in_fair_weather() -> Result<(), Failed> {
     let clock = Clock::new();
     let mock = Mock::start("clock");
@@ -97,9 +86,7 @@ pub fn set_back_in_fair_weather() -> Result<(), Failed> {
     set_back(&clock, &relay, &load, 1)?;
     load.await_acknowledged(400);
     let mut tally = load.end();
-    await_soon("everything is published", || {
-        relay.metric("ringback_journal_unpublished_events") == 0.0
-    });
+    relay.await_drained();
     // And at rest: nothing waits for the hour to pass before it sends.
     clock.set(-2 * HOUR_S);
     let load = Load::start_skewed(&relay, "idle", 50, 300, -2 * HOUR_S * 1_000);
@@ -107,7 +94,7 @@ pub fn set_back_in_fair_weather() -> Result<(), Failed> {
     tally.add(load.end());
     finish(&relay, tally, "the clock set back twice an hour", &mock)?;
     relay.terminate();
-    assert!(relay.wait(SOON).success(), "SIGTERM ends it as ever");
+    assert!(relay.wait(PATIENCE).success(), "SIGTERM ends it as ever");
     Ok(())
 }
 
@@ -152,11 +139,9 @@ pub fn set_back_at_start() -> Result<(), Failed> {
     finish(&relay, tally, "the clock set back thrice at start", &mock)
 }
 
-/// Everything arrives soon; the figures.
+/// Everything arrives, within [`PATIENCE`]: a wait for the old clock would last an hour. The figures.
 fn finish(relay: &Relay, mut tally: Tally, name: &str, mock: &Mock) -> Result<(), Failed> {
-    await_soon("everything is published", || {
-        relay.metric("ringback_journal_unpublished_events") == 0.0
-    });
+    relay.await_drained();
     // Signed before the senders had heard of the new time.
     tally.others.retain(|code| *code != 401);
     assert_eq!((tally.refused, tally.unanswered), (0, 0), "{tally}");

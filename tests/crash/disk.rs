@@ -1,16 +1,13 @@
 //! The journal's own file system runs full, or becomes read-only.
 
-use std::time::Duration;
-
 use libtest_mimic::Failed;
 
 use crate::mock::Mock;
+use crate::support::PATIENCE;
 use crate::support::load::Load;
 use crate::support::relay::Site;
 use crate::volume::Volume;
 
-/// For the publisher's drain after poison, and the process's end.
-pub const END: Duration = Duration::from_secs(15);
 /// Poison's second way out, short: nothing here takes longer.
 pub const SHUTDOWN: (&str, &str) = (
     "shutdown",
@@ -60,7 +57,7 @@ pub fn read_only() -> Result<(), Failed> {
     load.await_acknowledged(500);
     volume.make_read_only();
     // It ends by itself, in the way that makes a supervisor start it anew.
-    assert_eq!(relay.wait(END).code(), Some(1));
+    assert_eq!(relay.wait(PATIENCE).code(), Some(1));
     volume.remount();
     let relay = site.start();
     load.turn_to(&relay);

@@ -2,8 +2,9 @@
 
 use libtest_mimic::Failed;
 
-use crate::disk::{END, SHUTDOWN};
+use crate::disk::SHUTDOWN;
 use crate::mock::Mock;
+use crate::support::PATIENCE;
 use crate::support::is_long;
 use crate::support::load::Load;
 use crate::support::relay::Site;
@@ -36,7 +37,7 @@ fn cut(name: &str, volume: &Volume) -> Result<(), Failed> {
         }
         volume.cut_power();
         // Writes fail now; the machine would be off.
-        assert_eq!(relay.wait(END).code(), Some(1));
+        assert_eq!(relay.wait(PATIENCE).code(), Some(1));
         volume.remount();
         mock.up();
         relay = site.start();

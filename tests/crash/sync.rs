@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 
-use crate::disk::{END, SHUTDOWN};
+use crate::disk::SHUTDOWN;
 use crate::mock::Mock;
+use crate::support::PATIENCE;
 use crate::support::load::Load;
 use crate::support::relay::Site;
 use crate::trace::{Trace, UPKEEP, WRITER};
+
+/// What a slow sync takes, unless the tracer lets go of it earlier.
+const SYNC: Duration = Duration::from_secs(60);
 
 /// The fault strikes `thread`: 503s, exit 1, a start, and all that was acknowledged is there. The traced calls.
 fn poison(name: &str, thread: &str, inject: &str) -> Vec<String> {
@@ -32,7 +36,7 @@ fn poison(name: &str, thread: &str, inject: &str) -> Vec<String> {
     };
     trace.await_injected();
     load.await_refused_since(refused, 1);
-    assert_eq!(relay.wait(END).code(), Some(1));
+    assert_eq!(relay.wait(PATIENCE).code(), Some(1));
     let calls = trace.calls();
     drop(trace);
     mock.up();
@@ -87,7 +91,7 @@ pub fn checkpoint_error() -> Result<(), Failed> {
     let calls = poison(
         "EIO under the checkpoint's sync",
         UPKEEP,
-        "fdatasync:error=EIO:delay_enter=2000000:when=1",
+        "fdatasync:error=EIO:delay_enter=10000000:when=1",
     );
     let more: Vec<_> = after_fault(&calls)
         .iter()
@@ -111,7 +115,11 @@ pub fn slow() -> Result<(), Failed> {
     let relay = site.start();
     let load = Load::start(&relay, "slow", 500, 300);
     load.await_acknowledged(300);
-    let trace = Trace::attach(&relay, WRITER, "fdatasync:delay_enter=2500000");
+    let trace = Trace::attach(
+        &relay,
+        WRITER,
+        &format!("fdatasync:delay_enter={}", SYNC.as_micros()),
+    );
     // Each has its `Retry-After`: the load takes no other 503.
     load.await_refused(16);
     drop(trace);
@@ -119,14 +127,8 @@ pub fn slow() -> Result<(), Failed> {
     let tally = load.end();
     relay.await_drained();
     assert_eq!(tally.unanswered, 0, "{tally}");
-    assert!(
-        tally.slowest < Duration::from_secs(2),
-        "answered late: {tally}"
-    );
-    tally.assert_kept(
-        "syncs of 2.5 s, commit_timeout 1 s",
-        &mock.bootstrap,
-        "slow",
-    );
+    // No answer waited for a sync; commit_timeout is a second, and busy cores may make it a few.
+    assert!(tally.slowest < SYNC / 2, "answered late: {tally}");
+    tally.assert_kept("syncs of 60 s, commit_timeout 1 s", &mock.bootstrap, "slow");
     Ok(())
 }

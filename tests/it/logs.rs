@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::dev::ringback;
 use crate::support::mock_kafka::MockKafka;
-use crate::support::server::Server;
+use crate::support::server::{PATIENCE, Server};
 
 const NOWHERE: &str = "127.0.0.1:1";
 
@@ -101,7 +101,7 @@ fn readyz_names_the_cause_that_keeps_all_brokers_away() {
     let kafka = MockKafka::start();
     let config = format!("{}\"\n\"security.protocol\" = \"SSL", kafka.bootstrap);
     let server = Server::start_in(folder.path(), &config, "", "");
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let checks = server.admin("/readyz?verbose");
         if checks.contains("AllBrokersDown") && checks.contains("SSL handshake failed") {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::support::server::Server;
+use crate::support::server::{PATIENCE, Server};
 
 /// Names and nice values of a process's threads.
 fn threads(process: u32) -> BTreeSet<(String, i32)> {
@@ -25,7 +25,7 @@ fn publishing_stands_back_behind_answers() {
     let own = threads(std::process::id());
     let base = own.first().expect("this thread is there").1;
     let server = Server::start("", "");
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let now = threads(server.id());
         let all = |name: &str, nice: i32| {

@@ -2,7 +2,7 @@
 //!
 //! None of it may show in an answer, and what was accepted meanwhile arrives by itself.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use libtest_mimic::Failed;
 
@@ -26,9 +26,18 @@ pub fn killed_and_frozen(cluster: &Cluster) -> Result<(), Failed> {
     for _ in 0..rounds {
         for node in 1..=nodes {
             if node == 2 {
+                let id = i32::try_from(node)?;
+                let delivered = || relay.metric("ringback_publish_delivered_total");
+                let before = delivered();
                 cluster.node("pause", node);
-                // Its leadership moves after 3 s, the requests that it holds are given up after 2.
-                std::thread::sleep(Duration::from_secs(6));
+                eventually("its partitions are led by others", || {
+                    let now = cluster.leaders("turns");
+                    !now.is_empty() && !now.contains(&id)
+                });
+                // What it holds is given up, and delivery goes on without it.
+                eventually("events are delivered without it", || {
+                    delivered() > before + f64::from(RATE)
+                });
                 cluster.node("cont", node);
             } else {
                 cluster.node("kill", node);
