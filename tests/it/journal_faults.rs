@@ -378,26 +378,3 @@ async fn the_budget_refuses_and_opens_again_as_publishing_goes_on()
     journal.appender.append(Vec::new(), body)?.await?;
     Ok(())
 }
-
-#[tokio::test]
-async fn nobody_waits_for_a_journal_that_is_gone() -> Result<(), Box<dyn std::error::Error>> {
-    let disk = FaultyFs::default();
-    let metrics = Metrics::register(&prometheus::Registry::new())?;
-    let journal = journal::open_with(disk.clone(), &Config::default(), metrics)?;
-    journal
-        .appender
-        .append(Vec::new(), Bytes::from_static(b"a"))?
-        .await?;
-    // A write, because the next sync may be that of the spare behind the first commit.
-    disk.fail_next(Operation::Write);
-    let failed = journal
-        .appender
-        .append(Vec::new(), Bytes::from_static(b"b"))?;
-    assert_eq!(failed.await, Err(AppendError::Poisoned));
-    let reason = tokio::time::timeout(Duration::from_secs(30), journal.appender.poisoned()).await?;
-    assert!(reason.starts_with("cannot write a segment"), "{reason}");
-    assert_eq!(journal.appender.poison(), Some(reason));
-    let refused = journal.appender.append(Vec::new(), Bytes::new()).err();
-    assert_eq!(refused, Some(AppendError::Poisoned));
-    Ok(())
-}

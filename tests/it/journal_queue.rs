@@ -1,12 +1,14 @@
 //! The queue before the journal's writer: bounded, and empty again once it is written.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use ringback::journal::AppendError;
 use ringback::journal::appender::{Appender, Stepper, Turn, unstarted};
 use ringback::journal::record::size_on_disk;
+use ringback::journal::{self, AppendError, Config, Metrics};
 
 use crate::support::core::Core;
-use crate::support::faulty_fs::FaultyFs;
+use crate::support::faulty_fs::{FaultyFs, Operation};
 
 /// The appender's bounds: 65,536 records, 1 GiB, and no record of more than 2 GiB.
 const RECORDS: usize = 1 << 16;
@@ -88,4 +90,27 @@ fn the_writer_ends_once_the_last_appender_is_gone_and_what_waited_is_written() {
     let runtime = runtime.expect("a runtime without drivers");
     let committed = runtime.block_on(commit.expect("it is taken"));
     assert_eq!(committed, Ok(0));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_journal_that_is_gone() -> Result<(), Box<dyn std::error::Error>> {
+    let disk = FaultyFs::default();
+    let metrics = Metrics::register(&prometheus::Registry::new())?;
+    let journal = journal::open_with(disk.clone(), &Config::default(), metrics)?;
+    journal
+        .appender
+        .append(Vec::new(), Bytes::from_static(b"a"))?
+        .await?;
+    // A write, because the next sync may be that of the spare behind the first commit.
+    disk.fail_next(Operation::Write);
+    let failed = journal
+        .appender
+        .append(Vec::new(), Bytes::from_static(b"b"))?;
+    assert_eq!(failed.await, Err(AppendError::Poisoned));
+    let reason = tokio::time::timeout(Duration::from_secs(30), journal.appender.poisoned()).await?;
+    assert!(reason.starts_with("cannot write a segment"), "{reason}");
+    assert_eq!(journal.appender.poison(), Some(reason));
+    let refused = journal.appender.append(Vec::new(), Bytes::new()).err();
+    assert_eq!(refused, Some(AppendError::Poisoned));
+    Ok(())
 }
