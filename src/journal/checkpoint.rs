@@ -74,7 +74,7 @@ impl<F: File> CheckpointFile<F> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut newest: Option<Checkpoint> = None;
+        let mut slots = Vec::with_capacity(2);
         for index in 0..2 {
             let mut bytes = [0; SLOT_WITH_SYNCED];
             // Should the other slot be unreadable too, the checkpoint is lost, which costs duplicates.
@@ -82,14 +82,15 @@ impl<F: File> CheckpointFile<F> {
                 tracing::error!(slot = index, %error, "a slot of the checkpoint cannot be read: the other one counts");
                 0
             });
-            if let Some(found) = decode(&bytes[..read])
-                && newest.is_none_or(|newest| {
-                    (newest.number < found.number) != fault::is_on(Fault::OlderCheckpointSlot)
-                })
-            {
-                newest = Some(found);
-            }
+            slots.extend(decode(&bytes[..read]));
         }
+        slots.sort_unstable_by_key(|slot| slot.number);
+        if fault::is_on(Fault::OlderCheckpointSlot) {
+            slots.reverse();
+        }
+        // A torn write can leave the first part of the newest slot alone. What was synced before stays synced.
+        let synced = slots.iter().rev().find_map(|slot| slot.synced);
+        let newest = slots.pop().map(|newest| Checkpoint { synced, ..newest });
         Ok(newest.map(|newest| (file, newest)))
     }
 

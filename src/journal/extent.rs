@@ -45,7 +45,7 @@ pub fn read<F: ReadAt>(
         (Some(header), _) => header.first,
         (None, Some(synced)) => synced.first,
         (None, None) => {
-            let found = bounds::first(file, codec, known.length, least, least)?;
+            let found = bounds::first(file, codec, known.length, least, least, known.begun_at)?;
             found.unwrap_or_else(|| bounds::first_of_none(known.length, least, known.next_says))
         }
     };

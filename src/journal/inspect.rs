@@ -211,8 +211,8 @@ impl<FS: FileSystem> Inspection<FS> {
 
     /// Every intact record from the segment on that holds `from`, and every damage between, in order.
     pub fn walk(&self, from: u64) -> Walk<'_, FS::File> {
-        let synced = self.checkpoint.and_then(|checkpoint| checkpoint.synced);
-        Walk::new(Codec::new(&self.journal_id), &self.segments, synced, from)
+        let codec = Codec::new(&self.journal_id);
+        Walk::new(codec, &self.segments, self.checkpoint, from)
     }
 
     /// Where the oldest segment begins, and the one before it ended, if its header tells.

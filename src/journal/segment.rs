@@ -135,6 +135,9 @@ pub struct Segment<F> {
     pub file: Option<Arc<F>>,
     /// Set while part of the file could not be read at the start and its records cannot be counted without that part.
     pub unresolved: Option<Unresolved>,
+    /// Its extent is the least that can have been there: what could not be read was passed over. Nothing on the disk may
+    /// say that it is more than an estimate.
+    pub is_estimated: bool,
 }
 
 /// What is known of a segment that could not be read whole at the start. Until the reader comes to it and reads it, or
@@ -149,9 +152,16 @@ pub struct Unresolved {
     pub next_says: Option<u64>,
     /// How far it was synced, as the checkpoint tells it.
     pub synced: Option<Synced>,
+    /// Where the positions of the last open began, as the checkpoint tells it.
+    pub begun_at: u64,
 }
 
 impl<F> Segment<F> {
+    /// True if it is known exactly which positions it holds.
+    pub fn is_certain(&self) -> bool {
+        self.unresolved.is_none() && !self.is_estimated
+    }
+
     /// Where the next batch would begin: on a page of its own, so that a write that is cut short cannot spoil records that
     /// were synced before.
     pub fn next_offset(&self, page: u64) -> u64 {

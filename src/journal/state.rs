@@ -249,7 +249,7 @@ impl<F> State<F> {
     /// How far the newest segment is synced; `None` if there is none, or it is not known.
     pub fn synced(&self) -> Option<Synced> {
         let last = self.segments.back()?;
-        last.unresolved.is_none().then_some(Synced {
+        last.is_certain().then_some(Synced {
             sequence: last.sequence,
             first: last.first,
             end: last.end,
@@ -270,6 +270,7 @@ impl<F> State<F> {
         let before = self.unpublished();
         let segment = &mut self.segments[index];
         segment.unresolved = None;
+        segment.is_estimated = !extent.is_certain;
         segment.first = extent.first;
         segment.end = extent.end;
         segment.used = extent.used;
@@ -283,6 +284,15 @@ impl<F> State<F> {
         i64::try_from(after)
             .unwrap_or(i64::MAX)
             .saturating_sub_unsigned(before)
+    }
+
+    /// One past the last position of the segment before the one with this number.
+    pub fn end_before(&self, sequence: u64) -> Option<u64> {
+        let before = self
+            .segments
+            .iter()
+            .rfind(|segment| segment.sequence < sequence);
+        before.map(|segment| segment.end)
     }
 
     /// The segment with this number.

@@ -162,7 +162,7 @@ impl<FS: FileSystem> Writer<FS> {
         let next = state.next;
         // 0 says nothing: it lies before the first position of every segment but the very first.
         let sealed = state.segments.back();
-        let sealed = sealed.filter(|last| last.unresolved.is_none());
+        let sealed = sealed.filter(|last| last.is_certain());
         let previous_end = sealed.map_or(0, |last| last.end);
         let page = self.shared.page;
         if let Some(active) = state.active().filter(|active| active.fits(page, size))
@@ -253,6 +253,7 @@ impl<FS: FileSystem> Writer<FS> {
                 opened_ms: header.opened_ms,
                 file: Some(target.file),
                 unresolved: None,
+                is_estimated: false,
             });
             state.spare = None;
             state.wanted = None;

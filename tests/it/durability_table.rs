@@ -32,7 +32,14 @@ fn the_page_names_every_fault_s_test_and_no_other() {
     assert!(crash.len() >= 14 && kafka.len() >= 14, "the check is blind");
     let without_row: Vec<_> = crash.difference(&named).collect();
     assert!(without_row.is_empty(), "without a row: {without_row:?}");
-    let files = ["damage", "faults", "identity", "model"];
+    let files = [
+        "damage",
+        "faults",
+        "identity",
+        "model",
+        "tail",
+        "unreadable",
+    ];
     let functions = files
         .map(|file| read(&format!("tests/it/journal_{file}.rs")))
         .concat();

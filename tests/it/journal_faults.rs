@@ -1,6 +1,6 @@
 //! The journal under damage, full disks and failing syncs: what is promised of each.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use bytesize::ByteSize;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::place::{Place, failed};
 use super::{Content, SegmentFile};
-use crate::journal::checkpoint::Synced;
+use crate::journal::checkpoint::{Checkpoint, Synced};
 use crate::journal::error::ReadError;
 use crate::journal::filesystem::File;
 use crate::journal::record::Codec;
@@ -71,6 +71,8 @@ pub struct Walk<'a, F> {
     segments: &'a [SegmentFile<F>],
     /// How far the newest segment was synced, as the checkpoint tells.
     synced: Option<Synced>,
+    /// Where the positions of the last open began, as the checkpoint tells it.
+    begun_at: u64,
     /// The next segment to enter.
     next: usize,
     from: u64,
@@ -112,13 +114,14 @@ impl<'a, F: File> Walk<'a, F> {
     pub(super) fn new(
         codec: Codec,
         segments: &'a [SegmentFile<F>],
-        synced: Option<Synced>,
+        checkpoint: Option<Checkpoint>,
         from: u64,
     ) -> Self {
         Self {
             codec,
             segments,
-            synced,
+            synced: checkpoint.and_then(|checkpoint| checkpoint.synced),
+            begun_at: checkpoint.map_or(0, |checkpoint| checkpoint.begun_at),
             next: 0,
             from,
             reached: 0,
@@ -153,6 +156,7 @@ impl<'a, F: File> Walk<'a, F> {
                     segment.length,
                     self.reached,
                     self.reached,
+                    self.begun_at,
                 ) {
                     Ok(first) => first.unwrap_or_else(|| {
                         bounds::first_of_none(segment.length, self.reached, end)

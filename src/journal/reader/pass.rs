@@ -85,7 +85,10 @@ impl<FS: FileSystem> Reader<FS> {
             return Ok(());
         };
         let (codec, page) = (self.shared.codec, self.shared.page);
-        let (file, sequence, least) = (place.file.clone(), place.sequence, place.expected);
+        let (file, sequence) = (place.file.clone(), place.sequence);
+        // What is before it was read by now.
+        let before = self.shared.lock().end_before(sequence);
+        let least = place.expected.max(before.unwrap_or(0));
         let read = |view: &ZeroFilled<'_, FS::File>| {
             extent::read(view, codec, page, sequence, least, &unresolved)
         };

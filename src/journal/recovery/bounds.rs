@@ -12,8 +12,9 @@ use crate::journal::segment::{HEADER, Segment};
 
 /// The first position of a segment without a header, which is at or past `from`; `None` where no record is left.
 ///
-/// It goes on from `least`, the end of the segment before or of what is published, unless a start's leap lies between, in
-/// which case what is damaged before its first intact record counts as one record. The file's length bounds how many
+/// It goes on from `least`, the end of the segment before or of what is published, unless a start's leap lies between: then it
+/// begins at `begun_at`, where the last start's positions began, if that is possible, and else what is damaged before its first
+/// intact record counts as one record. The file's length bounds how many
 /// there can have been: positions further on than that would be taken for no records of this segment.
 pub fn first(
     file: &impl ReadAt,
@@ -21,6 +22,7 @@ pub fn first(
     length: u64,
     from: u64,
     least: u64,
+    begun_at: u64,
 ) -> io::Result<Option<u64>> {
     let Some(offset) = scan::find(file, codec, HEADER..length, &(from..u64::MAX))? else {
         return Ok(None);
@@ -32,6 +34,8 @@ pub fn first(
             position.saturating_sub(before)
         } else if position - least < LEAP {
             least.max(position.saturating_sub(before))
+        } else if position >= begun_at && position - begun_at <= before {
+            begun_at
         } else {
             position - before.min(1)
         }
@@ -130,11 +134,11 @@ mod tests {
             (80, 2 * LEAP, 7, 2 * LEAP - 1),
         ] {
             let (file, length) = headless(damaged, position);
-            let found = first(&file, codec(), length, 0, least).unwrap();
+            let found = first(&file, codec(), length, 0, least, 0).unwrap();
             assert_eq!(found, Some(expected), "{damaged} {position} {least}");
         }
         let (file, length) = headless(0, 7);
-        assert_eq!(first(&file, codec(), length, 8, 8).unwrap(), None);
+        assert_eq!(first(&file, codec(), length, 8, 8, 0).unwrap(), None);
     }
 
     #[test]
@@ -179,6 +183,7 @@ mod tests {
                 opened_ms: 0,
                 file: None::<Arc<fs::File>>,
                 unresolved: None,
+                is_estimated: false,
             };
             let length = bytes.len() as u64;
             assert_eq!(

@@ -33,6 +33,8 @@ pub(super) struct Plan<'a, FS: FileSystem> {
     pub(super) published: u64,
     /// How far the newest segment was synced, as the checkpoint tells.
     pub(super) synced: Option<Synced>,
+    /// Where the positions of the last open began, as the checkpoint tells.
+    begun_at: u64,
 }
 
 impl<'a, FS: FileSystem> Plan<'a, FS> {
@@ -42,6 +44,7 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             codec,
             published: checkpoint.map_or(0, |last| last.watermark),
             synced: checkpoint.and_then(|last| last.synced),
+            begun_at: checkpoint.map_or(0, |last| last.begun_at),
         }
     }
 
@@ -53,9 +56,8 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
         let mut segments: Found<FS::File> = VecDeque::new();
         let mut torn = 0;
         for (index, candidate) in candidates.iter().enumerate() {
-            let next = candidates.get(index + 1);
             let cut = self
-                .add(candidate, next, &mut segments)
+                .add(candidate, &candidates[index + 1..], &mut segments)
                 .map_err(failed(&format!("read {}", name(candidate.sequence))))?;
             torn += cut;
         }
@@ -65,10 +67,13 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
     fn add(
         &self,
         candidate: &Candidate,
-        next: Option<&Candidate>,
+        behind: &[Candidate],
         segments: &mut Found<FS::File>,
     ) -> io::Result<u64> {
         let page = self.fs.page();
+        let next = behind.first();
+        // Nothing says whether a file that cannot be read was ever written to.
+        let may_be_newest = behind.iter().all(|candidate| candidate.unreadable);
         let file = candidate.open(self.fs)?;
         let view = candidate.view(&file, page);
         let (sequence, length) = (candidate.sequence, candidate.length);
@@ -81,7 +86,7 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             let least = segments.back().map_or(self.published, |_| from);
             let found = match synced {
                 Some(synced) => Some(synced.first),
-                None => bounds::first(&view, self.codec, length, from, least)?,
+                None => bounds::first(&view, self.codec, length, from, least, self.begun_at)?,
             };
             let previous_end = match segments.back_mut() {
                 Some((_, before)) => self.close(before, found)?,
@@ -99,6 +104,7 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             // Nothing is begun behind a segment without a record.
             next_says: next_says.filter(|end| *end > first),
             synced,
+            begun_at: self.begun_at,
         };
         let tail = match unresolved.next_says {
             Some(end) => Tail::told(end, length),
@@ -111,22 +117,28 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
         let is_whole = !tail.is_open && (!candidate.unreadable || is_published);
         let used = tail.end.used;
         let (mut capacity, mut torn) = (used, 0);
-        if next.is_none() {
-            if holes.is_empty() && !candidate.unreadable {
-                torn = self.cut(candidate, &file, used)?;
-            }
+        if next.is_none() && holes.is_empty() && !candidate.unreadable {
+            torn = self.cut(candidate, &file, used)?;
             if fault::is_on(Fault::WriteIntoTornSegment) {
                 capacity = length;
             }
+        }
+        if may_be_newest {
             // A batch is so many bytes or one larger record, and its segment's header.
             let from = tail.end.last.min(tail.intact.saturating_sub(BATCH_BYTES));
             let from = if from <= HEADER { 0 } else { from };
             // What the checkpoint knows to be synced is not written over: it has no need of it.
             let durable = synced.map_or(0, |synced| synced.used.next_multiple_of(page));
-            let from = from.max(durable).min(tail.intact);
+            let written = if is_whole {
+                tail.intact
+            } else {
+                scan::garbage(&view, 0, length)?
+            };
+            let from = if is_whole { from } else { 0 };
+            let from = from.max(durable).min(written);
             if !fault::is_on(Fault::FailedSyncTrusted) && !fault::is_on(Fault::RecoveryWithoutSync)
             {
-                write_again(&file, page, from..tail.intact, &holes)?;
+                write_again(&file, page, from..written, &holes)?;
             }
         }
         let mut end = tail.end.end;
@@ -163,6 +175,7 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
                 base,
                 opened_ms,
                 file: None,
+                is_estimated: false,
                 unresolved,
             },
         ));
