@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::publish::mailbox::Seen;
 
 use super::state::Queue;
@@ -90,6 +91,35 @@ impl Kafka {
         };
         self.clock.say(|| format!("client {id} sees {seen:?}"));
         self.looks.push(seen);
+    }
+
+    /// True where nothing can be sent for want of a topic; after a time everything queued fails.
+    pub(super) fn topic_is_missing(&mut self, id: u64) -> bool {
+        let now = self.clock.now();
+        let refresh = self.random.range(300 * MS, SECOND);
+        let (missing, propagation) = (self.missing_since, self.propagation);
+        let Some(state) = self.clients.get_mut(&id) else {
+            return true;
+        };
+        let Some(since) = missing else {
+            state.no_topic = false;
+            return false;
+        };
+        if now >= since.max(state.built_at) + propagation && !state.no_topic {
+            state.no_topic = true;
+            let mut failed = Vec::new();
+            for queue in &mut state.queues {
+                let retries = std::mem::take(&mut queue.retries).into_values();
+                failed.extend(retries.flat_map(|(batch, ..)| batch.to_vec()));
+                failed.extend(queue.fresh.drain(..).map(|(message, _)| message));
+            }
+            let failed = failed
+                .into_iter()
+                .map(|message| (message, Code::UnknownTopic));
+            self.fail(id, failed.collect(), 0);
+        }
+        self.poll_in(id, refresh);
+        true
     }
 
     /// The client hears of the partitions that have come.
