@@ -7,6 +7,7 @@ mod answers;
 pub mod client;
 mod lost;
 pub mod lying;
+mod message;
 pub mod metadata;
 mod state;
 pub mod times;
@@ -15,49 +16,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use rdkafka::message::Headers as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::publish::mailbox::{Report, Seen};
-use ringback::publish::outside::Outgoing;
 
 use crate::ledger::Ledger;
 use crate::random::{Clock, MS, Random, SECOND};
+pub use message::{Headers, Message};
 use metadata::Growth;
 use state::State;
 use times::Times;
-
-/// One record as a client got it.
-#[derive(Debug, Clone)]
-pub struct Message {
-    pub position: u64,
-    pub key: Option<Rc<str>>,
-    pub value: Rc<[u8]>,
-    pub timestamp_ms: u64,
-    pub headers: Rc<Headers>,
-}
-
-/// What the headers say of where it came from.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Headers {
-    pub journal: String,
-    pub position: String,
-    pub time: String,
-}
-
-impl Headers {
-    fn of(outgoing: &Outgoing<'_>) -> Self {
-        let text = |name: &str| {
-            let found = outgoing.headers.iter().find(|header| header.key == name);
-            let value = found.and_then(|header| header.value).unwrap_or_default();
-            String::from_utf8_lossy(value).into_owned()
-        };
-        Self {
-            journal: text("ringback_journal"),
-            position: text("ringback_position"),
-            time: text("ce_time"),
-        }
-    }
-}
 
 pub struct Broker {
     pub up: bool,
