@@ -61,6 +61,10 @@ impl<O: Outside> Worker<O> {
 
     /// False where nothing more can be handed over for now.
     fn hand_over(&mut self, record: Record) -> bool {
+        let Some(client) = &self.client else {
+            self.held = Some(record);
+            return false;
+        };
         let position = record.position;
         let partitions = match self.machine.offer(position, self.outside.now()) {
             Offer::Skip => return true,
@@ -70,10 +74,6 @@ impl<O: Outside> Worker<O> {
             }
             Offer::Later => return false,
             Offer::Send(partitions) => partitions,
-        };
-        let Some(client) = &self.client else {
-            self.held = Some(record);
-            return false;
         };
         let event = match Event::decode(&record.payload) {
             Ok(event) => event,
