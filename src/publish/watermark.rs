@@ -27,6 +27,8 @@ pub(super) struct Window {
     entries: VecDeque<Entry>,
     in_flight: usize,
     unsent: usize,
+    /// One past the last position that [`Window::advance`] has passed.
+    passed: u64,
 }
 
 /// What to do with a position that the journal's reader has come to.
@@ -49,6 +51,10 @@ impl Window {
 
     /// What is to become of `position`; one that is not known yet finds room among at most `most`.
     pub(super) fn read(&mut self, position: u64, most: usize) -> Read {
+        // A resend reads on from an old place; the watermark may have passed what it comes to.
+        if position < self.passed {
+            return Read::Done;
+        }
         let index = self.index(position);
         match self.entries.get(index) {
             Some(entry) if entry.position == position && entry.state == State::Done => Read::Done,
@@ -155,6 +161,9 @@ impl Window {
         {
             passed = self.entries.pop_front().map(|entry| entry.position);
         }
+        if let Some(position) = passed {
+            self.passed = position + 1;
+        }
         passed
     }
 
@@ -224,6 +233,23 @@ mod tests {
         window.done(1);
         assert_eq!(window.advance(), Some(3));
         assert_eq!((window.len(), window.unsent()), (0, 0));
+    }
+
+    #[test]
+    fn a_resend_skips_what_the_watermark_has_passed_since_it_began() {
+        let mut window = Window::default();
+        for position in 0..3 {
+            window.read(position, usize::MAX);
+            window.sent(position);
+        }
+        window.done(1);
+        window.forget_in_flight();
+        assert_eq!(window.read(0, 3), Read::Fresh);
+        window.sent(0);
+        window.done(0);
+        assert_eq!(window.advance(), Some(1));
+        assert_eq!(window.read(1, 3), Read::Done, "it has arrived");
+        assert_eq!(window.read(2, 3), Read::Fresh);
     }
 
     #[test]

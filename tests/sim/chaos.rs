@@ -2,6 +2,7 @@
 
 mod damage;
 mod kinds;
+mod surface;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ pub struct Orders {
 enum Later {
     Crash(Crash),
     FlipSeam,
+    Heal((usize, usize)),
     Mend(Kind, usize),
 }
 
@@ -35,6 +37,9 @@ pub struct Chaos {
     next: u64,
     /// One damaged header or checkpoint a history: a second one may be more than a journal can bear.
     meta_damaged: bool,
+    /// Bad sectors, or garbage once, never both in one history: together they hide how many records there were.
+    bad_sectors: bool,
+    spoilt: bool,
 }
 
 impl Chaos {
@@ -53,6 +58,8 @@ impl Chaos {
             later: BTreeMap::new(),
             next: 0,
             meta_damaged: false,
+            bad_sectors: false,
+            spoilt: false,
         }
     }
 
@@ -68,7 +75,11 @@ impl Chaos {
     /// Everything works from now on.
     pub fn calm(&mut self, around: &mut Surroundings) {
         self.at = None;
-        self.later.clear();
+        for later in std::mem::take(&mut self.later).into_values() {
+            if let Later::Heal(place) = later {
+                around.disk.lock().heal(place);
+            }
+        }
         around.kafka.borrow_mut().mend();
         around.slow_sync = 5 * MS;
         around.slow_publisher = around.setup.throttled;
@@ -76,6 +87,7 @@ impl Chaos {
         let mut disk = around.disk.lock();
         disk.capacity = around.setup.disk;
         disk.fail = None;
+        disk.reads_fail = false;
         disk.no_letters = false;
         disk.death = None;
     }
@@ -91,6 +103,11 @@ impl Chaos {
                     self.flip_seam(around, process);
                     let crash = Some(Crash::Kill);
                     Orders { crash }
+                }
+                Later::Heal(place) => {
+                    around.clock.say(|| format!("{place:?} can be read again"));
+                    around.disk.lock().heal(place);
+                    Orders::default()
                 }
                 Later::Mend(kind, at) => {
                     around.clock.say(|| format!("{kind:?} {at} is over"));
@@ -159,6 +176,23 @@ impl Chaos {
             Kind::FailWrite => around.disk.lock().fail = Some(Failure::of(Operation::Write, nth)),
             Kind::FailSync => around.disk.lock().fail = Some(Failure::of(Operation::Sync, nth)),
             Kind::FailRead => around.disk.lock().fail = Some(Failure::of(Operation::Read, nth)),
+            Kind::ReadsFail | Kind::ReadsFailThenKill => {
+                around.disk.lock().reads_fail = true;
+                self.later(for_a_while, Later::Mend(kind, 0));
+                orders.crash = (kind == Kind::ReadsFailThenKill).then_some(Crash::Kill);
+            }
+            Kind::BadSector => self.bad_sector(around, process, Some(for_a_while)),
+            Kind::BadSectorStays => self.bad_sector(around, process, None),
+            Kind::BadSectorThenKill => {
+                let until = self.random.percent(50).then_some(for_a_while);
+                self.bad_sector(around, process, until);
+                orders.crash = Some(Crash::Kill);
+            }
+            Kind::Spoil => self.spoil(around, process, kind),
+            Kind::SpoilThenKill | Kind::SpoilTailThenKill => {
+                self.spoil(around, process, kind);
+                orders.crash = Some(Crash::Kill);
+            }
             Kind::FailThenPowerCut => {
                 let operation = self.random.pick(&[Operation::Write, Operation::Sync]);
                 around.disk.lock().fail = Some(Failure::of(operation, 1));
@@ -331,6 +365,7 @@ fn mend(around: &mut Surroundings, kind: Kind, at: usize) {
     match kind {
         Kind::DiskFull | Kind::DiskTaken => around.disk.lock().capacity = around.setup.disk,
         Kind::BadCheckpoint => around.disk.lock().fail = None,
+        Kind::ReadsFail | Kind::ReadsFailThenKill => around.disk.lock().reads_fail = false,
         Kind::SlowPublisher => around.slow_publisher = around.setup.throttled,
         Kind::SlowDisk => around.slow_sync = 5 * MS,
         Kind::BrokerDown => kafka.brokers[at].up = true,

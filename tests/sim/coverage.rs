@@ -8,8 +8,20 @@ use std::cell::Cell;
 pub const ENOUGH: u64 = 20_000;
 
 /// What is counted, with how the log line begins that tells of it.
-const LOGGED: [(&str, &str); 14] = [
+const LOGGED: [(&str, &str); 18] = [
     ("a failed read is tried again", "cannot read the journal"),
+    (
+        "reading goes on where it could not",
+        "the journal can be read again",
+    ),
+    (
+        "an unreadable place is passed over",
+        "these bytes cannot be read: passing over them",
+    ),
+    (
+        "a torn write is copied",
+        "the last write before this start was torn",
+    ),
     ("damage is found", "the journal is damaged at these bytes"),
     (
         "a damaged stretch cannot be copied",
@@ -48,6 +60,10 @@ const LOGGED: [(&str, &str); 14] = [
     (
         "a record is no event",
         "a record of the journal is no event",
+    ),
+    (
+        "a silent producer is replaced",
+        "Kafka has acknowledged nothing of what is in flight",
     ),
     (
         "a producer cannot be built",

@@ -1,6 +1,7 @@
 //! A disk in memory with a page cache in front: what is not synced, a power cut may lose in any part.
 
 mod calls;
+mod surface;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,12 @@ pub struct Disk {
     /// Bytes that all files may hold together.
     pub capacity: Option<u64>,
     pub fail: Option<Failure>,
+    /// The volume is away for readers.
+    pub reads_fail: bool,
+    /// Pages that cannot be read: a file and a page of it.
+    bad: BTreeSet<(usize, usize)>,
+    /// Files that had one, or of which a start could not read something. What a start could not read it cannot write again, so that a failed sync of it may be believed.
+    had_bad: BTreeSet<usize>,
     pub death: Option<Death>,
     /// Set once it has: nothing of what the process does any more counts.
     pub dead: Option<Crash>,
@@ -76,6 +83,9 @@ impl SimDisk {
             inodes: Vec::new(),
             capacity: None,
             fail: None,
+            reads_fail: false,
+            bad: BTreeSet::new(),
+            had_bad: BTreeSet::new(),
             death: None,
             dead: None,
             no_letters: false,
@@ -170,14 +180,16 @@ impl Disk {
 
     /// Names of a kind, for damage.
     pub fn names_ending(&self, suffix: &str) -> Vec<String> {
-        let names = self.names.keys().filter(|name| name.ends_with(suffix));
+        let is_second = |name: &str| name.starts_with("unreadable-");
+        let names = self.names.keys();
+        let names = names.filter(|name| name.ends_with(suffix) && !is_second(name));
         names.cloned().collect()
     }
 
     /// The copies of damage are taken away.
     pub fn lose_copies(&mut self) {
         let is_copy = |name: &str| {
-            ["quarantine-", "torn-"]
+            ["quarantine-", "torn-", "unreadable-"]
                 .iter()
                 .any(|kind| name.starts_with(kind))
         };
@@ -245,7 +257,14 @@ impl Disk {
         }
         self.names = self.durable_names.clone();
         let style = self.random.below(4);
-        for inode in &mut self.inodes {
+        let checkpoint = self.names.get("checkpoint").copied();
+        for (number, inode) in self.inodes.iter_mut().enumerate() {
+            // A slot, less than a sector, comes whole or not at all.
+            let style = if Some(number) == checkpoint {
+                style.min(2)
+            } else {
+                style
+            };
             inode.lose(style, &mut self.random);
         }
         let linked: BTreeSet<_> = self.names.values().copied().collect();
@@ -254,6 +273,7 @@ impl Disk {
                 *inode = Inode::default();
             }
         }
+        self.forget_bad();
     }
 }
 
@@ -267,6 +287,7 @@ impl Inode {
         self.durable.resize(length, 0);
         let (start, end) = self.last_write;
         let torn_at = random.range(start as u64, end.max(start) as u64) as usize;
+        let spoils = style == 3 && random.percent(50);
         for page in std::mem::take(&mut self.dirty) {
             let from = (page * PAGE).min(length);
             let to = (from + PAGE).min(length).min(self.now.len());
@@ -277,8 +298,13 @@ impl Inode {
                 // In order, and the last write torn at any byte.
                 _ => torn_at.clamp(from, to.max(from)),
             };
+            let differs = from < to && self.durable[from..to] != self.now[from..to];
             if cut > from {
                 self.durable[from..cut].copy_from_slice(&self.now[from..cut]);
+            }
+            // A device may leave anything in a sector that it had half written with other bytes.
+            if spoils && differs && from < torn_at && torn_at < to {
+                self.durable[from..to].fill_with(|| random.next() as u8);
             }
         }
         self.lied.clear();

@@ -7,7 +7,7 @@ mod answers;
 pub mod client;
 mod lost;
 pub mod lying;
-mod message;
+pub mod message;
 pub mod metadata;
 mod state;
 pub mod times;

@@ -1,12 +1,16 @@
 //! What was sent, answered, delivered and set aside, and the invariants between them (DESIGN.md).
 
+mod damage;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::event::Event;
 
 use crate::coverage::{self, Seen};
 use crate::kafka::Message;
+pub use damage::Told;
 
 /// What Kafka has against an event, for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,22 +48,32 @@ pub type Place = (usize, u64);
 #[derive(Default)]
 pub struct Ledger {
     pub events: Vec<Sent>,
-    places: HashMap<Place, usize>,
+    places: BTreeMap<Place, usize>,
     journals: Vec<String>,
     /// The latest first delivery of each key.
     latest: HashMap<String, Place>,
     /// Records under which a bit was flipped.
     excused: BTreeSet<Place>,
-    /// A checkpoint's bit was flipped: older ones may count again.
+    /// Records whose place could not be read for a time.
+    unread: BTreeSet<Place>,
+    /// Where starts found segments missing: what lies before is counted, but no range tells of it.
+    missing_before: Vec<Place>,
+    /// Records that no checkpoint tells of when a crash comes: damage of these looks like a torn write.
+    untold: BTreeSet<Place>,
+    /// A checkpoint was damaged since the last start: older ones may count again.
     pub checkpoint_damaged: bool,
+    /// The watermark went back with it: what is published and gone may seem to be missing, until it is there again.
+    pub went_back: bool,
     /// A segment's header was damaged: what it held is only estimated.
     pub header_damaged: bool,
     /// Records that were written and not acknowledged: a power cut may have left any part of them.
     pub torn: u64,
-    /// Starts that came to nothing, and what they cut with them.
-    pub unfinished: u64,
-    /// What the journal counted as damaged or cut, over all processes.
-    pub told: u64,
+    /// Ranges that the journals have reported as lost.
+    reported: Vec<(usize, RangeInclusive<u64>)>,
+    has_reported_unread: bool,
+    pub had_bad_sectors: bool,
+    /// The latest handing over of each record, and the producer that was given it.
+    sendings: HashMap<Place, (u64, u64)>,
     /// The first one found.
     pub violation: Option<String>,
     pub duplicates: u64,
@@ -129,11 +143,6 @@ impl Ledger {
         self.events[number].acknowledged = Some(place);
     }
 
-    /// A bit was flipped under this record: it may be lost, and nothing else may.
-    pub fn excuse(&mut self, place: Place) {
-        self.excused.insert(place);
-    }
-
     /// A position never means two events.
     fn take_place(&mut self, place: Place, number: usize) {
         let before = *self.places.entry(place).or_insert(number);
@@ -197,6 +206,11 @@ impl Ledger {
             ));
         }
         self.take_place(place, number);
+        let sending = (message.client, message.sending);
+        let before = self.sendings.insert(place, sending);
+        if before.is_some_and(|before| before.0 == sending.0 && before.1 != sending.1) {
+            self.violate(format!("{place:?} was sent twice by one producer"));
+        }
         self.letters_in_row = 0;
         let sent = &mut self.events[number];
         let key = sent.key.map(key_text);
@@ -218,7 +232,7 @@ impl Ledger {
         *latest = before.max(place);
         // What is lost to damage may still come from a request of a process that is gone, and a dead letter whose
         // checkpoint was lost from the process after it.
-        if before > place && !was_set_aside && !self.excused.contains(&place) {
+        if before > place && !was_set_aside && !self.is_excused(place) {
             self.violate(format!(
                 "event {number}, {place:?}, was overtaken by {before:?}"
             ));
@@ -244,40 +258,6 @@ impl Ledger {
         sent.set_aside = true;
         if sent.poison == Poison::No {
             self.violate(format!("event {number}, which Kafka takes, was set aside"));
-        }
-    }
-
-    /// After each process: what its journal counted as damaged.
-    pub fn damage(&mut self, corrupt: u64, cut: u64) {
-        self.told += corrupt + cut;
-        let may_be = self.excused.len() as u64 + self.torn;
-        if corrupt > may_be && !self.checkpoint_damaged && !self.header_damaged {
-            self.violate(format!(
-                "{corrupt} records were counted as damaged, {may_be} may be"
-            ));
-        }
-    }
-
-    /// Everything has come to rest: is anything lost?
-    pub fn settle(&mut self) {
-        let mut excused = BTreeMap::new();
-        for (number, sent) in self.events.iter().enumerate() {
-            let Some(place) = sent.acknowledged else {
-                continue;
-            };
-            if sent.delivered > 0 || sent.set_aside {
-                continue;
-            }
-            if !self.excused.contains(&place) {
-                self.violation.get_or_insert(format!(
-                    "event {number}, {place:?}, was acknowledged and is lost"
-                ));
-                return;
-            }
-            excused.insert(number, place);
-        }
-        if !excused.is_empty() && self.told == 0 && self.unfinished == 0 {
-            self.violate(format!("{excused:?} were lost to damage in silence"));
         }
     }
 }

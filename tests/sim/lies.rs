@@ -14,10 +14,15 @@ pub enum Lie {
     NewestPartitions,
     TimestampZero,
     TimestampOfReceipt,
+    SentTwice,
+    OneOfManyCounted,
+    FirstDamageCounted,
+    CheckpointAtEnd,
+    FailedReadIsDamage,
 }
 
 /// Each lie and what it breaks.
-pub const LIES: [(Lie, &str); 5] = [
+pub const LIES: [(Lie, &str); 10] = [
     (
         Lie::NothingArrives,
         "the canary: the client reports every record as written and writes none",
@@ -37,6 +42,23 @@ pub const LIES: [(Lie, &str); 5] = [
     (
         Lie::TimestampOfReceipt,
         "the client sends every record with its event's own time, however old",
+    ),
+    (Lie::SentTwice, "every record is sent twice"),
+    (
+        Lie::OneOfManyCounted,
+        "of records that are lost together one is counted",
+    ),
+    (
+        Lie::FirstDamageCounted,
+        "only a process's first damage is counted",
+    ),
+    (
+        Lie::CheckpointAtEnd,
+        "the upkeep's thread sleeps unless a segment is wanted, so that a checkpoint comes with the next segment or at the end",
+    ),
+    (
+        Lie::FailedReadIsDamage,
+        "the publisher reads zeros where a read fails, as if the first failure were damage",
     ),
 ];
 

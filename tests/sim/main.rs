@@ -15,14 +15,17 @@ mod chaos;
 mod coverage;
 mod disk;
 mod faults;
+mod interleave;
 mod kafka;
 mod ledger;
 mod lies;
+mod losses;
 mod outside;
 mod process;
 mod random;
 mod range;
 mod senders;
+mod setup;
 mod trace;
 mod world;
 

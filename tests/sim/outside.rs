@@ -1,7 +1,7 @@
 //! The worker's surroundings in a history: the simulated client, dead letters, virtual time.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -51,6 +51,8 @@ pub struct Watch {
     pub stalled: bool,
     /// Until when one that was asked for by name must have been built.
     pub renew_by: Option<u64>,
+    /// What the worker has heard to be written: it must not send it again.
+    pub written: BTreeSet<u64>,
 }
 
 /// For a producer that was asked for: what is in flight settles, the back-off ends, and a slow publisher gets its turns.

@@ -1,6 +1,8 @@
 //! One run of ringback, from its start to its end: the real journal and the real publisher, a step at a time.
 
+mod books;
 mod requests;
+mod writing;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -9,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::journal::appender::{Stepper, Turn, unstarted};
+use ringback::journal::appender::unstarted;
 use ringback::journal::maintenance::Maintenance;
 use ringback::journal::segment::{Header, name};
 use ringback::journal::shared::Shared;
@@ -21,10 +23,13 @@ use ringback::publish::{self, Sayings};
 use ringback::readiness::{Readiness, Weight};
 
 use crate::disk::SimDisk;
+use crate::interleave;
+use crate::lies::{self, Lie};
+use crate::losses::Loss;
 use crate::outside::{SimOutside, Watch};
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
-use requests::Pending;
+use writing::{Nearby, Writing};
 
 /// As the upkeep thread's pace.
 const PACE: u64 = SECOND;
@@ -33,24 +38,24 @@ pub struct Process {
     shared: Arc<Shared<SimDisk>>,
     pub recovery: Recovery,
     maintenance: Maintenance<SimDisk>,
-    stepper: Option<Stepper<SimDisk>>,
+    writing: Rc<RefCell<Writing>>,
     appender: Option<Appender>,
     worker: Option<Worker<SimOutside>>,
     inbox: Inbox,
     bell: Arc<AtomicBool>,
     watch: Rc<RefCell<Watch>>,
-    pending: Vec<Pending>,
     /// The journal's number in the ledger.
     journal: usize,
     registry: prometheus::Registry,
     /// When each thread goes on.
-    pub writer_at: Option<u64>,
     pub upkeep_at: Option<u64>,
     pub publisher_at: Option<u64>,
-    awaits_segment: bool,
     rested_at: u64,
     drain: Option<u64>,
-    was_poisoned: bool,
+    /// What the journal has logged as lost.
+    losses: Vec<Loss>,
+    /// Since when the watermark has been ahead of the checkpoint.
+    unsaved_since: Option<u64>,
     random: Random,
 }
 
@@ -118,52 +123,52 @@ impl Process {
         let (appender, stepper) = unstarted(shared.clone());
         let journal = around.ledger.borrow_mut().journal(&recovery.journal_id);
         let now = around.clock.now();
+        let writing = Writing {
+            shared: shared.clone(),
+            stepper: Some(stepper),
+            pending: Vec::new(),
+            journal,
+            at: None,
+            awaits_segment: false,
+            was_poisoned: false,
+            random: around.random.fork(),
+        };
         Ok(Self {
             shared,
             recovery,
             maintenance,
-            stepper: Some(stepper),
+            writing: Rc::new(RefCell::new(writing)),
             appender: Some(appender),
             worker: Some(worker),
             inbox: Inbox::default(),
             bell,
             watch,
-            pending: Vec::new(),
             journal,
             registry,
-            writer_at: None,
             upkeep_at: None,
             publisher_at: Some(now),
-            awaits_segment: false,
             rested_at: now,
             drain: None,
-            was_poisoned: false,
+            losses: Vec::new(),
+            unsaved_since: None,
             random: around.random.fork(),
         })
     }
 
     /// The writer's thread goes on.
     pub fn write(&mut self, around: &Surroundings) {
-        let now = around.clock.now();
-        self.writer_at = None;
-        let Some(stepper) = &mut self.stepper else {
-            return;
-        };
-        match stepper.step() {
-            Turn::Idle => {}
-            Turn::Written => self.writer_at = Some(now + self.random.latency(MS, around.slow_sync)),
-            Turn::Answered => {
-                self.writer_at = Some(now);
-                let (used, budget) = self.budget();
-                // Segments' headers come on top, and these segments are small.
-                if used > budget + budget / 8 {
-                    let words = format!("{used} bytes are unpublished, {budget} may be");
-                    around.ledger.borrow_mut().violate(words);
-                }
-            }
-            Turn::NeedsSegment => self.awaits_segment = true,
-            Turn::End => self.stepper = None,
-        }
+        self.writing.borrow_mut().step(&Nearby::of(around));
+    }
+
+    /// When it does.
+    pub fn writer_at(&self) -> Option<u64> {
+        self.writing.borrow().at
+    }
+
+    /// The writer goes on beside a step of another thread.
+    fn beside(&self, around: &Surroundings) -> impl FnMut() + use<> {
+        let (writing, nearby) = (self.writing.clone(), Nearby::of(around));
+        move || writing.borrow_mut().step_beside(&nearby)
     }
 
     /// The upkeep's thread goes on.
@@ -171,15 +176,25 @@ impl Process {
         let now = around.clock.now();
         self.upkeep_at = None;
         self.rested_at = now;
-        self.maintenance.step();
+        let tail = self.shared.lock().tail();
+        let beside = self.beside(around);
+        interleave::with(beside, || self.maintenance.step());
         while self.maintenance.freeing().is_some() {
             self.maintenance.free();
         }
         if around.disk.lock().dead.is_none() {
             around.checkpointed = (self.journal, self.maintenance.checkpointed());
+            if !self.shared.gate.is_poisoned() {
+                around.note_synced((self.journal, tail));
+            }
         }
-        if std::mem::take(&mut self.awaits_segment) {
-            self.writer_at = Some(now);
+        self.segment_made(now);
+    }
+
+    fn segment_made(&self, now: u64) {
+        let mut writing = self.writing.borrow_mut();
+        if std::mem::take(&mut writing.awaits_segment) {
+            writing.at = Some(now);
         }
     }
 
@@ -187,13 +202,14 @@ impl Process {
     pub fn publish(&mut self, around: &Surroundings) -> bool {
         let now = around.clock.now();
         self.publisher_at = None;
+        let beside = self.beside(around);
         let Some(worker) = &mut self.worker else {
             return true;
         };
         let mut inbox = std::mem::take(&mut self.inbox);
         inbox.drain = self.drain.map(|until| around.clock.at(until));
         around.disk.lock().publishing = true;
-        let next = worker.step(inbox);
+        let next = interleave::with(beside, || worker.step(inbox));
         around.disk.lock().publishing = false;
         // One more where what was to be sent again turns out to be damaged: the one behind it is known by then.
         if worker.ahead() > around.setup.ahead {
@@ -219,25 +235,25 @@ impl Process {
             let at = now + self.random.latency(MS / 10, 20 * MS) + late;
             self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
         }
-        self.answers(around);
+        self.writing.borrow_mut().answers(&Nearby::of(around));
+        self.note_losses(around);
         let renew_by = self.watch.borrow().renew_by;
         if self.drain.is_none() && renew_by.is_some_and(|by| now > by) {
             let words = String::from("a producer is kept though another was asked for");
             around.ledger.borrow_mut().violate(words);
         }
         let poisoned = self.shared.gate.is_poisoned();
-        if poisoned && !self.was_poisoned {
+        if poisoned && !self.was_poisoned() {
             around.clock.say(|| String::from("the journal is poisoned"));
             self.drain(around, 20 * SECOND);
-            if std::mem::take(&mut self.awaits_segment) {
-                self.writer_at = Some(now);
-            }
+            self.segment_made(now);
         }
-        self.was_poisoned = poisoned;
+        self.writing.borrow_mut().was_poisoned = poisoned;
+        self.check_age(around);
         let state = self.shared.lock();
         let due = if self.maintenance.is_due(&state) {
             Some(now + self.random.latency(MS / 5, around.slow_sync))
-        } else if self.maintenance.is_behind(&state) {
+        } else if self.maintenance.is_behind(&state) && !lies::is_on(Lie::CheckpointAtEnd) {
             Some(now.max(self.rested_at + PACE))
         } else {
             None
@@ -257,8 +273,9 @@ impl Process {
             self.publisher_at = Some(now);
             if !self.shared.gate.is_poisoned() {
                 self.appender = None;
-                if !self.awaits_segment {
-                    self.writer_at = Some(self.writer_at.unwrap_or(now));
+                let mut writing = self.writing.borrow_mut();
+                if !writing.awaits_segment {
+                    writing.at = Some(writing.at.unwrap_or(now));
                 }
             }
         }
@@ -292,6 +309,10 @@ impl Process {
         if report.generation == watch.generation {
             watch.heard(now);
         }
+        // What an old producer says late may have been handed to the new one's worker already.
+        if report.outcome.is_ok() && report.generation == watch.generation {
+            watch.written.insert(report.position);
+        }
         drop(watch);
         self.inbox.reports.push(report);
     }
@@ -302,46 +323,40 @@ impl Process {
             worker.end();
         }
         self.appender = None;
-        while let Some(turn) = self.stepper.as_mut().map(Stepper::step) {
+        let nearby = Nearby::of(around);
+        loop {
+            let mut writing = self.writing.borrow_mut();
+            writing.step(&nearby);
             // Each is answered when it is: a failure that follows says nothing about it.
             if around.disk.lock().dead.is_none() {
-                self.answers(around);
+                writing.answers(&nearby);
             }
-            match turn {
-                Turn::End => break,
-                Turn::NeedsSegment => self.maintenance.step(),
-                _ => {}
+            if writing.stepper.is_none() {
+                break;
+            }
+            if std::mem::take(&mut writing.awaits_segment) {
+                drop(writing);
+                self.maintenance.step();
             }
         }
+        let tail = self.shared.lock().tail();
         if self.maintenance.close().is_ok() && around.disk.lock().dead.is_none() {
             around.checkpointed = (self.journal, self.maintenance.checkpointed());
+            around.note_synced((self.journal, tail));
         }
         self.gone(around);
     }
 
     /// It is over, in order or not.
-    pub fn gone(self, around: &mut Surroundings) {
-        around.ledger.borrow_mut().torn += self.pending.len() as u64;
+    pub fn gone(mut self, around: &mut Surroundings) {
+        around.ledger.borrow_mut().torn += self.writing.borrow().pending.len() as u64;
+        self.note_losses(around);
         self.tell(around);
         around.kafka.borrow_mut().forget_clients();
     }
 
-    /// What the journal has counted as damaged goes to the ledger.
-    pub fn tell(&self, around: &Surroundings) {
-        let families = self.registry.gather();
-        let corrupt = families
-            .iter()
-            .find(|family| family.name() == "journal_corrupt_records_total");
-        let corrupt = corrupt.map_or(0.0, |family| {
-            family.get_metric()[0].get_counter().get_value()
-        });
-        let mut ledger = around.ledger.borrow_mut();
-        ledger.damage(corrupt as u64, self.recovery.torn_bytes);
-    }
-
-    /// Bytes that count against the budget, and the budget.
-    pub fn budget(&self) -> (u64, u64) {
-        (self.shared.lock().budget_used(), self.shared.gate.budget())
+    fn was_poisoned(&self) -> bool {
+        self.writing.borrow().was_poisoned
     }
 
     /// True where a power cut has taken a first write's header and left a record of it. If that rots as well, the file's
@@ -358,11 +373,15 @@ impl Process {
     }
 
     pub fn is_quiet(&self) -> bool {
-        self.pending.is_empty() && self.drain.is_none() && self.unpublished() == 0
+        self.writing.borrow().pending.is_empty() && self.drain.is_none() && self.unpublished() == 0
     }
 
     pub fn shared(&self) -> &Shared<SimDisk> {
         &self.shared
+    }
+
+    pub fn checkpointed(&self) -> u64 {
+        self.maintenance.checkpointed()
     }
 
     pub fn journal(&self) -> usize {

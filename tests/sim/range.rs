@@ -13,6 +13,8 @@ use ringback::publish::Metrics;
 
 use crate::coverage::{self, Counters};
 use crate::faults;
+use crate::interleave;
+use crate::losses;
 use crate::trace::{self, Sink};
 use crate::world::{self, Tally};
 
@@ -43,6 +45,8 @@ pub fn metrics() -> Metrics {
 
 /// One history; a panic of the code under test is a violation as any other.
 pub fn history(seed: u64, metrics: &Metrics) -> Result<Tally, String> {
+    interleave::alone();
+    losses::take();
     catch_unwind(AssertUnwindSafe(|| world::run(seed, metrics))).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         let words = words.or_else(|| {

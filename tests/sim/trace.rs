@@ -11,6 +11,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::coverage;
+use crate::losses;
 
 /// Where the lines of this thread's histories go.
 #[derive(Debug, Default)]
@@ -67,6 +68,7 @@ impl Subscriber for Listener {
         let mut line = Line::default();
         event.record(&mut line);
         coverage::logged(&line.message);
+        losses::logged(&line.message, &line.numbers);
         say(|| {
             let level = event.metadata().level();
             format!("             {level} {}{}", line.message, line.fields)
@@ -89,10 +91,16 @@ impl Subscriber for Listener {
 #[derive(Default)]
 struct Line {
     message: String,
+    numbers: Vec<(&'static str, u64)>,
     fields: String,
 }
 
 impl Visit for Line {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.numbers.push((field.name(), value));
+        self.record_debug(field, &value);
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         // Writing to a string does not fail.
         let _ = if field.name() == "message" {

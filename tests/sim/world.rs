@@ -1,26 +1,22 @@
 //! A history: whoever's turn is next goes on, until everything has come to rest.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Duration;
 
-use bytesize::ByteSize;
-use ringback::journal::{Config, OpenError};
+use ringback::journal::OpenError;
 use ringback::publish;
 
 use crate::chaos::Chaos;
 use crate::disk::{Crash, SimDisk, Trouble};
 use crate::kafka::Kafka;
 use crate::ledger::Ledger;
-use crate::lies::{self, Lie};
+use crate::losses;
 use crate::process::Process;
 use crate::random::{Clock, MS, Random, SECOND};
 use crate::senders::Senders;
+use crate::setup::Setup;
 
-/// ringback's own default.
-const STALL: Duration = Duration::from_mins(1);
-const YEAR: Duration = Duration::from_hours(365 * 24);
 /// For everything to come to rest once the faults have stopped.
 const REST: u64 = 900 * SECOND;
 /// What a producer that is gone still has to say is waited for so long.
@@ -29,20 +25,6 @@ const LATE_MAIL: u64 = 100 * SECOND;
 const QUIET: u64 = 12 * SECOND;
 /// A history that takes more turns than this does not end.
 const TURNS: u64 = 200_000;
-
-/// What a history is made with.
-pub struct Setup {
-    pub journal: Config,
-    pub ahead: usize,
-    /// `kafka.stall_timeout`.
-    pub stall: Duration,
-    /// All the room there ever is: for the checkpoint, one segment and a half or two.
-    pub disk: Option<u64>,
-    /// How late the publisher's thread may be at the best of times: a container with little of a processor gets none of
-    /// it for most of each 100 ms.
-    pub throttled: u64,
-    pub properties: BTreeMap<String, String>,
-}
 
 /// What outlives each process.
 pub struct Surroundings {
@@ -60,6 +42,10 @@ pub struct Surroundings {
     pub slow_publisher: u64,
     /// What befalls the next starts, one each.
     pub at_starts: VecDeque<Trouble>,
+    /// The journal, and one past the last position that the checkpoint before the last one told as synced.
+    pub synced: (usize, u64),
+    /// The same of the last one.
+    pub synced_next: (usize, u64),
     /// The journal and the watermark of the last checkpoint that was synced.
     pub checkpointed: (usize, u64),
 }
@@ -104,38 +90,6 @@ pub fn run(seed: u64, metrics: &publish::Metrics) -> Result<Tally, String> {
     Ok(world.tally)
 }
 
-impl Setup {
-    fn new(random: &mut Random) -> Self {
-        let publish = publish::Config {
-            topic: String::from("events"),
-            dead_letter_topic: None,
-            client: BTreeMap::new(),
-            max_body: 1 << 20,
-            stall_timeout: STALL,
-            secret_files: std::collections::BTreeMap::new(),
-            dead_letter_path: "dead-letters".into(),
-        };
-        let segment = random.pick(&[2048, 4096, 16_384]);
-        let room = 8_192 + segment / 2 + segment * random.range(1, 2);
-        Self {
-            disk: random.percent(15).then_some(room),
-            journal: Config {
-                segment_size: ByteSize::b(segment),
-                budget: ByteSize::b(random.pick(&[65_536, 262_144, 1 << 20])),
-                ..Config::default()
-            },
-            ahead: random.pick(&[4, 16, 64, publish::MAX_AHEAD]),
-            stall: if lies::is_on(Lie::SilenceForEver) {
-                YEAR
-            } else {
-                STALL
-            },
-            throttled: random.pick(&[0, 0, 0, 80 * MS]),
-            properties: publish.properties().expect("ringback's own properties"),
-        }
-    }
-}
-
 impl World {
     fn new(seed: u64, metrics: &publish::Metrics) -> Self {
         let mut random = Random::new(seed);
@@ -164,6 +118,8 @@ impl World {
                 slow_sync: 5 * MS,
                 slow_publisher: setup.throttled,
                 at_starts: VecDeque::new(),
+                synced: (0, 0),
+                synced_next: (0, 0),
                 checkpointed: (0, 0),
                 random,
                 setup,
@@ -204,7 +160,7 @@ impl World {
             (self.senders.at, Actor::Sender),
             (self.chaos.next_at(), Actor::Chaos),
             (self.around.kafka.borrow().next_at(), Actor::Kafka),
-            (of(|process| process.writer_at), Actor::Writer),
+            (of(Process::writer_at), Actor::Writer),
             (of(|process| process.upkeep_at), Actor::Upkeep),
             (of(|process| process.publisher_at), Actor::Publisher),
             (of(Process::patience), Actor::Patience),
@@ -246,7 +202,6 @@ impl World {
     fn start(&mut self) {
         self.start_at = None;
         self.tally.starts += 1;
-        self.around.ledger.borrow_mut().unfinished += 1;
         if let Some(trouble) = self.around.at_starts.pop_front() {
             self.around.clock.say(|| format!("*** {trouble:?}"));
             let mut disk = self.around.disk.lock();
@@ -255,6 +210,7 @@ impl World {
                 Trouble::Failure(failure) => disk.fail = Some(failure),
             }
         }
+        losses::take();
         match Process::start(&mut self.around) {
             Ok(process) if self.around.disk.lock().dead.is_none() => {
                 self.around
@@ -263,13 +219,24 @@ impl World {
                 let now = (process.journal(), process.recovery.resume_at);
                 let (journal, watermark) = self.around.checkpointed;
                 let mut ledger = self.around.ledger.borrow_mut();
-                ledger.unfinished -= 1;
                 ledger.header_damaged |= process.holds_headless();
                 let missing = process.recovery.missing_events;
-                if missing > 0 && !ledger.checkpoint_damaged {
+                self.around.checkpointed = (now.0, process.checkpointed());
+                // A start writes both slots anew.
+                let damaged = std::mem::take(&mut ledger.checkpoint_damaged);
+                if damaged {
+                    // The older slot tells less of what was synced, and none tells nothing.
+                    ledger.untold_from((now.0, 0));
+                }
+                ledger.went_back |= damaged;
+                ledger.went_back &= missing > 0 || damaged;
+                if missing > 0 {
+                    ledger.missing_before(now);
+                }
+                if missing > 0 && !ledger.went_back {
                     ledger.violate(format!("{missing} unpublished events are missing"));
                 }
-                if now.0 == journal && now.1 < watermark && !ledger.checkpoint_damaged {
+                if now.0 == journal && now.1 < watermark && !damaged {
                     ledger.violate(format!(
                         "resumes at {} though {watermark} was checkpointed",
                         now.1
@@ -308,6 +275,9 @@ impl World {
             .clock
             .say(|| format!("{crash:?}, the disk holds {:016x}", disk.lock().hash()));
         if let Some(process) = self.process.take() {
+            let mut ledger = self.around.ledger.borrow_mut();
+            ledger.untold_from(self.around.synced);
+            drop(ledger);
             process.gone(&mut self.around);
         }
         self.around.disk.lock().reboot(crash);

@@ -15,6 +15,13 @@ pub enum Kind {
     FailWrite,
     FailSync,
     FailRead,
+    /// The volume is away for readers: all reads fail for a while, also those of a start.
+    ReadsFail,
+    ReadsFailThenKill,
+    /// One page cannot be read, for a while or from now on.
+    BadSector,
+    BadSectorStays,
+    BadSectorThenKill,
     FailThenPowerCut,
     DiskFull,
     /// Others have taken the room, and take what ringback gives back.
@@ -33,6 +40,11 @@ pub enum Kind {
     FlipRecord,
     FlipAnywhere,
     FlipThenKill,
+    /// Garbage over neighbouring records.
+    Spoil,
+    SpoilThenKill,
+    /// The same over the last ones of all.
+    SpoilTailThenKill,
     FlipHeaderThenKill,
     /// In an outage with a start in it: a segment's header and the last record of the one before.
     FlipSeamInOutage,
@@ -73,7 +85,7 @@ pub enum Kind {
     ClockSetBack,
 }
 
-pub const KINDS: [Kind; 45] = [
+pub const KINDS: [Kind; 53] = [
     Kind::Kill,
     Kind::PowerCut,
     Kind::KillInside,
@@ -83,6 +95,11 @@ pub const KINDS: [Kind; 45] = [
     Kind::FailWrite,
     Kind::FailSync,
     Kind::FailRead,
+    Kind::ReadsFail,
+    Kind::ReadsFailThenKill,
+    Kind::BadSector,
+    Kind::BadSectorStays,
+    Kind::BadSectorThenKill,
     Kind::FailThenPowerCut,
     Kind::DiskFull,
     Kind::DiskTaken,
@@ -95,6 +112,9 @@ pub const KINDS: [Kind; 45] = [
     Kind::FlipRecord,
     Kind::FlipAnywhere,
     Kind::FlipThenKill,
+    Kind::Spoil,
+    Kind::SpoilThenKill,
+    Kind::SpoilTailThenKill,
     Kind::FlipHeaderThenKill,
     Kind::FlipSeamInOutage,
     Kind::LoseCheckpoint,

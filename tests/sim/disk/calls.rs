@@ -6,12 +6,15 @@ use std::io;
 use ringback::journal::filesystem::{File, FileSystem};
 
 use super::{Inode, Operation, PAGE, SimDisk, SimFile, eio};
+use crate::interleave;
+use crate::lies::{self, Lie};
 use crate::random::MS;
 
 impl FileSystem for SimDisk {
     type File = SimFile;
 
     fn create(&self, name: &str) -> io::Result<SimFile> {
+        interleave::point();
         let mut disk = self.lock();
         disk.before(Operation::Name, None)?;
         if disk.names.contains_key(name) {
@@ -31,8 +34,10 @@ impl FileSystem for SimDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<SimFile> {
+        interleave::point();
         let mut disk = self.lock();
         disk.before(Operation::Read, None)?;
+        disk.away()?;
         let inode = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(SimFile {
             disk: self.clone(),
@@ -41,12 +46,15 @@ impl FileSystem for SimDisk {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
+        interleave::point();
         let mut disk = self.lock();
         disk.before(Operation::Read, None)?;
+        disk.away()?;
         Ok(disk.names.keys().cloned().collect())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        interleave::point();
         let mut disk = self.lock();
         disk.before(Operation::Name, None)?;
         disk.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
@@ -58,6 +66,7 @@ impl FileSystem for SimDisk {
     }
 
     fn link(&self, name: &str, second: &str) -> io::Result<()> {
+        interleave::point();
         let mut disk = self.lock();
         disk.before(Operation::Name, None)?;
         let inode = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
@@ -73,6 +82,7 @@ impl FileSystem for SimDisk {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
+        interleave::point();
         let mut disk = self.lock();
         disk.before(Operation::Sync, None)?;
         if disk.dies(None) {
@@ -98,6 +108,7 @@ impl FileSystem for SimDisk {
 
 impl File for SimFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        interleave::point();
         let mut disk = self.disk.lock();
         let offset = offset as usize;
         let failed = disk.before(Operation::Write, Some(self.inode));
@@ -115,23 +126,49 @@ impl File for SimFile {
         let dies = disk.dies(Some(self.inode));
         // A write that fails, or in which the process dies, may have written anything of it.
         let written = if failed.is_err() || dies {
-            disk.random.index(bytes.len() + 1)
+            let any = disk.random.index(bytes.len() + 1);
+            // A slot of the checkpoint, less than a sector, comes whole or not at all.
+            let whole = disk.is_checkpoint(Some(self.inode)) && any < bytes.len();
+            if whole { 0 } else { any }
         } else {
             bytes.len()
         };
         disk.inodes[self.inode].write(&bytes[..written], offset);
+        for page in offset / PAGE..(offset + written).div_ceil(PAGE) {
+            disk.heal((self.inode, page));
+        }
         if dies { Err(eio()) } else { failed }
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        interleave::point();
         let mut disk = self.disk.lock();
-        disk.before(Operation::Read, Some(self.inode))?;
         let offset = offset as usize;
+        let rest = disk.inodes[self.inode].now.len().saturating_sub(offset);
+        let wanted = offset..offset + rest.min(bytes.len());
+        let readable = disk
+            .before(Operation::Read, Some(self.inode))
+            .and_then(|()| disk.readable(self.inode, &wanted));
+        let length = match readable {
+            Err(_) if disk.publishing && lies::is_on(Lie::FailedReadIsDamage) => {
+                bytes[..wanted.len()].fill(0);
+                return Ok(wanted.len());
+            }
+            Err(error) => {
+                if !disk.publishing {
+                    disk.had_bad.insert(self.inode);
+                }
+                return Err(error);
+            }
+            Ok(readable) => readable,
+        };
         let inode = &disk.inodes[self.inode];
         let rest = inode.now.get(offset..).unwrap_or_default();
-        let length = rest.len().min(bytes.len());
         bytes[..length].copy_from_slice(&rest[..length]);
-        if disk.publishing && length > 0 && disk.unsynced_read.is_none() {
+        let inode = &disk.inodes[self.inode];
+        // Page by page it only looks what can be read.
+        let is_probe = bytes.len() <= PAGE || disk.had_bad.contains(&self.inode);
+        if disk.publishing && !is_probe && length > 0 && disk.unsynced_read.is_none() {
             let pages = offset / PAGE..(offset + length).div_ceil(PAGE);
             let mut unsynced = inode
                 .dirty
@@ -143,7 +180,10 @@ impl File for SimFile {
                 inode.durable.get(from..to) != Some(&inode.now[from..to])
             };
             if let Some(page) = unsynced.find(|page| differs(page)) {
-                let words = format!("page {page} of inode {} was read unsynced", self.inode);
+                let words = format!(
+                    "page {page} of inode {} was read unsynced: {length} bytes from {offset}",
+                    self.inode
+                );
                 disk.unsynced_read = Some(words);
             }
         }
@@ -151,6 +191,7 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        interleave::point();
         let mut disk = self.disk.lock();
         let failed = disk.before(Operation::Sync, Some(self.inode));
         if disk.dead.is_some() {
@@ -175,6 +216,7 @@ impl File for SimFile {
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
+        interleave::point();
         let mut disk = self.disk.lock();
         disk.before(Operation::Write, Some(self.inode))?;
         if disk
@@ -195,6 +237,7 @@ impl File for SimFile {
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
+        interleave::point();
         let mut disk = self.disk.lock();
         if !disk.names.values().any(|named| *named == self.inode) {
             // Giving back what a removed file holds concerns no event, whether or not it succeeds.

@@ -10,7 +10,7 @@ use ringback::publish::mailbox::Report;
 use ringback::publish::outside::{Client, Handed, Outgoing};
 
 use super::state::State;
-use super::{Event, Headers, Kafka, Message};
+use super::{Event, Kafka, Message};
 use crate::outside::Watch;
 use crate::random::{MS, SECOND};
 
@@ -103,13 +103,8 @@ impl Kafka {
     }
 
     fn send(&mut self, id: u64, outgoing: &Outgoing<'_>) -> Handed {
-        let message = Message {
-            position: outgoing.position,
-            key: outgoing.key.map(Rc::from),
-            value: Rc::from(outgoing.value),
-            timestamp_ms: outgoing.timestamp_ms,
-            headers: Rc::new(Headers::of(outgoing)),
-        };
+        self.next += 1;
+        let message = Message::of(outgoing, id, self.next);
         let refused = self.ledger.borrow().refused_by_client(&message);
         let partition = usize::try_from(outgoing.partition).expect("ringback chooses it");
         let now = self.clock.now();

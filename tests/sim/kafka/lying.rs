@@ -14,6 +14,16 @@ pub struct LyingClient {
 
 impl Client for LyingClient {
     fn send(&self, mut outgoing: Outgoing<'_>) -> Handed {
+        let position = outgoing.position;
+        if self.honest.watch.borrow().written.contains(&position) {
+            let words = format!("{position} is sent again though it was reported as written");
+            self.honest
+                .kafka
+                .borrow()
+                .ledger
+                .borrow_mut()
+                .violate(words);
+        }
         if lies::is_on(Lie::NewestPartitions) {
             let mut kafka = self.honest.kafka.borrow_mut();
             kafka.extend(self.honest.id);
@@ -37,6 +47,17 @@ impl Client for LyingClient {
         }
         if lies::is_on(Lie::TimestampOfReceipt) {
             outgoing.timestamp_ms = Headers::of(&outgoing).received_ms();
+        }
+        if lies::is_on(Lie::SentTwice) {
+            let again = Outgoing {
+                headers: outgoing.headers.clone(),
+                ..outgoing
+            };
+            let handed = self.honest.send(outgoing);
+            if handed == Handed::Taken {
+                self.honest.send(again);
+            }
+            return handed;
         }
         self.honest.send(outgoing)
     }

@@ -1,4 +1,4 @@
-//! A record, and what its headers say.
+//! A record on its way.
 
 use std::rc::Rc;
 
@@ -9,10 +9,28 @@ use ringback::publish::outside::Outgoing;
 #[derive(Debug, Clone)]
 pub struct Message {
     pub position: u64,
+    /// The producer that was given it.
+    pub client: u64,
+    /// Which handing over this was: a client's own retry is the same.
+    pub sending: u64,
     pub key: Option<Rc<str>>,
     pub value: Rc<[u8]>,
     pub timestamp_ms: u64,
     pub headers: Rc<Headers>,
+}
+
+impl Message {
+    pub fn of(outgoing: &Outgoing<'_>, client: u64, sending: u64) -> Self {
+        Self {
+            position: outgoing.position,
+            client,
+            sending,
+            key: outgoing.key.map(Rc::from),
+            value: Rc::from(outgoing.value),
+            timestamp_ms: outgoing.timestamp_ms,
+            headers: Rc::new(Headers::of(outgoing)),
+        }
+    }
 }
 
 /// What the headers say of where it came from.

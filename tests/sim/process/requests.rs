@@ -1,8 +1,5 @@
 //! Those whose answers are awaited: as ingest does it, from the append to the answer or to the end of its patience.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
-
 use bytes::Bytes;
 use ringback::event::Event;
 use ringback::journal::{AppendError, Commit};
@@ -15,10 +12,10 @@ use crate::world::Surroundings;
 /// As ingest's `commit_timeout`.
 const PATIENCE: u64 = 8 * SECOND;
 /// An append whose answer is awaited.
-pub(super) struct Pending {
-    number: usize,
-    commit: Commit,
-    until: u64,
+pub struct Pending {
+    pub(super) number: usize,
+    pub(super) commit: Commit,
+    pub(super) until: u64,
 }
 
 impl Process {
@@ -51,55 +48,21 @@ impl Process {
         };
         let commit = appender.append(envelope, bytes)?;
         let now = around.clock.now();
-        self.pending.push(Pending {
+        let mut writing = self.writing.borrow_mut();
+        writing.pending.push(Pending {
             number,
             commit,
             until: now + PATIENCE,
         });
-        if self.writer_at.is_none() && !self.awaits_segment {
-            self.writer_at = Some(now + self.random.latency(MS / 5, 5 * MS));
+        if writing.at.is_none() && !writing.awaits_segment {
+            writing.at = Some(now + self.random.latency(MS / 5, 5 * MS));
         }
         Ok(())
     }
 
-    pub(super) fn answers(&mut self, around: &Surroundings) {
-        let now = around.clock.now();
-        let mut context = Context::from_waker(Waker::noop());
-        let was_poisoned = self.was_poisoned || around.disk.lock().failed;
-        let journal = self.journal;
-        let mut last = None;
-        self.pending.retain_mut(|pending| {
-            let Poll::Ready(outcome) = Pin::new(&mut pending.commit).poll(&mut context) else {
-                // Who has waited so long is answered 503; the event may land all the same.
-                let waits = pending.until > now;
-                around.ledger.borrow_mut().torn += u64::from(!waits);
-                return waits;
-            };
-            let number = pending.number;
-            around.clock.say(|| format!("event {number}: {outcome:?}"));
-            let mut ledger = around.ledger.borrow_mut();
-            if let Ok(position) = outcome {
-                if was_poisoned {
-                    ledger.violate(format!("event {number} was acknowledged after the poison"));
-                }
-                if last.is_some_and(|last| last >= position) {
-                    ledger.violate(format!("position {position} came after {last:?}"));
-                }
-                last = Some(position);
-                ledger.acknowledge(number, (journal, position));
-            } else {
-                ledger.torn += u64::from(outcome == Err(AppendError::Poisoned));
-            }
-            false
-        });
-        if self.stepper.is_none() && !self.pending.is_empty() {
-            let mut ledger = around.ledger.borrow_mut();
-            ledger.violate(format!("{} requests wait for nobody", self.pending.len()));
-        }
-    }
-
     /// When the next waiting request gives up.
     pub fn patience(&self) -> Option<u64> {
-        self.pending.iter().map(|pending| pending.until).min()
+        let writing = self.writing.borrow();
+        writing.pending.iter().map(|pending| pending.until).min()
     }
 }

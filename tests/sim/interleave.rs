@@ -1,0 +1,34 @@
+//! Other threads' turns inside a step: before each call that a step makes of the disk, whoever runs beside it may go on.
+//!
+//! A step of the upkeep or of the publisher makes several calls, between which the writer's thread really runs. Here it
+//! does so by chance of the seed, in the same thread, at the calls: the disk lets it in.
+
+use std::cell::RefCell;
+
+type Beside = Box<dyn FnMut()>;
+
+thread_local! {
+    static BESIDE: RefCell<Option<Beside>> = const { RefCell::new(None) };
+}
+
+/// Takes a step during which `beside` is called before each call of the disk.
+pub fn with<T>(beside: impl FnMut() + 'static, step: impl FnOnce() -> T) -> T {
+    BESIDE.set(Some(Box::new(beside)));
+    let outcome = step();
+    BESIDE.set(None);
+    outcome
+}
+
+/// A history that has panicked leaves nobody beside the next one.
+pub fn alone() {
+    BESIDE.set(None);
+}
+
+/// The disk is about to be called.
+pub fn point() {
+    // What runs beside makes calls too, and lets nobody in.
+    if let Some(mut beside) = BESIDE.take() {
+        beside();
+        BESIDE.set(Some(beside));
+    }
+}

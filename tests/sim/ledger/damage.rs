@@ -1,0 +1,145 @@
+//! Damage, accounted exactly: what is lost lies in what the journal reported, and what it reported was damaged.
+
+use super::{Ledger, Place};
+use crate::losses::Loss;
+
+/// What one process has said of its journal's losses, once it is over.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// As the log says it, in order.
+    pub losses: Vec<Loss>,
+    /// As the metrics say it: damaged, and passed over because they could not be read.
+    pub counted: [u64; 2],
+    /// Records of segments that recovery misses, which the metric counts and no range tells.
+    pub missing: u64,
+}
+
+impl Ledger {
+    /// This record was damaged: it may be lost, and nothing else may.
+    pub fn excuse(&mut self, place: Place) {
+        self.excused.insert(place);
+    }
+
+    /// This record cannot be read for a time, which the journal may take for good after its patience.
+    pub fn excuse_unread(&mut self, place: Place) {
+        self.unread.insert(place);
+    }
+
+    /// A start has counted records of segments that are gone.
+    pub fn missing_before(&mut self, place: Place) {
+        self.missing_before.push(place);
+    }
+
+    /// A crash comes, and no checkpoint tells of these records and what follows them.
+    pub fn untold_from(&mut self, place: Place) {
+        let of_journal = place..=(place.0, u64::MAX);
+        let places = self.places.range(of_journal).map(|(place, _)| *place);
+        self.untold.extend(places);
+    }
+
+    pub(super) fn is_excused(&self, place: Place) -> bool {
+        self.excused.contains(&place) || self.unread.contains(&place)
+    }
+
+    /// The journal has logged a loss.
+    pub fn lost(&mut self, journal: usize, loss: Loss) {
+        let range = (journal, loss.from)..=(journal, loss.to);
+        let known: Vec<_> = self
+            .places
+            .range(range)
+            .map(|(at, of)| (*at, *of))
+            .collect();
+        // What is damaged and cannot be read for a time besides may be reported as either.
+        let is_true = |place: &Place| {
+            let may_be = if loss.unread {
+                &self.unread
+            } else {
+                &self.excused
+            };
+            may_be.contains(place) || (loss.unread && self.excused.contains(place))
+        };
+        // It may be estimated to have had what was published long ago and is gone.
+        let estimates = loss.unread || self.header_damaged || self.went_back;
+        let is_estimate = |number: usize| estimates && self.is_at_rest(number);
+        let mut known_of = known.iter();
+        let wrong = known_of.find(|(at, number)| !is_true(at) && !is_estimate(*number));
+        if let Some((place, number)) = wrong {
+            let words = if loss.unread {
+                "as unreadable and could be read"
+            } else {
+                "as damaged and was not"
+            };
+            return self.violate(format!("event {number}, {place:?}, was reported {words}"));
+        }
+        let positions = loss.to + 1 - loss.from;
+        // Records that were written and never acknowledged have positions that nobody was told.
+        let unknown = positions - known.len() as u64;
+        // Of a segment that cannot be read it is only estimated how many records it had.
+        let estimated = loss.unread || self.had_bad_sectors;
+        if unknown > self.torn && !self.header_damaged && !estimated {
+            let torn = self.torn;
+            return self.violate(format!(
+                "{loss:?} was reported, of which {unknown} are no events and {torn} may be"
+            ));
+        }
+        let is_news = |(place, number): &&(Place, usize)| {
+            !self.is_at_rest(*number) && !self.is_reported(*place)
+        };
+        let least = known.iter().filter(is_news).count() as u64;
+        if loss.count < least || loss.count > positions {
+            self.violate(format!("{loss:?} is the loss of {least} to {positions}"));
+        }
+        self.has_reported_unread |= loss.unread;
+        self.reported.push((journal, loss.from..=loss.to));
+    }
+
+    /// A process is over, or everything has come to rest.
+    pub fn told(&mut self, told: &Told) {
+        let logged = [false, true].map(|unread| {
+            let losses = told.losses.iter().filter(|loss| loss.unread == unread);
+            losses.map(|loss| loss.count).sum::<u64>()
+        });
+        let ([damaged, unread], missing) = (told.counted, told.missing);
+        if damaged != logged[0] + missing || unread != logged[1] {
+            self.violate(format!(
+                "{damaged} records were counted as damaged and {unread} as unreadable, {logged:?} logged as lost, {missing} as missing"
+            ));
+        }
+    }
+
+    fn is_at_rest(&self, number: usize) -> bool {
+        let sent = &self.events[number];
+        sent.delivered > 0 || sent.set_aside
+    }
+
+    fn is_reported(&self, place: Place) -> bool {
+        let mut reported = self.reported.iter();
+        let mut missing = self.missing_before.iter();
+        reported.any(|(journal, positions)| *journal == place.0 && positions.contains(&place.1))
+            || missing.any(|before| before.0 == place.0 && place.1 < before.1)
+    }
+
+    /// Everything has come to rest: is anything lost, and was that said?
+    pub fn settle(&mut self) {
+        let lost = self.events.iter().enumerate().filter_map(|(number, sent)| {
+            let place = sent.acknowledged?;
+            (sent.delivered == 0 && !sent.set_aside).then_some((number, place))
+        });
+        let lost: Vec<_> = lost.collect();
+        for (number, place) in lost {
+            if !self.is_excused(place) {
+                return self.violate(format!(
+                    "event {number}, {place:?}, was acknowledged and is lost"
+                ));
+            }
+            let looked_torn = self.untold.contains(&place);
+            // How many records an unreadable header or tail had is estimated: at least one.
+            let is_hidden = self.has_reported_unread;
+            if !self.is_reported(place) && !looked_torn && !is_hidden {
+                return self.violate(format!(
+                    "event {number}, {place:?}, was lost to damage in silence"
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What a journal says that it has lost: the ranges in its log, and what it counts of them.
+
+use std::cell::RefCell;
+
+/// Positions that the journal has given up, both ends included, and how many of them it had not given up before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loss {
+    pub from: u64,
+    pub to: u64,
+    pub count: u64,
+    /// Not damaged, but passed over because they could not be read.
+    pub unread: bool,
+}
+
+/// How the log lines begin that tell of a loss.
+const DAMAGED: &str = "records lost to damage";
+const UNREAD: &str = "records are passed over because they cannot be read";
+
+thread_local! {
+    static LOGGED: RefCell<Vec<Loss>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A log line of ringback's, with its whole numbers.
+pub fn logged(message: &str, numbers: &[(&'static str, u64)]) {
+    let unread = message.starts_with(UNREAD);
+    if !unread && !message.starts_with(DAMAGED) {
+        return;
+    }
+    let number = |name| {
+        let found = numbers.iter().find(|(field, _)| *field == name);
+        found.map_or(0, |(_, number)| *number)
+    };
+    let loss = Loss {
+        from: number("from"),
+        to: number("to"),
+        count: number("count"),
+        unread,
+    };
+    LOGGED.with_borrow_mut(|losses| losses.push(loss));
+}
+
+/// What has been logged on this thread since the last call.
+pub fn take() -> Vec<Loss> {
+    LOGGED.take()
+}

@@ -1,0 +1,75 @@
+//! What a process says of itself, for the ledger: its losses, and how far its checkpoint lags.
+
+use super::{PACE, Process};
+use crate::ledger::Told;
+use crate::lies::{self, Lie};
+use crate::losses;
+use crate::world::Surroundings;
+
+impl Surroundings {
+    /// A checkpoint tells that everything before this was synced.
+    pub fn note_synced(&mut self, upto: (usize, u64)) {
+        self.synced = std::mem::replace(&mut self.synced_next, upto);
+    }
+}
+
+impl Process {
+    /// What the journal has logged since the last call goes to the ledger.
+    pub(super) fn note_losses(&mut self, around: &Surroundings) {
+        for loss in losses::take() {
+            around.ledger.borrow_mut().lost(self.journal, loss);
+            self.losses.push(loss);
+        }
+    }
+
+    /// What the journal has counted as damaged goes to the ledger.
+    pub fn tell(&self, around: &Surroundings) {
+        let told = Told {
+            counted: self.counted(),
+            missing: self.recovery.missing_events,
+            losses: self.losses.clone(),
+        };
+        around.ledger.borrow_mut().told(&told);
+    }
+
+    /// By its metrics: damaged, and passed over because they could not be read.
+    fn counted(&self) -> [u64; 2] {
+        let families = self.registry.gather();
+        let counter = |name: &str| {
+            let family = families.iter().find(|family| family.name() == name);
+            family.map_or(0, |family| {
+                family.get_metric()[0].get_counter().get_value() as u64
+            })
+        };
+        let [corrupt, unreadable] = [
+            "journal_corrupt_records_total",
+            "journal_unreadable_records_total",
+        ]
+        .map(counter);
+        let damaged = || self.losses.iter().filter(|loss| !loss.unread);
+        let counts = || damaged().map(|loss| loss.count);
+        let untold: u64 = if lies::is_on(Lie::OneOfManyCounted) {
+            counts().map(|count| count - 1).sum()
+        } else if lies::is_on(Lie::FirstDamageCounted) {
+            counts().skip(1).sum()
+        } else {
+            0
+        };
+        [corrupt - untold, unreadable]
+    }
+
+    /// What has been published must be in a checkpoint soon: until then a crash makes duplicates of it.
+    pub(super) fn check_age(&mut self, around: &Surroundings) {
+        let now = around.clock.now();
+        let watermark = self.shared.lock().watermark;
+        if self.was_poisoned() || watermark == self.maintenance.checkpointed() {
+            self.unsaved_since = None;
+            return;
+        }
+        let age = now - *self.unsaved_since.get_or_insert(now);
+        if age > 2 * PACE + around.slow_sync {
+            let words = format!("{watermark} has not been in a checkpoint for {age} µs");
+            around.ledger.borrow_mut().violate(words);
+        }
+    }
+}

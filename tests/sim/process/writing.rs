@@ -1,0 +1,129 @@
+//! The writer's thread, and those who wait for its answers.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use ringback::journal::AppendError;
+use ringback::journal::appender::{Stepper, Turn};
+use ringback::journal::shared::Shared;
+
+use super::requests::Pending;
+use crate::disk::SimDisk;
+use crate::ledger::Ledger;
+use crate::random::{Clock, MS, Random};
+use crate::world::Surroundings;
+
+/// What the writer meets, wherever its turn comes.
+#[derive(Clone)]
+pub struct Nearby {
+    clock: Rc<Clock>,
+    disk: SimDisk,
+    ledger: Rc<RefCell<Ledger>>,
+    slow_sync: u64,
+}
+
+impl Nearby {
+    pub fn of(around: &Surroundings) -> Self {
+        Self {
+            clock: around.clock.clone(),
+            disk: around.disk.clone(),
+            ledger: around.ledger.clone(),
+            slow_sync: around.slow_sync,
+        }
+    }
+}
+
+pub struct Writing {
+    pub shared: Arc<Shared<SimDisk>>,
+    pub stepper: Option<Stepper<SimDisk>>,
+    pub pending: Vec<Pending>,
+    /// The journal's number in the ledger.
+    pub journal: usize,
+    /// When the thread goes on.
+    pub at: Option<u64>,
+    pub awaits_segment: bool,
+    pub was_poisoned: bool,
+    pub random: Random,
+}
+
+impl Writing {
+    /// The thread goes on.
+    pub fn step(&mut self, nearby: &Nearby) {
+        let now = nearby.clock.now();
+        self.at = None;
+        let Some(stepper) = &mut self.stepper else {
+            return;
+        };
+        match stepper.step() {
+            Turn::Idle => {}
+            Turn::Written => self.at = Some(now + self.random.latency(MS, nearby.slow_sync)),
+            Turn::Answered => {
+                self.at = Some(now);
+                let (used, budget) = (self.shared.lock().budget_used(), self.shared.gate.budget());
+                // Segments' headers and the ends of pages come on top, and these segments are small.
+                if used > budget + budget / 8 {
+                    let words = format!("{used} bytes are unpublished, {budget} may be");
+                    nearby.ledger.borrow_mut().violate(words);
+                }
+            }
+            Turn::NeedsSegment => self.awaits_segment = true,
+            Turn::End => self.stepper = None,
+        }
+    }
+
+    /// A turn while another thread is in the middle of its own, by chance, where there is something to do.
+    pub fn step_beside(&mut self, nearby: &Nearby) {
+        if self.at.is_none() || nearby.disk.lock().dead.is_some() || !self.random.percent(40) {
+            return;
+        }
+        let publishing = std::mem::take(&mut nearby.disk.lock().publishing);
+        self.step(nearby);
+        let mut disk = nearby.disk.lock();
+        disk.publishing = publishing;
+        let is_dead = disk.dead.is_some();
+        drop(disk);
+        // Each is answered when it is: a failure that follows says nothing about it.
+        if !is_dead {
+            self.answers(nearby);
+        }
+    }
+
+    pub fn answers(&mut self, nearby: &Nearby) {
+        let now = nearby.clock.now();
+        let mut context = Context::from_waker(Waker::noop());
+        let was_poisoned = self.was_poisoned || nearby.disk.lock().failed;
+        let journal = self.journal;
+        let mut last = None;
+        self.pending.retain_mut(|pending| {
+            let Poll::Ready(outcome) = Pin::new(&mut pending.commit).poll(&mut context) else {
+                // Who has waited so long is answered 503; the event may land all the same.
+                let waits = pending.until > now;
+                nearby.ledger.borrow_mut().torn += u64::from(!waits);
+                return waits;
+            };
+            let number = pending.number;
+            nearby.clock.say(|| format!("event {number}: {outcome:?}"));
+            let mut ledger = nearby.ledger.borrow_mut();
+            if let Ok(position) = outcome {
+                if was_poisoned {
+                    ledger.violate(format!("event {number} was acknowledged after the poison"));
+                }
+                if last.is_some_and(|last| last >= position) {
+                    ledger.violate(format!("position {position} came after {last:?}"));
+                }
+                last = Some(position);
+                ledger.acknowledge(number, (journal, position));
+            } else {
+                ledger.torn += u64::from(outcome == Err(AppendError::Poisoned));
+            }
+            false
+        });
+        if self.stepper.is_none() && !self.pending.is_empty() {
+            let mut ledger = nearby.ledger.borrow_mut();
+            ledger.violate(format!("{} requests wait for nobody", self.pending.len()));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What a history is made with.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use ringback::journal::Config;
+use ringback::publish;
+
+use crate::lies::{self, Lie};
+use crate::random::{MS, Random};
+
+/// ringback's own default.
+const STALL: Duration = Duration::from_mins(1);
+const YEAR: Duration = Duration::from_hours(365 * 24);
+
+/// What a history is made with.
+pub struct Setup {
+    pub journal: Config,
+    pub ahead: usize,
+    /// `kafka.stall_timeout`.
+    pub stall: Duration,
+    /// All the room there ever is: for the checkpoint, one segment and a half or two.
+    pub disk: Option<u64>,
+    /// How late the publisher's thread may be at the best of times: a container with little of a processor gets none of
+    /// it for most of each 100 ms.
+    pub throttled: u64,
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Setup {
+    pub fn new(random: &mut Random) -> Self {
+        let publish = publish::Config {
+            topic: String::from("events"),
+            dead_letter_topic: None,
+            client: BTreeMap::new(),
+            max_body: 1 << 20,
+            stall_timeout: STALL,
+            secret_files: std::collections::BTreeMap::new(),
+            dead_letter_path: "dead-letters".into(),
+        };
+        let segment = random.pick(&[2048, 4096, 16_384]);
+        let room = 8_192 + segment / 2 + segment * random.range(1, 2);
+        Self {
+            disk: random.percent(15).then_some(room),
+            journal: Config {
+                segment_size: ByteSize::b(segment),
+                budget: ByteSize::b(random.pick(&[65_536, 262_144, 1 << 20])),
+                read_patience: Duration::from_secs(random.pick(&[2, 20, 60])),
+                ..Config::default()
+            },
+            ahead: random.pick(&[4, 16, 64, publish::MAX_AHEAD]),
+            stall: if lies::is_on(Lie::SilenceForEver) {
+                YEAR
+            } else {
+                STALL
+            },
+            throttled: random.pick(&[0, 0, 0, 80 * MS]),
+            properties: publish.properties().expect("ringback's own properties"),
+        }
+    }
+}
