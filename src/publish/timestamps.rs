@@ -95,9 +95,12 @@ impl Timestamps {
     }
 
     /// For how long a record with this timestamp may still wait in a producer, in milliseconds; `None`: without end. After
-    /// that it is to be sent again with another one.
+    /// that it is to be sent again with another one. A bound that was only learned does not count: what it misses is refused
+    /// and sent again anyway, and it may be as short as a passing trouble.
     pub(super) fn may_wait(&self, stamp_ms: u64, now_ms: u64) -> Option<u64> {
-        let bound = self.oldest().filter(|_| !self.bounds.broker_stamps)?;
+        let configured = [self.bounds.retention, self.bounds.before];
+        let bound = configured.into_iter().flatten().min();
+        let bound = bound.filter(|_| !self.bounds.broker_stamps)?;
         let age = now_ms.saturating_sub(stamp_ms);
         Some((bound / 4 * 3).saturating_sub(age))
     }
@@ -217,6 +220,9 @@ mod tests {
     fn a_record_may_wait_in_a_producer_until_three_quarters_of_the_bound() {
         let mut timestamps = Timestamps::default();
         assert_eq!(timestamps.may_wait(0, NOW), None);
+        timestamps.refused(NOW - 2_000, NOW);
+        timestamps.learn();
+        assert_eq!(timestamps.may_wait(0, NOW), None, "only learned");
         timestamps.read(bounds(&[("retention.ms", "7200000")]));
         assert_eq!(timestamps.may_wait(NOW - HOUR, NOW), Some(HOUR / 2));
         assert_eq!(timestamps.may_wait(NOW - 2 * HOUR, NOW), Some(0));
