@@ -79,24 +79,9 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
         let (sequence, length) = (candidate.sequence, candidate.length);
         let next_says = next.and_then(|next| Some(next.header.as_ref().ok()?.previous_end));
         let synced = self.synced.filter(|synced| synced.sequence == sequence);
-        let from = segments.back().map_or(0, |(_, before)| before.end);
-        let (mut first, previous_end, opened_ms) = if let Ok(header) = &candidate.header {
-            (header.first, header.previous_end, header.opened_ms)
-        } else {
-            let least = segments.back().map_or(self.published, |_| from);
-            let found = match synced {
-                Some(synced) => Some(synced.first),
-                None => bounds::first(&view, self.codec, length, from, least, self.begun_at)?,
-            };
-            let previous_end = match segments.back_mut() {
-                Some((_, before)) => self.close(before, found)?,
-                // What lies between is gone with its segment.
-                None => found
-                    .filter(|first| first.saturating_sub(self.published) < LEAP)
-                    .map_or(self.published, |first| first.max(self.published)),
-            };
-            let none = || bounds::first_of_none(length, previous_end, next_says);
-            (found.unwrap_or_else(none), previous_end, 0)
+        let (mut first, previous_end, opened_ms) = match &candidate.header {
+            Ok(header) => (header.first, header.previous_end, header.opened_ms),
+            Err(_) => self.headless(candidate, &view, next_says, segments)?,
         };
         let unresolved = Unresolved {
             estimate: 0,
@@ -180,6 +165,35 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             },
         ));
         Ok(torn)
+    }
+
+    /// Where a segment without a header begins, where the one before it ended, and when it was begun, which nothing tells.
+    fn headless(
+        &self,
+        candidate: &Candidate,
+        view: &ZeroFilled<'_, FS::File>,
+        next_says: Option<u64>,
+        segments: &mut Found<FS::File>,
+    ) -> io::Result<(u64, u64, u64)> {
+        let from = segments.back().map_or(0, |(_, before)| before.end);
+        let least = segments.back().map_or(self.published, |_| from);
+        let synced = self
+            .synced
+            .filter(|synced| synced.sequence == candidate.sequence);
+        let length = candidate.length;
+        let found = match synced {
+            Some(synced) => Some(synced.first),
+            None => bounds::first(view, self.codec, length, from, least, self.begun_at)?,
+        };
+        let previous_end = match segments.back_mut() {
+            Some((_, before)) => self.close(before, found)?,
+            // What lies between is gone with its segment.
+            None => found
+                .filter(|first| first.saturating_sub(self.published) < LEAP)
+                .map_or(self.published, |first| first.max(self.published)),
+        };
+        let none = || bounds::first_of_none(length, previous_end, next_says);
+        Ok((found.unwrap_or_else(none), previous_end, 0))
     }
 
     /// Where a segment ends behind which one without a header begins at `first`.
