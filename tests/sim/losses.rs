@@ -1,6 +1,6 @@
 //! What a journal says that it has lost: the ranges in its log, and what it counts of them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// Positions that the journal has given up, both ends included, and how many of them it had not given up before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,12 +16,19 @@ pub struct Loss {
 const DAMAGED: &str = "records lost to damage";
 const UNREAD: &str = "records are passed over because they cannot be read";
 
+/// A producer is replaced though nothing failed, because what it holds has become old.
+const RENEWED: &str = "records have waited long in the Kafka producer";
+
 thread_local! {
+    static TAKEN_OVER: Cell<bool> = const { Cell::new(false) };
     static LOGGED: RefCell<Vec<Loss>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A log line of ringback's, with its whole numbers.
 pub fn logged(message: &str, numbers: &[(&'static str, u64)]) {
+    if message.starts_with(RENEWED) {
+        TAKEN_OVER.set(true);
+    }
     let unread = message.starts_with(UNREAD);
     if !unread && !message.starts_with(DAMAGED) {
         return;
@@ -37,6 +44,11 @@ pub fn logged(message: &str, numbers: &[(&'static str, u64)]) {
         unread,
     };
     LOGGED.with_borrow_mut(|losses| losses.push(loss));
+}
+
+/// True if ringback has said since the last call that a producer's records had waited too long.
+pub fn take_renewal() -> bool {
+    TAKEN_OVER.take()
 }
 
 /// What has been logged on this thread since the last call.

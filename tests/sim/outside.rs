@@ -15,6 +15,7 @@ use crate::kafka::Kafka;
 use crate::kafka::client::SimClient;
 use crate::kafka::lying::LyingClient;
 use crate::ledger::Ledger;
+use crate::losses;
 use crate::random::{Clock, Random, SECOND};
 
 pub struct SimOutside {
@@ -104,7 +105,7 @@ impl Outside for SimOutside {
             self.ledger.borrow_mut().violate(words);
         }
         let mut watch = self.watch.borrow_mut();
-        let excused = watch.failed || watch.isolating || watch.stalled;
+        let excused = watch.failed || watch.isolating || watch.stalled || losses::take_renewal();
         if watch.generation > 0 && !excused {
             let words = format!("producer {generation} is built though nothing failed");
             self.ledger.borrow_mut().violate(words);
