@@ -24,6 +24,8 @@ pub struct Extent {
     pub opened_ms: u64,
     /// No hole in the file can change any of this.
     pub is_certain: bool,
+    /// One past the last position of the segment before, as the header tells it; 0 if it does not.
+    pub previous_end: u64,
 }
 
 /// Reads the extent of the segment with the number `sequence`, whose records have positions from `least` on. What the holes
@@ -58,6 +60,7 @@ pub fn read<F: ReadAt>(
         end: tail.end.end,
         used: tail.end.used,
         is_certain: !tail.is_open && (header.is_some() || file.holes().is_empty()),
+        previous_end: header.as_ref().map_or(0, |header| header.previous_end),
         opened_ms: header.map_or(0, |header| header.opened_ms),
     })
 }

@@ -286,6 +286,23 @@ impl<F> State<F> {
             .saturating_sub_unsigned(before)
     }
 
+    /// The segment before the one with this number was estimated to be shorter than that one's header says: the positions that
+    /// were not known of.
+    pub fn extend_estimate_before(&mut self, sequence: u64, end: u64) -> Range<u64> {
+        let before = self
+            .segments
+            .iter_mut()
+            .rfind(|segment| segment.sequence < sequence);
+        match before.filter(|before| before.is_estimated && before.end < end) {
+            Some(before) => {
+                let from = std::mem::replace(&mut before.end, end);
+                before.is_estimated = false;
+                from..end
+            }
+            None => end..end,
+        }
+    }
+
     /// One past the last position of the segment before the one with this number.
     pub fn end_before(&self, sequence: u64) -> Option<u64> {
         let before = self

@@ -366,3 +366,53 @@ fn what_was_only_estimated_is_no_damage_once_it_can_be_read() {
     assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
     assert_eq!(publisher.count("journal_recovered_events"), 3);
 }
+
+#[test]
+fn neighbours_that_cannot_be_read_at_all_are_counted_exactly_once_the_next_one_tells() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
+    for _ in 0..80 {
+        core.append(&[body(600), body(100)])
+            .expect("it is appended");
+    }
+    core.maintenance.step();
+    drop(core);
+    let names = segments(&disk);
+    assert!(names.len() >= 5, "{names:?}");
+    let whole = usize::try_from(SEGMENT).expect("a small number");
+    for (name, unreadable) in [(&names[0], whole), (&names[1], whole), (&names[2], PAGE)] {
+        disk.wear_out(name, 0..unreadable);
+    }
+    let mut publisher = Publisher::new(&disk);
+    disk.wear_out(&names[2], 0..0);
+    assert!(publisher.read_for(PATIENCE * 8));
+    let lost = publisher.count("journal_unreadable_records_total");
+    assert!(lost > 40, "{lost}");
+    assert_eq!(publisher.read.len() as u64 + lost, 160);
+    assert_eq!(publisher.count("journal_recovered_events"), 160);
+    assert_eq!(publisher.core.unpublished(), publisher.read.len() as u64);
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
+    assert_eq!(unread_names(&disk).len(), 2);
+}
+
+#[test]
+fn reserved_space_that_can_be_read_does_not_speak_for_the_device() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
+    for _ in 0..4 {
+        core.append(&[body(100)]).expect("it is appended");
+    }
+    core.maintenance.step();
+    drop(core);
+    // All that was written; the rest of the file and the spare answer with zeros.
+    let name = segments(&disk).remove(0);
+    disk.wear_out(&name, 0..4 * PAGE);
+    let mut publisher = Publisher::new(&disk);
+    assert!(!publisher.read_for(PATIENCE * 10));
+    assert_eq!(publisher.count("journal_unreadable_records_total"), 0);
+    assert_eq!(unread_names(&disk), [] as [String; 0]);
+    disk.wear_out(&name, 0..0);
+    publisher.now += STEP;
+    publisher.read().expect("all can be read");
+    assert_eq!(publisher.read, [0, 1, 2, 3]);
+}

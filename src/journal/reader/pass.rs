@@ -125,10 +125,20 @@ impl<FS: FileSystem> Reader<FS> {
         place.expected = extent.first;
         place.end = extent.end;
         place.used = extent.used;
+        let sequence = place.sequence;
         let mut state = self.shared.lock();
-        let more = state.resolve(place.sequence, extent);
-        self.shared.metrics.recovered_more(more);
+        let hidden = state.extend_estimate_before(sequence, extent.previous_end);
+        let more = state.resolve(sequence, extent);
+        let count = hidden.end - hidden.start;
+        self.shared
+            .metrics
+            .recovered_more(more.saturating_add_unsigned(count));
         self.shared.publish_room(&state);
+        drop(state);
+        // Where the segment before could not be read, this one tells how many records were in it.
+        if !hidden.is_empty() {
+            self.count_lost(hidden, true);
+        }
     }
 
     /// Gives the segment a second name, durably, so that it stays whole when the journal is done with it.
@@ -171,7 +181,10 @@ impl<FS: FileSystem> Reader<FS> {
     /// These positions have no record that could be read.
     pub(super) fn lose(&mut self, positions: Range<u64>, unread: bool) {
         // What was returned before is not lost, though it may have rotted since.
-        let positions = positions.start.max(self.from)..positions.end;
+        self.count_lost(positions.start.max(self.from)..positions.end, unread);
+    }
+
+    fn count_lost(&mut self, positions: Range<u64>, unread: bool) {
         let mut state = self.shared.lock();
         let count = state.lose(positions.clone());
         if count == 0 {

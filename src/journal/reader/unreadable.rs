@@ -129,7 +129,8 @@ impl<FS: FileSystem> Reader<FS> {
         outcome
     }
 
-    /// True if something can be read that is not in the page cache: another page of the file, or of another segment.
+    /// True if the device gives something else that was written: another page of the segment, or the first of another one.
+    /// Reserved space proves nothing, because the file system answers for it, and the page cache proves nothing either.
     fn can_read_elsewhere(&self, file: &FS::File, offset: u64, holes: &Holes) -> bool {
         let page = self.shared.page;
         let try_page = |file: &FS::File, at: u64| {
@@ -137,29 +138,29 @@ impl<FS: FileSystem> Reader<FS> {
             let mut bytes = vec![0; usize::try_from(page).unwrap_or(1)];
             file.read_at(&mut bytes, at).is_ok()
         };
+        let place = self.place.as_ref();
+        let present = place.map(|place| place.sequence);
+        let used = place.map_or(0, |place| place.used);
         let here = offset / page * page;
-        let last = file.length().unwrap_or(0).saturating_sub(1) / page * page;
-        let pages = [here.saturating_sub(page), 0, here + page, last];
+        let pages = [here.saturating_sub(page), 0, here + page];
         let mut others = pages
             .into_iter()
-            .filter(|at| holes.at(*at).is_none() && *at <= last);
+            .filter(|at| holes.at(*at).is_none() && *at < used);
         if others.any(|at| try_page(file, at)) {
             return true;
         }
         let state = self.shared.lock();
-        let mut sequences: Vec<_> = state.segments.iter().map(|other| other.sequence).collect();
-        sequences.extend(state.spare.as_ref().map(|spare| spare.sequence));
-        drop(state);
         // The newest and the oldest say as much as all of them.
-        let ends = [sequences.last().copied(), sequences.first().copied()];
-        let present = self.place.as_ref().map(|place| place.sequence);
+        let ends = [state.segments.back(), state.segments.front()];
+        let ends = ends.map(|other| other.map(|other| other.sequence));
+        drop(state);
         let mut others = ends
             .into_iter()
             .flatten()
             .filter(|other| Some(*other) != present);
         others.any(|other| {
             let file = self.shared.fs.open(&name(other));
-            file.is_ok_and(|file| try_page(&file, 0) || try_page(&file, page))
+            file.is_ok_and(|file| try_page(&file, 0))
         })
     }
 
