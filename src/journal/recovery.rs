@@ -114,6 +114,13 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     let missing_events = segments.front().map_or(0, |(previous_end, _)| {
         bounds::missing_between(watermark, *previous_end)
     });
+    let neighbours = segments.iter().zip(segments.iter().skip(1));
+    let missing_events = missing_events
+        + neighbours
+            .map(|((_, before), (previous_end, _))| {
+                bounds::missing_between(before.end.max(watermark), *previous_end)
+            })
+            .sum::<u64>();
     let synced = plan.synced.filter(|synced| Some(synced.sequence) > last);
     let missing_events =
         missing_events + synced.map_or(0, |synced| bounds::missing_of(watermark, &synced));

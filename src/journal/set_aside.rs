@@ -8,8 +8,11 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::filesystem::read_full;
-use super::segment::{name, set_aside_name, set_aside_sequence};
+use super::checkpoint::CheckpointFile;
+use super::filesystem::{DiskFileSystem, read_full};
+use super::record::Codec;
+use super::scan;
+use super::segment::{HEADER, HEADER_BYTES, Header, name, set_aside_name, set_aside_sequence};
 
 /// How the name begins of the folder in which a copy is published.
 const FOLDER: &str = "drain-";
@@ -48,8 +51,9 @@ impl SetAside {
         self.journal.join(format!("{FOLDER}{:016x}", self.sequence))
     }
 
-    /// Copies the segment into a folder of its own; an error if a part of it still cannot be read, or there is no room.
-    pub fn copy(&self) -> io::Result<()> {
+    /// Copies the segment of the journal with this id into a folder of its own; an error if a part of it still cannot be
+    /// read, or there is no room.
+    pub fn copy(&self, journal_id: [u8; 16]) -> io::Result<()> {
         self.remove_copy()?;
         fs::create_dir(self.folder())?;
         let from = fs::File::open(self.path())?;
@@ -59,11 +63,30 @@ impl SetAside {
         loop {
             let read = read_full(&from, &mut chunk, offset)?;
             if read == 0 {
-                return Ok(());
+                break;
             }
             to.write_all(&chunk[..read])?;
             offset += read as u64;
         }
+        self.identify(&from, offset, journal_id)
+    }
+
+    /// Where the header is damaged, a checkpoint in the copy's folder tells the journal's id, and that what lies before the
+    /// first intact record is done with.
+    fn identify(&self, file: &fs::File, length: u64, journal_id: [u8; 16]) -> io::Result<()> {
+        let mut bytes = [0; HEADER_BYTES];
+        let read = read_full(file, &mut bytes, 0)?;
+        if Header::decode(&bytes[..read]).is_ok() {
+            return Ok(());
+        }
+        let codec = Codec::new(&journal_id);
+        let Some(offset) = scan::find(file, codec, HEADER..length, &(0..u64::MAX))? else {
+            return Ok(());
+        };
+        let first = scan::at(file, codec, offset, length)?.unwrap_or(0);
+        let folder = DiskFileSystem::lock(&self.folder()).map_err(io::Error::other)?;
+        CheckpointFile::create(&folder, journal_id, first, 0)?;
+        Ok(())
     }
 
     /// Removes the copy, and what publishing has made beside it.
@@ -96,7 +119,7 @@ mod tests {
         let sequences: Vec<_> = found.iter().map(|found| found.sequence).collect();
         assert_eq!(sequences, [3, 12]);
         for _ in 0..2 {
-            found[0].copy().unwrap();
+            found[0].copy([1; 16]).unwrap();
         }
         let copy = found[0].folder().join(name(3));
         assert_eq!(fs::read(copy).unwrap(), [7; 100]);

@@ -140,3 +140,28 @@ fn a_torn_first_write_is_kept_under_another_name_without_room_for_a_copy() {
     assert_eq!(copies.len(), 1);
     assert_eq!(disk.bytes(&copies[0]), vec![7; 700]);
 }
+
+#[test]
+fn a_missing_segment_of_an_open_in_the_middle_is_counted_without_the_stride() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut middle = String::new();
+    for round in 0..3 {
+        let mut core = open(&disk);
+        for _ in 0..5 {
+            core.append(&[body(40), body(40)]).expect("they are taken");
+        }
+        core.maintenance.checkpoint().expect("it is written");
+        if round == 1 {
+            let written = segments(&disk).into_iter();
+            let mut written = written.filter(|name| disk.bytes(name).first() == Some(&b'r'));
+            middle = written.next_back().expect("one was written to");
+        }
+    }
+    disk.lose_file(&middle);
+    let mut core = open(&disk);
+    assert_eq!(core.read_all().len(), 20);
+    assert_eq!(core.metric("journal_corrupt_records_total"), 10);
+    assert_eq!(core.metric("journal_recovered_events"), 30);
+    assert_eq!(core.unpublished(), 20);
+    assert_eq!(copies(&disk, "quarantine-"), [] as [String; 0]);
+}

@@ -86,8 +86,9 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
         let unresolved = Unresolved {
             estimate: 0,
             length,
-            // Nothing is begun behind a segment without a record.
-            next_says: next_says.filter(|end| *end > first),
+            // Nothing is begun behind a segment without a record. More than it can hold were in a segment that is gone.
+            next_says: next_says
+                .filter(|end| *end > first && *end - first <= length / scan::SMALLEST),
             synced,
             begun_at: self.begun_at,
         };

@@ -9,8 +9,10 @@ use anstream::println;
 
 use super::publish_all;
 use crate::command::CommandError;
+use crate::command::place;
 use crate::command::render::{count, grouped};
 use crate::config::Config;
+use crate::journal::copy::QUARANTINE;
 use crate::journal::filesystem::DiskFileSystem;
 use crate::journal::set_aside::{self, SetAside};
 use crate::publish::DEAD_LETTERS;
@@ -26,12 +28,15 @@ pub(super) async fn publish(config: &Config, until: Instant) -> Result<(), Comma
     if segments.is_empty() {
         return Ok(());
     }
+    let inspection = place::inspect(&config.journal.path)?;
+    let journal_id = inspection.journal_id;
+    drop(inspection);
     // No relay may start on the journal meanwhile, nor another drain.
     let lock = DiskFileSystem::lock(&config.journal.path).map_err(io::Error::other);
     let _lock = lock.map_err(failed)?;
     let mut stay = 0;
     for segment in &segments {
-        if !publish_one(config, segment, until).await? {
+        if !publish_one(config, segment, journal_id, until).await? {
             stay += 1;
         }
     }
@@ -44,6 +49,7 @@ pub(super) async fn publish(config: &Config, until: Instant) -> Result<(), Comma
 async fn publish_one(
     config: &Config,
     segment: &SetAside,
+    journal_id: [u8; 16],
     until: Instant,
 ) -> Result<bool, CommandError> {
     let shown = segment.path().display().to_string();
@@ -51,7 +57,7 @@ async fn publish_one(
         path: shown.clone(),
         source,
     };
-    if let Err(error) = segment.copy() {
+    if let Err(error) = segment.copy(journal_id) {
         segment.remove_copy().map_err(failed)?;
         println!("{shown} stays: {}", telemetry::chain(&error));
         return Ok(false);
@@ -62,7 +68,9 @@ async fn publish_one(
     let left = until.saturating_duration_since(Instant::now());
     let (found, progress) = publish_all(own, left).await?;
     keep_dead_letters(&segment.folder(), &config.journal.path).map_err(failed)?;
-    let whole = progress.left == Some(0) && progress.corrupt == 0 && progress.unreadable == 0;
+    keep_copies(&segment.folder(), &config.journal.path).map_err(failed)?;
+    // What is damaged in it is counted, and a copy is kept: reading it again makes nothing of it whole.
+    let whole = progress.left == Some(0) && progress.unreadable == 0;
     println!(
         "{} of {} published{}",
         grouped(progress.published),
@@ -74,6 +82,19 @@ async fn publish_one(
     }
     segment.remove_copy().map_err(failed)?;
     Ok(whole)
+}
+
+/// Copies of damage go to the journal's own, which may have them already.
+fn keep_copies(from: &Path, journal: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = journal.join(entry.file_name());
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(QUARANTINE.as_bytes()) && !to.exists() {
+            fs::rename(entry.path(), to)?;
+        }
+    }
+    fs::File::open(journal)?.sync_all()
 }
 
 /// What Kafka has refused for good goes to the journal's own dead letters.
