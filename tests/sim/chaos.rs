@@ -45,7 +45,7 @@ pub struct Chaos {
 impl Chaos {
     pub fn new(random: &mut Random) -> Self {
         let mut random = random.fork();
-        let count = random.range(1, 8);
+        let count = random.range(1, 12);
         let kinds: Vec<_> = (0..count).map(|_| random.pick(&KINDS)).collect();
         let ends_at = random.pick(&[5, 20, 60]) * SECOND;
         let pause = random.pick(&[300 * MS, 2 * SECOND, 8 * SECOND]);
@@ -263,7 +263,7 @@ impl Chaos {
                 orders.crash = Some(Crash::Kill);
             }
             Kind::LoseCheckpoint => {
-                if !std::mem::replace(&mut self.meta_damaged, true) {
+                if !self.bad_sectors && !std::mem::replace(&mut self.meta_damaged, true) {
                     around.disk.lock().lose("checkpoint");
                     around.ledger.borrow_mut().checkpoint_damaged = true;
                     orders.crash = Some(Crash::Kill);

@@ -257,14 +257,7 @@ impl Disk {
         }
         self.names = self.durable_names.clone();
         let style = self.random.below(4);
-        let checkpoint = self.names.get("checkpoint").copied();
-        for (number, inode) in self.inodes.iter_mut().enumerate() {
-            // A slot, less than a sector, comes whole or not at all.
-            let style = if Some(number) == checkpoint {
-                style.min(2)
-            } else {
-                style
-            };
+        for inode in &mut self.inodes {
             inode.lose(style, &mut self.random);
         }
         let linked: BTreeSet<_> = self.names.values().copied().collect();

@@ -72,6 +72,7 @@ pub struct Ledger {
     reported: Vec<(usize, RangeInclusive<u64>)>,
     has_reported_unread: bool,
     pub had_bad_sectors: bool,
+    pub had_garbage: bool,
     /// The latest handing over of each record, and the producer that was given it.
     sendings: HashMap<Place, (u64, u64)>,
     /// The first one found.

@@ -40,12 +40,12 @@ pub const SEEDS: u64 = 2_000;
 const TRIALS: u64 = 20;
 
 fn main() -> ExitCode {
+    trace::listen();
     let mut arguments: Vec<_> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|word| word == "--faults") {
         faults::table(&arguments[at + 1..]);
         return ExitCode::SUCCESS;
     }
-    trace::listen();
     let seeds = match range::asked(&mut arguments) {
         Ok(seeds) => seeds,
         Err(words) => {

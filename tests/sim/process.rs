@@ -56,6 +56,8 @@ pub struct Process {
     losses: Vec<Loss>,
     /// Since when the watermark has been ahead of the checkpoint.
     unsaved_since: Option<u64>,
+    /// The next position to be given out, at the last look.
+    seen_next: u64,
     random: Random,
 }
 
@@ -123,6 +125,7 @@ impl Process {
         let (appender, stepper) = unstarted(shared.clone());
         let journal = around.ledger.borrow_mut().journal(&recovery.journal_id);
         let now = around.clock.now();
+        let seen_next = shared.lock().next;
         let writing = Writing {
             shared: shared.clone(),
             stepper: Some(stepper),
@@ -151,6 +154,7 @@ impl Process {
             drain: None,
             losses: Vec::new(),
             unsaved_since: None,
+            seen_next,
             random: around.random.fork(),
         })
     }
@@ -230,7 +234,9 @@ impl Process {
     /// What a thread's step means for the others; called after each.
     pub fn settle(&mut self, around: &mut Surroundings) {
         let now = around.clock.now();
-        if self.bell.swap(false, Ordering::Relaxed) || !self.inbox.reports.is_empty() {
+        let rung = self.bell.swap(false, Ordering::Relaxed);
+        self.check_wake(around, rung);
+        if rung || !self.inbox.reports.is_empty() {
             let late = self.random.below(around.slow_publisher);
             let at = now + self.random.latency(MS / 10, 20 * MS) + late;
             self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
@@ -343,6 +349,8 @@ impl Process {
         if self.maintenance.close().is_ok() && around.disk.lock().dead.is_none() {
             around.checkpointed = (self.journal, self.maintenance.checkpointed());
             around.note_synced((self.journal, tail));
+        } else {
+            around.ledger.borrow_mut().untold_from(around.synced);
         }
         self.gone(around);
     }

@@ -55,7 +55,7 @@ impl Chaos {
             hit = found.map(|(position, ..)| *position);
         }
         let is_meta = hit.is_none() && (name == "checkpoint" || byte < HEADER as usize);
-        if is_meta && self.meta_damaged {
+        if is_meta && (self.meta_damaged || self.bad_sectors) {
             return;
         }
         let bit = self.random.below(8) as u8;
@@ -75,7 +75,7 @@ impl Chaos {
 
     /// One bad place of the disk, in which a segment ends and the next begins.
     pub(super) fn flip_seam(&mut self, around: &mut Surroundings, process: Option<&mut Process>) {
-        let Some(process) = process.filter(|_| !self.meta_damaged) else {
+        let Some(process) = process.filter(|_| !self.meta_damaged && !self.bad_sectors) else {
             return;
         };
         let mut disk = around.disk.lock();

@@ -85,11 +85,13 @@ pub enum Kind {
     ClockSetBack,
 }
 
-pub const KINDS: [Kind; 53] = [
+/// Each with its weight: what must come at the right time stands here more than once.
+pub const KINDS: [Kind; 60] = [
     Kind::Kill,
     Kind::PowerCut,
     Kind::KillInside,
     Kind::PowerCutInside,
+    Kind::KillThenPowerCut,
     Kind::KillThenPowerCut,
     Kind::Terminate,
     Kind::FailWrite,
@@ -105,7 +107,9 @@ pub const KINDS: [Kind; 53] = [
     Kind::DiskTaken,
     Kind::SlowDisk,
     Kind::TroubledStarts,
+    Kind::TroubledStarts,
     Kind::BadCheckpoint,
+    Kind::CheckpointFailsThenPowerCut,
     Kind::CheckpointFailsThenPowerCut,
     Kind::CheckpointFailsBesideBatch,
     Kind::SlowPublisher,
@@ -117,6 +121,10 @@ pub const KINDS: [Kind; 53] = [
     Kind::SpoilTailThenKill,
     Kind::FlipHeaderThenKill,
     Kind::FlipSeamInOutage,
+    Kind::FlipSeamInOutage,
+    Kind::FlipSeamInOutage,
+    Kind::FlipSeamInOutage,
+    Kind::LoseCheckpoint,
     Kind::LoseCheckpoint,
     Kind::BrokerDown,
     Kind::AllDown,

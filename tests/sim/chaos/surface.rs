@@ -39,7 +39,7 @@ impl Chaos {
             _ => self.random.pick(&records).1,
         };
         let is_meta = name == "checkpoint" || byte < PAGE;
-        if (is_meta && self.meta_damaged) || self.spoilt {
+        if self.meta_damaged || self.spoilt {
             return;
         }
         let Some(place) = disk.make_bad(&name, byte) else {
@@ -108,6 +108,7 @@ impl Chaos {
             .clock
             .say(|| format!("bytes {bytes:?} of {name} are garbage now: {hit:?}"));
         let mut ledger = around.ledger.borrow_mut();
+        ledger.had_garbage = true;
         for (position, ..) in hit {
             ledger.excuse((process.journal(), *position));
         }

@@ -126,10 +126,7 @@ impl File for SimFile {
         let dies = disk.dies(Some(self.inode));
         // A write that fails, or in which the process dies, may have written anything of it.
         let written = if failed.is_err() || dies {
-            let any = disk.random.index(bytes.len() + 1);
-            // A slot of the checkpoint, less than a sector, comes whole or not at all.
-            let whole = disk.is_checkpoint(Some(self.inode)) && any < bytes.len();
-            if whole { 0 } else { any }
+            disk.random.index(bytes.len() + 1)
         } else {
             bytes.len()
         };

@@ -47,6 +47,10 @@ impl Disk {
         self.bad.remove(&place);
     }
 
+    pub fn heal_all(&mut self) {
+        self.bad.clear();
+    }
+
     /// Random bytes take the place of these; false unless all their pages are at rest.
     pub fn spoil(&mut self, name: &str, bytes: Range<usize>, random: &mut Random) -> bool {
         let Some(inode) = self.names.get(name).copied() else {

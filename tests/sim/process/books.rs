@@ -58,6 +58,16 @@ impl Process {
         [corrupt - untold, unreadable]
     }
 
+    /// What is synced must ring the publisher's bell at once: otherwise it leaves only when something else does.
+    pub(super) fn check_wake(&mut self, around: &Surroundings, rung: bool) {
+        let next = self.shared.lock().next;
+        if next > self.seen_next && !rung {
+            let words = format!("{next} was committed and the publisher was not woken");
+            around.ledger.borrow_mut().violate(words);
+        }
+        self.seen_next = next;
+    }
+
     /// What has been published must be in a checkpoint soon: until then a crash makes duplicates of it.
     pub(super) fn check_age(&mut self, around: &Surroundings) {
         let now = around.clock.now();
