@@ -416,3 +416,17 @@ fn reserved_space_that_can_be_read_does_not_speak_for_the_device() {
     publisher.read().expect("all can be read");
     assert_eq!(publisher.read, [0, 1, 2, 3]);
 }
+
+#[test]
+fn intact_records_behind_an_unreadable_page_are_delivered_though_the_next_header_is_damaged() {
+    let disk = forty();
+    let names = segments(&disk);
+    disk.damage(&names[1], |bytes| bytes[17] ^= 1);
+    disk.wear_out(&names[0], 4 * PAGE..5 * PAGE);
+    let mut publisher = Publisher::new(&disk);
+    assert!(publisher.read_for(PATIENCE * 4));
+    let lost = publisher.count("journal_unreadable_records_total");
+    assert_eq!(publisher.read.len() as u64 + lost, 80);
+    assert!((1..=2).contains(&lost), "{lost}");
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
+}
