@@ -20,7 +20,7 @@ use super::metrics::Metrics;
 use super::outside::{Client, Handed, Outgoing};
 use super::properties::of_producer;
 use super::sayings::Sayings;
-use super::topic_configuration::LastReading;
+use super::topic_configuration::{self, LastReading};
 use super::words::{Cause, is_by_design, is_gapless};
 
 /// For the first connection and the topic's metadata, so that the first event does not wait for them.
@@ -234,13 +234,13 @@ impl Producer {
             let code = found.and_then(MetadataTopic::error);
             let partitions = found.map_or(0, |topic| topic.partitions().len());
             let partitions = i32::try_from(partitions).unwrap_or_default();
-            let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
             let seen = match state_of(&topic, code.map(RDKafkaErrorCode::from)) {
                 Ok(()) => Ok(Seen {
                     partitions,
-                    bounds: reading.renew(&credentials, &topic),
+                    bounds: topic_configuration::renew(&reading, &credentials, &topic),
                 }),
                 Err(words) => {
+                    let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
                     reading.forget();
                     Err(words)
                 }

@@ -1,6 +1,7 @@
 //! Reads what a topic's configuration says of timestamps, by a client of its own for the one question.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
@@ -75,22 +76,43 @@ impl LastReading {
         self.at = None;
     }
 
-    /// Reads if it is time to; `None` also if the cluster does not answer or this client may not ask.
-    pub(super) fn renew(&mut self, credentials: &Credentials, topic: &str) -> Option<TimeBounds> {
-        if self.at.is_some_and(|at| at.elapsed() < AGAIN) {
-            return None;
+    /// True if it is time to read again; the reading counts as begun.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.at.is_none_or(|at| at.elapsed() >= AGAIN);
+        if is_due {
+            self.at = Some(Instant::now());
         }
-        let bounds = read(&credentials.read_anew(), topic);
-        self.at = Some(Instant::now());
-        if let Err(reason) = &bounds
-            && !std::mem::replace(&mut self.said, true)
-        {
-            tracing::info!(
-                topic,
-                reason,
-                "the topic's configuration cannot be read (DescribeConfigs): events older than its retention.ms keep their time"
-            );
-        }
-        bounds.ok()
+        is_due
     }
+
+    /// True the first time.
+    fn may_say(&mut self) -> bool {
+        !std::mem::replace(&mut self.said, true)
+    }
+}
+
+/// Reads if it is time to; `None` also if the cluster does not answer or this client may not ask.
+///
+/// The lock is not held meanwhile: if the wall clock is set back, a reading that has begun may hang for as long, and the next
+/// producer's must not wait for it.
+pub(super) fn renew(
+    last: &Mutex<LastReading>,
+    credentials: &Credentials,
+    topic: &str,
+) -> Option<TimeBounds> {
+    let lock = || last.lock().unwrap_or_else(PoisonError::into_inner);
+    if !lock().is_due() {
+        return None;
+    }
+    let bounds = read(&credentials.read_anew(), topic);
+    if let Err(reason) = &bounds
+        && lock().may_say()
+    {
+        tracing::info!(
+            topic,
+            reason,
+            "the topic's configuration cannot be read (DescribeConfigs): events older than its retention.ms keep their time"
+        );
+    }
+    bounds.ok()
 }
