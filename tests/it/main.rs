@@ -21,6 +21,7 @@ mod journal_queue;
 mod journal_removal;
 mod journal_tail;
 mod journal_unreadable;
+mod journal_unreadable_extent;
 mod logs;
 mod metrics_table;
 mod priorities;

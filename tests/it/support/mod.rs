@@ -5,4 +5,5 @@ pub mod core;
 pub mod dev;
 pub mod faulty_fs;
 pub mod mock_kafka;
+pub mod publisher;
 pub mod server;

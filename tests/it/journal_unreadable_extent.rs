@@ -1,0 +1,160 @@
+//! How many records a place hid that could not be read: exactly, as soon as anything on the disk tells.
+
+use crate::support::core::{BUDGET, Core, body, segments};
+use crate::support::faulty_fs::FaultyFs;
+use crate::support::publisher::{PAGE, PATIENCE, Publisher, SEGMENT, STEP, forty, unread_names};
+
+#[test]
+fn a_spare_whose_first_page_cannot_be_read_hides_no_damage_before_it() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
+    for _ in 0..15 {
+        core.append(&[body(100)]).expect("it is appended");
+    }
+    core.maintenance.step();
+    drop(core);
+    let names = segments(&disk);
+    disk.damage(&names[0], |bytes| {
+        for record in [8, 9, 10, 14] {
+            bytes[record * PAGE + 80..record * PAGE + 120].fill(0xa5);
+        }
+    });
+    disk.wear_out(&names[1], 0..PAGE);
+    let mut publisher = Publisher::new(&disk);
+    assert!(!publisher.read_for(STEP * 3));
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 4);
+    assert_eq!(publisher.read, [0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13]);
+    // Readable again, it turns out to be empty: nothing is missing, and nothing is read twice.
+    disk.wear_out(&names[1], 0..0);
+    publisher.now += STEP;
+    publisher.read().expect("all can be read");
+    assert_eq!(publisher.read.len(), 11);
+    assert_eq!(publisher.core.unpublished(), 11);
+    assert_eq!(publisher.count("journal_unreadable_records_total"), 0);
+}
+
+#[test]
+fn what_the_first_page_of_an_open_s_first_segment_held_is_counted_exactly() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    drop(Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens"));
+    let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("it opens again, a stride further on");
+    core.append(&[body(40), body(40), body(40)])
+        .expect("three in the header's page");
+    core.append(&[body(40)]).expect("one behind it");
+    core.maintenance.checkpoint().expect("it is written");
+    drop(core);
+    let name = segments(&disk)
+        .into_iter()
+        .find(|name| disk.bytes(name).first() == Some(&b'r'))
+        .expect("one was written to");
+    disk.wear_out(&name, 0..PAGE);
+    // The newest checkpoint knows it, and so does an older one, of before the first record.
+    for lost_slots in [0..0, 0..8192] {
+        let disk = disk.crash(&mut <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1));
+        disk.damage("checkpoint", |bytes| {
+            // The second part of both slots.
+            for slot in [0, 4096] {
+                if !lost_slots.is_empty() {
+                    bytes[slot + 60..slot + 100].fill(0);
+                }
+            }
+        });
+        let mut publisher = Publisher::new(&disk);
+        assert!(publisher.read_for(PATIENCE * 3));
+        assert_eq!(publisher.read.len(), 1);
+        assert_eq!(publisher.count("journal_unreadable_records_total"), 3);
+        assert_eq!(publisher.count("journal_recovered_events"), 4);
+    }
+}
+
+#[test]
+fn what_was_only_estimated_is_no_damage_once_it_can_be_read() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
+    core.append(&[body(40)]).expect("it is appended");
+    core.append(&[body(40)]).expect("it is appended");
+    core.maintenance.checkpoint().expect("it is written");
+    drop(core);
+    let name = segments(&disk).remove(0);
+    // Behind the last record: one more may have been there.
+    disk.wear_out(&name, 2 * PAGE..3 * PAGE);
+    let mut publisher = Publisher::new(&disk);
+    assert!(publisher.read_for(PATIENCE * 2));
+    assert_eq!(publisher.count("journal_unreadable_records_total"), 1);
+    publisher
+        .core
+        .append(&[body(40)])
+        .expect("into a new segment");
+    publisher.core.maintenance.step();
+    drop(publisher);
+    disk.wear_out(&name, 0..0);
+    let mut publisher = Publisher::new(&disk);
+    publisher.read().expect("all can be read");
+    assert_eq!(publisher.read.len(), 3);
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
+    assert_eq!(publisher.count("journal_recovered_events"), 3);
+}
+
+#[test]
+fn neighbours_that_cannot_be_read_at_all_are_counted_exactly_once_the_next_one_tells() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
+    for _ in 0..80 {
+        core.append(&[body(600), body(100)])
+            .expect("it is appended");
+    }
+    core.maintenance.step();
+    drop(core);
+    let names = segments(&disk);
+    assert!(names.len() >= 5, "{names:?}");
+    let whole = usize::try_from(SEGMENT).expect("a small number");
+    for (name, unreadable) in [(&names[0], whole), (&names[1], whole), (&names[2], PAGE)] {
+        disk.wear_out(name, 0..unreadable);
+    }
+    let mut publisher = Publisher::new(&disk);
+    disk.wear_out(&names[2], 0..0);
+    assert!(publisher.read_for(PATIENCE * 8));
+    let lost = publisher.count("journal_unreadable_records_total");
+    assert!(lost > 40, "{lost}");
+    assert_eq!(publisher.read.len() as u64 + lost, 160);
+    assert_eq!(publisher.count("journal_recovered_events"), 160);
+    assert_eq!(publisher.core.unpublished(), publisher.read.len() as u64);
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
+    assert_eq!(unread_names(&disk).len(), 2);
+}
+
+#[test]
+fn reserved_space_that_can_be_read_does_not_speak_for_the_device() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
+    for _ in 0..4 {
+        core.append(&[body(100)]).expect("it is appended");
+    }
+    core.maintenance.step();
+    drop(core);
+    // All that was written; the rest of the file and the spare answer with zeros.
+    let name = segments(&disk).remove(0);
+    disk.wear_out(&name, 0..4 * PAGE);
+    let mut publisher = Publisher::new(&disk);
+    assert!(!publisher.read_for(PATIENCE * 10));
+    assert_eq!(publisher.count("journal_unreadable_records_total"), 0);
+    assert_eq!(unread_names(&disk), [] as [String; 0]);
+    disk.wear_out(&name, 0..0);
+    publisher.now += STEP;
+    publisher.read().expect("all can be read");
+    assert_eq!(publisher.read, [0, 1, 2, 3]);
+}
+
+#[test]
+fn intact_records_behind_an_unreadable_page_are_delivered_though_the_next_header_is_damaged() {
+    let disk = forty();
+    let names = segments(&disk);
+    disk.damage(&names[1], |bytes| bytes[17] ^= 1);
+    disk.wear_out(&names[0], 4 * PAGE..5 * PAGE);
+    let mut publisher = Publisher::new(&disk);
+    assert!(publisher.read_for(PATIENCE * 4));
+    let lost = publisher.count("journal_unreadable_records_total");
+    assert_eq!(publisher.read.len() as u64 + lost, 80);
+    assert!((1..=2).contains(&lost), "{lost}");
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
+}
