@@ -6,7 +6,7 @@
 //!        ─► final checkpoint ─► exit 0
 //! ```
 //!
-//! A poisoned journal, and a listener that has ended by itself, take the second way out: readiness goes off, requests are refused, what is safely on
+//! A poisoned journal, and a listener that has stopped on its own, take the second way out: readiness goes off, requests are refused, what is safely on
 //! disk is published until the deadline, and the process ends with an error so that an orchestrator starts it afresh.
 
 mod descriptors;
@@ -173,7 +173,7 @@ impl App {
         self.admin.address()
     }
 
-    /// Serves until a signal asks for the end (`Ok`), the journal is poisoned or the listener ends by itself (`Err`).
+    /// Serves until a signal asks for the end (`Ok`), the journal is poisoned or the listener stops on its own (`Err`).
     pub async fn run(self, signals: Signals) -> Result<(), AppError> {
         let (close, closed) = oneshot::channel::<()>();
         let closing = async move {

@@ -1,4 +1,4 @@
-//! Files with keys and credentials are looked at now and then, so that a changed Secret is read anew without a signal.
+//! ringback checks files with keys and credentials every few seconds, and reads a changed Secret again without a signal.
 
 use std::future::pending;
 use std::os::unix::fs::MetadataExt as _;

@@ -40,7 +40,7 @@ enum End {
 }
 
 impl Running {
-    /// Serves until a signal asks for the end (`Ok`), the journal is poisoned or the listener ends by itself (`Err`).
+    /// Serves until a signal asks for the end (`Ok`), the journal is poisoned or the listener stops on its own (`Err`).
     pub(super) async fn until_the_end(mut self, signals: Signals) -> Result<(), AppError> {
         let mut signals = signals;
         match self.serve(&mut signals).await {

@@ -91,7 +91,7 @@ impl Metrics {
             )?,
             rebuilds: counter(
                 "publish_rebuilds_total",
-                "Producers built anew: after a failure, a silence, or new credentials.",
+                "Producers replaced after a failure, a silence, or new credentials.",
             )?,
             restamped: counter(
                 "publish_restamped_total",

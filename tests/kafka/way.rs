@@ -123,7 +123,7 @@ pub fn a_wrong_key(cluster: &Cluster) -> Result<(), Failed> {
     Ok(())
 }
 
-/// DESIGN.md's identity at rest.
+/// The identity of the counters at rest (README.md, Metrics).
 fn assert_identity(relay: &Relay) {
     let metric = |name: &str| relay.metric(&format!("ringback_{name}"));
     let unpublished = metric("journal_recovered_events") + metric("events_accepted_total")

@@ -1,4 +1,4 @@
-//! What was sent, answered, delivered and set aside, and the invariants between them (DESIGN.md).
+//! What was sent, answered, delivered and set aside, and the invariants between them (ARCHITECTURE.md).
 
 mod damage;
 

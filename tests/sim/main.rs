@@ -1,7 +1,7 @@
 //! The deterministic simulator: the real journal and the real publisher over a simulated disk, network and Kafka.
 //!
 //! A history is one seed: one thread, virtual time, every delay and fault from the seed. After it the invariants of
-//! DESIGN.md are held against what the senders were answered and what the topic got.
+//! ARCHITECTURE.md are held against what the senders were answered and what the topic got.
 //!
 //! ```text
 //! cargo test --test sim                                      2,000 histories, then every deliberate fault

@@ -13,7 +13,7 @@ use rand::RngExt as _;
 const LEAST: usize = 512;
 /// The largest that may be asked for.
 const MOST: u64 = 64 * 1024 * 1024;
-/// RETELL.md: the last two events of a call carry its transcript, in the median 7 KB, in one of ten over 100 KB…
+/// As Retell AI sends them: the last two events of a call carry its transcript, in the median 7 KB, in one of ten over 100 KB…
 const MEDIAN: f64 = 7_000.0;
 /// …so, if the logarithm is normally distributed: ln(100 / 7) / 1.2816.
 const SIGMA: f64 = 2.075;
