@@ -1,5 +1,6 @@
 //! Real brokers, by the script beside this folder.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -16,6 +17,9 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/cluster/k
 /// For an answer from a broker that is there.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// The script's listeners lie this far above its base at most.
+const PORTS: u16 = 60;
+
 /// A running cluster, killed and its data removed with its handle.
 pub struct Cluster {
     folder: PathBuf,
@@ -30,42 +34,44 @@ pub struct Cluster {
     pub certs: Option<PathBuf>,
 }
 
+/// The base of ports that nothing on this machine listens on, below the ephemeral ones.
+///
+/// Another process may take one of them before the brokers do: each begins its search elsewhere, by its number.
+fn free_ports() -> u16 {
+    let start = std::process::id() % 200;
+    let mut bases = (0..200).map(|step| 12_000 + ((start + step) % 200) as u16 * 100);
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    bases
+        .find(|base| (1..PORTS).all(|offset| free(base + offset)))
+        .expect("some of 200 ranges of ports are free")
+}
+
 impl Cluster {
     /// Starts three brokers; takes some seconds, and once the download of the jars.
     pub fn start() -> Self {
-        // Away from other clusters on this machine, by the process's number; below the ephemeral ports.
-        let base = 20_000 + std::process::id() % 100 * 100;
         // Retention is looked after every few seconds, so that a test sees it.
         let retention = ["--set", "log.retention.check.interval.ms=3000"];
-        Self::up(&std::env::temp_dir(), "", base, 3, &retention)
+        Self::up(&std::env::temp_dir(), "", 3, &retention)
     }
 
     /// Starts one broker, its data in this folder: for benches, which share the machine with it.
     pub fn start_alone(folder: &Path) -> Self {
-        let base = 20_000 + std::process::id() % 100 * 100;
-        Self::up(folder, "-alone", base, 1, &[])
+        Self::up(folder, "-alone", 1, &[])
     }
 
     /// Starts one broker that allows its users nothing until it is told to: see [`Cluster::allow`].
     pub fn start_guarded() -> Self {
-        let base = 30_000 + std::process::id() % 25 * 100;
-        Self::up(
-            &std::env::temp_dir(),
-            "-guarded",
-            base,
-            1,
-            &["--sasl", "--acl"],
-        )
+        let more = ["--sasl", "--acl"];
+        Self::up(&std::env::temp_dir(), "-guarded", 1, &more)
     }
 
     /// Starts one broker that asks for passwords on one listener and for client certificates on another.
     pub fn start_secured() -> Self {
-        let base = 27_500 + std::process::id() % 25 * 100;
         let more = ["--sasl", "--tls"];
-        Self::up(&std::env::temp_dir(), "-secured", base, 1, &more)
+        Self::up(&std::env::temp_dir(), "-secured", 1, &more)
     }
 
-    fn up(place: &Path, suffix: &str, base: u32, nodes: u32, more: &[&str]) -> Self {
+    fn up(place: &Path, suffix: &str, nodes: u32, more: &[&str]) -> Self {
         let name = format!("ringback-kafka-{}{suffix}", std::process::id());
         let mut cluster = Self {
             folder: place.join(name),
@@ -75,7 +81,7 @@ impl Cluster {
             bootstrap_tls: None,
             certs: None,
         };
-        let (base, count) = (base.to_string(), nodes.to_string());
+        let (base, count) = (free_ports().to_string(), nodes.to_string());
         let arguments = [&["up", &count, "--port-base", &base], more].concat();
         let output = cluster.script(&arguments);
         let value = |name: &str| {
