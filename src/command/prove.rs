@@ -141,6 +141,7 @@ async fn prove(
     };
     let target = Arc::new(target);
     let books = Arc::new(Books::new());
+    let partitions = topic.partitions();
     let reading = topic.read(run.clone(), books.clone())?;
     let progress = Progress::new(arguments.duration);
     let (stop, stopping) = watch::channel(false);
@@ -164,7 +165,7 @@ async fn prove(
     let settled = hopeless || settle(&mut signals, arguments.settle, &progress, &books).await;
     progress.clear();
     #[allow(clippy::disallowed_methods, reason = "once, at the end")]
-    let unread = tokio::task::spawn_blocking(move || reading.stop())
+    let read = tokio::task::spawn_blocking(move || reading.stop())
         .await
         .map_err(std::io::Error::other)??;
     let figures = books.ledger().figures();
@@ -174,9 +175,11 @@ async fn prove(
         kept: figures.verdict() == Verdict::Kept,
         seconds: seconds.as_secs_f64(),
         interrupted: ended.is_some() || !settled,
+        partitions,
+        partitions_added: read.partitions - partitions,
         not_sent: due.saturating_sub(figures.sent),
         last_fault: last_fault.clone(),
-        unread,
+        unread: read.unread,
         figures,
     })
 }

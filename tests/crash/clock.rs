@@ -3,67 +3,16 @@
 //! The machine's own clock stays as it is: a preloaded library (`clock.c`) is between the relay and it, and lets waits
 //! for a time of the wall clock last as long as the kernel would.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
-use std::process::Command;
-
 use libtest_mimic::Failed;
 
 use crate::mock::Mock;
+use crate::support::clock::Clock;
 use crate::support::load::{Load, Tally};
 use crate::support::relay::{KEY, Relay, Site};
 use crate::support::sender::Sender;
 use crate::support::{PATIENCE, events};
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/clock.c");
 const HOUR_S: i64 = 3_600;
-/// The relay's clock.
-struct Clock {
-    folder: tempfile::TempDir,
-}
-
-impl Clock {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let clock = Self { folder };
-        let status = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(clock.library())
-            .arg(SOURCE)
-            .args(["-ldl", "-lpthread"])
-            .status()
-            .expect("a C compiler runs");
-        assert!(status.success(), "the library does not compile");
-        std::fs::write(clock.offset(), [0; 8]).expect("it can be written");
-        clock
-    }
-
-    fn library(&self) -> PathBuf {
-        self.folder.path().join("clock.so")
-    }
-
-    fn offset(&self) -> PathBuf {
-        self.folder.path().join("offset")
-    }
-
-    fn start(&self, site: &Site) -> Relay {
-        let text = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
-        site.start_with(&[
-            ("LD_PRELOAD", &text(self.library())),
-            ("RINGBACK_TEST_CLOCK", &text(self.offset())),
-        ])
-    }
-
-    /// In one piece, as settimeofday does it.
-    fn set(&self, seconds: i64) {
-        let file = OpenOptions::new().write(true).open(self.offset());
-        let file = file.expect("it is there");
-        let bytes = seconds.to_ne_bytes();
-        file.write_all_at(&bytes, 0)
-            .expect("eight bytes are written");
-    }
-}
 
 /// Sets the clock back while `load` runs; its senders sign by the new clock from then on.
 fn set_back(clock: &Clock, relay: &Relay, load: &Load, hours: i64) -> Result<(), Failed> {

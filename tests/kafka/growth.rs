@@ -1,8 +1,10 @@
-//! Topics that get more partitions while a backlog leaves.
+//! Topics whose number of partitions changes while events leave.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::process::Stdio;
 
 use libtest_mimic::Failed;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::cluster::Cluster;
 use crate::support::eventually;
@@ -63,6 +65,99 @@ pub fn grown(cluster: &Cluster) -> Result<(), Failed> {
         assert!(moved > 0, "{name} has grown after the backlog had left");
         assert_eq!(late, 0, "{name}");
     }
+    Ok(())
+}
+
+/// A topic loses partitions only if it is deleted and made again.
+pub fn remade_with_fewer(cluster: &Cluster) -> Result<(), Failed> {
+    const NAME: &str = "fewer";
+    cluster.throttle_producers(Some(QUOTA));
+    cluster.topic(NAME, 6, &[]);
+    let lines = [QUEUE, METADATA, "\"compression.codec\" = \"none\""];
+    let client = lines.map(|line| ("kafka.client", line));
+    let site = Site::of(&cluster.bootstrap, NAME, None, &client);
+    let relay = site.start();
+    let before = Load::start(&relay, "before", 0, PADDING);
+    before.await_acknowledged(BACKLOG);
+    before.end().assert_all_accepted();
+    assert!(relay.metric("ringback_publish_delivered_total") > 0.0);
+    cluster.delete_topic(NAME);
+    let left = relay.metric("ringback_journal_unpublished_events");
+    // What Kafka has acknowledged is gone with the topic. What is accepted from here on must be in the new one.
+    let after = Load::start(&relay, "after", 0, 300);
+    after.await_acknowledged(500);
+    let tally = after.end();
+    tally.assert_all_accepted();
+    cluster.topic(NAME, 2, &[("message.timestamp.type", "LogAppendTime")]);
+    cluster.throttle_producers(None);
+    relay.await_drained();
+    let said = format!("a topic of 6 partitions remade with 2, {left} events still to leave");
+    tally.assert_kept(&said, &cluster.bootstrap, NAME);
+    let records = topic::read_until(&cluster.bootstrap, NAME, |records| {
+        missing(&tally, records) == 0
+    });
+    let partitions: BTreeSet<i32> = records.iter().map(|record| record.partition).collect();
+    assert_eq!(partitions, [0, 1].into());
+    assert_eq!(keys_of_several_partitions(&records), 0);
+    assert_eq!(overtaken(&records), 0);
+    assert!(
+        left > 0.0,
+        "the topic was remade after the backlog had left"
+    );
+    assert_eq!(relay.metric("ringback_dead_letters_total"), 0.0);
+    Ok(())
+}
+
+/// `ringback prove` reads the new partitions too, and does not call a key that moved out of order.
+pub fn proved(cluster: &Cluster) -> Result<(), Failed> {
+    const NAME: &str = "proved";
+    cluster.topic(NAME, 1, &[]);
+    let site = Site::of(
+        &cluster.bootstrap,
+        NAME,
+        None,
+        &[("kafka.client", METADATA)],
+    );
+    let relay = site.start();
+    let url = format!("http://{}/webhook", relay.address);
+    let load = [
+        "--rate",
+        "200",
+        "--duration",
+        "10m",
+        "--size",
+        "600B",
+        "--json",
+    ];
+    let child = site
+        .tool(&[&["prove", "--url", &url], &load[..]].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    eventually("some are delivered before the topic grows", || {
+        relay.metric("ringback_publish_delivered_total") > 200.0
+    });
+    cluster.grow(NAME, 8);
+    eventually("records are in the new partitions", || {
+        let counts = topic::counts(&cluster.bootstrap, NAME);
+        counts[1..].iter().sum::<i64>() > 100
+    });
+    kill_process(Pid::from_child(&child), Signal::INT)?;
+    let output = child.wait_with_output()?;
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{words}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let figure = |name: &str| report[name].as_u64().expect("a figure");
+    eprintln!(
+        "prove, 1 to 8 partitions: {} acknowledged, {} lost, {} out of order, {} calls moved",
+        figure("acknowledged"),
+        figure("lost"),
+        figure("out_of_order"),
+        figure("calls_moved")
+    );
+    assert_eq!((figure("lost"), figure("out_of_order")), (0, 0), "{report}");
+    assert_eq!((figure("partitions"), figure("partitions_added")), (1, 7));
+    assert!(figure("calls_moved") > 0, "{report}");
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! Needs Java and Maven; without them every test is reported as ignored with the reason, except where `CI` is set.
 //! `RINGBACK_TEST_LONG=1` gives the outage its 340 seconds and `kill -9` its 200 rounds.
 
+mod aged;
 mod brokers;
 mod death;
 mod growth;
@@ -19,7 +20,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 20] = [
+const TESTS: [(&str, Test); 24] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         way::each_event_arrives,
@@ -79,6 +80,18 @@ const TESTS: [(&str, Test); 20] = [
         growth::grown,
     ),
     (
+        "a_topic_remade_with_fewer_partitions_while_a_backlog_leaves_keeps_each_key_s_order",
+        growth::remade_with_fewer,
+    ),
+    (
+        "prove_reads_the_partitions_that_a_topic_gets_and_judges_only_what_it_can",
+        growth::proved,
+    ),
+    (
+        "events_older_than_a_topic_keeps_are_drained_and_replayed_with_the_present_time",
+        aged::drained_and_replayed,
+    ),
+    (
         "an_outage_longer_than_the_topic_s_retention_loses_nothing",
         times::retention,
     ),
@@ -93,6 +106,10 @@ const TESTS: [(&str, Test); 20] = [
     (
         "a_record_over_the_topic_s_limit_is_set_aside_and_its_neighbours_arrive",
         topics::too_large,
+    ),
+    (
+        "batches_over_the_topic_s_limit_are_halved_and_leave_in_a_few_rebuilds",
+        topics::large_batches,
     ),
 ];
 

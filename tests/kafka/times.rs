@@ -19,24 +19,25 @@ const BOUND_MS: &str = "20000";
 const OUTAGE: Duration = Duration::from_secs(26);
 
 /// Some events before the outage, most in it; returns when all are published.
-fn outlast(cluster: &Cluster, relay: &Relay, name: &str) -> Tally {
-    let load = Load::start(relay, name, RATE, 300);
-    load.await_acknowledged(EVENTS / 3);
+fn outlast<const N: usize>(cluster: &Cluster, relays: [&Relay; N]) -> [Tally; N] {
+    let loads = relays.map(|relay| Load::start(relay, "outlast", RATE, 300));
+    let await_all = |more| loads.iter().for_each(|load| load.await_acknowledged(more));
+    await_all(EVENTS / 3);
     cluster.kill_all();
-    load.await_acknowledged(EVENTS);
-    let tally = load.end();
-    tally.assert_all_accepted();
+    await_all(EVENTS);
+    let tallies = loads.map(Load::end);
+    tallies.iter().for_each(Tally::assert_all_accepted);
     std::thread::sleep(OUTAGE);
     cluster.start_all();
-    relay.await_drained();
-    tally
+    relays.iter().for_each(|relay| relay.await_drained());
+    tallies
 }
 
 pub fn retention(cluster: &Cluster) -> Result<(), Failed> {
     cluster.topic("kept", 3, &[("retention.ms", BOUND_MS)]);
     let site = Site::new(cluster, "kept", "");
     let relay = site.start();
-    let tally = outlast(cluster, &relay, "kept");
+    let [tally] = outlast(cluster, [&relay]);
     let published = Instant::now();
     let restamped = relay.metric("ringback_publish_restamped_total");
     // What Kafka had before the outage it may have deleted; what was published after it is there for as long as any.
@@ -54,7 +55,7 @@ pub fn retention(cluster: &Cluster) -> Result<(), Failed> {
     }
     let deleted = Instant::now();
     eventually("retention takes them in the end", || {
-        topic::count(&cluster.bootstrap, "kept") == 0
+        topic::counts(&cluster.bootstrap, "kept") == [0; 3]
     });
     eprintln!(
         "retention.ms {BOUND_MS}, Kafka away for {OUTAGE:?}: {} acknowledged, {restamped} published with the present time, \
@@ -86,10 +87,12 @@ pub fn before(_: &Cluster) -> Result<(), Failed> {
         "\"sasl.password\" = { env = \"KAFKA_PASSWORD\" }",
     ];
     let client = client.map(|line| ("kafka.client", line));
-    for name in topics {
-        let site = Site::of(sasl, name, None, &client);
-        let relay = site.start_with(&[("KAFKA_PASSWORD", "relay-secret")]);
-        let tally = outlast(&cluster, &relay, name);
+    let sites = topics.map(|name| Site::of(sasl, name, None, &client));
+    let relays = sites
+        .each_ref()
+        .map(|site| site.start_with(&[("KAFKA_PASSWORD", "relay-secret")]));
+    let tallies = outlast(&cluster, [&relays[0], &relays[1]]);
+    for ((name, relay), tally) in topics.into_iter().zip(&relays).zip(tallies) {
         let restamped = relay.metric("ringback_publish_restamped_total");
         let failures = relay.metric("ringback_publish_failures_total{kind=\"cluster\"}");
         let rebuilds = relay.metric("ringback_publish_rebuilds_total");

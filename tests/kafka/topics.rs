@@ -130,20 +130,43 @@ pub fn permission(_: &Cluster) -> Result<(), Failed> {
     Ok(())
 }
 
+/// A backlog, and batches of the user's own size that are far larger than what the topic takes.
+pub fn large_batches(cluster: &Cluster) -> Result<(), Failed> {
+    let lines = [
+        "\"batch.size\" = 1000000",
+        "\"linger.ms\" = 200",
+        "\"compression.codec\" = \"none\"",
+    ];
+    let client = lines.map(|line| ("kafka.client", line));
+    let site = Site::of(&cluster.bootstrap, "batches", None, &client);
+    let relay = site.start();
+    let load = Load::start(&relay, "batches", 0, 10_000);
+    load.await_acknowledged(1_000);
+    let tally = load.end();
+    tally.assert_all_accepted();
+    let begun = Instant::now();
+    cluster.topic("batches", 1, &[("max.message.bytes", "100000")]);
+    relay.await_drained();
+    let rebuilds = relay.metric("ringback_publish_rebuilds_total");
+    let name = format!(
+        "batches of 1 MB, 100 kB taken, records of 10 kB: drained in {:.1?}, {rebuilds} more producers",
+        begun.elapsed()
+    );
+    tally.assert_kept(&name, &cluster.bootstrap, "batches");
+    assert_eq!(relay.metric("ringback_dead_letters_total"), 0.0);
+    // Each halving takes one for records alone and one for batches: 1,000,000 to 62,500 in four.
+    assert!(
+        (1.0..=10.0).contains(&rebuilds),
+        "{rebuilds} more producers"
+    );
+    Ok(())
+}
+
 fn relay_catches_up(relay: &Relay) {
     eventually("the backlog is gone though the load goes on", || {
         relay.metric("ringback_journal_unpublished_events") < f64::from(RATE)
             && relay.admin("/readyz?verbose").1.contains("[+]kafka")
     });
-}
-
-/// Digits that no codec makes much smaller: a batch counts as it is sent.
-fn noise(length: usize) -> String {
-    let mut hash = blake3::Hasher::new();
-    hash.update(b"noise");
-    let mut bytes = vec![0; length / 2];
-    hash.finalize_xof().fill(&mut bytes);
-    hex::encode(bytes)
 }
 
 pub fn too_large(cluster: &Cluster) -> Result<(), Failed> {
@@ -155,14 +178,12 @@ pub fn too_large(cluster: &Cluster) -> Result<(), Failed> {
     let mut large = Vec::new();
     for number in 0..300 {
         let call = format!("limit-{}", number % 3);
-        let mut body = events::event(&call, number, 200);
         let is_large = [50, 51, 170].contains(&number);
-        if is_large {
-            let pad = format!("\"pad\":\"{}", noise(70_000));
-            body = String::from_utf8(body)?
-                .replace("\"pad\":\"", &pad)
-                .into_bytes();
-        }
+        let body = if is_large {
+            events::noisy_event(&call, number, 70_000)
+        } else {
+            events::event(&call, number, 200)
+        };
         assert_eq!(sender.post(&body)?.code, 204, "event {number}");
         if is_large {
             large.push(body);

@@ -8,7 +8,9 @@
 //!   an event only after the one before was answered or given up, so by the time that an acknowledged event was followed
 //!   by another, a try of it was on disk: its first delivery comes earlier, whichever try that is. A late landing of
 //!   another try is a duplicate, and one of an event given up may come anywhere.
-//! - Kafka keeps order within a partition only: a call spread over two has no order, and counts as out of it.
+//! - Kafka keeps order within a partition only: a call spread over two has no order, and counts as out of it. If the topic
+//!   got more partitions during the run, a call may move, and nothing in the topic says what was appended first of two
+//!   partitions: order is then checked within each partition, and the calls that moved are counted.
 
 mod figures;
 #[cfg(test)]
@@ -30,6 +32,8 @@ pub struct Ledger {
     unanswered: u64,
     records: u64,
     foreign: u64,
+    /// The topic has got partitions since the run began.
+    grown: bool,
     /// Records with a fault of their own, as they came.
     faulty: Vec<Violation>,
     changed: u64,
@@ -196,6 +200,11 @@ impl Ledger {
         self.records += 1;
         self.changed += 1;
         self.fault(Breach::Changed, call, None, None, record);
+    }
+
+    /// The topic has got more partitions: from now on a call may move to another one.
+    pub fn grown(&mut self) {
+        self.grown = true;
     }
 
     /// A record that is none of ours.

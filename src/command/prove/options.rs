@@ -46,6 +46,8 @@ stands in a file is for the relay alone.
 Kill what you like meanwhile: brokers, the relay, connections. Ctrl-C ends the sending early and still prints the \
 ledger. Only a first event that is refused for good, or finds nobody, ends it at once.
 The events are real to whoever reads the topic: their call ids start with prove_.
+If the topic gets more partitions meanwhile, the ledger says so, and how many calls moved: their order is checked within each \
+partition only.
 
 Exit codes: 0 kept; 1 something acknowledged was lost, out of order, changed or under a wrong key, or nothing \
 was acknowledged; 2 wrong usage; 78 bad configuration.")]

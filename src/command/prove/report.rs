@@ -23,6 +23,10 @@ pub struct Report {
     pub seconds: f64,
     /// Ended by a signal.
     pub interrupted: bool,
+    /// The topic's partitions as the run began.
+    pub partitions: usize,
+    /// Those that it got during the run.
+    pub partitions_added: usize,
     /// Events that were due and never begun, because answers took too long for the rate.
     pub not_sent: u64,
     /// Why a try last got no answer.
@@ -124,7 +128,7 @@ impl Report {
         }
     }
 
-    /// What it comes to, in one line.
+    /// What it comes to, and what could not be checked.
     pub fn conclusion(&self) -> String {
         let (style, words) = match self.figures.verdict() {
             Verdict::Kept => (GOOD, "The promise was kept."),
@@ -134,7 +138,13 @@ impl Report {
                 "Nothing was acknowledged: the promise was not put to the test.",
             ),
         };
-        format!("{}{words}{}", style.render(), style.render_reset())
+        let growth = growth(
+            self.partitions,
+            self.partitions_added,
+            self.figures.calls_moved,
+        );
+        let growth = growth.map_or_else(String::new, |words| format!("\n{words}"));
+        format!("{}{words}{}{growth}", style.render(), style.render_reset())
     }
 
     /// The title above the table.
@@ -198,6 +208,21 @@ fn told(violation: &Violation) -> String {
     )
 }
 
+/// What a topic that got partitions during the run leaves unproved.
+fn growth(before: usize, added: usize, calls_moved: u64) -> Option<String> {
+    let moved = match calls_moved {
+        0 => String::from("no call moved."),
+        calls => format!(
+            "calls that moved: {}. Their order was checked within each partition; between partitions nothing in the topic shows it.",
+            grouped(calls)
+        ),
+    };
+    let now = before + added;
+    (added > 0).then(|| {
+        format!("The topic grew from {before} to {now} partitions during the run; {moved}")
+    })
+}
+
 /// 1,234,567.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -223,6 +248,20 @@ mod tests {
         assert_eq!(duration(0.72), "0.7 ms");
         assert_eq!(duration(1234.5), "1234 ms");
         assert_eq!(duration(65_000.0), "65.0 s");
+    }
+
+    #[test]
+    fn a_topic_that_grew_is_reported_with_what_could_not_be_checked() {
+        assert_eq!(growth(6, 0, 0), None);
+        assert_eq!(
+            growth(1, 7, 0).as_deref(),
+            Some("The topic grew from 1 to 8 partitions during the run; no call moved.")
+        );
+        let moved = growth(2, 4, 17).expect("it grew");
+        assert!(
+            moved.contains("from 2 to 6 partitions")
+                && moved.contains("calls that moved: 17. Their order was checked")
+        );
     }
 
     #[test]

@@ -1,17 +1,19 @@
-//! The topic, read from before the first post: each record is recognised and entered in the ledger.
+//! The topic, read from before the first post: each record is recognised and entered in the ledger. Partitions that the topic
+//! gets meanwhile are read too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::metadata::{MetadataPartition, MetadataTopic};
+use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::events::{Recognised, Run};
@@ -24,6 +26,10 @@ const POLL: Duration = Duration::from_millis(100);
 const ANSWER: Duration = Duration::from_secs(15);
 /// The same at the end, when brokers may still be down; one that does not answer ends the asking.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
+
+/// How often it is asked for partitions that the topic has got since: sooner than a relay may take them up, so that a record
+/// that has moved is mostly read at once.
+const GROWTH: Duration = Duration::from_secs(2);
 
 /// librdkafka's properties, each of which may be set otherwise.
 const PROPERTIES: [(&str, &str); 11] = [
@@ -49,13 +55,25 @@ const PROPERTIES: [(&str, &str); 11] = [
 pub struct Topic {
     consumer: BaseConsumer,
     name: String,
-    partitions: Vec<i32>,
+    /// Those that are read.
+    partitions: Mutex<BTreeSet<i32>>,
 }
 
 /// The running reader.
 pub struct Reading {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Option<String>>,
+    thread: JoinHandle<Read>,
+    /// Ends the thread that looks for more partitions.
+    _looks: mpsc::Sender<()>,
+}
+
+/// What there is to say of the topic at the end.
+#[derive(Debug)]
+pub struct Read {
+    /// How many partitions there are.
+    pub partitions: usize,
+    /// If acknowledged events are missing and the topic was not read to its end: why.
+    pub unread: Option<String>,
 }
 
 impl Topic {
@@ -76,13 +94,8 @@ impl Topic {
         let metadata = consumer
             .fetch_metadata(Some(name), ANSWER)
             .map_err(unreachable)?;
-        let topic = metadata.topics().first();
-        let partitions: Vec<_> = topic
-            .iter()
-            .flat_map(|topic| topic.partitions())
-            .map(MetadataPartition::id)
-            .collect();
-        if let Some(error) = topic.and_then(MetadataTopic::error) {
+        let partitions = ids(&metadata);
+        if let Some(error) = metadata.topics().first().and_then(MetadataTopic::error) {
             let code = RDKafkaErrorCode::from(error);
             if code != RDKafkaErrorCode::UnknownTopicOrPartition {
                 return Err(unreachable(KafkaError::MetadataFetch(code)));
@@ -104,25 +117,33 @@ impl Topic {
         Ok(Self {
             consumer,
             name: name.to_owned(),
-            partitions,
+            partitions: Mutex::new(partitions),
         })
     }
 
-    /// How many partitions there are.
+    /// How many partitions are read.
     pub fn partitions(&self) -> usize {
-        self.partitions.len()
+        self.known().len()
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeSet<i32>> {
+        self.partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads on a thread of its own until it is stopped; a broker's faults are waited out.
     pub fn read(self, run: Arc<Run>, books: Arc<Books>) -> io::Result<Reading> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
+        let topic = Arc::new(self);
+        let looks = topic.clone().look_for_growth(books.clone())?;
         let thread = thread::Builder::new()
             .name(String::from("prove-topic"))
             .spawn(move || {
                 let mut at_end = BTreeSet::new();
                 while !stopped.load(Ordering::Relaxed) {
-                    match self.consumer.poll(POLL) {
+                    match topic.consumer.poll(POLL) {
                         Some(Ok(message)) => {
                             at_end.remove(&message.partition());
                             enter(&run, &books, &message);
@@ -134,17 +155,70 @@ impl Topic {
                         None => {}
                     }
                 }
-                // Asking is of use only where something is missing.
-                (books.ledger().outstanding() > 0)
-                    .then(|| self.unread(&at_end))
-                    .flatten()
+                topic.conclude(&books, &at_end)
             })?;
-        Ok(Reading { stop, thread })
+        Ok(Reading {
+            stop,
+            thread,
+            _looks: looks,
+        })
+    }
+
+    /// Looks for more partitions, on a thread of its own because brokers may take their time to answer, until the handle is
+    /// dropped.
+    fn look_for_growth(self: Arc<Self>, books: Arc<Books>) -> io::Result<mpsc::Sender<()>> {
+        let (looks, end) = mpsc::channel();
+        thread::Builder::new()
+            .name(String::from("prove-growth"))
+            .spawn(move || {
+                while end.recv_timeout(GROWTH) == Err(RecvTimeoutError::Timeout) {
+                    if let Err(error) = self.take_up_new(&books) {
+                        tracing::debug!(%error, "cannot ask for the topic's partitions");
+                    }
+                }
+            })?;
+        Ok(looks)
+    }
+
+    /// Begins to read partitions that the topic has got, from their first record.
+    fn take_up_new(&self, books: &Books) -> KafkaResult<()> {
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(&self.name), LAST_ANSWER)?;
+        let mut known = self.known();
+        let new: BTreeSet<_> = ids(&metadata).difference(&known).copied().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        books.ledger().grown();
+        let mut more = TopicPartitionList::new();
+        for partition in &new {
+            more.add_partition_offset(&self.name, *partition, Offset::Beginning)?;
+        }
+        self.consumer.incremental_assign(&more)?;
+        known.extend(new);
+        Ok(())
+    }
+
+    /// Asks the brokers only if something is amiss, which a partition that nobody has seen yet may explain.
+    fn conclude(&self, books: &Books, at_end: &BTreeSet<i32>) -> Read {
+        let missing = books.ledger().outstanding() > 0;
+        let mut unread = None;
+        if missing || books.ledger().figures().out_of_order > 0 {
+            if let Err(error) = self.take_up_new(books) {
+                tracing::debug!(%error, "cannot ask for the topic's partitions");
+            }
+            unread = missing.then(|| self.unread(at_end)).flatten();
+        }
+        Read {
+            partitions: self.partitions(),
+            unread,
+        }
     }
 
     /// Why what is missing may be in the topic all the same.
     fn unread(&self, at_end: &BTreeSet<i32>) -> Option<String> {
-        self.partitions.iter().find_map(|partition| {
+        self.known().iter().find_map(|partition| {
             let ends = self
                 .consumer
                 .fetch_watermarks(&self.name, *partition, LAST_ANSWER);
@@ -160,13 +234,20 @@ impl Topic {
 }
 
 impl Reading {
-    /// Ends the reading. Where acknowledged events are missing and the topic was not read to its end: why.
-    pub fn stop(self) -> io::Result<Option<String>> {
+    /// Ends the reading.
+    pub fn stop(self) -> io::Result<Read> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread
             .join()
             .map_err(|_| io::Error::other("the reader of the topic has panicked"))
     }
+}
+
+/// The topic's partitions; none if there is no such topic.
+fn ids(metadata: &Metadata) -> BTreeSet<i32> {
+    let topic = metadata.topics().first();
+    let partitions = topic.iter().flat_map(|topic| topic.partitions());
+    partitions.map(MetadataPartition::id).collect()
 }
 
 fn enter(run: &Run, books: &Books, message: &BorrowedMessage<'_>) {

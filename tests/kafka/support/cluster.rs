@@ -49,8 +49,13 @@ fn free_ports() -> u16 {
 impl Cluster {
     /// Starts three brokers; takes some seconds, and once the download of the jars.
     pub fn start() -> Self {
-        // Retention is looked after every few seconds, so that a test sees it.
-        let retention = ["--set", "log.retention.check.interval.ms=3000"];
+        // Retention is looked after every few seconds, after a restart too, so that a test sees it.
+        let retention = [
+            "--set",
+            "log.retention.check.interval.ms=3000",
+            "--set",
+            "log.initial.task.delay.ms=1000",
+        ];
         Self::up(&std::env::temp_dir(), "", 3, &retention)
     }
 

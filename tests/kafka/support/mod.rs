@@ -1,5 +1,6 @@
 //! What the real-Kafka tests share.
 
+pub mod clock;
 pub mod cluster;
 pub mod events;
 pub mod load;

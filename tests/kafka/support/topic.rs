@@ -94,8 +94,8 @@ fn read(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bool) -> Vec
     records
 }
 
-/// How many records the topic's partitions hold at present, by their offsets.
-pub fn count(bootstrap: &str, topic: &str) -> i64 {
+/// How many records each of the topic's partitions holds at present, by their offsets.
+pub fn counts(bootstrap: &str, topic: &str) -> Vec<i64> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .create()
@@ -110,7 +110,7 @@ pub fn count(bootstrap: &str, topic: &str) -> i64 {
             .expect("the leader answers");
         high - low
     });
-    counts.sum()
+    counts.collect()
 }
 
 /// Bodies that were answered 204, for each call in the order of their posts.

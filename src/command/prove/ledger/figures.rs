@@ -27,8 +27,11 @@ pub struct Figures {
     pub delivered: u64,
     /// Acknowledged events of which it holds none.
     pub lost: u64,
-    /// Acknowledged events first delivered before one that was sent earlier, or in another partition than their call.
+    /// Acknowledged events first delivered before one that was sent earlier, or in another partition than their call; if the
+    /// topic grew, before one that was sent earlier and lies in the same partition.
     pub out_of_order: u64,
+    /// Calls in several partitions of a topic that grew: their order between the partitions is not judged.
+    pub calls_moved: u64,
     /// Records of ours whose value is not what was sent.
     pub changed: u64,
     /// Records of ours under another key than the call's id.
@@ -143,10 +146,12 @@ impl Ledger {
         }
         let mut lost = Tally::new(Breach::Lost);
         let mut out_of_order = Tally::new(Breach::OutOfOrder);
+        let mut calls_moved = 0;
         // In the order of their names, so that the examples are the same each time.
         let calls: BTreeMap<_, _> = self.calls.iter().collect();
         for (call, events) in calls {
-            check_order(call, events, &mut lost, &mut out_of_order);
+            let has_moved = check_order(call, events, self.grown, &mut lost, &mut out_of_order);
+            calls_moved += u64::from(has_moved);
         }
         let mut violations = lost.examples;
         violations.append(&mut out_of_order.examples);
@@ -160,6 +165,7 @@ impl Ledger {
             delivered: self.delivered,
             lost: lost.count,
             out_of_order: out_of_order.count,
+            calls_moved,
             changed: self.changed,
             wrong_key: self.wrong_key,
             duplicated,
@@ -172,14 +178,16 @@ impl Ledger {
     }
 }
 
-/// A call's acknowledged events in the order of sending: each must be there, and after all before it.
+/// A call's acknowledged events in the order of sending: each must be there, and after all before it. If it may move, only
+/// after those of the same partition; returns whether it has.
 fn check_order(
     call: &str,
     events: &BTreeMap<u64, Event>,
+    may_move: bool,
     lost: &mut Tally,
     out_of_order: &mut Tally,
-) {
-    let mut furthest: Option<(i32, i64)> = None;
+) -> bool {
+    let mut furthest: BTreeMap<i32, i64> = BTreeMap::new();
     let acknowledged = events
         .iter()
         .filter(|(_, event)| event.acknowledged.is_some());
@@ -188,13 +196,17 @@ fn check_order(
             lost.add(call, *number, event);
             continue;
         };
-        let before = furthest.get_or_insert((place.partition, i64::MIN));
-        if place.partition != before.0 || place.offset < before.1 {
-            out_of_order.add(call, *number, event);
+        let is_in_order = match furthest.get(&place.partition) {
+            Some(before) => place.offset >= *before,
+            None => may_move || furthest.is_empty(),
+        };
+        if is_in_order {
+            furthest.insert(place.partition, place.offset);
         } else {
-            before.1 = place.offset;
+            out_of_order.add(call, *number, event);
         }
     }
+    furthest.len() > 1
 }
 
 /// A count with its first examples.

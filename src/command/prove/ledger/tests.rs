@@ -126,6 +126,31 @@ fn a_call_in_two_partitions_has_no_order() {
     see(&mut ledger, 1, 3, 0);
     let figures = ledger.figures();
     assert_eq!((figures.out_of_order, figures.lost), (1, 0));
+    assert_eq!(figures.calls_moved, 0);
+}
+
+#[test]
+fn a_call_that_moved_in_a_topic_that_grew_is_counted_and_judged_within_each_partition() {
+    let four: &[&[Answer]] = &[&[OK], &[OK], &[OK], &[OK]];
+    let mut ledger = history(four, &[0, 1]);
+    ledger.grown();
+    see(&mut ledger, 2, 3, 0);
+    see(&mut ledger, 3, 3, 1);
+    let figures = ledger.figures();
+    assert_eq!((figures.out_of_order, figures.calls_moved), (0, 1));
+    assert_eq!(figures.verdict(), Verdict::Kept);
+
+    let mut ledger = history(four, &[0, 1]);
+    ledger.grown();
+    see(&mut ledger, 3, 3, 0);
+    see(&mut ledger, 2, 3, 1);
+    let figures = ledger.figures();
+    assert_eq!((figures.out_of_order, figures.calls_moved), (1, 1));
+    assert_eq!(breaches(&figures), [(Breach::OutOfOrder, Some(3))]);
+
+    let mut ledger = history(four, &[0, 1, 2, 3]);
+    ledger.grown();
+    assert_eq!(ledger.figures().calls_moved, 0);
 }
 
 #[test]
