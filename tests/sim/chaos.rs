@@ -1,18 +1,18 @@
 //! What goes wrong, and when: each history has its own mixture, so that some are of one fault only.
 
+mod cluster;
 mod damage;
 mod kinds;
 mod surface;
 
 use std::collections::BTreeMap;
 
-use rdkafka::types::RDKafkaErrorCode as Code;
-
 use crate::disk::{Crash, Death, Failure, Operation, Trouble};
 use crate::process::Process;
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
-use kinds::{KINDS, Kind, REFUSALS, Under};
+use cluster::mend;
+use kinds::{KINDS, Kind, Under};
 
 /// What the world is to do itself.
 #[derive(Default)]
@@ -25,6 +25,7 @@ enum Later {
     FlipSeam,
     Heal((usize, usize)),
     Mend(Kind, usize),
+    EndLeader(usize),
 }
 
 pub struct Chaos {
@@ -107,6 +108,10 @@ impl Chaos {
                 Later::Heal(place) => {
                     around.clock.say(|| format!("{place:?} can be read again"));
                     around.disk.lock().heal(place);
+                    Orders::default()
+                }
+                Later::EndLeader(partition) => {
+                    self.end_leader(partition, around);
                     Orders::default()
                 }
                 Later::Mend(kind, at) => {
@@ -273,7 +278,7 @@ impl Chaos {
                 self.flip(around, process, Under::Record);
                 orders.crash = Some(Crash::Kill);
             }
-            _ => self.begin_at_kafka(kind, around, for_a_while),
+            _ => self.begin_at_kafka(kind, around, soon, for_a_while),
         }
         orders
     }
@@ -288,96 +293,5 @@ impl Chaos {
             1 => Trouble::Failure(Failure::of(self.random.pick(&operations), nth)),
             _ => Trouble::Failure(Failure::of_checkpoint()),
         }
-    }
-
-    fn begin_at_kafka(&mut self, kind: Kind, around: &mut Surroundings, until: u64) {
-        let mut kafka = around.kafka.borrow_mut();
-        let broker = self.random.index(kafka.brokers.len());
-        let partition = self.random.index(kafka.partitions.len());
-        let mut at = broker;
-        match kind {
-            Kind::BrokerDown => kafka.end_broker(broker),
-            Kind::AllDown => (0..kafka.brokers.len()).for_each(|broker| kafka.end_broker(broker)),
-            Kind::SlowBroker => {
-                let slowest = self.random.pick(&[SECOND, 6 * SECOND, 25 * SECOND]);
-                kafka.brokers[broker].slowest = slowest;
-            }
-            Kind::LostAnswers => kafka.lost_answers = self.random.pick(&[10, 50, 100]),
-            Kind::MoveLeaders => {
-                let count = kafka.brokers.len();
-                kafka.partitions[partition].leader = self.random.index(count);
-                return;
-            }
-            Kind::Grow => {
-                kafka.grow();
-                kafka.brokers[broker].slowest = 3 * SECOND;
-                drop(kafka);
-                return self.later(until, Later::Mend(Kind::SlowBroker, broker));
-            }
-            Kind::Refusal => {
-                at = partition;
-                kafka.partitions[partition].refusal = Some(self.random.pick(&REFUSALS));
-            }
-            Kind::RefusalOfOne => {
-                kafka.partitions[partition].refuses_one = Some(self.random.pick(&REFUSALS));
-                around.slow_publisher = self.random.pick(&[100 * MS, SECOND]);
-                let later = until + 2 * SECOND;
-                drop(kafka);
-                return self.later(later, Later::Mend(Kind::SlowPublisher, 0));
-            }
-            Kind::NoTopic => kafka.missing_since = Some(around.clock.now()),
-            Kind::NoClients => kafka.no_clients = true,
-            Kind::SlowPurge => {
-                kafka.slow_purge = self.random.pick(&[2 * SECOND, 8 * SECOND, 30 * SECOND])
-            }
-            Kind::Freeze => {
-                kafka.brokers[broker].slowest = 90 * SECOND;
-                kafka.slow_purge = 12 * SECOND;
-                kafka.partitions[partition].refusal = Some(Code::TopicAuthorizationFailed);
-                let thaw = around.clock.now() + 60 * SECOND;
-                self.later(thaw, Later::Mend(Kind::SlowBroker, broker));
-                self.later(thaw, Later::Mend(Kind::SlowPurge, 0));
-                at = partition;
-            }
-            Kind::NoLetters => around.disk.lock().no_letters = true,
-            Kind::TopicRemade | Kind::StaleLeaders => {
-                kafka.leave_behind(kind == Kind::TopicRemade);
-                return;
-            }
-            Kind::HungClient => {
-                kafka.hang_clients();
-                return;
-            }
-            Kind::SilentBroker => kafka.brokers[broker].silent = true,
-            Kind::ProducersExpire => {
-                kafka.forget_producers(self.random.percent(50));
-                return;
-            }
-            _ => {}
-        }
-        drop(kafka);
-        self.later(until, Later::Mend(kind, at));
-    }
-}
-
-fn mend(around: &mut Surroundings, kind: Kind, at: usize) {
-    let mut kafka = around.kafka.borrow_mut();
-    match kind {
-        Kind::DiskFull | Kind::DiskTaken => around.disk.lock().capacity = around.setup.disk,
-        Kind::BadCheckpoint => around.disk.lock().fail = None,
-        Kind::ReadsFail | Kind::ReadsFailThenKill => around.disk.lock().reads_fail = false,
-        Kind::SlowPublisher => around.slow_publisher = around.setup.throttled,
-        Kind::SlowDisk => around.slow_sync = 5 * MS,
-        Kind::BrokerDown => kafka.brokers[at].up = true,
-        Kind::AllDown => kafka.brokers.iter_mut().for_each(|broker| broker.up = true),
-        Kind::SlowBroker => kafka.brokers[at].slowest = 20 * MS,
-        Kind::SilentBroker => kafka.brokers[at].silent = false,
-        Kind::LostAnswers => kafka.lost_answers = 0,
-        Kind::NoLetters => around.disk.lock().no_letters = false,
-        Kind::Refusal | Kind::Freeze => kafka.partitions[at].refusal = None,
-        Kind::NoTopic => kafka.missing_since = None,
-        Kind::NoClients => kafka.no_clients = false,
-        Kind::SlowPurge => kafka.slow_purge = 0,
-        _ => {}
     }
 }

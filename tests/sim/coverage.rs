@@ -8,7 +8,7 @@ use std::cell::Cell;
 pub const ENOUGH: u64 = 20_000;
 
 /// What is counted, with how the log line begins that tells of it.
-const LOGGED: [(&str, &str); 18] = [
+const LOGGED: [(&str, &str); 24] = [
     ("a failed read is tried again", "cannot read the journal"),
     (
         "reading goes on where it could not",
@@ -69,15 +69,130 @@ const LOGGED: [(&str, &str); 18] = [
         "a producer cannot be built",
         "cannot build a Kafka producer",
     ),
+    (
+        "an event is restamped",
+        "an event was published with the present time",
+    ),
+    (
+        "a producer is replaced because its records get too old",
+        "records have waited long in the Kafka producer",
+    ),
+    (
+        "the topic's new number of partitions is noticed",
+        "the topic has another number of partitions",
+    ),
+    (
+        "a slot of the checkpoint cannot be read",
+        "a slot of the checkpoint cannot be read",
+    ),
+    (
+        "a segment's header cannot be read",
+        "the segment's header cannot be read",
+    ),
+    (
+        "segments are missing at a start",
+        "a segment with unpublished records is missing",
+    ),
 ];
 
 /// What the simulator sees itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     TenLettersInRow,
+    AsideAtStart,
+    SectorSpoilt,
+    GrownUnderBacklog,
+    StaleNumber,
+    TopicRemade,
+    ProducerExpired,
+    UnknownGoesOn,
+    UnknownRefused,
+    ProducerRenewed,
+    TooOld,
+    SilentBroker,
+    OutOfSync,
+    TooFewReplicas,
+    TooFewAfterwards,
+    Unreplicated,
+    KeptByNextLeader,
+    LostWithLeader,
+    PublisherBeside,
+    RequestBeside,
 }
 
-const SEEN: [(Seen, &str); 1] = [(Seen::TenLettersInRow, "ten dead letters in a row")];
+const SEEN: [(Seen, &str); 20] = [
+    (Seen::TenLettersInRow, "ten dead letters in a row"),
+    (
+        Seen::AsideAtStart,
+        "a segment that is set aside is there at a start",
+    ),
+    (
+        Seen::SectorSpoilt,
+        "a power cut leaves garbage in a half-written sector",
+    ),
+    (
+        Seen::GrownUnderBacklog,
+        "the topic grows while a producer has records",
+    ),
+    (
+        Seen::StaleNumber,
+        "a broker tells a grown topic's former number of partitions",
+    ),
+    (
+        Seen::TopicRemade,
+        "the topic is deleted and made again, and knows no producer",
+    ),
+    (
+        Seen::ProducerExpired,
+        "the id of a producer that lives has expired",
+    ),
+    (
+        Seen::UnknownGoesOn,
+        "a leader takes a later batch of a producer that it does not know",
+    ),
+    (
+        Seen::UnknownRefused,
+        "a leader refuses a later batch of a producer that it does not know",
+    ),
+    (
+        Seen::ProducerRenewed,
+        "a producer is replaced because a secret has changed or the clock was set back",
+    ),
+    (Seen::TooOld, "a leader refuses a timestamp as too old"),
+    (
+        Seen::SilentBroker,
+        "a broker carries a request out and does not answer",
+    ),
+    (Seen::OutOfSync, "a slow follower gets out of sync"),
+    (
+        Seen::TooFewReplicas,
+        "a batch is refused because too few replicas are in sync",
+    ),
+    (
+        Seen::TooFewAfterwards,
+        "a batch is written and reported as failed: too few replicas in sync afterwards",
+    ),
+    (
+        Seen::Unreplicated,
+        "a batch is written and reported as failed: its followers took too long",
+    ),
+    (
+        Seen::KeptByNextLeader,
+        "the leader changes before it answers, and the next one has the batch",
+    ),
+    (
+        Seen::LostWithLeader,
+        "the leader changes before it answers, and the batch is gone with it",
+    ),
+    (
+        Seen::PublisherBeside,
+        "the publisher goes on inside a step of the upkeep",
+    ),
+    (
+        Seen::RequestBeside,
+        "a request comes inside a step of the upkeep",
+    ),
+];
 
 /// All branches, in the order of [`Reached`]'s bits.
 const COUNT: usize = LOGGED.len() + SEEN.len();

@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::coverage::{self, Seen};
 use crate::random::{Clock, Random};
 pub use trouble::{Crash, Death, Failure, Operation, Trouble};
 
@@ -297,6 +298,7 @@ impl Inode {
             }
             // A device may leave anything in a sector that it had half written with other bytes.
             if spoils && differs && from < torn_at && torn_at < to {
+                coverage::seen(Seen::SectorSpoilt);
                 self.durable[from..to].fill_with(|| random.next() as u8);
             }
         }

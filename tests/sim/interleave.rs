@@ -1,7 +1,8 @@
 //! Other threads' turns inside a step: before each call that a step makes of the disk, whoever runs beside it may go on.
 //!
-//! A step of the upkeep or of the publisher makes several calls, between which the writer's thread really runs. Here it
-//! does so by chance of the seed, in the same thread, at the calls: the disk lets it in.
+//! A step of the upkeep or of the publisher makes several calls, between which other threads really run. Here they do so by
+//! chance of the seed, in the same thread, at the calls: the disk lets them in. Inside the upkeep's step these are the
+//! writer, requests and the publisher, and the writer inside the publisher's step there; inside the publisher's the writer.
 
 use std::cell::RefCell;
 

@@ -4,11 +4,14 @@
 //! accepted, then only the next one; a batch seen before is acknowledged without being written again.
 
 mod answers;
+mod append;
 pub mod client;
+mod leaders;
 mod lost;
 pub mod lying;
 pub mod message;
 pub mod metadata;
+pub mod replication;
 mod state;
 pub mod times;
 
@@ -23,6 +26,7 @@ use crate::ledger::Ledger;
 use crate::random::{Clock, MS, Random, SECOND};
 pub use message::{Headers, Message};
 use metadata::Growth;
+use replication::{Copying, Replicas, Replication};
 use state::State;
 use times::Times;
 
@@ -34,12 +38,15 @@ pub struct Broker {
     pub slowest: u64,
     /// It takes requests and answers none; some it carries out.
     pub silent: bool,
+    /// How long it takes at most to copy from a leader what has come there, in microseconds.
+    pub lag: u64,
 }
 
 pub struct Partition {
     pub leader: usize,
     /// The next sequence number of each producer that has written.
     producers: BTreeMap<u64, u64>,
+    replicas: Replicas,
     /// Every batch is refused so.
     pub refusal: Option<Code>,
     /// The next batch is.
@@ -58,6 +65,8 @@ struct Request {
     sequence: u64,
     batch: Rc<Vec<Message>>,
     is_retry: bool,
+    /// Its answer waits for all replicas that are in sync.
+    all: bool,
 }
 
 enum Event {
@@ -67,6 +76,13 @@ enum Event {
     Poll(u64),
     Look(u64),
     Mail(u64, Report),
+    Copied(Copying),
+    Told(Copying),
+    Lags(Copying),
+    /// The brokers' controller looks who is there.
+    Elect,
+    /// A leader waits no longer for its followers.
+    Unreplicated(usize, u64),
 }
 
 /// The cluster, its clients, and the network between them.
@@ -75,6 +91,7 @@ pub struct Kafka {
     pub queue_bytes: usize,
     pub brokers: Vec<Broker>,
     pub partitions: Vec<Partition>,
+    pub replication: Replication,
     growth: Growth,
     pub times: Times,
     /// Since when there is no topic.
@@ -119,12 +136,16 @@ impl Kafka {
             ends: 0,
             slowest: 20 * MS,
             silent: false,
+            lag: replication::LAG,
         });
-        let partitions = (0..random.range(1, 4)).map(|_| Partition::led_by(random.index(count)));
+        let replication = Replication::of(&mut random, count);
+        let partitions =
+            (0..random.range(1, 4)).map(|_| replication.partition(random.index(count)));
         Self {
             queue_bytes: usize::MAX,
             brokers: brokers.collect(),
             partitions: partitions.collect(),
+            replication,
             growth: Growth::default(),
             times: Times::of(&mut random),
             missing_since: None,
@@ -171,15 +192,20 @@ impl Kafka {
             Event::Poll(client) => self.poll(client),
             Event::Look(client) => self.looked(client),
             Event::Mail(client, report) => self.mail.push((client, report)),
+            Event::Copied(copying) => self.copied(&copying),
+            Event::Told(copying) => self.told(&copying),
+            Event::Lags(copying) => self.lags(&copying),
+            Event::Elect => self.elect(),
+            Event::Unreplicated(partition, id) => self.unreplicated(partition, id),
         }
     }
 
     /// Everything works again.
     pub fn mend(&mut self) {
         for broker in &mut self.brokers {
-            broker.up = true;
             broker.slowest = 20 * MS;
             broker.silent = false;
+            broker.lag = replication::LAG;
         }
         for partition in &mut self.partitions {
             partition.refusal = None;
@@ -189,11 +215,7 @@ impl Kafka {
         self.lost_answers = 0;
         self.no_clients = false;
         self.slow_purge = 0;
-    }
-
-    pub fn end_broker(&mut self, broker: usize) {
-        self.brokers[broker].up = false;
-        self.brokers[broker].ends += 1;
+        (0..self.brokers.len()).for_each(|broker| self.start_broker(broker));
     }
 
     /// Live producers; one process has at most one.
@@ -249,112 +271,6 @@ impl Kafka {
         self.after(way, Event::Arrive(id, request));
         self.after(SOCKET_TIMEOUT, Event::Timeout(id));
         id
-    }
-
-    /// It may be from a client that has given it up, or is gone.
-    fn arrive(&mut self, id: u64, request: &Request) {
-        let broker = &self.brokers[request.broker];
-        if !broker.up || broker.ends != request.ends {
-            return self.after(MS, Event::Answer(id, Err(Code::BrokerTransportFailure)));
-        }
-        let silent = broker.silent;
-        if silent && self.random.percent(50) {
-            return;
-        }
-        let outcome = self.append(request);
-        self.clock.say(|| {
-            let positions: Vec<_> = request
-                .batch
-                .iter()
-                .map(|message| message.position)
-                .collect();
-            format!(
-                "broker {}: partition {}, producer {}, sequence {}, {positions:?}: {outcome:?}",
-                request.broker, request.partition, request.producer, request.sequence
-            )
-        });
-        if silent {
-            return;
-        }
-        if self.random.percent(self.lost_answers) {
-            // Either the connection is lost with it, or nothing more is heard.
-            if self.random.percent(50) {
-                self.after(MS, Event::Answer(id, Err(Code::BrokerTransportFailure)));
-            }
-            return;
-        }
-        let way = self.way(request.broker);
-        self.after(way, Event::Answer(id, outcome));
-    }
-
-    /// What the partition's leader makes of a batch.
-    fn append(&mut self, request: &Request) -> Result<(), Code> {
-        if self.missing_since.is_some() {
-            return Err(Code::UnknownTopicOrPartition);
-        }
-        let partition = &self.partitions[request.partition];
-        if partition.leader != request.broker {
-            return Err(Code::NotLeaderForPartition);
-        }
-        let count = request.batch.len() as u64;
-        let late = self.refuses_times(&request.batch);
-        let partition = &mut self.partitions[request.partition];
-        if let Some(next) = partition.producers.get(&request.producer) {
-            if request.sequence + count <= *next {
-                return Ok(());
-            }
-            if request.sequence != *next {
-                return Err(Code::OutOfOrderSequenceNumber);
-            }
-        } else if self.strict && request.sequence > 0 {
-            return Err(Code::UnknownProducerId);
-        }
-        let refusal = partition.refuses_one.take().or(partition.refusal);
-        self.times.refused_at_will |= refusal == Some(Code::InvalidTimestamp);
-        if let Some(code) = refusal {
-            // Only records without a key are against a compacted topic's setting.
-            let keyless = request.batch.iter().any(|message| message.key.is_none());
-            let appends = code == Code::NotEnoughReplicasAfterAppend;
-            if !appends && (code != Code::InvalidRecord || keyless) {
-                return Err(code);
-            }
-        }
-        if let Some(code) = late {
-            return Err(code);
-        }
-        let bytes: usize = request
-            .batch
-            .iter()
-            .map(|message| message.value.len())
-            .sum();
-        let ledger = self.ledger.clone();
-        let mut ledger = ledger.borrow_mut();
-        if let Some(code) = ledger.refused_by_topic(&request.batch) {
-            return Err(code);
-        }
-        if bytes > self.largest_batch {
-            return Err(Code::MessageSizeTooLarge);
-        }
-        partition
-            .producers
-            .insert(request.producer, request.sequence + count);
-        for message in &*request.batch {
-            ledger.appended(message);
-        }
-        let wrong = request.batch.iter().find_map(|message| {
-            let words = self.judge_time(message)?;
-            Some(format!(
-                "the record of position {}, {words}",
-                message.position
-            ))
-        });
-        if let Some(words) = wrong {
-            ledger.violate(words);
-        }
-        match refusal {
-            Some(code) if code == Code::NotEnoughReplicasAfterAppend => Err(code),
-            _ => Ok(()),
-        }
     }
 
     fn answer(&mut self, id: u64, outcome: Result<(), Code>) {

@@ -15,6 +15,7 @@ pub enum Lie {
     TimestampZero,
     TimestampOfReceipt,
     SentTwice,
+    LeaderAlone,
     OneOfManyCounted,
     FirstDamageCounted,
     CheckpointAtEnd,
@@ -22,7 +23,7 @@ pub enum Lie {
 }
 
 /// Each lie and what it breaks.
-pub const LIES: [(Lie, &str); 10] = [
+pub const LIES: [(Lie, &str); 11] = [
     (
         Lie::NothingArrives,
         "the canary: the client reports every record as written and writes none",
@@ -44,6 +45,10 @@ pub const LIES: [(Lie, &str); 10] = [
         "the client sends every record with its event's own time, however old",
     ),
     (Lie::SentTwice, "every record is sent twice"),
+    (
+        Lie::LeaderAlone,
+        "the client has acks=1: a leader answers before its followers have a record",
+    ),
     (
         Lie::OneOfManyCounted,
         "of records that are lost together one is counted",

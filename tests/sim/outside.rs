@@ -10,6 +10,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use ringback::publish::of_producer;
 use ringback::publish::outside::Outside;
 
+use crate::coverage::{self, Seen};
 use crate::disk::{Operation, SimDisk};
 use crate::kafka::Kafka;
 use crate::kafka::client::SimClient;
@@ -109,6 +110,9 @@ impl Outside for SimOutside {
         if watch.generation > 0 && !excused {
             let words = format!("producer {generation} is built though nothing failed");
             self.ledger.borrow_mut().violate(words);
+        }
+        if watch.generation > 0 && watch.renew_by.is_some() {
+            coverage::seen(Seen::ProducerRenewed);
         }
         watch.generation = generation;
         watch.isolating = isolate;

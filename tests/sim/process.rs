@@ -1,6 +1,7 @@
 //! One run of ringback, from its start to its end: the real journal and the real publisher, a step at a time.
 
 mod books;
+mod publishing;
 mod requests;
 mod writing;
 
@@ -15,10 +16,10 @@ use ringback::journal::appender::unstarted;
 use ringback::journal::maintenance::Maintenance;
 use ringback::journal::segment::{Header, name};
 use ringback::journal::shared::Shared;
-use ringback::journal::{Appender, Metrics, Reader, Truncator, recover_with};
+use ringback::journal::{Metrics, Reader, Truncator, recover_with};
 use ringback::journal::{OpenError, Recovery};
 use ringback::publish::mailbox::{Inbox, Report, Seen};
-use ringback::publish::worker::{Next, Parts, Worker};
+use ringback::publish::worker::{Parts, Worker};
 use ringback::publish::{self, Sayings};
 use ringback::readiness::{Readiness, Weight};
 
@@ -29,33 +30,32 @@ use crate::losses::Loss;
 use crate::outside::{SimOutside, Watch};
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
+use publishing::Publishing;
 use writing::{Nearby, Writing};
 
 /// As the upkeep thread's pace.
 const PACE: u64 = SECOND;
+/// So many requests may come to a process beside steps of its upkeep.
+const UNASKED: u64 = 5;
 
 pub struct Process {
     shared: Arc<Shared<SimDisk>>,
     pub recovery: Recovery,
     maintenance: Maintenance<SimDisk>,
     writing: Rc<RefCell<Writing>>,
-    appender: Option<Appender>,
-    worker: Option<Worker<SimOutside>>,
-    inbox: Inbox,
+    publishing: Rc<RefCell<Publishing>>,
     bell: Arc<AtomicBool>,
     watch: Rc<RefCell<Watch>>,
     /// The journal's number in the ledger.
     journal: usize,
     registry: prometheus::Registry,
-    /// When each thread goes on.
+    /// When its thread goes on.
     pub upkeep_at: Option<u64>,
-    pub publisher_at: Option<u64>,
     rested_at: u64,
-    drain: Option<u64>,
     /// What the journal has logged as lost.
     losses: Vec<Loss>,
-    /// Since when the watermark has been ahead of the checkpoint.
-    unsaved_since: Option<u64>,
+    /// A watermark that is in no checkpoint, and since when.
+    unsaved: Option<(u64, u64)>,
     /// The next position to be given out, at the last look.
     seen_next: u64,
     random: Random,
@@ -128,12 +128,21 @@ impl Process {
         let seen_next = shared.lock().next;
         let writing = Writing {
             shared: shared.clone(),
+            appender: Some(appender),
             stepper: Some(stepper),
             pending: Vec::new(),
             journal,
             at: None,
             awaits_segment: false,
             was_poisoned: false,
+            unasked: UNASKED,
+            random: around.random.fork(),
+        };
+        let publishing = Publishing {
+            worker: Some(worker),
+            inbox: Inbox::default(),
+            at: Some(now),
+            drain: None,
             random: around.random.fork(),
         };
         Ok(Self {
@@ -141,19 +150,15 @@ impl Process {
             recovery,
             maintenance,
             writing: Rc::new(RefCell::new(writing)),
-            appender: Some(appender),
-            worker: Some(worker),
-            inbox: Inbox::default(),
+            publishing: Rc::new(RefCell::new(publishing)),
             bell,
             watch,
             journal,
             registry,
             upkeep_at: None,
-            publisher_at: Some(now),
             rested_at: now,
-            drain: None,
             losses: Vec::new(),
-            unsaved_since: None,
+            unsaved: None,
             seen_next,
             random: around.random.fork(),
         })
@@ -169,10 +174,20 @@ impl Process {
         self.writing.borrow().at
     }
 
-    /// The writer goes on beside a step of another thread.
+    /// When the publisher's does.
+    pub fn publisher_at(&self) -> Option<u64> {
+        self.publishing.borrow().at
+    }
+
+    /// Requests come, and the writer and the publisher go on, beside a step of the upkeep.
     fn beside(&self, around: &Surroundings) -> impl FnMut() + use<> {
         let (writing, nearby) = (self.writing.clone(), Nearby::of(around));
-        move || writing.borrow_mut().step_beside(&nearby)
+        let publishing = self.publishing.clone();
+        move || {
+            writing.borrow_mut().requests_beside(&nearby);
+            writing.borrow_mut().step_beside(&nearby);
+            publishing.borrow_mut().step_beside(&nearby, &writing);
+        }
     }
 
     /// The upkeep's thread goes on.
@@ -204,31 +219,8 @@ impl Process {
 
     /// The publisher's thread goes on; true once it has ended.
     pub fn publish(&mut self, around: &Surroundings) -> bool {
-        let now = around.clock.now();
-        self.publisher_at = None;
-        let beside = self.beside(around);
-        let Some(worker) = &mut self.worker else {
-            return true;
-        };
-        let mut inbox = std::mem::take(&mut self.inbox);
-        inbox.drain = self.drain.map(|until| around.clock.at(until));
-        around.disk.lock().publishing = true;
-        let next = interleave::with(beside, || worker.step(inbox));
-        around.disk.lock().publishing = false;
-        // One more where what was to be sent again turns out to be damaged: the one behind it is known by then.
-        if worker.ahead() > around.setup.ahead {
-            let words = format!("{} positions are ahead of the watermark", worker.ahead());
-            around.ledger.borrow_mut().violate(words);
-        }
-        match next {
-            Next::At(at) => {
-                let at = at.map(|at| around.clock.of(at).max(now + 10));
-                let at = at.map(|at| at + self.random.below(around.slow_publisher));
-                self.publisher_at = at;
-                false
-            }
-            Next::End => true,
-        }
+        let mut publishing = self.publishing.borrow_mut();
+        publishing.step(&Nearby::of(around), &self.writing)
     }
 
     /// What a thread's step means for the others; called after each.
@@ -236,15 +228,18 @@ impl Process {
         let now = around.clock.now();
         let rung = self.bell.swap(false, Ordering::Relaxed);
         self.check_wake(around, rung);
-        if rung || !self.inbox.reports.is_empty() {
+        let mut publishing = self.publishing.borrow_mut();
+        if rung || !publishing.inbox.reports.is_empty() {
             let late = self.random.below(around.slow_publisher);
             let at = now + self.random.latency(MS / 10, 20 * MS) + late;
-            self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
+            publishing.wake(at);
         }
+        let is_draining = publishing.drain.is_some();
+        drop(publishing);
         self.writing.borrow_mut().answers(&Nearby::of(around));
         self.note_losses(around);
         let renew_by = self.watch.borrow().renew_by;
-        if self.drain.is_none() && renew_by.is_some_and(|by| now > by) {
+        if !is_draining && renew_by.is_some_and(|by| now > by) {
             let words = String::from("a producer is kept though another was asked for");
             around.ledger.borrow_mut().violate(words);
         }
@@ -274,12 +269,13 @@ impl Process {
     /// SIGTERM, or a poisoned journal: no more is read from senders, what there is is published.
     pub fn drain(&mut self, around: &Surroundings, time: u64) {
         let now = around.clock.now();
-        if self.drain.is_none() {
-            self.drain = Some(now + time);
-            self.publisher_at = Some(now);
+        let mut publishing = self.publishing.borrow_mut();
+        if publishing.drain.is_none() {
+            publishing.drain = Some(now + time);
+            publishing.at = Some(now);
             if !self.shared.gate.is_poisoned() {
-                self.appender = None;
                 let mut writing = self.writing.borrow_mut();
+                writing.appender = None;
                 if !writing.awaits_segment {
                     writing.at = Some(writing.at.unwrap_or(now));
                 }
@@ -290,8 +286,9 @@ impl Process {
     /// The publisher's look at the wall clock finds it set back.
     pub fn renew(&mut self, at: u64) {
         self.watch.borrow_mut().renew(at);
-        self.inbox.renew = true;
-        self.publisher_at = Some(self.publisher_at.map_or(at, |before| before.min(at)));
+        let mut publishing = self.publishing.borrow_mut();
+        publishing.inbox.renew = true;
+        publishing.wake(at);
     }
 
     /// What the present producer holds has become too old for the topic: it may be replaced.
@@ -302,7 +299,7 @@ impl Process {
     /// A look at the topic has found this.
     pub fn topic_seen(&mut self, seen: Result<Seen, String>) {
         self.watch.borrow_mut().seen |= seen.is_ok();
-        self.inbox.topic = Some(seen);
+        self.publishing.borrow_mut().inbox.topic = Some(seen);
         self.bell.store(true, Ordering::Relaxed);
     }
 
@@ -320,15 +317,15 @@ impl Process {
             watch.written.insert(report.position);
         }
         drop(watch);
-        self.inbox.reports.push(report);
+        self.publishing.borrow_mut().inbox.reports.push(report);
     }
 
     /// Ends in order: the writer finishes its queue, the last checkpoint is written.
     pub fn end(mut self, around: &mut Surroundings) {
-        if let Some(worker) = self.worker.take() {
+        if let Some(worker) = self.publishing.borrow_mut().worker.take() {
             worker.end();
         }
-        self.appender = None;
+        self.writing.borrow_mut().appender = None;
         let nearby = Nearby::of(around);
         loop {
             let mut writing = self.writing.borrow_mut();
@@ -381,7 +378,8 @@ impl Process {
     }
 
     pub fn is_quiet(&self) -> bool {
-        self.writing.borrow().pending.is_empty() && self.drain.is_none() && self.unpublished() == 0
+        let is_draining = self.publishing.borrow().drain.is_some();
+        self.writing.borrow().pending.is_empty() && !is_draining && self.unpublished() == 0
     }
 
     pub fn shared(&self) -> &Shared<SimDisk> {

@@ -155,13 +155,20 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
             }
         }
     });
+    let counters = counters
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let reached = format!(
+        "histories that have reached a branch:\n{}",
+        counters.lines()
+    );
     let violations = violations.into_inner();
     if violations > 0 {
-        println!("\n{violations} of the histories broke the promise");
+        println!("\n{violations} of the histories broke the promise; {reached}");
         return ExitCode::FAILURE;
     }
     println!(
-        "\nseeds {}..{} in {:.1} s: {} events, {} acknowledged, {} duplicates, {} starts; no violation",
+        "\nseeds {}..{} in {:.1} s: {} events, {} acknowledged, {} duplicates, {} starts; no violation\n{reached}",
         seeds.start,
         seeds.end,
         begun.elapsed().as_secs_f64(),
@@ -169,13 +176,6 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
         acknowledged.into_inner(),
         duplicates.into_inner(),
         starts.into_inner(),
-    );
-    let counters = counters
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
-    println!(
-        "histories that have reached a branch:\n{}",
-        counters.lines()
     );
     let missed = counters.missed();
     if !missed.is_empty() && seeds.end - seeds.start >= coverage::ENOUGH {

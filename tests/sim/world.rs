@@ -8,6 +8,7 @@ use ringback::journal::OpenError;
 use ringback::publish;
 
 use crate::chaos::Chaos;
+use crate::coverage::{self, Seen};
 use crate::disk::{Crash, SimDisk, Trouble};
 use crate::kafka::Kafka;
 use crate::ledger::Ledger;
@@ -162,7 +163,7 @@ impl World {
             (self.around.kafka.borrow().next_at(), Actor::Kafka),
             (of(Process::writer_at), Actor::Writer),
             (of(|process| process.upkeep_at), Actor::Upkeep),
-            (of(|process| process.publisher_at), Actor::Publisher),
+            (of(Process::publisher_at), Actor::Publisher),
             (of(Process::patience), Actor::Patience),
         ];
         let soonest = all.iter().filter_map(|(at, _)| *at).min()?;
@@ -216,8 +217,17 @@ impl World {
                 self.around
                     .clock
                     .say(|| format!("started: {:?}", process.recovery));
+                if process.shared().lock().set_aside_bytes > 0 {
+                    coverage::seen(Seen::AsideAtStart);
+                }
                 let now = (process.journal(), process.recovery.resume_at);
                 let (journal, watermark) = self.around.checkpointed;
+                // No checkpoint has told anything of a journal that is new.
+                for synced in [&mut self.around.synced, &mut self.around.synced_next] {
+                    if synced.0 != now.0 {
+                        *synced = (now.0, 0);
+                    }
+                }
                 let mut ledger = self.around.ledger.borrow_mut();
                 ledger.header_damaged |= process.holds_headless();
                 let missing = process.recovery.missing_events;

@@ -55,6 +55,10 @@ pub enum Kind {
     SlowBroker,
     LostAnswers,
     MoveLeaders,
+    /// A broker that copies late from the leaders that it follows.
+    SlowFollower,
+    /// A leader ends before its followers have what it has.
+    LeaderLost,
     /// The topic gets more partitions while a backlog leaves: some records stay in a slow broker's.
     Grow,
     /// It is stopped, and started again hours later.
@@ -62,7 +66,8 @@ pub enum Kind {
     /// Kafka is away for hours.
     LongOutage,
     Refusal,
-    /// Of one batch and no more, by a leader that had not yet heard of a new permission, while the publisher is slow.
+    /// Of one batch of each partition and no more, by leaders that had not yet heard of a new permission, while the publisher is
+    /// slow.
     RefusalOfOne,
     NoTopic,
     NoClients,
@@ -86,7 +91,7 @@ pub enum Kind {
 }
 
 /// Each with its weight: what must come at the right time stands here more than once.
-pub const KINDS: [Kind; 60] = [
+pub const KINDS: [Kind; 71] = [
     Kind::Kill,
     Kind::PowerCut,
     Kind::KillInside,
@@ -118,6 +123,9 @@ pub const KINDS: [Kind; 60] = [
     Kind::FlipThenKill,
     Kind::Spoil,
     Kind::SpoilThenKill,
+    Kind::SpoilThenKill,
+    Kind::SpoilTailThenKill,
+    Kind::SpoilTailThenKill,
     Kind::SpoilTailThenKill,
     Kind::FlipHeaderThenKill,
     Kind::FlipSeamInOutage,
@@ -131,10 +139,18 @@ pub const KINDS: [Kind; 60] = [
     Kind::SlowBroker,
     Kind::LostAnswers,
     Kind::MoveLeaders,
+    Kind::SlowFollower,
+    Kind::LeaderLost,
+    Kind::LeaderLost,
+    Kind::LeaderLost,
+    Kind::Grow,
+    Kind::Grow,
     Kind::Grow,
     Kind::LongStop,
     Kind::LongOutage,
     Kind::Refusal,
+    Kind::Refusal,
+    Kind::RefusalOfOne,
     Kind::RefusalOfOne,
     Kind::NoTopic,
     Kind::NoClients,
@@ -158,7 +174,7 @@ pub enum Under {
 }
 
 /// What a partition may answer for a while: retried by the client, or the end of it.
-pub const REFUSALS: [Code; 9] = [
+pub const REFUSALS: [Code; 10] = [
     Code::NotEnoughReplicas,
     Code::NotEnoughReplicasAfterAppend,
     Code::RequestTimedOut,
@@ -167,5 +183,7 @@ pub const REFUSALS: [Code; 9] = [
     Code::InvalidTimestamp,
     Code::PolicyViolation,
     Code::InvalidProducerEpoch,
+    // As a compacted topic refuses what has no key, which only some records are.
+    Code::InvalidRecord,
     Code::InvalidRecord,
 ];

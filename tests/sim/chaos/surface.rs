@@ -92,7 +92,8 @@ impl Chaos {
         };
         let records = records(codec, disk.bytes(&name));
         let count = (self.random.range(1, 5) as usize).min(records.len());
-        let first = if kind == Kind::SpoilTailThenKill {
+        let at_end = kind == Kind::SpoilTailThenKill || self.random.percent(30);
+        let first = if at_end {
             records.len() - count
         } else {
             self.random.index(records.len() - count + 1)

@@ -11,6 +11,7 @@ use ringback::publish::outside::{Client, Handed, Outgoing};
 
 use super::state::State;
 use super::{Event, Kafka, Message};
+use crate::lies::{self, Lie};
 use crate::outside::Watch;
 use crate::random::{MS, SECOND};
 
@@ -73,6 +74,7 @@ impl Kafka {
             batch_records: number("batch.num.messages", 10_000),
             in_flight_per_broker: number("max.in.flight.requests.per.connection", 5),
             gapless: properties["enable.gapless.guarantee"] == "true",
+            all: properties["acks"] == "all" && !lies::is_on(Lie::LeaderAlone),
             queue_bytes: self
                 .queue_bytes
                 .min(number("queue.buffering.max.kbytes", 1 << 20) * 1024),

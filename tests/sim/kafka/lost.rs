@@ -1,6 +1,7 @@
 //! Clients and brokers that have lost touch with each other, and nobody says so.
 
 use super::Kafka;
+use crate::coverage::{self, Seen};
 use crate::random::SECOND;
 
 /// Longer than any history.
@@ -10,12 +11,16 @@ impl Kafka {
     /// The leaders of all partitions move, and the clients that there are now go on asking the former ones: what they know
     /// looks newer to them than what they are told. `remade`: the topic is another one, which knows no producer.
     pub fn leave_behind(&mut self, remade: bool) {
-        let count = self.brokers.len();
-        for partition in &mut self.partitions {
-            partition.leader = (partition.leader + 1) % count;
+        for index in 0..self.partitions.len() {
             if remade {
-                partition.producers.clear();
+                self.remake(index);
+            } else {
+                let leader = self.partitions[index].leader;
+                self.move_leader(index, (leader + 1) % self.brokers.len());
             }
+        }
+        if remade {
+            coverage::seen(Seen::TopicRemade);
         }
         for state in self.clients.values_mut() {
             state.stale = true;
@@ -31,8 +36,14 @@ impl Kafka {
     /// as those before Kafka 2.5 do.
     pub fn forget_producers(&mut self, strict: bool) {
         self.strict = strict;
+        let alive: Vec<_> = self.clients.values().map(|state| state.producer).collect();
         for partition in &mut self.partitions {
+            let is_known = |producer| partition.producers.contains_key(producer);
+            if alive.iter().any(is_known) {
+                coverage::seen(Seen::ProducerExpired);
+            }
             partition.producers.clear();
+            partition.replicas.forget_producers();
         }
     }
 }

@@ -1,12 +1,11 @@
 //! What clients learn of the topic: how many partitions it has. A topic may grow, and not every broker knows it at once.
 
-use std::collections::BTreeMap;
-
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::publish::mailbox::Seen;
+use ringback::publish::mailbox::Seen as Look;
 
 use super::state::Queue;
-use super::{Event, Kafka, Partition};
+use super::{Event, Kafka};
+use crate::coverage::{self, Seen};
 use crate::random::{MS, SECOND};
 
 /// A look at the topic that finds no broker gives up after this.
@@ -35,10 +34,14 @@ impl Kafka {
             before,
             until: now + self.random.below(SPREAD),
         };
+        let is_busy = self.clients.values().any(|state| state.bytes > 0);
+        if is_busy {
+            coverage::seen(Seen::GrownUnderBacklog);
+        }
         let more = self.random.range(1, (MOST - before).min(3) as u64);
         for _ in 0..more {
             let leader = self.random.index(self.brokers.len());
-            self.partitions.push(Partition::led_by(leader));
+            self.partitions.push(self.replication.partition(leader));
         }
         self.clock
             .say(|| format!("{before} partitions become {}", self.partitions.len()));
@@ -80,11 +83,13 @@ impl Kafka {
             Err(String::from("Kafka has no topic \"events\""))
         } else {
             let mut partitions = self.growth.before;
-            if !is_stale {
+            if is_stale {
+                coverage::seen(Seen::StaleNumber);
+            } else {
                 self.extend(id);
                 partitions = self.partitions.len();
             }
-            Ok(Seen {
+            Ok(Look {
                 partitions: partitions as i32,
                 bounds: self.readable_bounds(),
             })
@@ -128,17 +133,6 @@ impl Kafka {
         if let Some(state) = self.clients.get_mut(&id) {
             let known = state.queues.len();
             state.queues.extend(leaders.skip(known).map(Queue::led_by));
-        }
-    }
-}
-
-impl Partition {
-    pub fn led_by(leader: usize) -> Self {
-        Self {
-            leader,
-            producers: BTreeMap::new(),
-            refusal: None,
-            refuses_one: None,
         }
     }
 }

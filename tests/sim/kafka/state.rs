@@ -19,6 +19,8 @@ pub struct State {
     pub batch_records: usize,
     pub in_flight_per_broker: usize,
     pub gapless: bool,
+    /// `acks` is `all`.
+    pub all: bool,
     pub queue_bytes: usize,
     pub largest: usize,
     pub queues: Vec<Queue>,
@@ -108,6 +110,7 @@ impl State {
             sequence,
             batch,
             is_retry,
+            all: self.all,
         }
     }
 

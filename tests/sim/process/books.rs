@@ -72,11 +72,15 @@ impl Process {
     pub(super) fn check_age(&mut self, around: &Surroundings) {
         let now = around.clock.now();
         let watermark = self.shared.lock().watermark;
-        if self.was_poisoned() || watermark == self.maintenance.checkpointed() {
-            self.unsaved_since = None;
+        let checkpointed = self.maintenance.checkpointed();
+        if self.was_poisoned() || watermark == checkpointed {
+            self.unsaved = None;
             return;
         }
-        let age = now - *self.unsaved_since.get_or_insert(now);
+        // What the publisher adds while a checkpoint is being written is for the next one.
+        self.unsaved = self.unsaved.filter(|(upto, _)| *upto > checkpointed);
+        let (_, since) = *self.unsaved.get_or_insert((watermark, now));
+        let age = now - since;
         if age > 2 * PACE + around.slow_sync {
             let words = format!("{watermark} has not been in a checkpoint for {age} µs");
             around.ledger.borrow_mut().violate(words);

@@ -5,6 +5,8 @@ use ringback::event::Event;
 use ringback::journal::{AppendError, Commit};
 
 use super::Process;
+use super::writing::{Nearby, Writing};
+use crate::coverage::{self, Seen};
 use crate::ledger::{NO_EVENT, Poison, body, key_text};
 use crate::random::{MS, SECOND};
 use crate::world::Surroundings;
@@ -21,13 +23,26 @@ pub struct Pending {
 impl Process {
     /// A request's event goes to the writer.
     pub fn append(&mut self, around: &Surroundings, number: usize) -> Result<(), AppendError> {
+        let nearby = Nearby::of(around);
+        self.writing.borrow_mut().append(&nearby, number)
+    }
+
+    /// When the next waiting request gives up.
+    pub fn patience(&self) -> Option<u64> {
+        let writing = self.writing.borrow();
+        writing.pending.iter().map(|pending| pending.until).min()
+    }
+}
+
+impl Writing {
+    fn append(&mut self, nearby: &Nearby, number: usize) -> Result<(), AppendError> {
         let (key, size, poison) = {
-            let ledger = around.ledger.borrow();
+            let ledger = nearby.ledger.borrow();
             let sent = &ledger.events[number];
             (sent.key.map(key_text), sent.size, sent.poison)
         };
         let event = Event {
-            received_ms: u64::try_from(around.clock.wall().as_millis()).expect("not so late"),
+            received_ms: u64::try_from(nearby.clock.wall().as_millis()).expect("not so late"),
             source: "sim",
             kind: "call_ended",
             key: key.as_deref(),
@@ -47,22 +62,33 @@ impl Process {
             event.encode_envelope()
         };
         let commit = appender.append(envelope, bytes)?;
-        let now = around.clock.now();
-        let mut writing = self.writing.borrow_mut();
-        writing.pending.push(Pending {
+        let now = nearby.clock.now();
+        self.pending.push(Pending {
             number,
             commit,
             until: now + PATIENCE,
         });
-        if writing.at.is_none() && !writing.awaits_segment {
-            writing.at = Some(now + self.random.latency(MS / 5, 5 * MS));
+        if self.at.is_none() && !self.awaits_segment {
+            self.at = Some(now + self.random.latency(MS / 5, 5 * MS));
         }
         Ok(())
     }
 
-    /// When the next waiting request gives up.
-    pub fn patience(&self) -> Option<u64> {
-        let writing = self.writing.borrow();
-        writing.pending.iter().map(|pending| pending.until).min()
+    /// Another request comes while the upkeep is in the middle of its step, by chance.
+    pub fn requests_beside(&mut self, nearby: &Nearby) {
+        if self.unasked == 0 || nearby.disk.lock().dead.is_some() || !self.random.percent(5) {
+            return;
+        }
+        self.unasked -= 1;
+        let key = self.random.below(4) as u8;
+        let size = self.random.below(300) as usize;
+        let number = nearby.ledger.borrow_mut().send(Some(key), size, Poison::No);
+        let taken = self.append(nearby, number);
+        if taken.is_ok() {
+            coverage::seen(Seen::RequestBeside);
+        }
+        nearby
+            .clock
+            .say(|| format!("event {number} (key {key}, {size} bytes) beside: {taken:?}"));
     }
 }

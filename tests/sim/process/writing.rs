@@ -1,4 +1,4 @@
-//! The writer's thread, and those who wait for its answers.
+//! The writer's thread and its queue, and those who wait for its answers.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use ringback::journal::AppendError;
 use ringback::journal::appender::{Stepper, Turn};
 use ringback::journal::shared::Shared;
+use ringback::journal::{AppendError, Appender};
 
 use super::requests::Pending;
 use crate::disk::SimDisk;
@@ -16,13 +16,16 @@ use crate::ledger::Ledger;
 use crate::random::{Clock, MS, Random};
 use crate::world::Surroundings;
 
-/// What the writer meets, wherever its turn comes.
+/// What a thread meets, wherever its turn comes.
 #[derive(Clone)]
 pub struct Nearby {
-    clock: Rc<Clock>,
-    disk: SimDisk,
-    ledger: Rc<RefCell<Ledger>>,
+    pub clock: Rc<Clock>,
+    pub disk: SimDisk,
+    pub ledger: Rc<RefCell<Ledger>>,
     slow_sync: u64,
+    pub slow_publisher: u64,
+    /// How many positions may lie above the watermark.
+    pub ahead: usize,
 }
 
 impl Nearby {
@@ -32,12 +35,15 @@ impl Nearby {
             disk: around.disk.clone(),
             ledger: around.ledger.clone(),
             slow_sync: around.slow_sync,
+            slow_publisher: around.slow_publisher,
+            ahead: around.setup.ahead,
         }
     }
 }
 
 pub struct Writing {
     pub shared: Arc<Shared<SimDisk>>,
+    pub appender: Option<Appender>,
     pub stepper: Option<Stepper<SimDisk>>,
     pub pending: Vec<Pending>,
     /// The journal's number in the ledger.
@@ -46,6 +52,8 @@ pub struct Writing {
     pub at: Option<u64>,
     pub awaits_segment: bool,
     pub was_poisoned: bool,
+    /// So many more requests may come that no sender's turn has sent.
+    pub unasked: u64,
     pub random: Random,
 }
 
