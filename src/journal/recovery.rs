@@ -65,6 +65,9 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     identity::refuse_foreign(journal_id, &candidates)?;
     let codec = Codec::new(&journal_id);
     let sequence = candidates.last().map_or(0, |last| last.sequence + 1);
+    // Where no file is left, the checkpoint may still tell how far one was synced: that must not be said of another file.
+    let told = checkpoint.as_ref().and_then(|(_, last)| last.synced);
+    let sequence = sequence.max(told.map_or(0, |synced| synced.sequence + 1));
     let unidentified = match found_id {
         None => identity::set_aside(fs, &candidates)?,
         Some(_) => 0,

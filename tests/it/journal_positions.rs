@@ -73,6 +73,27 @@ fn a_position_of_a_start_that_found_no_segment_is_not_given_out_again() {
     assert!(next[0] > lost[0], "{next:?} after {lost:?}");
 }
 
+/// What the checkpoint tells of the old file would be believed of the new one: that it need not be written again.
+#[test]
+fn the_number_of_a_file_of_which_the_checkpoint_tells_is_not_given_out_again() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    let first = core.append(&[body(1)]).expect("it is appended");
+    let old = written(&disk).expect("it was written");
+    core.truncate(first[0]);
+    core.maintenance.checkpoint().expect("it is written");
+    drop(core);
+    drop(open(&disk));
+    assert_eq!(written(&disk), None, "the segment was published");
+    // As a start on a full disk leaves it.
+    for spare in segments(&disk) {
+        disk.lose_file(&spare);
+    }
+    open(&disk).append(&[body(2)]).expect("it is appended");
+    let new = written(&disk).expect("it was written");
+    assert!(new > old, "{new} after {old}");
+}
+
 /// The newest segment that is more than reserved.
 fn written(disk: &FaultyFs) -> Option<String> {
     let names = segments(disk).into_iter();
