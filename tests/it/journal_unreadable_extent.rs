@@ -158,3 +158,21 @@ fn intact_records_behind_an_unreadable_page_are_delivered_though_the_next_header
     assert!((1..=2).contains(&lost), "{lost}");
     assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
 }
+
+#[test]
+fn the_last_write_is_written_again_though_a_spare_behind_it_cannot_be_read_whole() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
+    core.append(&[body(100)]).expect("it is appended");
+    core.maintenance.step();
+    drop(core);
+    let names = segments(&disk);
+    // Its header can be read, and there is none.
+    disk.wear_out(&names[1], 2 * PAGE..3 * PAGE);
+    disk.take_log();
+    drop(Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens"));
+    let sync = format!("sync {}", names[0]);
+    let syncs = disk.take_log().into_iter().filter(|line| *line == sync);
+    // Once because nothing is believed without it, and once more because a failed one may have made that one lie.
+    assert_eq!(syncs.count(), 2);
+}

@@ -27,6 +27,8 @@ pub(super) struct Candidate {
     pub(super) claimed_id: Option<[u8; 16]>,
     /// The header could not be read, so nothing is known of it.
     pub(super) unreadable: bool,
+    /// Nothing that could be read of it says that it was ever written to.
+    pub(super) may_be_spare: bool,
     /// It has a second name, under which it is kept whole: it must not be cut.
     pub(super) is_set_aside: bool,
 }
@@ -79,6 +81,7 @@ pub(super) fn find<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate>, OpenError>
             claimed_id: claims.then(|| segment::id_in(&bytes)),
             header,
             unreadable,
+            may_be_spare: unreadable,
             is_set_aside: set_aside.contains(&sequence),
         });
     }

@@ -72,8 +72,10 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
     ) -> io::Result<u64> {
         let page = self.fs.page();
         let next = behind.first();
-        // Nothing says whether a file that cannot be read was ever written to.
-        let may_be_newest = behind.iter().all(|candidate| candidate.unreadable);
+        // Behind the segment that was written last there may be a spare of which a part cannot be read.
+        let may_be_newest = behind
+            .iter()
+            .all(|candidate| candidate.unreadable || candidate.may_be_spare);
         let file = candidate.open(self.fs)?;
         let view = candidate.view(&file, page);
         let (sequence, length) = (candidate.sequence, candidate.length);

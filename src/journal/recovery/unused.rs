@@ -37,6 +37,8 @@ pub struct Unused {
 struct Content {
     /// There are records in it, or there may be.
     holds: bool,
+    /// There are, or the checkpoint says so.
+    is_written: bool,
     /// Bytes up to the last that is not zero.
     garbage: u64,
 }
@@ -66,6 +68,7 @@ pub fn take_from<FS: FileSystem>(
         if candidate.header.is_ok() {
             return Ok(Content {
                 holds: true,
+                is_written: true,
                 garbage: 0,
             });
         }
@@ -76,8 +79,10 @@ pub fn take_from<FS: FileSystem>(
             let found = scan::find(&view, codec, bytes, &(0..u64::MAX))?;
             let garbage = scan::garbage(&view, 0, candidate.length)?;
             let unknown = candidate.unreadable || !view.holes().is_empty();
+            let is_written = found.is_some() || is_synced(candidate);
             io::Result::Ok(Content {
-                holds: found.is_some() || unknown || is_synced(candidate),
+                holds: is_written || unknown,
+                is_written,
                 garbage,
             })
         };
@@ -88,12 +93,17 @@ pub fn take_from<FS: FileSystem>(
         .map(&mut look)
         .collect::<Result<Vec<_>, OpenError>>()?;
     let last = contents.iter().rposition(|content| content.holds);
-    for (index, candidate) in candidates.drain(..).enumerate() {
+    for (index, mut candidate) in candidates.drain(..).enumerate() {
         if candidate.header.is_ok() {
             kept.push(candidate);
             continue;
         }
-        let Content { holds, garbage } = contents[index];
+        let Content {
+            holds,
+            is_written,
+            garbage,
+        } = contents[index];
+        candidate.may_be_spare = !is_written;
         let name = name(candidate.sequence);
         // Before what was written later, bytes that make no sense were once synced: damage, for the reader to set aside.
         let damaged = garbage > 0 && last.is_some_and(|last| index < last);
