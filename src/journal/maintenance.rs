@@ -23,18 +23,25 @@ pub struct Maintenance<FS: FileSystem> {
     checkpoint: CheckpointFile<FS::File>,
     leaving: Leaving,
     freeing: Freeing<FS::File>,
+    /// Files without a record that recovery could not let go of, for want of a copy of what a torn write left in them.
+    leftovers: Vec<u64>,
     /// Nothing is written any more.
     closed: bool,
 }
 
 impl<FS: FileSystem> Maintenance<FS> {
-    /// Goes on from the checkpoint that recovery read or made.
-    pub fn new(shared: Arc<Shared<FS>>, checkpoint: CheckpointFile<FS::File>) -> Self {
+    /// Goes on from the checkpoint that recovery read or made, and with the files that it could not let go of.
+    pub fn new(
+        shared: Arc<Shared<FS>>,
+        checkpoint: CheckpointFile<FS::File>,
+        leftovers: Vec<u64>,
+    ) -> Self {
         Self {
             shared,
             checkpoint,
             leaving: Leaving::new(),
             freeing: Freeing::new(),
+            leftovers,
             closed: false,
         }
     }
@@ -244,8 +251,28 @@ impl<FS: FileSystem> Maintenance<FS> {
     fn make_room(&mut self) -> bool {
         let freed = self.freeing.is_under_way();
         self.freeing.finish();
+        let freed = freed | self.cut_leftovers();
         // A copy that stays is no worse than before.
         freed | copy::forget_torn(&self.shared.fs, 0).unwrap_or(false)
+    }
+
+    /// On a full disk new events are worth more than the rest of a write that was never acknowledged: so are those of it that
+    /// have no second name as those that have one. The files keep their numbers; the next start removes them.
+    fn cut_leftovers(&mut self) -> bool {
+        let before = self.leftovers.len();
+        let fs = &self.shared.fs;
+        self.leftovers.retain(|sequence| {
+            let cut = fs.open(&name(*sequence)).and_then(|file| file.truncate(0));
+            if let Err(error) = cut {
+                return error.kind() != io::ErrorKind::NotFound;
+            }
+            tracing::warn!(
+                segment = name(*sequence),
+                "the disk is full: a torn write of which no copy could be made is given up"
+            );
+            false
+        });
+        self.leftovers.len() < before
     }
 
     fn make(&self, sequence: u64, capacity: u64) -> Result<FS::File, (&'static str, io::Error)> {

@@ -187,7 +187,7 @@ pub fn recover_with<FS: FileSystem>(
     shared
         .metrics
         .set_source(Box::new(move || Some(snapshot(&*weak.upgrade()?))));
-    let maintenance = Maintenance::new(shared.clone(), recovered.checkpoint);
+    let maintenance = Maintenance::new(shared.clone(), recovered.checkpoint, recovered.leftovers);
     Ok((shared, maintenance, recovery))
 }
 

@@ -50,6 +50,9 @@ pub struct Recovered<FS: FileSystem> {
     pub state: State<FS::File>,
     /// The open checkpoint.
     pub checkpoint: CheckpointFile<FS::File>,
+    /// Files without a record that keep their names and their room, because no copy of what a torn write left in them could
+    /// be made.
+    pub leftovers: Vec<u64>,
     /// For the log and the metrics.
     pub recovery: Recovery,
 }
@@ -83,7 +86,7 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     }
     let last = segments.back().map(|(_, segment)| segment.sequence);
     let starts = found_id.map_or(0, |_| unused.starts_behind(last));
-    let discarded = unused.discard(fs, starts)?;
+    let (discarded, leftovers) = unused.discard(fs, starts)?;
 
     let first = segments.front().map_or(0, |segment| segment.1.first);
     let watermark = checkpoint
@@ -154,6 +157,7 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
         journal_id,
         state,
         checkpoint,
+        leftovers,
         recovery,
     })
 }

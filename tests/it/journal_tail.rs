@@ -3,7 +3,7 @@
 use ringback::journal::filesystem::{File as _, FileSystem as _};
 
 use crate::support::core::{BUDGET, Core, body, segments};
-use crate::support::faulty_fs::FaultyFs;
+use crate::support::faulty_fs::{FaultyFs, Operation};
 
 const PAGE: usize = 512;
 const SEGMENT: u64 = 16 << 10;
@@ -139,6 +139,31 @@ fn a_torn_first_write_is_kept_under_another_name_without_room_for_a_copy() {
     let copies = copies(&disk, "torn-");
     assert_eq!(copies.len(), 1);
     assert_eq!(disk.bytes(&copies[0]), vec![7; 700]);
+}
+
+#[test]
+fn a_torn_first_write_that_cannot_be_copied_gives_its_room_to_new_events_on_a_full_disk() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut core = open(&disk);
+    core.append(&[body(40)]).expect("it is taken");
+    core.maintenance.step();
+    let spare = segments(&disk).pop().expect("a spare");
+    drop(core);
+    disk.damage(&spare, |bytes| bytes[..700].fill(7));
+    // Room enough for a second segment, and not for a third.
+    let used: usize = disk.names().iter().map(|name| disk.bytes(name).len()).sum();
+    disk.set_capacity(Some(used as u64));
+    disk.fail_next(Operation::Link);
+    let mut core = open(&disk);
+    assert_eq!(copies(&disk, "torn-"), [] as [String; 0]);
+    core.append(&[body(3_000)]).expect("it has room");
+    // Its number stays taken, and the next start removes it.
+    assert_eq!(disk.bytes(&spare), [] as [u8; 0]);
+    drop(core);
+    let mut core = open(&disk);
+    assert!(!segments(&disk).contains(&spare));
+    assert_eq!(core.read_all().len(), 2);
+    assert_eq!(core.metric("journal_corrupt_records_total"), 0);
 }
 
 #[test]

@@ -143,17 +143,23 @@ impl Unused {
 
     /// Removes the files, after those that were written to have got a second name as the copy of what is torn. Where
     /// `starts` lie behind the last segment, the newest file's number stays, with an empty file, until a start finds a newer
-    /// one. True where a name is gone.
-    pub fn discard<FS: FileSystem>(mut self, fs: &FS, starts: u64) -> Result<bool, OpenError> {
+    /// one. True where a name may be gone; and the files that stay, because they could not get a second name.
+    pub fn discard<FS: FileSystem>(
+        mut self,
+        fs: &FS,
+        starts: u64,
+    ) -> Result<(bool, Vec<u64>), OpenError> {
         self.sequences.sort_unstable();
         let keeper = self.sequences.last().copied().filter(|_| starts > 0);
+        let mut leftovers = Vec::new();
         for sequence in &self.sequences {
             let name = name(*sequence);
             let written = self.written.iter().find(|(of, _)| of == sequence);
-            let discard = || {
+            let mut discard = || {
                 if let Some((_, bytes)) = written
                     && !keep_torn(fs, *sequence, *bytes)
                 {
+                    leftovers.push(*sequence);
                     return Ok(());
                 }
                 if keeper != Some(*sequence) {
@@ -169,7 +175,7 @@ impl Unused {
             };
             discard().map_err(failed(&format!("discard {name}")))?;
         }
-        Ok(!self.sequences.is_empty())
+        Ok((!self.sequences.is_empty(), leftovers))
     }
 }
 

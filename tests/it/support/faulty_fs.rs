@@ -29,6 +29,8 @@ pub enum Operation {
     Sync,
     /// Fails for want of descriptors, as a file that cannot even be made does.
     Create,
+    /// A file cannot get a second name.
+    Link,
 }
 
 #[derive(Default)]
@@ -269,6 +271,7 @@ impl FileSystem for FaultyFs {
 
     fn link(&self, name: &str, second: &str) -> io::Result<()> {
         let mut disk = self.lock();
+        disk.check(Operation::Link)?;
         let inode = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         if disk.names.contains_key(second) {
             return Err(io::ErrorKind::AlreadyExists.into());
