@@ -120,6 +120,15 @@ impl Disk {
         lengths.sum::<usize>() as u64
     }
 
+    /// Each name with its length.
+    pub fn files(&self) -> Vec<(String, usize)> {
+        let length = |inode: &usize| self.inodes[*inode].now.len();
+        let files = self.names.iter();
+        files
+            .map(|(name, inode)| (name.clone(), length(inode)))
+            .collect()
+    }
+
     /// Asked before each operation; the error is the process's, or that it is dead.
     pub fn before(&mut self, operation: Operation, inode: Option<usize>) -> io::Result<()> {
         if self.dead.is_some() {

@@ -201,11 +201,9 @@ impl Process {
         while self.maintenance.freeing().is_some() {
             self.maintenance.free();
         }
-        if around.disk.lock().dead.is_none() {
-            around.checkpointed = (self.journal, self.maintenance.checkpointed());
-            if !self.shared.gate.is_poisoned() {
-                around.note_synced((self.journal, tail));
-            }
+        around.note_checkpointed((self.journal, self.maintenance.checkpointed()));
+        if around.disk.lock().dead.is_none() && !self.shared.gate.is_poisoned() {
+            around.note_synced((self.journal, tail));
         }
         self.segment_made(now);
     }
@@ -344,7 +342,7 @@ impl Process {
         }
         let tail = self.shared.lock().tail();
         if self.maintenance.close().is_ok() && around.disk.lock().dead.is_none() {
-            around.checkpointed = (self.journal, self.maintenance.checkpointed());
+            around.note_checkpointed((self.journal, self.maintenance.checkpointed()));
             around.note_synced((self.journal, tail));
         } else {
             around.ledger.borrow_mut().untold_from(around.synced);

@@ -49,6 +49,8 @@ pub struct Surroundings {
     pub synced_next: (usize, u64),
     /// The journal and the watermark of the last checkpoint that was synced.
     pub checkpointed: (usize, u64),
+    /// The furthest that any checkpoint has been.
+    pub furthest: (usize, u64),
 }
 
 /// What a history came to.
@@ -122,6 +124,7 @@ impl World {
                 synced: (0, 0),
                 synced_next: (0, 0),
                 checkpointed: (0, 0),
+                furthest: (0, 0),
                 random,
                 setup,
             },
@@ -228,18 +231,20 @@ impl World {
                         *synced = (now.0, 0);
                     }
                 }
+                // Until a checkpoint has come as far again, what is published and gone may seem to be missing.
+                let behind = self.around.checkpointed < self.around.furthest;
+                self.around
+                    .note_checkpointed((now.0, process.checkpointed()));
                 let mut ledger = self.around.ledger.borrow_mut();
                 ledger.header_damaged |= process.holds_headless();
                 let missing = process.recovery.missing_events;
-                self.around.checkpointed = (now.0, process.checkpointed());
                 // A start writes both slots anew.
                 let damaged = std::mem::take(&mut ledger.checkpoint_damaged);
                 if damaged {
                     // The older slot tells less of what was synced, and none tells nothing.
                     ledger.untold_from((now.0, 0));
                 }
-                ledger.went_back |= damaged;
-                ledger.went_back &= missing > 0 || damaged;
+                ledger.went_back = damaged || behind;
                 if missing > 0 {
                     ledger.missing_before(now);
                 }
@@ -357,6 +362,10 @@ impl World {
         }
         if now > since + REST {
             let left = self.process.as_ref().map(Process::unpublished);
+            let files = self.around.disk.lock().files();
+            self.around
+                .clock
+                .say(|| format!("the disk holds {files:?}"));
             return Err(format!(
                 "not at rest {} s after the faults stopped: {left:?} unpublished, probe {:?}",
                 REST / SECOND,

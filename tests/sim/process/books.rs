@@ -11,6 +11,15 @@ impl Surroundings {
     pub fn note_synced(&mut self, upto: (usize, u64)) {
         self.synced = std::mem::replace(&mut self.synced_next, upto);
     }
+
+    /// The process knows of a checkpoint that was synced. What that one covers may be gone, though the process should die
+    /// before it is done.
+    pub fn note_checkpointed(&mut self, upto: (usize, u64)) {
+        self.furthest = self.furthest.max(upto);
+        if self.disk.lock().dead.is_none() {
+            self.checkpointed = upto;
+        }
+    }
 }
 
 impl Process {
