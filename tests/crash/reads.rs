@@ -4,77 +4,42 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
 
 use crate::mock::Mock;
 use crate::support::load::Load;
+use crate::support::preload::Preload;
 use crate::support::relay::{Relay, Site};
 use crate::support::{self, eventually, is_long};
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/reads.c");
 const SMALL: (&str, &str) = ("journal", "segment_size = \"1MiB\"");
 /// The bytes in which Linux reads a file.
 const PAGE: u64 = 4096;
 
 /// What cannot be read.
-struct Disk {
-    folder: tempfile::TempDir,
-}
+struct Disk(Preload);
 
 impl Disk {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let disk = Self { folder };
-        let status = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(disk.library())
-            .arg(SOURCE)
-            .arg("-ldl")
-            .status()
-            .expect("a C compiler runs");
-        assert!(status.success(), "the library does not compile");
+        let disk = Self(Preload::compile("reads.c", "RINGBACK_TEST_READS"));
         disk.heal();
         disk
     }
 
-    fn library(&self) -> PathBuf {
-        self.folder.path().join("reads.so")
-    }
-
-    fn orders(&self) -> PathBuf {
-        self.folder.path().join("orders")
-    }
-
     /// These bytes of files with this in their path cannot be read from now on; any byte where `to` is 0.
     fn fail(&self, part: &str, from: u64, to: u64) {
-        // Renamed over the old one, so that nobody reads half of it.
-        let new = self.folder.path().join("new");
-        fs::write(&new, format!("{part} {from} {to}\n")).expect("it can be written");
-        fs::rename(new, self.orders()).expect("it can be renamed");
+        self.0.order(&format!("{part} {from} {to}\n"));
     }
 
     fn heal(&self) {
-        fs::write(self.orders(), "").expect("it can be written");
-    }
-
-    fn environment(&self) -> [(&'static str, String); 2] {
-        let text = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
-        [
-            ("LD_PRELOAD", text(self.library())),
-            ("RINGBACK_TEST_READS", text(self.orders())),
-        ]
+        self.0.order("");
     }
 
     fn start(&self, site: &Site) -> Relay {
-        let environment = self.environment();
-        let environment = environment
-            .each_ref()
-            .map(|(name, value)| (*name, value.as_str()));
-        site.start_with(&environment)
+        self.0.start(site, &[])
     }
 }
 
@@ -224,7 +189,7 @@ pub fn one_block() -> Result<(), Failed> {
     // Not yet: the block is as it was. Then the disk is well.
     let drain = || {
         let mut command = site.tool(&["journal", "drain"]);
-        command.envs(disk.environment());
+        command.envs(disk.0.environment());
         command.output().expect("the binary runs")
     };
     let output = drain();

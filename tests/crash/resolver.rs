@@ -2,8 +2,6 @@
 //!
 //! A preloaded library (`resolver.c`) is between the relay and the resolver.
 
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
@@ -11,60 +9,32 @@ use libtest_mimic::Failed;
 use crate::mock::Mock;
 use crate::support::eventually;
 use crate::support::load::Load;
+use crate::support::preload::Preload;
 use crate::support::relay::{Relay, Site};
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/resolver.c");
 /// Beyond the deadline: for last reports, the last checkpoint and the producer's end. A publisher that has not come to its
 /// end, and so not to the checkpoint, is given up only after ten seconds.
 const GRACE: Duration = Duration::from_secs(8);
 
-struct Resolver {
-    folder: tempfile::TempDir,
-}
+struct Resolver(Preload);
 
 impl Resolver {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let resolver = Self { folder };
-        let status = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(resolver.library())
-            .arg(SOURCE)
-            .arg("-ldl")
-            .status()
-            .expect("a C compiler runs");
-        assert!(status.success(), "the library does not compile");
-        resolver
-    }
-
-    fn library(&self) -> PathBuf {
-        self.folder.path().join("resolver.so")
-    }
-
-    fn flag(&self) -> PathBuf {
-        self.folder.path().join("hangs")
-    }
-
     fn start(&self, site: &Site) -> Relay {
-        let text = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
-        site.start_with(&[
-            ("LD_PRELOAD", &text(self.library())),
-            ("RINGBACK_TEST_RESOLVER", &text(self.flag())),
-            ("RINGBACK_KAFKA__STALL_TIMEOUT", "5s"),
-        ])
+        self.0
+            .start(site, &[("RINGBACK_KAFKA__STALL_TIMEOUT", "5s")])
     }
 
     fn hang(&self) {
-        std::fs::write(self.flag(), []).expect("it can be written");
+        self.0.order("");
     }
 
     fn answer(&self) {
-        std::fs::remove_file(self.flag()).expect("it is there");
+        std::fs::remove_file(self.0.orders()).expect("it is there");
     }
 }
 
 pub fn hangs() -> Result<(), Failed> {
-    let resolver = Resolver::new();
+    let resolver = Resolver(Preload::compile("resolver.c", "RINGBACK_TEST_RESOLVER"));
     let mock = Mock::start("resolver");
     let shutdown = "readiness_delay = \"0s\"\ndrain_deadline = \"1s\"";
     let site = Site::of(&mock.bootstrap, "resolver", None, &[("shutdown", shutdown)]);

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod cluster;
 pub mod events;
 pub mod load;
+pub mod preload;
 pub mod prometheus;
 pub mod relay;
 pub mod sender;
