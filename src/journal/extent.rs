@@ -51,7 +51,7 @@ pub fn read<F: ReadAt>(
             found.unwrap_or_else(|| bounds::first_of_none(known.length, least, known.next_says))
         }
     };
-    let tail = match known.next_says.filter(|end| *end > first) {
+    let tail = match bounds::told_end(first, known.length, known.next_says) {
         Some(end) => Tail::told(end, known.length),
         None => Tail::find(file, codec, page, first, known)?,
     };
@@ -99,7 +99,10 @@ impl Tail {
         first: u64,
         known: &Unresolved,
     ) -> io::Result<Self> {
-        let found = scan::end(file, codec, page, HEADER, known.length, first)?;
+        // What is below the synced end is there, damaged, or cannot be read: its end is the same in each case.
+        let synced = known.synced.filter(|synced| synced.first == first);
+        let (start, from) = synced.map_or((HEADER, first), |synced| (synced.used, synced.end));
+        let found = scan::end(file, codec, page, start, known.length, from)?;
         let intact = found.used;
         let mut end = found;
         if let Some(synced) = known.synced.filter(|synced| synced.end > found.end) {
@@ -116,7 +119,13 @@ impl Tail {
         }
         let garbage = scan::garbage(file, end.used, known.length)?;
         let next = (end.used + garbage).next_multiple_of(page);
-        let hole = file.holes().within(&(end.used..next + 1));
+        // The next batch would begin on a page of its own: the last record's page hides nothing more, but the header's may.
+        let from = if end.used > HEADER {
+            end.used.next_multiple_of(page)
+        } else {
+            end.used
+        };
+        let hole = file.holes().within(&(from..next + 1));
         if let Some(hole) = &hole {
             end.end += 1;
             end.used = (end.used + garbage).max(hole.end).min(known.length);

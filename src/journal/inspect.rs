@@ -22,7 +22,7 @@ use super::checkpoint::{Checkpoint, CheckpointFile, Synced, unreadable_slots};
 use super::copy::QUARANTINE;
 use super::filesystem::{File, FileSystem};
 use super::record::Codec;
-use super::recovery::bounds::{missing_between, missing_of};
+use super::recovery::bounds;
 use super::scan;
 use super::segment::{HEADER, name, set_aside_sequence};
 use readable::Readable;
@@ -165,10 +165,10 @@ impl<FS: FileSystem> Inspection<FS> {
             });
         }
         let synced = checkpoint.and_then(|checkpoint| checkpoint.synced);
-        let segments = classify(Codec::new(&journal_id), synced, opened)?;
+        let codec = Codec::new(&journal_id);
+        let segments = classify(codec, synced, opened)?;
         let newest = segments.iter().rfind(|segment| segment.holds_records());
-        let newest = newest.map(|segment| segment.sequence);
-        let missing_newest = missing_newest(&folder, checkpoint, newest)?;
+        let missing_newest = missing_newest(&folder, codec, checkpoint, newest)?;
         let is_copy = |name: &str| name.starts_with(QUARANTINE);
         let is_set_aside = |name: &str| set_aside_sequence(name).is_some();
         Ok(Self {
@@ -203,7 +203,7 @@ impl<FS: FileSystem> Inspection<FS> {
             // The slot that covers them may be the one that cannot be read.
             _ if !self.unreadable_slots.is_empty() => 0,
             Some(checkpoint) => {
-                missing_between(checkpoint.watermark, previous_end) + self.missing_newest
+                bounds::missing_between(checkpoint.watermark, previous_end) + self.missing_newest
             }
             None => 0,
         }
@@ -240,15 +240,16 @@ fn read_checkpoint(fs: &impl FileSystem) -> io::Result<Option<Checkpoint>> {
 /// Unpublished records of the newest segment that the checkpoint knows, if its file is gone and no newer one holds records.
 /// A running relay makes and
 /// removes segments: only if no other checkpoint was written since is the file known to be missing.
-fn missing_newest(
-    fs: &impl FileSystem,
+fn missing_newest<FS: FileSystem>(
+    fs: &FS,
+    codec: Codec,
     checkpoint: Option<Checkpoint>,
-    newest: Option<u64>,
+    newest: Option<&SegmentFile<FS::File>>,
 ) -> Result<u64, InspectError> {
     let Some((before, synced)) = checkpoint.and_then(|last| Some((last, last.synced?))) else {
         return Ok(0);
     };
-    if Some(synced.sequence) <= newest {
+    if Some(synced.sequence) <= newest.map(|newest| newest.sequence) {
         return Ok(0);
     }
     let names = fs.list().map_err(failed("list the folder"))?;
@@ -257,7 +258,16 @@ fn missing_newest(
     if is_there || now != Some(before) {
         return Ok(0);
     }
-    Ok(missing_of(before.watermark, &synced))
+    let end = newest.map(|newest| {
+        let Content::Sound { first, .. } = newest.content else {
+            return Ok(synced.first);
+        };
+        scan::end(&newest.file, codec, fs.page(), HEADER, newest.length, first)
+            .map(|found| found.end)
+            .map_err(failed(&format!("read {}", newest.name())))
+    });
+    let gone = bounds::missing_newest(&before, &synced, end.transpose()?);
+    Ok(gone.end - gone.start)
 }
 
 /// Why nothing tells the journal's id.

@@ -96,6 +96,10 @@ impl<FS: FileSystem> Reader<FS> {
             if self.at_end() && !self.look(now)? {
                 return Ok(None);
             }
+            // The next segment's end may be a mere bound.
+            if self.is_unresolved() {
+                continue;
+            }
             let found = self.shared.codec.decode(&self.chunk);
             if !matches!(found, Found::Record(_)) && self.is_published() {
                 self.place = None;

@@ -111,6 +111,7 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     // The next file's number tells as many leaps, should the records under it rot and the checkpoint be lost.
     let claimed = last.map_or(0, |last| last + next.saturating_sub(end).div_ceil(LEAP));
     let sequence = sequence.max(claimed);
+    let checkpoint_read = checkpoint.as_ref().map(|(_, last)| *last);
     let checkpoint = match checkpoint {
         Some((file, last)) => CheckpointFile::resume(file, last, next),
         None => CheckpointFile::create(fs, journal_id, watermark, next),
@@ -128,8 +129,11 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
             })
             .sum::<u64>();
     let synced = plan.synced.filter(|synced| Some(synced.sequence) > last);
-    let missing_events =
-        missing_events + synced.map_or(0, |synced| bounds::missing_of(watermark, &synced));
+    let newest = synced.zip(checkpoint_read).map(|(synced, read)| {
+        let end = segments.back().map(|(_, segment)| segment.end);
+        bounds::missing_newest(&read, &synced, end)
+    });
+    let missing_events = missing_events + newest.map_or(0, |gone| gone.end - gone.start);
     if missing_events > 0 {
         tracing::error!(
             count = missing_events,

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::filesystem::ReadAt;
 
@@ -29,8 +30,12 @@ pub struct ZeroFilled<'a, F> {
     file: &'a F,
     page: u64,
     beyond: Beyond,
-    state: RefCell<State>,
+    state: Tried,
 }
+
+/// What looks at one file have found unreadable so far, and how many more reads may fail; clones share it.
+#[derive(Debug, Clone)]
+pub struct Tried(Rc<RefCell<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -38,6 +43,9 @@ struct State {
     last_error: Option<io::Error>,
     /// Reads that may still fail: each can take as long as the device's own time-out.
     patience: u32,
+    /// Up to here a read of more than a page has failed: pages are read one by one, because another such read would wait
+    /// for the same bad page once more.
+    one_by_one: u64,
 }
 
 impl Holes {
@@ -83,35 +91,48 @@ impl Holes {
     }
 }
 
+impl Tried {
+    /// Nothing but these holes is known yet.
+    pub fn new(holes: Holes, patience: u32) -> Self {
+        Self(Rc::new(RefCell::new(State {
+            holes,
+            last_error: None,
+            patience,
+            one_by_one: 0,
+        })))
+    }
+}
+
 impl<'a, F: ReadAt> ZeroFilled<'a, F> {
     /// Reads past at most `patience` failing reads; `page` is the file system's, `holes` are known from before.
     pub fn new(file: &'a F, page: u64, holes: Holes, patience: u32, beyond: Beyond) -> Self {
+        Self::go_on(file, page, Tried::new(holes, patience), beyond)
+    }
+
+    /// Goes on from an earlier look at the file: waits for nothing again that it has found unreadable.
+    pub fn go_on(file: &'a F, page: u64, state: Tried, beyond: Beyond) -> Self {
         Self {
             file,
             page,
             beyond,
-            state: RefCell::new(State {
-                holes,
-                last_error: None,
-                patience,
-            }),
+            state,
         }
     }
 
     /// Why a page could not be read, of those that were tried.
     pub fn last_error(&self) -> Option<io::Error> {
-        self.state.borrow_mut().last_error.take()
+        self.state.0.borrow_mut().last_error.take()
     }
 
     /// What could not be read so far.
     pub fn holes(&self) -> Holes {
-        self.state.borrow().holes.clone()
+        self.state.0.borrow().holes.clone()
     }
 }
 
 impl<F: ReadAt> ReadAt for ZeroFilled<'_, F> {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state.0.borrow_mut();
         if let Some(hole) = state.holes.at(offset) {
             return Ok(zeros(bytes, hole.end - offset));
         }
@@ -120,17 +141,18 @@ impl<F: ReadAt> ReadAt for ZeroFilled<'_, F> {
             Some(hole) => up_to(bytes.len(), hole.start - offset),
             None => bytes.len(),
         };
-        let error = match self.file.read_at(&mut bytes[..length], offset) {
+        let end = (offset / self.page + 1) * self.page;
+        let within_page = up_to(length, end - offset);
+        if length > within_page && offset >= state.one_by_one {
+            match self.file.read_at(&mut bytes[..length], offset) {
+                Ok(read) => return Ok(read),
+                Err(_) => state.one_by_one = offset + length as u64,
+            }
+        }
+        let error = match self.file.read_at(&mut bytes[..within_page], offset) {
             Ok(read) => return Ok(read),
             Err(error) => error,
         };
-        let end = (offset / self.page + 1) * self.page;
-        let length = up_to(length, end - offset);
-        if (length as u64) < all.end - offset
-            && let Ok(read) = self.file.read_at(&mut bytes[..length], offset)
-        {
-            return Ok(read);
-        }
         let start = offset / self.page * self.page;
         if state.patience > 0 {
             state.patience -= 1;
@@ -160,11 +182,17 @@ fn up_to(length: usize, most: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::journal::filesystem::read_full;
 
     /// 64 bytes that are all 7, of which some cannot be read.
-    struct Worn(Vec<Range<u64>>);
+    struct Worn(Vec<Range<u64>>, Cell<u32>);
+
+    fn worn(holes: Vec<Range<u64>>) -> Worn {
+        Worn(holes, Cell::new(0))
+    }
 
     impl ReadAt for Worn {
         fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -172,6 +200,7 @@ mod tests {
             let read = offset..offset + length as u64;
             let worn = |hole: &Range<u64>| hole.start < read.end && read.start < hole.end;
             if self.0.iter().any(worn) {
+                self.1.set(self.1.get() + 1);
                 return Err(io::Error::from_raw_os_error(5));
             }
             bytes[..length].fill(7);
@@ -188,7 +217,7 @@ mod tests {
 
     #[test]
     fn only_the_pages_that_cannot_be_read_are_zeros_and_they_are_known_afterwards() {
-        let worn = Worn(vec![9..10, 17..18, 40..41]);
+        let worn = worn(vec![9..10, 17..18, 40..41]);
         let file = ZeroFilled::new(&worn, 8, Holes::default(), 9, Beyond::IsError);
         let bytes = read(&file, 4..70).unwrap();
         let zero = |at: u64| (8..24).contains(&at) || (40..48).contains(&at);
@@ -203,8 +232,20 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_page_is_waited_for_twice_at_most_and_never_again() {
+        let file = worn(std::iter::once(40..41).collect());
+        let tried = Tried::new(Holes::default(), 2);
+        for _ in 0..3 {
+            let view = ZeroFilled::go_on(&file, 8, tried.clone(), Beyond::IsError);
+            assert_eq!(read(&view, 0..64).unwrap().len(), 64);
+            assert_eq!(view.holes(), Holes(std::iter::once(40..48).collect()));
+        }
+        assert_eq!(file.1.get(), 2, "with others, and alone");
+    }
+
+    #[test]
     fn after_too_many_failures_the_rest_is_a_hole_or_an_error_that_begins_where_it_ended() {
-        let file = Worn(std::iter::once(0..64).collect());
+        let file = worn(std::iter::once(0..64).collect());
         let lazy = ZeroFilled::new(&file, 8, Holes::default(), 2, Beyond::IsHole(64));
         assert_eq!(read(&lazy, 0..64).unwrap(), [0; 64]);
         assert_eq!(lazy.holes(), Holes(std::iter::once(0..64).collect()));

@@ -36,7 +36,9 @@ fn the_page_names_every_fault_s_test_and_no_other() {
         "damage",
         "faults",
         "identity",
+        "inspect",
         "model",
+        "patience",
         "tail",
         "unreadable",
     ];

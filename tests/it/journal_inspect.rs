@@ -164,6 +164,40 @@ fn a_missing_segment_is_counted() {
 }
 
 #[test]
+fn segments_that_are_gone_are_counted_as_a_relay_counts_them_whatever_strides_lie_between() {
+    // Three opens of ten records each in a segment of its own, or in four.
+    for (size, lost) in [
+        (40, &[1][..]),
+        (40, &[2]),
+        (1500, &[5]),
+        (1500, &[4, 5]),
+        (1500, &[13, 14]),
+        (1500, &[14]),
+        (1500, &[4, 14]),
+    ] {
+        let disk = FaultyFs::default();
+        for _ in 0..3 {
+            let mut core = open(&disk);
+            for _ in 0..10 {
+                core.append(&[body(size)]).expect("it is appended");
+            }
+            core.maintenance.checkpoint().expect("it is written");
+        }
+        let mut names = segments(&disk);
+        names.retain(|name| disk.bytes(name).first() == Some(&b'r'));
+        for which in lost {
+            disk.lose_file(&names[*which]);
+        }
+        let case = format!("{lost:?} of {}", names.len());
+        let found = inspect(&disk);
+        let (records, counted, _) = recover(&disk);
+        assert_eq!(found.records, records, "{case}");
+        assert_eq!(found.lost(), counted, "{case}");
+        assert_eq!(counted, 30 - records.len() as u64, "{case}");
+    }
+}
+
+#[test]
 fn a_lost_checkpoint_leaves_every_record_to_be_seen() {
     let disk = FaultyFs::default();
     open(&disk)

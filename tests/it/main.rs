@@ -16,6 +16,7 @@ mod journal_inspect;
 mod journal_inspect_disk;
 mod journal_inspect_race;
 mod journal_model;
+mod journal_patience;
 mod journal_positions;
 mod journal_queue;
 mod journal_removal;

@@ -100,7 +100,13 @@ impl<F: File> Iterator for Walk<'_, F> {
             match self.step() {
                 Ok(Some(item)) if self.is_cut(&item) => self.place = None,
                 Ok(Some(item)) => return Some(Ok(item)),
-                Ok(None) => self.place = None,
+                Ok(None) => match self.gone_behind() {
+                    Some(item) if !self.is_cut(&item) => {
+                        self.place = None;
+                        return Some(Ok(item));
+                    }
+                    _ => self.place = None,
+                },
                 Err(error) => {
                     self.place = None;
                     return Some(Err(error));
@@ -164,7 +170,7 @@ impl<'a, F: File> Walk<'a, F> {
                     Err(source) => return Some(Err(failed(segment, HEADER, source))),
                 },
             };
-            let end = end.filter(|end| *end >= first);
+            let end = bounds::told_end(first, segment.length, end);
             if let Some(end) = end.filter(|end| *end <= self.from) {
                 self.reached = end;
                 continue;
@@ -197,6 +203,26 @@ impl<'a, F: File> Walk<'a, F> {
             let damage = (is_headless && !is_unreadable).then_some(Item::Damage(header));
             return Some(Ok(damage));
         }
+    }
+
+    /// Records that are gone without a trace behind the current segment, of which the next one's header tells.
+    fn gone_behind(&self) -> Option<Item> {
+        let SegmentFile { sequence, .. } = self.place.as_ref()?.segment;
+        let mut behind = self.segments[self.next..].iter();
+        let Content::Sound { previous_end, .. } =
+            behind.find(|segment| segment.holds_records())?.content
+        else {
+            return None;
+        };
+        let lost = bounds::missing_between(self.reached, previous_end);
+        let offset = self.place.as_ref()?.offset;
+        (lost > 0).then(|| {
+            Item::Damage(Damage {
+                sequence: *sequence,
+                bytes: offset..offset,
+                positions: previous_end - lost..previous_end,
+            })
+        })
     }
 
     /// True if what seems to be missing belongs to a file that has been removed, hence published, and may be cut.

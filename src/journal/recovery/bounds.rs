@@ -1,10 +1,11 @@
 //! Where a segment begins and ends whose own header, or the next one's, is damaged: from what its records say.
 
 use std::io;
+use std::ops::Range;
 
 use super::LEAP;
 use crate::fault::{self, Fault};
-use crate::journal::checkpoint::Synced;
+use crate::journal::checkpoint::{Checkpoint, Synced};
 use crate::journal::filesystem::ReadAt;
 use crate::journal::record::Codec;
 use crate::journal::scan;
@@ -40,6 +41,13 @@ pub fn first(
             position - before.min(1)
         }
     }))
+}
+
+/// Where a segment of `length` bytes ends that begins at `first`, as the next segment's header tells it; `None` where that
+/// header does not speak of this one. Nothing is begun behind a segment without a record, and more than it can hold were
+/// in a segment that is gone.
+pub fn told_end(first: u64, length: u64, next_says: Option<u64>) -> Option<u64> {
+    next_says.filter(|end| *end > first && *end - first <= length / scan::SMALLEST)
 }
 
 /// The same where no record is left: the file's length bounds how many there can have been before `end`, which the next
@@ -88,9 +96,15 @@ pub fn missing_between(watermark: u64, previous_end: u64) -> u64 {
     if lost > LEAP { lost % LEAP } else { lost }
 }
 
-/// Unpublished records of the newest segment as the checkpoint knows it, where its file is gone.
-pub fn missing_of(watermark: u64, synced: &Synced) -> u64 {
-    synced.end.saturating_sub(synced.first.max(watermark))
+/// The records that are gone with the newest segment, which the checkpoint knows to be `synced`, where the last one that is
+/// left ends at `end` (`None`: none is left). The positions of one open have no gap between them, so that where this one
+/// began, at `begun_at`, counts the segments before the newest that are gone with it.
+pub fn missing_newest(checkpoint: &Checkpoint, synced: &Synced, end: Option<u64>) -> Range<u64> {
+    // Where nothing was written since the last open began, the newest segment is of an earlier one.
+    let first = Some(checkpoint.begun_at).filter(|begun_at| *begun_at <= synced.first);
+    let first = first.unwrap_or(synced.first);
+    let first = first.max(end.unwrap_or(0)).max(checkpoint.watermark);
+    first.min(synced.end)..synced.end
 }
 
 #[cfg(test)]
@@ -148,6 +162,55 @@ mod tests {
         assert_eq!(first_of_none(length, 3, Some(20)), 10);
         assert_eq!(first_of_none(length, 3, Some(12)), 3);
         assert_eq!(first_of_none(length, 3, Some(5)), 3);
+    }
+
+    #[test]
+    fn a_header_speaks_of_the_segment_before_it_only_if_that_one_can_hold_so_much() {
+        let length = 10 * scan::SMALLEST + 1;
+        for (next_says, end) in [
+            (None, None),
+            (Some(3), None),
+            (Some(4), Some(4)),
+            (Some(13), Some(13)),
+            (Some(14), None),
+            (Some(LEAP + 4), None),
+        ] {
+            assert_eq!(told_end(3, length, next_says), end, "{next_says:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_gone_with_the_newest_segment_is_of_one_open() {
+        for (begun_at, watermark, end, first) in [
+            (10, 0, None, 10),
+            (10, 15, None, 15),
+            (10, 0, Some(5), 10),
+            (10, 0, Some(18), 18),
+            (10, 15, Some(13), 15),
+            // Nothing was written since the last open.
+            (40, 0, None, 20),
+            (40, 25, None, 25),
+            // All of it is published, or there after all.
+            (10, 30, None, 30),
+            (10, 0, Some(35), 30),
+        ] {
+            let synced = Synced {
+                sequence: 2,
+                first: 20,
+                end: 30,
+                used: 4_711,
+                closed: false,
+            };
+            let checkpoint = Checkpoint {
+                journal_id: [0; 16],
+                number: 1,
+                watermark,
+                begun_at,
+                synced: Some(synced),
+            };
+            let gone = missing_newest(&checkpoint, &synced, end);
+            assert_eq!(gone, first..30, "{begun_at} {watermark} {end:?}");
+        }
     }
 
     #[test]

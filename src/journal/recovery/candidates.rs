@@ -9,11 +9,11 @@ use crate::journal::filesystem::{File as _, FileSystem, ReadAt, read_full};
 use crate::journal::segment::{
     self, HEADER_BYTES, Header, HeaderError, name, sequence_of, set_aside_sequence,
 };
-use crate::journal::zero_fill::{Beyond, Holes, ZeroFilled};
+use crate::journal::zero_fill::{Beyond, Holes, Tried, ZeroFilled};
 
-/// How many reads of one file may fail before the rest of it counts as unreadable: a start must not wait for a device that
-/// lets each of them run into a time-out.
-pub(super) const PATIENCE: u32 = 64;
+/// How many pages of one file may fail before the rest of it counts as unreadable: a start must not wait for a device that
+/// lets each of them run into a time-out. The reader finds out later.
+const FAILURES: u32 = 2;
 
 /// One segment's file.
 pub(super) struct Candidate {
@@ -31,6 +31,8 @@ pub(super) struct Candidate {
     pub(super) may_be_spare: bool,
     /// It has a second name, under which it is kept whole: it must not be cut.
     pub(super) is_set_aside: bool,
+    /// What could not be read of it: looking again waits for none of that.
+    tried: Tried,
 }
 
 /// Opens and syncs every segment, oldest first, and reads its header.
@@ -83,6 +85,7 @@ pub(super) fn find<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate>, OpenError>
             unreadable,
             may_be_spare: unreadable,
             is_set_aside: set_aside.contains(&sequence),
+            tried: Tried::new(Holes::default(), FAILURES),
         });
     }
     Ok(candidates)
@@ -96,12 +99,6 @@ impl Candidate {
 
     /// The file with zeros where it cannot be read.
     pub(super) fn view<'a, F: ReadAt>(&self, file: &'a F, page: u64) -> ZeroFilled<'a, F> {
-        ZeroFilled::new(
-            file,
-            page,
-            Holes::default(),
-            PATIENCE,
-            Beyond::IsHole(self.length),
-        )
+        ZeroFilled::go_on(file, page, self.tried.clone(), Beyond::IsHole(self.length))
     }
 }

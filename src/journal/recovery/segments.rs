@@ -17,7 +17,7 @@ use crate::journal::record::Codec;
 use crate::journal::scan;
 use crate::journal::segment::{HEADER, Segment, Unresolved, name};
 use crate::journal::writer::BATCH_BYTES;
-use crate::journal::zero_fill::{Beyond, Holes, ZeroFilled};
+use crate::journal::zero_fill::{Holes, ZeroFilled};
 
 /// Bytes written again at once.
 const CHUNK: usize = 1 << 20;
@@ -57,7 +57,7 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
         let mut torn = 0;
         for (index, candidate) in candidates.iter().enumerate() {
             let cut = self
-                .add(candidate, &candidates[index + 1..], &mut segments)
+                .add(index, candidates, &mut segments)
                 .map_err(failed(&format!("read {}", name(candidate.sequence))))?;
             torn += cut;
         }
@@ -66,10 +66,11 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
 
     fn add(
         &self,
-        candidate: &Candidate,
-        behind: &[Candidate],
+        index: usize,
+        candidates: &[Candidate],
         segments: &mut Found<FS::File>,
     ) -> io::Result<u64> {
+        let (candidate, behind) = (&candidates[index], &candidates[index + 1..]);
         let page = self.fs.page();
         let next = behind.first();
         // Behind the segment that was written last there may be a spare of which a part cannot be read.
@@ -83,14 +84,12 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
         let synced = self.synced.filter(|synced| synced.sequence == sequence);
         let (mut first, previous_end, opened_ms) = match &candidate.header {
             Ok(header) => (header.first, header.previous_end, header.opened_ms),
-            Err(_) => self.headless(candidate, &view, next_says, segments)?,
+            Err(_) => self.headless(&candidates[..=index], &view, next_says, segments)?,
         };
         let unresolved = Unresolved {
             estimate: 0,
             length,
-            // Nothing is begun behind a segment without a record. More than it can hold were in a segment that is gone.
-            next_says: next_says
-                .filter(|end| *end > first && *end - first <= length / scan::SMALLEST),
+            next_says: bounds::told_end(first, length, next_says),
             synced,
             begun_at: self.begun_at,
         };
@@ -173,11 +172,15 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
     /// Where a segment without a header begins, where the one before it ended, and when it was begun, which nothing tells.
     fn headless(
         &self,
-        candidate: &Candidate,
+        candidates: &[Candidate],
         view: &ZeroFilled<'_, FS::File>,
         next_says: Option<u64>,
         segments: &mut Found<FS::File>,
     ) -> io::Result<(u64, u64, u64)> {
+        // Each of them has become a segment, but for the last, which is the one.
+        let [before @ .., candidate] = candidates else {
+            return Ok((0, 0, 0));
+        };
         let from = segments.back().map_or(0, |(_, before)| before.end);
         let least = segments.back().map_or(self.published, |_| from);
         let synced = self
@@ -188,10 +191,10 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             Some(synced) => Some(synced.first),
             None => bounds::first(view, self.codec, length, from, least, self.begun_at)?,
         };
-        let previous_end = match segments.back_mut() {
-            Some((_, before)) => self.close(before, found)?,
+        let previous_end = match (segments.back_mut(), before.last()) {
+            (Some((_, segment)), Some(before)) => self.close(segment, before, found)?,
             // What lies between is gone with its segment.
-            None => found
+            _ => found
                 .filter(|first| first.saturating_sub(self.published) < LEAP)
                 .map_or(self.published, |first| first.max(self.published)),
         };
@@ -200,21 +203,19 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
     }
 
     /// Where a segment ends behind which one without a header begins at `first`.
-    fn close(&self, before: &mut Segment<FS::File>, first: Option<u64>) -> io::Result<u64> {
-        if before.unresolved.is_some() {
-            return Ok(before.end);
+    fn close(
+        &self,
+        segment: &mut Segment<FS::File>,
+        candidate: &Candidate,
+        first: Option<u64>,
+    ) -> io::Result<u64> {
+        if segment.unresolved.is_some() {
+            return Ok(segment.end);
         }
-        let file = self.fs.open(&name(before.sequence))?;
+        let file = candidate.open(self.fs)?;
+        let view = candidate.view(&file, self.fs.page());
         let length = file.length()?;
-        let beyond = Beyond::IsHole(length);
-        let view = ZeroFilled::new(
-            &file,
-            self.fs.page(),
-            Holes::default(),
-            super::candidates::PATIENCE,
-            beyond,
-        );
-        bounds::close(before, &view, length, first, self.published)
+        bounds::close(segment, &view, length, first, self.published)
     }
 
     /// Cuts what is no record off the last segment; how many bytes of it were written. They are copied first: they were

@@ -49,6 +49,8 @@ struct Disk {
     looked_into: bool,
     /// Nothing can be read.
     unplugged: bool,
+    /// Reads that have failed.
+    failed_reads: usize,
     /// The file system's page. Without one records follow each other closely, which makes offsets plain.
     page: Option<u64>,
     /// Syncs, renames of truth: what happened in which order, for tests of order.
@@ -106,6 +108,11 @@ impl FaultyFs {
     /// What happened, as `sync NAME`, `unlink NAME`, in order; forgets it.
     pub fn take_log(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().log)
+    }
+
+    /// How many reads have failed; forgets it.
+    pub fn take_failed_reads(&self) -> usize {
+        std::mem::take(&mut self.lock().failed_reads)
     }
 
     /// Existing names.
@@ -325,13 +332,12 @@ impl File for FaultyFile {
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        let disk = self.disk.lock();
+        let mut disk = self.disk.lock();
         let offset = usize::try_from(offset).expect("a test's offset");
         let worn = &disk.inodes[self.inode].unreadable;
-        if disk.unplugged {
-            return Err(io::Error::from_raw_os_error(5));
-        }
-        if worn.start < offset + bytes.len() && offset < worn.end && !worn.is_empty() {
+        let is_worn = worn.start < offset + bytes.len() && offset < worn.end && !worn.is_empty();
+        if disk.unplugged || is_worn {
+            disk.failed_reads += 1;
             return Err(io::Error::from_raw_os_error(5));
         }
         let rest = disk.inodes[self.inode]
