@@ -31,7 +31,7 @@ impl Disk {
 
     /// These bytes of files with this in their path cannot be read from now on; any byte where `to` is 0.
     fn fail(&self, part: &str, from: u64, to: u64) {
-        self.0.order(&format!("{part} {from} {to}\n"));
+        self.0.order(format!("{part} {from} {to}\n"));
     }
 
     fn heal(&self) {
