@@ -51,13 +51,16 @@ pub fn read<F: ReadAt>(
             found.unwrap_or_else(|| bounds::first_of_none(known.length, least, known.next_says))
         }
     };
+    // Where no position seems to be left, what lies before may have been taken to be longer than it was.
+    let most = known.next_first.filter(|next| least < *next);
+    let first = most.map_or(first, |most| first.min(most - 1));
     let tail = match bounds::told_end(first, known.length, known.next_says) {
         Some(end) => Tail::told(end, known.length),
         None => Tail::find(file, codec, page, first, known)?,
     };
     Ok(Extent {
         first,
-        end: tail.end.end,
+        end: most.map_or(tail.end.end, |most| tail.end.end.min(most)),
         used: tail.end.used,
         is_certain: !tail.is_open && (header.is_some() || file.holes().is_empty()),
         previous_end: header.as_ref().map_or(0, |header| header.previous_end),
@@ -91,7 +94,8 @@ impl Tail {
     }
 
     /// Looks for it. Up to where the checkpoint says that the segment was synced, what is no record is damage. A hole
-    /// behind the last record, and with nothing but zeros in between, hides one at least unless the journal was closed there.
+    /// behind the last record, and with nothing but zeros in between, hides one at least unless the journal was closed there
+    /// or a later segment begins with the next position.
     pub fn find<F: ReadAt>(
         file: &ZeroFilled<'_, F>,
         codec: Codec,
@@ -110,7 +114,8 @@ impl Tail {
             end.used = synced.used.max(found.used);
         }
         let closed = |synced: Synced| synced.closed && synced.end == end.end;
-        if known.synced.is_some_and(closed) {
+        let is_full = known.next_first.is_some_and(|next| next <= end.end);
+        if (is_full && intact > HEADER) || known.synced.is_some_and(closed) {
             return Ok(Self {
                 end,
                 intact,

@@ -90,13 +90,13 @@ impl<FS: FileSystem> Reader<FS> {
             return Err(waiting.error());
         }
         loop {
+            // Until then its bytes and positions are bounds, and what lies between them is neither lost nor damaged.
             if self.is_unresolved() {
                 self.resolve(now)?;
             }
             if self.at_end() && !self.look(now)? {
                 return Ok(None);
             }
-            // The next segment's end may be a mere bound.
             if self.is_unresolved() {
                 continue;
             }

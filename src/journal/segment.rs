@@ -150,6 +150,9 @@ pub struct Unresolved {
     pub length: u64,
     /// One past the last position as the next segment's header tells it.
     pub next_says: Option<u64>,
+    /// The first position that belongs to a later segment, as the nearest intact header behind this one tells it: all of
+    /// its own come before.
+    pub next_first: Option<u64>,
     /// How far it was synced, as the checkpoint tells it.
     pub synced: Option<Synced>,
     /// Where the positions of the last open began, as the checkpoint tells it.

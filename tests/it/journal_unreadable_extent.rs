@@ -1,7 +1,7 @@
 //! How many records a place hid that could not be read: exactly, as soon as anything on the disk tells.
 
 use crate::support::core::{BUDGET, Core, body, segments};
-use crate::support::faulty_fs::FaultyFs;
+use crate::support::faulty_fs::{FaultyFs, Operation};
 use crate::support::publisher::{PAGE, PATIENCE, Publisher, SEGMENT, STEP, forty, unread_names};
 
 #[test]
@@ -175,4 +175,78 @@ fn the_last_write_is_written_again_though_a_spare_behind_it_cannot_be_read_whole
     let syncs = disk.take_log().into_iter().filter(|line| *line == sync);
     // Once because nothing is believed without it, and once more because a failed one may have made that one lie.
     assert_eq!(syncs.count(), 2);
+}
+
+#[test]
+fn a_header_that_cannot_be_read_behind_an_unreadable_tail_hides_no_record_once_both_can() {
+    let disk = forty();
+    let names = segments(&disk);
+    // As many records as its second half can have had are more than the next segment holds.
+    let half = usize::try_from(SEGMENT / 2).expect("a small number");
+    disk.wear_out(&names[0], half..2 * half);
+    disk.fail_next(Operation::ReadHeader);
+    let mut publisher = Publisher::new(&disk);
+    disk.wear_out(&names[0], 0..0);
+    publisher.read().expect("all can be read");
+    assert_eq!(publisher.read, (0..80).collect::<Vec<_>>());
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
+    assert_eq!(publisher.count("journal_unreadable_records_total"), 0);
+    assert_eq!(publisher.count("journal_recovered_events"), 80);
+}
+
+#[test]
+fn a_damaged_header_behind_an_unreadable_tail_costs_no_intact_record() {
+    let disk = forty();
+    let names = segments(&disk);
+    let half = usize::try_from(SEGMENT / 2).expect("a small number");
+    disk.wear_out(&names[0], half..2 * half);
+    disk.damage(&names[1], |bytes| bytes[17] ^= 1);
+    let mut publisher = Publisher::new(&disk);
+    disk.wear_out(&names[0], 0..0);
+    publisher.read().expect("all can be read");
+    assert_eq!(publisher.read, (0..80).collect::<Vec<_>>());
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_takes_no_position_from_the_next_one() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    drop(Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens"));
+    let spare = segments(&disk).remove(0);
+    disk.wear_out(&spare, 0..PAGE);
+    let mut publisher = Publisher::new(&disk);
+    let fresh = publisher.core.append(&[body(40)]);
+    assert!(publisher.read_for(PATIENCE * 2));
+    assert_eq!(Some(&publisher.read), fresh.as_ref());
+    // Nothing says that it is empty, so it counts as one record, and everything before the fresh one is done.
+    assert_eq!(publisher.count("journal_unreadable_records_total"), 1);
+    publisher
+        .core
+        .maintenance
+        .checkpoint()
+        .expect("it is written");
+    drop(publisher);
+    let mut publisher = Publisher::new(&disk);
+    publisher.read().expect("nothing is waited for");
+    assert_eq!(Some(publisher.read), fresh);
+    let registry = &publisher.core;
+    assert_eq!(registry.metric("journal_unreadable_records_total"), 0);
+    assert_eq!(registry.metric("journal_recovered_events"), 1);
+}
+
+#[test]
+fn a_spare_of_which_one_read_fails_makes_no_loss_of_what_rots_in_the_space_before_it() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
+    core.append(&[body(40)]).expect("it is appended");
+    core.maintenance.step();
+    drop(core);
+    let names = segments(&disk);
+    disk.damage(&names[0], |bytes| bytes[4 * PAGE] = 1);
+    disk.fail_next(Operation::ReadHeader);
+    let mut publisher = Publisher::new(&disk);
+    publisher.read().expect("all can be read");
+    assert_eq!(publisher.read, [0]);
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
+    assert_eq!(publisher.count("journal_recovered_events"), 1);
 }

@@ -81,6 +81,8 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
         let view = candidate.view(&file, page);
         let (sequence, length) = (candidate.sequence, candidate.length);
         let next_says = next.and_then(|next| Some(next.header.as_ref().ok()?.previous_end));
+        let mut headers = behind.iter().filter_map(|next| next.header.as_ref().ok());
+        let next_first = headers.next().map(|next| next.first);
         let synced = self.synced.filter(|synced| synced.sequence == sequence);
         let (mut first, previous_end, opened_ms) = match &candidate.header {
             Ok(header) => (header.first, header.previous_end, header.opened_ms),
@@ -90,6 +92,7 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             estimate: 0,
             length,
             next_says: bounds::told_end(first, length, next_says),
+            next_first,
             synced,
             begun_at: self.begun_at,
         };
@@ -98,10 +101,11 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             None => Tail::find(&view, self.codec, page, first, &unresolved)?,
         };
         let holes = view.holes();
-        let is_published = unresolved
-            .next_says
-            .is_some_and(|end| end <= self.published);
-        let is_whole = !tail.is_open && (!candidate.unreadable || is_published);
+        let is_before = |known: Option<u64>, position| known.is_some_and(|end| end <= position);
+        let is_published = is_before(unresolved.next_says, self.published)
+            || is_before(next_first, self.published);
+        let least = Self::least(segments).unwrap_or(self.published);
+        let is_whole = is_published || (!tail.is_open && !candidate.unreadable);
         let used = tail.end.used;
         let (mut capacity, mut torn) = (used, 0);
         if next.is_none() && holes.is_empty() && !candidate.unreadable {
@@ -129,18 +133,16 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             }
         }
         let mut end = tail.end.end;
+        let most = next_first.unwrap_or(u64::MAX);
         let unresolved = (!is_whole).then(|| {
-            let estimate = end.saturating_sub(first.max(self.published)).max(1);
+            let estimate = end
+                .min(most)
+                .saturating_sub(first.max(self.published))
+                .max(1);
             // The least and the most that can be: no record of it may seem published, and no position be used again.
             if candidate.unreadable {
-                let least =
-                    segments
-                        .back()
-                        .map_or(self.published, |(_, before)| match before.unresolved {
-                            Some(_) => before.first,
-                            None => before.end,
-                        });
                 first = first.min(least);
+                end = end.max(segments.back().map_or(0, |(_, before)| before.end));
             }
             end += holes.bytes().div_ceil(scan::SMALLEST);
             Unresolved {
@@ -148,6 +150,12 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
                 ..unresolved
             }
         });
+        if is_published || (!is_whole && least < most) {
+            // What it holds comes before what the next one does; one that is published keeps a position all the same, so
+            // that it leaves as published and not as never begun.
+            end = end.min(most);
+            first = first.min(end.saturating_sub(u64::from(is_published)));
+        }
         let base = segments
             .back()
             .map_or(0, |(_, before)| before.base + before.used);
@@ -169,6 +177,15 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
         Ok(torn)
     }
 
+    /// The least position that the segment behind these can begin with; `None` if there is none before it.
+    fn least(segments: &Found<FS::File>) -> Option<u64> {
+        let (_, before) = segments.back()?;
+        Some(match before.unresolved {
+            Some(_) => before.first,
+            None => before.end,
+        })
+    }
+
     /// Where a segment without a header begins, where the one before it ended, and when it was begun, which nothing tells.
     fn headless(
         &self,
@@ -181,7 +198,7 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
         let [before @ .., candidate] = candidates else {
             return Ok((0, 0, 0));
         };
-        let from = segments.back().map_or(0, |(_, before)| before.end);
+        let from = Self::least(segments).unwrap_or(0);
         let least = segments.back().map_or(self.published, |_| from);
         let synced = self
             .synced
@@ -192,7 +209,9 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             None => bounds::first(view, self.codec, length, from, least, self.begun_at)?,
         };
         let previous_end = match (segments.back_mut(), before.last()) {
-            (Some((_, segment)), Some(before)) => self.close(segment, before, found)?,
+            (Some((_, segment)), Some(before)) => {
+                self.close(segment, before, found, candidate.unreadable)?
+            }
             // What lies between is gone with its segment.
             _ => found
                 .filter(|first| first.saturating_sub(self.published) < LEAP)
@@ -203,19 +222,26 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
     }
 
     /// Where a segment ends behind which one without a header begins at `first`.
+    /// If that cannot be read, what is not published is more likely its own.
     fn close(
         &self,
         segment: &mut Segment<FS::File>,
         candidate: &Candidate,
         first: Option<u64>,
+        unreadable: bool,
     ) -> io::Result<u64> {
         if segment.unresolved.is_some() {
-            return Ok(segment.end);
+            return Ok(segment.first);
         }
         let file = candidate.open(self.fs)?;
         let view = candidate.view(&file, self.fs.page());
         let length = file.length()?;
-        bounds::close(segment, &view, length, first, self.published)
+        let published = if unreadable {
+            segment.end
+        } else {
+            self.published
+        };
+        bounds::close(segment, &view, length, first, published)
     }
 
     /// Cuts what is no record off the last segment; how many bytes of it were written. They are copied first: they were

@@ -78,7 +78,8 @@ pub fn take_from<FS: FileSystem>(
             let bytes = HEADER..candidate.length;
             let found = scan::find(&view, codec, bytes, &(0..u64::MAX))?;
             let garbage = scan::garbage(&view, 0, candidate.length)?;
-            let unknown = candidate.unreadable || !view.holes().is_empty();
+            // What could not be read a moment ago, and is zeros to its end now, is as good as read at once.
+            let unknown = !view.holes().is_empty() || (candidate.unreadable && garbage > 0);
             let is_written = found.is_some() || is_synced(candidate);
             io::Result::Ok(Content {
                 holds: is_written || unknown,
