@@ -73,7 +73,7 @@ fn a_position_of_a_start_that_found_no_segment_is_not_given_out_again() {
     assert!(next[0] > lost[0], "{next:?} after {lost:?}");
 }
 
-/// What the checkpoint tells of the old file would be believed of the new one: that it need not be written again.
+/// Else a start would apply what the checkpoint says of the old file to the new one, and not write its last batch again.
 #[test]
 fn the_number_of_a_file_of_which_the_checkpoint_tells_is_not_given_out_again() {
     let disk = FaultyFs::default();

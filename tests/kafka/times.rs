@@ -14,12 +14,12 @@ use crate::support::topic;
 const RATE: u32 = 200;
 const EVENTS: u64 = 300;
 /// The topic's bound, and an outage longer than it.
-const BOUND: Duration = Duration::from_secs(20);
-const BOUND_MS: &str = "20000";
-const OUTAGE: Duration = Duration::from_secs(26);
+const BOUND: Duration = Duration::from_secs(40);
+const BOUND_MS: &str = "40000";
+const OUTAGE: Duration = Duration::from_secs(46);
 
-/// Some events before the outage, most in it; returns when all are published.
-fn outlast<const N: usize>(cluster: &Cluster, relays: [&Relay; N]) -> [Tally; N] {
+/// Some events before the outage, most in it; returns when all are published, and when Kafka came back.
+fn outlast<const N: usize>(cluster: &Cluster, relays: [&Relay; N]) -> ([Tally; N], Instant) {
     let loads = relays.map(|relay| Load::start(relay, "outlast", RATE, 300));
     let await_all = |more| loads.iter().for_each(|load| load.await_acknowledged(more));
     await_all(EVENTS / 3);
@@ -28,16 +28,17 @@ fn outlast<const N: usize>(cluster: &Cluster, relays: [&Relay; N]) -> [Tally; N]
     let tallies = loads.map(Load::end);
     tallies.iter().for_each(Tally::assert_all_accepted);
     std::thread::sleep(OUTAGE);
+    let back = Instant::now();
     cluster.start_all();
     relays.iter().for_each(|relay| relay.await_drained());
-    tallies
+    (tallies, back)
 }
 
 pub fn retention(cluster: &Cluster) -> Result<(), Failed> {
     cluster.topic("kept", 3, &[("retention.ms", BOUND_MS)]);
     let site = Site::new(cluster, "kept", "");
     let relay = site.start();
-    let [tally] = outlast(cluster, [&relay]);
+    let ([tally], back) = outlast(cluster, [&relay]);
     let published = Instant::now();
     let restamped = relay.metric("ringback_publish_restamped_total");
     // What Kafka had before the outage it may have deleted; what was published after it is there for as long as any.
@@ -47,11 +48,15 @@ pub fn retention(cluster: &Cluster) -> Result<(), Failed> {
         bodies.len()
     };
     let mut least = usize::MAX;
-    while published.elapsed() < BOUND / 2 {
+    // None of them is older than Kafka's return, so each is readable for as long as it takes to look again and again.
+    loop {
         let records = topic::read_until(&cluster.bootstrap, "kept", |records| {
             late(records) as f64 >= restamped
         });
         least = least.min(late(&records));
+        if back.elapsed() >= BOUND / 2 {
+            break;
+        }
     }
     let deleted = Instant::now();
     eventually("retention takes them in the end", || {
@@ -89,7 +94,7 @@ pub fn before(_: &Cluster) -> Result<(), Failed> {
     let relays = sites
         .each_ref()
         .map(|site| site.start_with(&[("KAFKA_PASSWORD", "relay-secret")]));
-    let tallies = outlast(&cluster, [&relays[0], &relays[1]]);
+    let (tallies, _) = outlast(&cluster, [&relays[0], &relays[1]]);
     for ((name, relay), tally) in topics.into_iter().zip(&relays).zip(tallies) {
         let restamped = relay.metric("ringback_publish_restamped_total");
         let failures = relay.metric("ringback_publish_failures_total{kind=\"cluster\"}");

@@ -144,7 +144,7 @@ impl Unused {
 
     /// Removes the files, after those that were written to have got a second name as the copy of what is torn. Where
     /// `starts` lie behind the last segment, the newest file's number stays, with an empty file, until a start finds a newer
-    /// one. True where a name may be gone; and the files that stay, because they could not get a second name.
+    /// one. Returns true if a name may be gone, and the files that stay because they could not get a second name.
     pub fn discard<FS: FileSystem>(
         mut self,
         fs: &FS,

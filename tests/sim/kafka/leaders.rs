@@ -75,7 +75,7 @@ impl Kafka {
         }
     }
 
-    /// What the new leader does not have is lost, and who waited for it is told to ask elsewhere.
+    /// The new leader lacks some records: they are lost, and whoever waits for them gets NotLeaderForPartition.
     fn lead(&mut self, index: usize, to: usize) {
         let partition = &mut self.partitions[index];
         let end = partition.replicas.logs[&to];
@@ -99,7 +99,7 @@ impl Kafka {
         }
     }
 
-    /// The topic is made anew, led by others.
+    /// Creates the topic again, with other leaders.
     pub(super) fn remake(&mut self, index: usize) {
         let partition = &mut self.partitions[index];
         let leader = (partition.leader + 1) % self.brokers.len();

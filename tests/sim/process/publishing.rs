@@ -60,7 +60,7 @@ impl Publishing {
         }
     }
 
-    /// A turn while the upkeep is in the middle of its own, by chance, where there is something to do.
+    /// Takes a turn inside a step of the upkeep, at random, if there is something to do.
     pub fn step_beside(&mut self, nearby: &Nearby, writing: &Rc<RefCell<Writing>>) {
         if self.at.is_none() || nearby.disk.lock().dead.is_some() || !self.random.percent(30) {
             return;

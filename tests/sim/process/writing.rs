@@ -82,7 +82,7 @@ impl Writing {
         }
     }
 
-    /// A turn while another thread is in the middle of its own, by chance, where there is something to do.
+    /// Takes a turn inside a step of another thread, at random, if there is something to do.
     pub fn step_beside(&mut self, nearby: &Nearby) {
         if self.at.is_none() || nearby.disk.lock().dead.is_some() || !self.random.percent(40) {
             return;
