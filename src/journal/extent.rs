@@ -24,18 +24,19 @@ pub struct Extent {
     pub opened_ms: u64,
     /// No hole in the file can change any of this.
     pub is_certain: bool,
-    /// One past the last position of the segment before, as the header tells it; 0 if it does not.
-    pub previous_end: u64,
+    /// One past the last position of the segment before, as the header tells it; `None` where that is damaged.
+    pub previous_end: Option<u64>,
 }
 
 /// Reads the extent of the segment with the number `sequence`, whose records have positions from `least` on. What the holes
-/// in `file` may have held counts as so many records as there must have been at least.
+/// in `file` may have held counts as so many records as there must have been at least. Where the next segment's header is
+/// damaged, `next` is where that one begins.
 pub fn read<F: ReadAt>(
     file: &ZeroFilled<'_, F>,
     codec: Codec,
     page: u64,
     sequence: u64,
-    least: u64,
+    (least, next): (u64, Option<u64>),
     known: &Unresolved,
 ) -> io::Result<Extent> {
     let mut bytes = [0; HEADER_BYTES];
@@ -58,12 +59,17 @@ pub fn read<F: ReadAt>(
         Some(end) => Tail::told(end, known.length),
         None => Tail::find(file, codec, page, first, known)?,
     };
+    let found = (tail.end.end, tail.end.used);
+    let end = match next {
+        Some(_) => bounds::close(file, known.length, found, next, least)?,
+        None => found.0,
+    };
     Ok(Extent {
         first,
-        end: most.map_or(tail.end.end, |most| tail.end.end.min(most)),
-        used: tail.end.used,
+        end: most.map_or(end, |most| end.min(most)),
+        used: if end > found.0 { known.length } else { found.1 },
         is_certain: !tail.is_open && (header.is_some() || file.holes().is_empty()),
-        previous_end: header.as_ref().map_or(0, |header| header.previous_end),
+        previous_end: header.as_ref().map(|header| header.previous_end),
         opened_ms: header.map_or(0, |header| header.opened_ms),
     })
 }

@@ -153,6 +153,8 @@ pub struct Unresolved {
     /// The first position that belongs to a later segment, as the nearest intact header behind this one tells it: all of
     /// its own come before.
     pub next_first: Option<u64>,
+    /// The next segment's header was read, and is damaged.
+    pub is_next_headless: bool,
     /// How far it was synced, as the checkpoint tells it.
     pub synced: Option<Synced>,
     /// Where the positions of the last open began, as the checkpoint tells it.

@@ -3,6 +3,7 @@
 //! Every count is derived from positions and every size from offsets; nothing is counted a second time beside them, so
 //! nothing can drift apart.
 
+mod segments;
 mod times;
 
 use std::collections::VecDeque;
@@ -10,7 +11,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::checkpoint::Synced;
-use super::extent::Extent;
 use super::segment::{HEADER, Segment};
 
 /// The state behind the journal's one lock; no method does I/O.
@@ -258,60 +258,6 @@ impl<F> State<F> {
         })
     }
 
-    /// What an unresolved segment holds is known now; by how much that is more, or less, than was estimated.
-    pub fn resolve(&mut self, sequence: u64, extent: &Extent) -> i64 {
-        let Some(index) = self
-            .segments
-            .iter()
-            .position(|segment| segment.sequence == sequence)
-        else {
-            return 0;
-        };
-        let before = self.unpublished();
-        let segment = &mut self.segments[index];
-        segment.unresolved = None;
-        segment.is_estimated = !extent.is_certain;
-        segment.first = extent.first;
-        segment.end = extent.end;
-        segment.used = extent.used;
-        segment.opened_ms = extent.opened_ms;
-        for index in index + 1..self.segments.len() {
-            let before = &self.segments[index - 1];
-            self.segments[index].base = before.base + before.used;
-        }
-        self.settle();
-        let after = self.unpublished();
-        i64::try_from(after)
-            .unwrap_or(i64::MAX)
-            .saturating_sub_unsigned(before)
-    }
-
-    /// The segment before the one with this number was estimated to be shorter than that one's header says: the positions that
-    /// were not known of.
-    pub fn extend_estimate_before(&mut self, sequence: u64, end: u64) -> Range<u64> {
-        let before = self
-            .segments
-            .iter_mut()
-            .rfind(|segment| segment.sequence < sequence);
-        match before.filter(|before| before.is_estimated && before.end < end) {
-            Some(before) => {
-                let from = std::mem::replace(&mut before.end, end);
-                before.is_estimated = false;
-                from..end
-            }
-            None => end..end,
-        }
-    }
-
-    /// One past the last position of the segment before the one with this number.
-    pub fn end_before(&self, sequence: u64) -> Option<u64> {
-        let before = self
-            .segments
-            .iter()
-            .rfind(|segment| segment.sequence < sequence);
-        before.map(|segment| segment.end)
-    }
-
     /// The segment with this number.
     pub fn segment(&self, sequence: u64) -> Option<&Segment<F>> {
         self.segments
@@ -322,34 +268,6 @@ impl<F> State<F> {
     /// The first segment that holds `position` or something after it.
     pub fn segment_at(&self, position: u64) -> Option<&Segment<F>> {
         self.segments.iter().find(|segment| position < segment.end)
-    }
-
-    /// True where a segment is published and not the active one.
-    pub fn has_removable(&self) -> bool {
-        let is_active = self.active && self.segments.len() == 1;
-        !is_active
-            && self
-                .segments
-                .front()
-                .is_some_and(|first| first.end <= self.watermark)
-    }
-
-    /// True where a published segment holds the room that the next one has not.
-    pub fn lacks_removable_room(&self) -> bool {
-        self.disk_full && self.has_removable()
-    }
-
-    /// The segments of which nothing is needed any more, once a checkpoint at `checkpointed` is synced.
-    pub fn removable(&mut self, checkpointed: u64) -> Vec<Segment<F>> {
-        let mut removable = Vec::new();
-        while let Some(first) = self.segments.front() {
-            let is_active = self.active && self.segments.len() == 1;
-            if is_active || first.end > checkpointed {
-                break;
-            }
-            removable.extend(self.segments.pop_front());
-        }
-        removable
     }
 
     /// Moves the watermark over what needs no publishing, and forgets what lies behind it.

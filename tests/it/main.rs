@@ -23,6 +23,7 @@ mod journal_removal;
 mod journal_tail;
 mod journal_unreadable;
 mod journal_unreadable_extent;
+mod journal_unreadable_headers;
 mod logs;
 mod metrics_table;
 mod priorities;

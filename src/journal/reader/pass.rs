@@ -8,15 +8,27 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Reader;
+use super::unreadable::FAILURES;
 use crate::fault::{self, Fault};
 use crate::journal::copy;
 use crate::journal::error::ReadError;
 use crate::journal::extent::{self, Extent};
-use crate::journal::filesystem::FileSystem;
-use crate::journal::recovery::set_aside_bytes;
+use crate::journal::filesystem::{File as _, FileSystem};
+use crate::journal::recovery::{bounds, set_aside_bytes};
 use crate::journal::scan;
 use crate::journal::segment::{name, set_aside_name};
 use crate::journal::zero_fill::{Beyond, Holes, ZeroFilled};
+
+/// Where a segment ended, by what came to be known of the one behind it.
+struct Closed<F> {
+    sequence: u64,
+    end: u64,
+    /// Behind its last intact record.
+    bytes: Range<u64>,
+    /// Its end could not be read, either.
+    unread: bool,
+    file: F,
+}
 
 impl<FS: FileSystem> Reader<FS> {
     /// Finds the next intact record of the segment and stands on it. What lies before it is damaged, and a copy is kept; or it
@@ -86,11 +98,15 @@ impl<FS: FileSystem> Reader<FS> {
         };
         let (codec, page) = (self.shared.codec, self.shared.page);
         let (file, sequence) = (place.file.clone(), place.sequence);
+        let state = self.shared.lock();
         // What is before it was read by now.
-        let before = self.shared.lock().end_before(sequence);
-        let least = place.expected.max(before.unwrap_or(0));
+        let before = state.before(sequence).map_or(0, |before| before.end);
+        let next = state.after(sequence);
+        let next = next.filter(|next| unresolved.is_next_headless && next.unresolved.is_none());
+        let bounds = (place.expected.max(before), next.map(|next| next.first));
+        drop(state);
         let read = |view: &ZeroFilled<'_, FS::File>| {
-            extent::read(view, codec, page, sequence, least, &unresolved)
+            extent::read(view, codec, page, sequence, bounds, &unresolved)
         };
         let known = ZeroFilled::new(&*file, page, place.given_up.clone(), 0, Beyond::IsError);
         let (mut extent, mut holes) = (read(&known), known.holes());
@@ -106,11 +122,46 @@ impl<FS: FileSystem> Reader<FS> {
             let hole = holes.within(&(0..extent.used.max(1)));
             self.set_aside(sequence, &hole.unwrap_or(0..extent.used))?;
         }
-        self.resolved(&extent, holes);
+        let closed = self.close_before(sequence, &extent);
+        let closed = closed.map_err(|source| self.failed(source))?;
+        self.resolved(&extent, holes, closed);
         Ok(())
     }
 
-    fn resolved(&mut self, extent: &Extent, holes: Holes) {
+    /// Where the segment before this one ended: as this one's header tells, or else what is left of them. `None` where it is
+    /// gone with its file.
+    fn close_before(&self, sequence: u64, extent: &Extent) -> io::Result<Option<Closed<FS::File>>> {
+        let state = self.shared.lock();
+        let Some(before) = state.before(sequence) else {
+            return Ok(None);
+        };
+        let (first, known) = (before.first, (before.end, before.used));
+        let (sequence, unread) = (before.sequence, before.is_estimated);
+        drop(state);
+        let file = match self.shared.fs.open(&name(sequence)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let length = file.length()?;
+        let (page, beyond) = (self.shared.page, Beyond::IsHole(length));
+        let view = ZeroFilled::new(&file, page, Holes::default(), FAILURES, beyond);
+        let end = match extent.previous_end {
+            // However many segments in a row could not be read: the last of them takes what they have had.
+            Some(end) if unread => end,
+            Some(end) => bounds::told_end(first, length, Some(end)).unwrap_or(known.0),
+            None => bounds::close(&view, length, known, Some(extent.first), known.0)?,
+        };
+        Ok(Some(Closed {
+            sequence,
+            end,
+            bytes: known.1..length,
+            unread,
+            file,
+        }))
+    }
+
+    fn resolved(&mut self, extent: &Extent, holes: Holes, before: Option<Closed<FS::File>>) {
         self.stop_waiting();
         let Some(place) = &mut self.place else {
             return;
@@ -127,7 +178,9 @@ impl<FS: FileSystem> Reader<FS> {
         place.used = extent.used;
         let sequence = place.sequence;
         let mut state = self.shared.lock();
-        let hidden = state.extend_estimate_before(sequence, extent.previous_end);
+        let hidden = before
+            .as_ref()
+            .map_or(0..0, |closed| state.extend(closed.sequence, closed.end));
         let more = state.resolve(sequence, extent);
         let count = hidden.end - hidden.start;
         self.shared
@@ -135,9 +188,12 @@ impl<FS: FileSystem> Reader<FS> {
             .recovered_more(more.saturating_add_unsigned(count));
         self.shared.publish_room(&state);
         drop(state);
-        // Where the segment before could not be read, this one tells how many records were in it.
-        if !hidden.is_empty() {
-            self.count_lost(hidden, true);
+        // The segment before had more records than could be read.
+        if let Some(closed) = before.filter(|_| !hidden.is_empty()) {
+            if !closed.unread {
+                self.copy_damage(closed.sequence, &closed.file, &closed.bytes);
+            }
+            self.count_lost(hidden, closed.unread);
         }
     }
 

@@ -19,7 +19,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Between two tries at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Pages that may fail in one try: each may take as long as the device's own time-out, and the thread has other things to do.
-const FAILURES: u32 = 2;
+pub(super) const FAILURES: u32 = 2;
 
 /// What is waited for.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::journal::checkpoint::{Checkpoint, Synced};
 use crate::journal::filesystem::ReadAt;
 use crate::journal::record::Codec;
 use crate::journal::scan;
-use crate::journal::segment::{HEADER, Segment};
+use crate::journal::segment::HEADER;
 
 /// The first position of a segment without a header, which is at or past `from`; `None` where no record is left.
 ///
@@ -57,36 +57,32 @@ pub fn first_of_none(length: u64, least: u64, end: Option<u64>) -> u64 {
     end.map_or(least, |end| least.max(end.saturating_sub(most)))
 }
 
-/// Where a segment ends behind which one without a header begins at `first`; both hold records, so it was synced to its
-/// end. What is missing up to there is left to the reader, which sets it aside and counts it.
+/// Where a segment ends whose last intact record ends at the position `end` and the byte `used`, and behind which one without
+/// a header begins at `first`; both hold records, so it was synced to its end.
 ///
 /// Where a start's leap lies between, bytes past the last intact record are at least one record that is lost. Without a
 /// leap they need not be: reserved space rots as well, and no position may be taken from the segment behind. Where
 /// `published` lies among them, the one that is lost may be the first that is not: too loud rather than silent.
-pub fn close<F>(
-    segment: &mut Segment<F>,
+pub fn close(
     file: &impl ReadAt,
     length: u64,
+    (end, used): (u64, u64),
     first: Option<u64>,
     published: u64,
 ) -> io::Result<u64> {
-    let next = first.filter(|first| first.saturating_sub(segment.end) < LEAP);
-    let end = if let Some(first) = next {
-        first.max(segment.end)
-    } else if scan::garbage(file, segment.used, length)? > 0
-        && !fault::is_on(Fault::SealedEndBelieved)
-    {
-        let most = length.saturating_sub(segment.used) / scan::SMALLEST;
-        let among = (segment.end..segment.end + most).contains(&published);
-        1 + if among { published } else { segment.end }
-    } else {
-        segment.end
-    };
-    if end > segment.end {
-        segment.end = end;
-        segment.used = segment.used.max(length);
+    if fault::is_on(Fault::SealedEndBelieved) {
+        return Ok(end);
     }
-    Ok(end)
+    let next = first.filter(|first| first.saturating_sub(end) < LEAP);
+    Ok(if let Some(first) = next {
+        first.max(end)
+    } else if scan::garbage(file, used, length)? > 0 {
+        let most = length.saturating_sub(used) / scan::SMALLEST;
+        let among = (end..end + most).contains(&published);
+        1 + if among { published } else { end }
+    } else {
+        end
+    })
 }
 
 /// Records between the watermark and where the segment before the oldest one ended.
@@ -111,7 +107,6 @@ pub fn missing_newest(checkpoint: &Checkpoint, synced: &Synced, end: Option<u64>
 mod tests {
     use std::fs;
     use std::io::Write as _;
-    use std::sync::Arc;
 
     use super::*;
 
@@ -214,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_at_a_segment_s_end_is_left_to_the_reader() {
+    fn what_follows_a_segment_s_last_intact_record_may_be_records_that_are_lost() {
         // 64 bytes behind the last intact record hold two of the smallest.
         for (garbage, next, published, end) in [
             (0, None, 5, 5),
@@ -236,26 +231,12 @@ mod tests {
             bytes.resize(used + garbage, 0xaa);
             bytes.resize(used + 64, 0);
             file.write_all(&bytes).unwrap();
-            let mut segment = Segment {
-                sequence: 0,
-                first: 4,
-                end: 5,
-                used: HEADER,
-                capacity: HEADER,
-                base: 0,
-                opened_ms: 0,
-                file: None::<Arc<fs::File>>,
-                unresolved: None,
-                is_estimated: false,
-            };
             let length = bytes.len() as u64;
             assert_eq!(
-                close(&mut segment, &file, length, next, published).unwrap(),
+                close(&file, length, (5, HEADER), next, published).unwrap(),
                 end,
                 "{garbage} {next:?} {published}"
             );
-            let used = if end > 5 { HEADER + 64 } else { HEADER };
-            assert_eq!((segment.end, segment.used), (end, used));
         }
     }
 

@@ -93,6 +93,7 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             length,
             next_says: bounds::told_end(first, length, next_says),
             next_first,
+            is_next_headless: next.is_some_and(|next| next.header.is_err() && !next.unreadable),
             synced,
             begun_at: self.begun_at,
         };
@@ -208,40 +209,40 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             Some(synced) => Some(synced.first),
             None => bounds::first(view, self.codec, length, from, least, self.begun_at)?,
         };
-        let previous_end = match (segments.back_mut(), before.last()) {
-            (Some((_, segment)), Some(before)) => {
-                self.close(segment, before, found, candidate.unreadable)?
+        if let (Some((_, segment)), Some(before)) = (segments.back_mut(), before.last()) {
+            // Where either cannot be read, the reader does this once it can.
+            if segment.unresolved.is_none() && !candidate.unreadable {
+                self.close(segment, before, found)?;
             }
+        }
+        let previous_end = Self::least(segments).unwrap_or_else(|| {
             // What lies between is gone with its segment.
-            _ => found
+            found
                 .filter(|first| first.saturating_sub(self.published) < LEAP)
-                .map_or(self.published, |first| first.max(self.published)),
-        };
+                .map_or(self.published, |first| first.max(self.published))
+        });
         let none = || bounds::first_of_none(length, previous_end, next_says);
         Ok((found.unwrap_or_else(none), previous_end, 0))
     }
 
-    /// Where a segment ends behind which one without a header begins at `first`.
-    /// If that cannot be read, what is not published is more likely its own.
+    /// Closes a segment behind which one without a header begins at `first`. What is missing up to there is left to the reader,
+    /// which sets it aside and counts it.
     fn close(
         &self,
         segment: &mut Segment<FS::File>,
         candidate: &Candidate,
         first: Option<u64>,
-        unreadable: bool,
-    ) -> io::Result<u64> {
-        if segment.unresolved.is_some() {
-            return Ok(segment.first);
-        }
+    ) -> io::Result<()> {
         let file = candidate.open(self.fs)?;
         let view = candidate.view(&file, self.fs.page());
         let length = file.length()?;
-        let published = if unreadable {
-            segment.end
-        } else {
-            self.published
-        };
-        bounds::close(segment, &view, length, first, published)
+        let known = (segment.end, segment.used);
+        let end = bounds::close(&view, length, known, first, self.published)?;
+        if end > segment.end {
+            segment.end = end;
+            segment.used = segment.used.max(length);
+        }
+        Ok(())
     }
 
     /// Cuts what is no record off the last segment; how many bytes of it were written. They are copied first: they were
