@@ -9,6 +9,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ringback::journal::segment::Header;
+
 use crate::coverage::{self, Seen};
 use crate::random::{Clock, Random};
 pub use trouble::{Crash, Death, Failure, Operation, Trouble};
@@ -72,6 +74,8 @@ struct Inode {
     lied: BTreeSet<usize>,
     /// Where the last write ended up.
     last_write: (usize, usize),
+    /// A segment's header as it was written, whatever has become of it.
+    header: Option<Header>,
 }
 
 impl SimDisk {
@@ -220,6 +224,12 @@ impl Disk {
         self.names
             .get(name)
             .map_or(&[], |inode| &self.inodes[*inode].now)
+    }
+
+    /// A segment's header as it was written, whatever has become of it.
+    pub fn header_written(&self, name: &str) -> Option<&Header> {
+        let inode = self.names.get(name)?;
+        self.inodes[*inode].header.as_ref()
     }
 
     /// Flips one bit at rest; false where the page is not at rest.

@@ -1,6 +1,7 @@
 //! What was sent, answered, delivered and set aside, and the invariants between them (ARCHITECTURE.md).
 
 mod damage;
+mod seams;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
@@ -11,6 +12,7 @@ use ringback::event::Event;
 use crate::coverage::{self, Seen};
 use crate::kafka::Message;
 pub use damage::Told;
+pub use seams::Seam;
 
 /// What Kafka has against an event, for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +74,8 @@ pub struct Ledger {
     reported: Vec<(usize, RangeInclusive<u64>)>,
     has_reported_unread: bool,
     pub had_bad_sectors: bool,
-    pub had_garbage: bool,
+    /// Damaged headers that starts have found, each with its journal.
+    seams: Vec<(usize, Seam)>,
     /// The latest handing over of each record, and the producer that was given it.
     sendings: HashMap<Place, (u64, u64)>,
     /// The first one found.

@@ -14,7 +14,6 @@ use std::time::Duration;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::journal::appender::unstarted;
 use ringback::journal::maintenance::Maintenance;
-use ringback::journal::segment::{Header, name};
 use ringback::journal::shared::Shared;
 use ringback::journal::{Metrics, Reader, Truncator, recover_with};
 use ringback::journal::{OpenError, Recovery};
@@ -360,15 +359,6 @@ impl Process {
 
     fn was_poisoned(&self) -> bool {
         self.writing.borrow().was_poisoned
-    }
-
-    /// True where a power cut has taken a first write's header and left a record of it. If that rots as well, the file's
-    /// length is all that tells how many there were.
-    pub fn holds_headless(&self) -> bool {
-        let state = self.shared.lock();
-        let disk = self.shared.fs.lock();
-        let mut names = state.segments.iter().map(|segment| name(segment.sequence));
-        names.any(|name| Header::decode(disk.bytes(&name)).is_err())
     }
 
     pub fn unpublished(&self) -> u64 {

@@ -237,6 +237,9 @@ impl World {
                     .note_checkpointed((now.0, process.checkpointed()));
                 let mut ledger = self.around.ledger.borrow_mut();
                 ledger.header_damaged |= process.holds_headless();
+                for seam in process.seams() {
+                    ledger.seam(now.0, seam);
+                }
                 let missing = process.recovery.missing_events;
                 // A start writes both slots anew.
                 let damaged = std::mem::take(&mut ledger.checkpoint_damaged);

@@ -109,7 +109,6 @@ impl Chaos {
             .clock
             .say(|| format!("bytes {bytes:?} of {name} are garbage now: {hit:?}"));
         let mut ledger = around.ledger.borrow_mut();
-        ledger.had_garbage = true;
         for (position, ..) in hit {
             ledger.excuse((process.journal(), *position));
         }

@@ -4,6 +4,7 @@
 use std::io;
 
 use ringback::journal::filesystem::{File, FileSystem};
+use ringback::journal::segment::Header;
 
 use super::{Inode, Operation, PAGE, SimDisk, SimFile, eio};
 use crate::interleave;
@@ -130,6 +131,9 @@ impl File for SimFile {
         } else {
             bytes.len()
         };
+        if let Some(header) = Header::decode(bytes).ok().filter(|_| offset == 0) {
+            disk.inodes[self.inode].header = Some(header);
+        }
         disk.inodes[self.inode].write(&bytes[..written], offset);
         for page in offset / PAGE..(offset + written).div_ceil(PAGE) {
             disk.heal((self.inode, page));

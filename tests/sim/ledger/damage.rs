@@ -134,9 +134,7 @@ impl Ledger {
             }
             let looked_torn = self.untold.contains(&place);
             // How many records an unreadable header or tail had is estimated: at least one.
-            // The same of one whose header was damaged, if garbage has left none of its records.
-            let is_estimated = self.header_damaged && self.had_garbage && !self.reported.is_empty();
-            let is_hidden = self.has_reported_unread || is_estimated;
+            let is_hidden = self.has_reported_unread || self.is_at_seam(place);
             if !self.is_reported(place) && !looked_torn && !is_hidden {
                 return self.violate(format!(
                     "event {number}, {place:?}, was lost to damage in silence"

@@ -1,7 +1,10 @@
 //! What a process says of itself, for the ledger: its losses, and how far its checkpoint lags.
 
+use ringback::journal::recovery::LEAP;
+use ringback::journal::segment::{Header, name};
+
 use super::{PACE, Process};
-use crate::ledger::Told;
+use crate::ledger::{Seam, Told};
 use crate::lies::{self, Lie};
 use crate::losses;
 use crate::world::Surroundings;
@@ -65,6 +68,34 @@ impl Process {
             0
         };
         [corrupt - untold, unreadable]
+    }
+
+    /// True if a power cut has taken a first write's header and left a record of it. If that rots as well, the file's
+    /// length is all that tells how many there were.
+    pub fn holds_headless(&self) -> bool {
+        let state = self.shared.lock();
+        let disk = self.shared.fs.lock();
+        let mut names = state.segments.iter().map(|segment| name(segment.sequence));
+        names.any(|name| Header::decode(disk.bytes(&name)).is_err())
+    }
+
+    /// Each segment whose header is damaged and that begins a start's leap behind the one before.
+    pub fn seams(&self) -> Vec<Seam> {
+        let state = self.shared.lock();
+        let disk = self.shared.fs.lock();
+        let names = state.segments.iter().map(|segment| name(segment.sequence));
+        let names: Vec<_> = names.collect();
+        let written = |at: usize| disk.header_written(names.get(at)?);
+        let seam = |at: usize| {
+            Header::decode(disk.bytes(&names[at])).err()?;
+            let (before, damaged) = (written(at - 1)?, written(at)?);
+            let end = written(at + 1).map_or(u64::MAX, |next| next.previous_end);
+            (damaged.first >= damaged.previous_end + LEAP).then_some(Seam {
+                before: before.first..damaged.previous_end,
+                behind: damaged.first..end,
+            })
+        };
+        (1..names.len()).filter_map(seam).collect()
     }
 
     /// What is synced must ring the publisher's bell at once: otherwise it leaves only when something else does.

@@ -1,0 +1,64 @@
+//! A segment's damaged header, and the damage on both sides of it.
+//!
+//! That header alone said where the segment before it ended and where its own began. If a start's leap lies between the two, the
+//! records' positions do not say so either: of records that are damaged at the end of the one and at the beginning of the other, a
+//! start knows that there were some and not how many. It counts one on each side.
+
+use std::ops::Range;
+
+use super::{Ledger, Place};
+
+/// Positions on both sides of a damaged header, as they were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seam {
+    /// Of the segment before.
+    pub before: Range<u64>,
+    /// Of the segment with the damaged header.
+    pub behind: Range<u64>,
+}
+
+impl Ledger {
+    /// A start has found a segment whose header is damaged and that begins a leap behind the one before.
+    pub fn seam(&mut self, journal: usize, seam: Seam) {
+        let seam = (journal, seam);
+        if !self.seams.contains(&seam) {
+            self.seams.push(seam);
+        }
+    }
+
+    /// True if this record and all that lie between it and a seam, on the same side, are damaged, and at least one of that run
+    /// was reported.
+    pub(super) fn is_at_seam(&self, place: Place) -> bool {
+        let (journal, position) = place;
+        let mut seams = self.seams.iter().filter(|(of, _)| *of == journal);
+        seams.any(|(_, Seam { before, behind })| {
+            let run = if before.contains(&position) {
+                self.damaged_back(journal, before.end, before.start)..before.end
+            } else {
+                behind.start..self.damaged_on(journal, behind)
+            };
+            run.contains(&position) && self.is_reported_in(journal, &run)
+        })
+    }
+
+    /// Where the run of damaged records begins that ends at `end`.
+    fn damaged_back(&self, journal: usize, end: u64, least: u64) -> u64 {
+        let mut positions = (least..end).rev();
+        let intact = positions.find(|position| !self.excused.contains(&(journal, *position)));
+        intact.map_or(least, |intact| intact + 1)
+    }
+
+    /// Where the run of damaged records ends that begins with the first of these positions.
+    fn damaged_on(&self, journal: usize, positions: &Range<u64>) -> u64 {
+        let mut each = positions.clone();
+        let intact = each.find(|position| !self.excused.contains(&(journal, *position)));
+        intact.unwrap_or(positions.end)
+    }
+
+    fn is_reported_in(&self, journal: usize, run: &Range<u64>) -> bool {
+        let mut reported = self.reported.iter();
+        reported.any(|(of, positions)| {
+            *of == journal && *positions.start() < run.end && run.start <= *positions.end()
+        })
+    }
+}
