@@ -1,7 +1,7 @@
 //! Where a segment ends is told by the next one's header: what if that cannot be read at the start?
 
 use crate::support::core::{BUDGET, Core, body, segments};
-use crate::support::faulty_fs::FaultyFs;
+use crate::support::faulty_fs::{FaultyFs, Operation};
 use crate::support::publisher::{PAGE, Publisher, SEGMENT, STEP, forty};
 
 /// One past the last byte that was written to a segment.
@@ -130,4 +130,28 @@ fn a_tail_that_can_be_read_again_is_held_against_the_next_segment_whose_header_i
     assert_eq!(publisher.read.len(), 79);
     assert_eq!(publisher.count("journal_corrupt_records_total"), 1);
     assert_eq!(publisher.count("journal_recovered_events"), 80);
+}
+
+#[test]
+fn a_lost_record_is_counted_though_its_own_header_cannot_be_read_at_once_and_the_next_is_damaged() {
+    let disk = forty();
+    let names = segments(&disk);
+    let last = written(&disk, &names[1]) - 1;
+    disk.damage(&names[1], |bytes| bytes[last] ^= 1);
+    disk.wear_out(&names[2], 0..PAGE);
+    // The oldest stays, so that it is not the one whose header cannot be read.
+    disk.stick(Some(&names[0]));
+    let mut publisher = Publisher::new(&disk);
+    assert!(!publisher.read_for(STEP * 3));
+    let before = publisher.read.len() as u64;
+    publisher.core.truncate(before - 1);
+    publisher.core.maintenance.step();
+    drop(publisher);
+    disk.wear_out(&names[2], 0..0);
+    disk.damage(&names[2], |bytes| bytes[17] ^= 1);
+    disk.fail_next(Operation::ReadHeader);
+    let mut publisher = Publisher::new(&disk);
+    read_on(&mut publisher);
+    assert_eq!(publisher.read, (before + 1..80).collect::<Vec<_>>());
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 1);
 }

@@ -210,8 +210,9 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             None => bounds::first(view, self.codec, length, from, least, self.begun_at)?,
         };
         if let (Some((_, segment)), Some(before)) = (segments.back_mut(), before.last()) {
-            // Where either cannot be read, the reader does this once it can.
-            if segment.unresolved.is_none() && !candidate.unreadable {
+            // Where this one cannot be read, the reader does this once it can. Where the one before cannot, it does it again: until
+            // then this is the most that can have been there, so that it does not seem published.
+            if !candidate.unreadable {
                 self.close(segment, before, found)?;
             }
         }
