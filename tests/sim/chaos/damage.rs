@@ -66,7 +66,7 @@ impl Chaos {
             self.meta_damaged |= is_meta;
             let mut ledger = around.ledger.borrow_mut();
             ledger.checkpoint_damaged |= name == "checkpoint";
-            ledger.header_damaged |= is_meta;
+            ledger.header_damaged |= is_meta && name != "checkpoint";
             if let Some(position) = hit {
                 ledger.excuse((process.journal(), position));
             }
