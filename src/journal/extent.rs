@@ -86,6 +86,13 @@ pub struct Tail {
 }
 
 impl Tail {
+    /// Where the newest segment ended, if all that could not be read lies before that: for the next header, which must say so
+    /// before the end rots.
+    pub fn known(&self, is_newest: bool) -> Option<u64> {
+        let is_known = is_newest && !self.is_open && self.intact > HEADER;
+        is_known.then_some(self.end.end)
+    }
+
     /// As the next segment's header tells it.
     pub fn told(end: u64, length: u64) -> Self {
         Self {

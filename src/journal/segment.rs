@@ -148,7 +148,7 @@ pub struct Unresolved {
     pub estimate: u64,
     /// The file's length in bytes.
     pub length: u64,
-    /// One past the last position as the next segment's header tells it.
+    /// One past the last position as the next segment's header tells it; if there is none yet, as it will.
     pub next_says: Option<u64>,
     /// The first position that belongs to a later segment, as the nearest intact header behind this one tells it: all of
     /// its own come before.
@@ -171,6 +171,14 @@ impl<F> Segment<F> {
     /// were synced before.
     pub fn next_offset(&self, page: u64) -> u64 {
         self.used.next_multiple_of(page)
+    }
+
+    /// One past its last position, where that is known: its other records need not be.
+    pub fn known_end(&self) -> Option<u64> {
+        match &self.unresolved {
+            Some(unresolved) => unresolved.next_says,
+            None => (!self.is_estimated).then_some(self.end),
+        }
     }
 
     /// True where a batch with a first record of `size` bytes on disk still fits.

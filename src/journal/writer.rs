@@ -162,8 +162,7 @@ impl<FS: FileSystem> Writer<FS> {
         let next = state.next;
         // 0 says nothing: it lies before the first position of every segment but the very first.
         let sealed = state.segments.back();
-        let sealed = sealed.filter(|last| last.is_certain());
-        let previous_end = sealed.map_or(0, |last| last.end);
+        let previous_end = sealed.and_then(Segment::known_end).unwrap_or(0);
         let page = self.shared.page;
         if let Some(active) = state.active().filter(|active| active.fits(page, size))
             && let Some(file) = active.file.clone()

@@ -155,3 +155,30 @@ fn a_lost_record_is_counted_though_its_own_header_cannot_be_read_at_once_and_the
     assert_eq!(publisher.read, (before + 1..80).collect::<Vec<_>>());
     assert_eq!(publisher.count("journal_corrupt_records_total"), 1);
 }
+
+#[test]
+fn what_rots_behind_a_header_that_could_not_be_read_as_the_next_segment_was_begun_is_counted() {
+    let disk = FaultyFs::with_page(PAGE as u64);
+    let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
+    for _ in 0..4 {
+        core.append(&[body(600), body(100)])
+            .expect("it is appended");
+    }
+    core.maintenance.step();
+    drop(core);
+    let oldest = segments(&disk)[0].clone();
+    disk.wear_out(&oldest, 0..PAGE);
+    let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("it opens again");
+    let later = core.append(&[body(100)]).expect("it is appended");
+    // From now on the checkpoint tells of the newer one.
+    core.maintenance.step();
+    drop(core);
+    disk.wear_out(&oldest, 0..0);
+    // Over the last two records.
+    let end = written(&disk, &oldest);
+    disk.damage(&oldest, |bytes| bytes[end - 700..end].fill(0xaa));
+    let mut publisher = Publisher::new(&disk);
+    publisher.read().expect("all can be read");
+    assert_eq!(publisher.read, [0, 1, 2, 3, 4, 5, later[0]]);
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 2);
+}

@@ -107,7 +107,7 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             || is_before(next_first, self.published);
         let least = Self::least(segments).unwrap_or(self.published);
         let is_whole = is_published || (!tail.is_open && !candidate.unreadable);
-        let used = tail.end.used;
+        let (mut end, used) = (tail.end.end, tail.end.used);
         let (mut capacity, mut torn) = (used, 0);
         if next.is_none() && holes.is_empty() && !candidate.unreadable {
             torn = self.cut(candidate, &file, used)?;
@@ -133,7 +133,6 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
                 write_again(&file, page, from..written, &holes)?;
             }
         }
-        let mut end = tail.end.end;
         let most = next_first.unwrap_or(u64::MAX);
         let unresolved = (!is_whole).then(|| {
             let estimate = end
@@ -148,6 +147,7 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             end += holes.bytes().div_ceil(scan::SMALLEST);
             Unresolved {
                 estimate,
+                next_says: unresolved.next_says.or(tail.known(next.is_none())),
                 ..unresolved
             }
         });
