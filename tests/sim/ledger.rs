@@ -64,6 +64,8 @@ pub struct Ledger {
     untold: BTreeSet<Place>,
     /// A checkpoint was damaged since the last start: older ones may count again.
     pub checkpoint_damaged: bool,
+    /// A start has found one damaged, or could not read it: it may have cut what was damaged at the journal's end.
+    pub slot_lost: bool,
     /// The watermark went back with it: what is published and gone may seem to be missing, until it is there again.
     pub went_back: bool,
     /// A segment's header was damaged: what it held is only estimated.

@@ -248,10 +248,12 @@ impl World {
                     ledger.untold_from((now.0, 0));
                 }
                 ledger.went_back = damaged || behind;
+                ledger.slot_lost |= damaged;
                 if missing > 0 {
                     ledger.missing_before(now);
                 }
-                if missing > 0 && !ledger.went_back {
+                let is_cut = missing <= ledger.cut_from((journal, watermark));
+                if missing > 0 && !ledger.went_back && !is_cut {
                     ledger.violate(format!("{missing} unpublished events are missing"));
                 }
                 if now.0 == journal && now.1 < watermark && !damaged {

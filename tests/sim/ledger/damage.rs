@@ -30,6 +30,17 @@ impl Ledger {
         self.missing_before.push(place);
     }
 
+    /// How many records from here on, the watermark, a start may have cut that took damage for a torn write, because the slot was
+    /// lost that told of them: to the starts after it they are missing.
+    pub fn cut_from(&self, watermark: Place) -> u64 {
+        let damaged = self.excused.range(watermark..=(watermark.0, u64::MAX));
+        if self.slot_lost {
+            damaged.count() as u64
+        } else {
+            0
+        }
+    }
+
     /// A crash comes, and no checkpoint tells of these records and what follows them.
     pub fn untold_from(&mut self, place: Place) {
         let of_journal = place..=(place.0, u64::MAX);
