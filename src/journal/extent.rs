@@ -108,7 +108,8 @@ impl Tail {
 
     /// Looks for it. Up to where the checkpoint says that the segment was synced, what is no record is damage. A hole
     /// behind the last record, and with nothing but zeros in between, hides one at least unless the journal was closed there
-    /// or a later segment begins with the next position.
+    /// or a later segment begins with the next position. If the next header says that this end was not known, bytes behind the
+    /// last record are at least one that is lost, as behind a damaged header.
     pub fn find<F: ReadAt>(
         file: &ZeroFilled<'_, F>,
         codec: Codec,
@@ -147,6 +148,10 @@ impl Tail {
         if let Some(hole) = &hole {
             end.end += 1;
             end.used = (end.used + garbage).max(hole.end).min(known.length);
+        } else if known.is_next_silent && known.synced.is_none() {
+            let found = (end.end, end.used);
+            end.end = bounds::close(file, known.length, found, known.next_first, known.published)?;
+            end.used += garbage;
         }
         Ok(Self {
             end,

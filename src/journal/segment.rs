@@ -155,8 +155,12 @@ pub struct Unresolved {
     pub next_first: Option<u64>,
     /// The next segment's header was read, and is damaged.
     pub is_next_headless: bool,
+    /// The next segment's header says that nobody knew, when it was written, where this one ended.
+    pub is_next_silent: bool,
     /// How far it was synced, as the checkpoint tells it.
     pub synced: Option<Synced>,
+    /// The first position that is not published, as the checkpoint tells it.
+    pub published: u64,
     /// Where the positions of the last open began, as the checkpoint tells it.
     pub begun_at: u64,
 }

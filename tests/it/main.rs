@@ -24,6 +24,7 @@ mod journal_tail;
 mod journal_unreadable;
 mod journal_unreadable_extent;
 mod journal_unreadable_headers;
+mod journal_untold_ends;
 mod logs;
 mod metrics_table;
 mod priorities;

@@ -237,7 +237,7 @@ impl World {
                     .note_checkpointed((now.0, process.checkpointed()));
                 let mut ledger = self.around.ledger.borrow_mut();
                 ledger.header_damaged |= process.holds_headless();
-                for seam in process.seams() {
+                for seam in process.seams(&ledger) {
                     ledger.seam(now.0, seam);
                 }
                 let missing = process.recovery.missing_events;

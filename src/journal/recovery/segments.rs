@@ -81,22 +81,12 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
         let view = candidate.view(&file, page);
         let (sequence, length) = (candidate.sequence, candidate.length);
         let next_says = next.and_then(|next| Some(next.header.as_ref().ok()?.previous_end));
-        let mut headers = behind.iter().filter_map(|next| next.header.as_ref().ok());
-        let next_first = headers.next().map(|next| next.first);
-        let synced = self.synced.filter(|synced| synced.sequence == sequence);
         let (mut first, previous_end, opened_ms) = match &candidate.header {
             Ok(header) => (header.first, header.previous_end, header.opened_ms),
             Err(_) => self.headless(&candidates[..=index], &view, next_says, segments)?,
         };
-        let unresolved = Unresolved {
-            estimate: 0,
-            length,
-            next_says: bounds::told_end(first, length, next_says),
-            next_first,
-            is_next_headless: next.is_some_and(|next| next.header.is_err() && !next.unreadable),
-            synced,
-            begun_at: self.begun_at,
-        };
+        let unresolved = self.known(index, candidates, first);
+        let (next_first, synced) = (unresolved.next_first, unresolved.synced);
         let tail = match unresolved.next_says {
             Some(end) => Tail::told(end, length),
             None => Tail::find(&view, self.codec, page, first, &unresolved)?,
@@ -176,6 +166,28 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             },
         ));
         Ok(torn)
+    }
+
+    /// What is known of a segment that begins at `first` without its being read.
+    fn known(&self, index: usize, candidates: &[Candidate], first: u64) -> Unresolved {
+        let (candidate, behind) = (&candidates[index], &candidates[index + 1..]);
+        let next = behind.first();
+        let next_says = next.and_then(|next| Some(next.header.as_ref().ok()?.previous_end));
+        let mut headers = behind.iter().filter_map(|next| next.header.as_ref().ok());
+        let (sequence, length) = (candidate.sequence, candidate.length);
+        Unresolved {
+            estimate: 0,
+            length,
+            next_says: bounds::told_end(first, length, next_says),
+            next_first: headers.next().map(|next| next.first),
+            is_next_headless: next.is_some_and(|next| next.header.is_err() && !next.unreadable),
+            // The oldest file may be what is left of a torn first write: then there was no end to tell.
+            is_next_silent: next_says == Some(0)
+                && (index > 0 || candidate.header.is_ok() || candidate.unreadable),
+            synced: self.synced.filter(|synced| synced.sequence == sequence),
+            published: self.published,
+            begun_at: self.begun_at,
+        }
     }
 
     /// The least position that the segment behind these can begin with; `None` if there is none before it.

@@ -2,7 +2,8 @@
 //!
 //! That header alone said where the segment before it ended and where its own began. If a start's leap lies between the two, the
 //! records' positions do not say so either: of records that are damaged at the end of the one and at the beginning of the other, a
-//! start knows that there were some and not how many. It counts one on each side.
+//! start knows that there were some and not how many. It counts one on each side. A header that was written while the segment
+//! before could not be read says no more of where that one ended.
 
 use std::ops::Range;
 
@@ -18,7 +19,13 @@ pub struct Seam {
 }
 
 impl Ledger {
-    /// A start has found a segment whose header is damaged and that begins a leap behind the one before.
+    /// The last position of a sender's event before this place, in the same journal.
+    pub fn last_before(&self, place: Place) -> Option<u64> {
+        let mut before = self.places.range((place.0, 0)..place);
+        before.next_back().map(|((_, position), _)| *position)
+    }
+
+    /// A start has found a segment whose header does not tell where the one before ended, a leap before it.
     pub fn seam(&mut self, journal: usize, seam: Seam) {
         let seam = (journal, seam);
         if !self.seams.contains(&seam) {

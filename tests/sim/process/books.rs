@@ -4,7 +4,7 @@ use ringback::journal::recovery::LEAP;
 use ringback::journal::segment::{Header, name};
 
 use super::{PACE, Process};
-use crate::ledger::{Seam, Told};
+use crate::ledger::{Ledger, Seam, Told};
 use crate::lies::{self, Lie};
 use crate::losses;
 use crate::world::Surroundings;
@@ -79,20 +79,26 @@ impl Process {
         names.any(|name| Header::decode(disk.bytes(&name)).is_err())
     }
 
-    /// Each segment whose header is damaged and that begins a start's leap behind the one before.
-    pub fn seams(&self) -> Vec<Seam> {
+    /// Each segment that begins a start's leap behind the one before and whose header is damaged, or was written while nobody
+    /// knew where the one before had ended.
+    pub fn seams(&self, ledger: &Ledger) -> Vec<Seam> {
         let state = self.shared.lock();
         let disk = self.shared.fs.lock();
         let names = state.segments.iter().map(|segment| name(segment.sequence));
         let names: Vec<_> = names.collect();
         let written = |at: usize| disk.header_written(names.get(at)?);
         let seam = |at: usize| {
-            Header::decode(disk.bytes(&names[at])).err()?;
-            let (before, damaged) = (written(at - 1)?, written(at)?);
-            let end = written(at + 1).map_or(u64::MAX, |next| next.previous_end);
-            (damaged.first >= damaged.previous_end + LEAP).then_some(Seam {
-                before: before.first..damaged.previous_end,
-                behind: damaged.first..end,
+            let (before, header) = (written(at - 1)?, written(at)?);
+            let is_damaged = Header::decode(disk.bytes(&names[at])).is_err();
+            let known = Some(header.previous_end).filter(|end| *end > 0);
+            let last = || ledger.last_before((self.journal, header.first));
+            let before_end = known.or_else(|| Some(last()? + 1))?;
+            let next = written(at + 1).map(|next| next.previous_end);
+            let end = next.filter(|end| *end > 0).unwrap_or(u64::MAX);
+            let is_seam = header.first >= before_end + LEAP && (is_damaged || known.is_none());
+            is_seam.then_some(Seam {
+                before: before.first..before_end,
+                behind: header.first..if is_damaged { end } else { header.first },
             })
         };
         (1..names.len()).filter_map(seam).collect()
