@@ -21,7 +21,6 @@ pub mod app;
 pub mod command;
 pub mod config;
 pub mod event;
-pub mod fault;
 pub mod ingest;
 pub mod journal;
 pub mod publish;

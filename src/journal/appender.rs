@@ -16,7 +16,6 @@ use super::error::AppendError;
 use super::filesystem::FileSystem;
 use super::shared::Shared;
 use super::writer::{Begun, Outcome, Payload, Writer};
-use crate::fault::{self, Fault};
 
 /// Records that may wait for the writer; less than a start's leap of positions, which must exceed all that was never
 /// synced.
@@ -259,11 +258,7 @@ impl<FS: FileSystem> Drop for Stepper<FS> {
         waiting.closed = true;
         let left = std::mem::take(&mut waiting.entries);
         drop(waiting);
-        if fault::is_on(Fault::WaitersForgotten) {
-            std::mem::forget(left);
-        } else {
-            answer(left, Err(AppendError::Poisoned));
-        }
+        answer(left, Err(AppendError::Poisoned));
         self.shared.wake_reader();
     }
 }

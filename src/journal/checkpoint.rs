@@ -16,7 +16,6 @@ use std::io;
 use crc32c::{crc32c, crc32c_append};
 
 use super::filesystem::{File, FileSystem, read_full};
-use crate::fault::{self, Fault};
 
 /// The file's name.
 pub const NAME: &str = "checkpoint";
@@ -85,9 +84,6 @@ impl<F: File> CheckpointFile<F> {
             slots.extend(decode(&bytes[..read]));
         }
         slots.sort_unstable_by_key(|slot| slot.number);
-        if fault::is_on(Fault::OlderCheckpointSlot) {
-            slots.reverse();
-        }
         // A torn write can leave the first part of the newest slot alone. What was synced before stays synced.
         let synced = slots.iter().rev().find_map(|slot| slot.synced);
         let newest = slots.pop().map(|newest| Checkpoint { synced, ..newest });
@@ -104,9 +100,7 @@ impl<F: File> CheckpointFile<F> {
             last,
             failed: false,
         };
-        if !fault::is_on(Fault::CheckpointTrustedAsRead) {
-            checkpoint.put(last)?;
-        }
+        checkpoint.put(last)?;
         checkpoint.last.begun_at = begun_at;
         checkpoint.write(last.watermark, last.synced)?;
         Ok(checkpoint)
@@ -157,15 +151,9 @@ impl<F: File> CheckpointFile<F> {
             return Err(io::Error::other("an earlier checkpoint has failed"));
         }
         self.failed = true;
-        let slot = if fault::is_on(Fault::OneCheckpointSlot) {
-            0
-        } else {
-            next.number % 2
-        };
+        let slot = next.number % 2;
         self.file.write_all_at(&encode(&next), slot * STRIDE)?;
-        if !fault::is_on(Fault::CheckpointUnsynced) {
-            self.file.sync()?;
-        }
+        self.file.sync()?;
         self.failed = false;
         self.last = next;
         Ok(())

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
 
 use super::error::AppendError;
-use crate::fault::{self, Fault};
 
 /// Acceptance comes back when usage has fallen by this part of the budget, so that it does not flicker at the mark.
 const HYSTERESIS: u64 = 16;
@@ -45,7 +44,7 @@ impl Gate {
     pub fn set(&self, used: u64, room: u64) {
         self.used.store(used, Ordering::Relaxed);
         self.room.store(room, Ordering::Relaxed);
-        if used <= self.low_mark() && !fault::is_on(Fault::FullForEver) {
+        if used <= self.low_mark() {
             self.full.store(false, Ordering::Relaxed);
         }
     }
@@ -62,9 +61,7 @@ impl Gate {
             return Err(AppendError::Full);
         }
         let used = self.used.load(Ordering::Relaxed);
-        if used.saturating_add(queued).saturating_add(size) > self.budget
-            && !fault::is_on(Fault::BudgetIgnored)
-        {
+        if used.saturating_add(queued).saturating_add(size) > self.budget {
             // What is only queued may fill the journal for a moment; from the low mark down it opens again.
             self.full.store(used > self.low_mark(), Ordering::Relaxed);
             return Err(AppendError::Full);
@@ -76,7 +73,7 @@ impl Gate {
     /// figure that `set` had just replaced, and with an empty journal nothing would ever call `set` again.
     pub fn is_full(&self) -> bool {
         let above = self.used.load(Ordering::Relaxed) > self.low_mark();
-        self.full.load(Ordering::Relaxed) && (above || fault::is_on(Fault::FullForEver))
+        self.full.load(Ordering::Relaxed) && above
     }
 
     /// Nothing comes in any more; the first reason stays.

@@ -15,7 +15,6 @@ use super::recovery::set_aside_bytes;
 use super::segment::name;
 use super::shared::Shared;
 use super::state::{Spare, State};
-use crate::fault::{self, Fault};
 
 /// Does the journal's housekeeping.
 pub struct Maintenance<FS: FileSystem> {
@@ -57,13 +56,12 @@ impl<FS: FileSystem> Maintenance<FS> {
     /// True where a step is worth its syncs after a pause: the watermark moved, a segment can go, the disk may have room
     /// again. Each sync of the folder holds up the writer's, so that segments leave together.
     pub fn is_behind(&self, state: &State<FS::File>) -> bool {
-        let full = state.disk_full && !fault::is_on(Fault::DiskFullForEver);
         let last = self.checkpoint.last();
         let moved = state.watermark != last.watermark || self.synced(state) != last.synced;
         let leaves = state.has_removable() || !self.leaving.is_empty();
         // Somebody may take away what is set aside, or publish it.
         let leaves = leaves || state.set_aside_bytes > 0;
-        (moved || leaves || full) && !self.shared.gate.is_poisoned()
+        (moved || leaves || state.disk_full) && !self.shared.gate.is_poisoned()
     }
 
     /// How long [`Maintenance::free`] may wait, where it has something to do.
@@ -94,11 +92,7 @@ impl<FS: FileSystem> Maintenance<FS> {
     /// unless it was what failed.
     pub fn checkpoint(&mut self) -> io::Result<()> {
         let state = self.shared.lock();
-        let watermark = if fault::is_on(Fault::CheckpointOfTail) {
-            state.tail()
-        } else {
-            state.watermark
-        };
+        let watermark = state.watermark;
         let synced = self.synced(&state);
         drop(state);
         let last = self.checkpoint.last();
@@ -133,16 +127,9 @@ impl<FS: FileSystem> Maintenance<FS> {
     }
 
     fn clean(&mut self) -> Result<(), (&'static str, io::Error)> {
-        let late = fault::is_on(Fault::UnlinkBeforeCheckpoint);
-        if !late {
-            self.checkpoint()
-                .map_err(|error| ("write the checkpoint", error))?;
-        }
-        let checkpointed = if late {
-            self.shared.lock().watermark
-        } else {
-            self.checkpoint.last().watermark
-        };
+        self.checkpoint()
+            .map_err(|error| ("write the checkpoint", error))?;
+        let checkpointed = self.checkpoint.last().watermark;
         self.count_set_aside();
         let removable = self.shared.lock().removable(checkpointed);
         let removable = removable.iter().map(|segment| segment.sequence);
@@ -163,10 +150,6 @@ impl<FS: FileSystem> Maintenance<FS> {
             for (file, length) in removed.files {
                 self.freeing.add(Arc::new(file), length);
             }
-        }
-        if late {
-            self.checkpoint()
-                .map_err(|error| ("write the checkpoint", error))?;
         }
         self.shared.publish_room(&self.shared.lock());
         Ok(())
@@ -285,12 +268,10 @@ impl<FS: FileSystem> Maintenance<FS> {
             .map_err(|error| ("reserve a segment", error))?;
         file.sync()
             .map_err(|error| ("sync a reserved segment", error))?;
-        if !fault::is_on(Fault::NoDirectorySync) {
-            self.shared
-                .fs
-                .sync_directory()
-                .map_err(|error| ("sync the journal's folder", error))?;
-        }
+        self.shared
+            .fs
+            .sync_directory()
+            .map_err(|error| ("sync the journal's folder", error))?;
         Ok(file)
     }
 
@@ -303,7 +284,7 @@ impl<FS: FileSystem> Maintenance<FS> {
         state.disk_full = true;
         state.wanted = None;
         let published = state.active && !state.writing && state.watermark == state.tail();
-        if published && !fault::is_on(Fault::FullSegmentKept) {
+        if published {
             state.seal();
         }
         self.shared.publish_room(&state);

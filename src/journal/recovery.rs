@@ -19,7 +19,6 @@ use super::filesystem::{File as _, FileSystem};
 use super::record::Codec;
 use super::segment::set_aside_sequence;
 use super::state::State;
-use crate::fault::{self, Fault};
 use segments::Plan;
 
 /// Each start leaves this many positions unused, more than a queue can hold: a record that was never synced, or has
@@ -95,13 +94,7 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     let end = segments.back().map_or(0, |(_, segment)| segment.end);
     // An id that was found has had positions, though nothing may be left of them.
     let next = found_id.map_or(0, |_| {
-        if fault::is_on(Fault::PositionReused) || fault::is_on(Fault::WriteIntoTornSegment) {
-            return end.max(watermark).max(begun_at);
-        }
         let known = end.max(watermark) + LEAP;
-        if fault::is_on(Fault::LeapFromTailOnly) {
-            return known;
-        }
         // Without a segment, starts are counted from what the checkpoint tells, whose newest slot may be lost.
         let counted = last.map_or(end.max(watermark).max(begun_at), |_| end);
         known
@@ -147,9 +140,6 @@ pub fn recover<FS: FileSystem>(fs: &FS, fresh_id: [u8; 16]) -> Result<Recovered<
     let segments = segments.into_iter().map(|(_, segment)| segment).collect();
     let mut state = State::new(segments, next, watermark, sequence);
     state.set_aside_bytes = set_aside_bytes(fs).map_err(failed("list the folder"))?;
-    if fault::is_on(Fault::WriteIntoTornSegment) {
-        state.active = state.segments.back().is_some_and(|last| last.end == next);
-    }
     let recovery = Recovery {
         journal_id: hex::encode(journal_id),
         resume_at: state.watermark,

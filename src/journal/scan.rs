@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use super::filesystem::{ReadAt, read_full};
 use super::record::{Codec, Decoded, Found, HEAD};
-use crate::fault::{self, Fault};
 
 /// Bytes looked at in one read.
 const WINDOW: u64 = 1 << 20;
@@ -122,9 +121,6 @@ pub fn end(
         if next > offset {
             offset = next;
             continue;
-        }
-        if fault::is_on(Fault::TailCutAtDamage) {
-            return Ok(found);
         }
         match find(file, codec, offset..length, &(found.end..most))? {
             Some(next) if next > offset => offset = next,

@@ -10,7 +10,6 @@ use super::gate::Gate;
 use super::metrics::Metrics;
 use super::record::Codec;
 use super::state::State;
-use crate::fault::{self, Fault};
 
 /// Called after each commit.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
@@ -91,9 +90,7 @@ impl<FS: FileSystem> Shared<FS> {
     /// A write or sync has failed: nothing is acknowledged from here on, and nothing is tried again.
     pub fn poison(&self, operation: &str, error: &io::Error) {
         tracing::error!(operation, %error, "the journal is poisoned: nothing more is acknowledged");
-        if !fault::is_on(Fault::GoOnAfterPoison) {
-            self.gate.poison(format!("cannot {operation}: {error}"));
-        }
+        self.gate.poison(format!("cannot {operation}: {error}"));
         // Taken and released so that whoever waits is either before its check or in its wait.
         drop(self.lock());
         self.segment_made.notify_all();
@@ -108,9 +105,7 @@ impl<FS: FileSystem> Shared<FS> {
 
     /// A commit is done, or the journal has come to its end.
     pub fn wake_reader(&self) {
-        if let Some(wake) = self.wake.get()
-            && !fault::is_on(Fault::NoWake)
-        {
+        if let Some(wake) = self.wake.get() {
             wake();
         }
     }

@@ -6,7 +6,6 @@ use super::filesystem::{File as _, FileSystem};
 use super::record::size_on_disk;
 use super::segment::{HEADER, Header, Segment, capacity_for};
 use super::shared::Shared;
-use crate::fault::{self, Fault};
 
 /// What one commit may hold at most, so that a long queue is answered in pieces rather than at its end.
 pub const BATCH_BYTES: u64 = 8 << 20;
@@ -105,21 +104,12 @@ impl<FS: FileSystem> Writer<FS> {
             self.buffer = Vec::new();
         }
         match written {
-            Ok(()) => {
-                if fault::is_on(Fault::ReadBeforeSync) {
-                    if let Some(active) = self.shared.lock().active() {
-                        active.end = target.first + count as u64;
-                        active.used = used;
-                    }
-                    self.shared.wake_reader();
-                }
-                Ok(Begun {
-                    target,
-                    used,
-                    count,
-                    now_ms,
-                })
-            }
+            Ok(()) => Ok(Begun {
+                target,
+                used,
+                count,
+                now_ms,
+            }),
             Err(error) => Err(self.failed("write a segment", &error)),
         }
     }
@@ -127,14 +117,7 @@ impl<FS: FileSystem> Writer<FS> {
     /// The second half: syncs what [`Writer::begin`] wrote, and makes it visible.
     pub fn finish(&mut self, begun: Begun<FS::File>) -> Outcome {
         let timer = self.shared.metrics.sync_timer();
-        let mut synced = if fault::is_on(Fault::AnswerBeforeSync) {
-            Ok(())
-        } else {
-            begun.target.file.sync()
-        };
-        if synced.is_err() && fault::is_on(Fault::RetriedSync) {
-            synced = begun.target.file.sync();
-        }
+        let synced = begun.target.file.sync();
         timer.observe_duration();
         if let Err(error) = synced {
             return self.failed("sync a segment", &error);
@@ -143,7 +126,7 @@ impl<FS: FileSystem> Writer<FS> {
         self.committed(begun);
         self.shared.wake_reader();
         self.shared.metrics.batch_events(count);
-        if self.shared.gate.is_poisoned() && !fault::is_on(Fault::AnswerAfterPoison) {
+        if self.shared.gate.is_poisoned() {
             // By its checkpoint or its spare, meanwhile: this is on disk and will be published, but nothing is
             // acknowledged after a poison.
             return Outcome::Poisoned;

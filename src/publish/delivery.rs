@@ -5,7 +5,6 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::event::Event;
-use crate::fault::{self, Fault};
 
 /// Whom a failed delivery speaks against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,12 +37,7 @@ pub(super) fn blame(code: RDKafkaErrorCode, has_key: bool) -> Blame {
         RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {
             Blame::Record("too_large")
         }
-        RDKafkaErrorCode::InvalidRecord if has_key || fault::is_on(Fault::KeylessBlamed) => {
-            Blame::Record("invalid_record")
-        }
-        RDKafkaErrorCode::TopicAuthorizationFailed if fault::is_on(Fault::TopicBlamed) => {
-            Blame::Record("invalid_record")
-        }
+        RDKafkaErrorCode::InvalidRecord if has_key => Blame::Record("invalid_record"),
         RDKafkaErrorCode::PurgeQueue
         | RDKafkaErrorCode::PurgeInflight
         | RDKafkaErrorCode::InvalidDifferentRecord

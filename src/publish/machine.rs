@@ -21,7 +21,6 @@ use super::backoff::Backoff;
 use super::delivery::Blame;
 use super::silence::Silence;
 use super::watermark::{Read, Window};
-use crate::fault::{self, Fault};
 pub(super) use interface::{Action, Limits, Offer};
 use topic::Topic;
 
@@ -108,9 +107,7 @@ impl Machine {
     /// True while another record is of use.
     pub(super) fn wants(&self) -> bool {
         self.mode == Mode::Sending
-            && (self.window.len() < self.most_ahead
-                || self.window.unsent() > 0
-                || fault::is_on(Fault::WindowWithoutBound))
+            && (self.window.len() < self.most_ahead || self.window.unsent() > 0)
             && (self.isolate.is_none() || self.window.in_flight() == 0)
     }
 
@@ -119,12 +116,7 @@ impl Machine {
         self.window.pass(position);
         self.advance();
         // What was to be sent again, and for which there is always room, may turn out to be damaged: this is further on.
-        let room = if fault::is_on(Fault::WindowWithoutBound) {
-            usize::MAX
-        } else {
-            self.most_ahead
-        };
-        let read = self.window.read(position, room);
+        let read = self.window.read(position, self.most_ahead);
         if read == Read::NoRoom {
             return Offer::Hold;
         }
@@ -156,9 +148,6 @@ impl Machine {
     /// The producer has taken the record.
     pub(super) fn sent(&mut self, position: u64) {
         self.window.sent(position);
-        if fault::is_on(Fault::SentIsDone) {
-            self.window.done(position);
-        }
     }
 
     /// The producer refused the record at once, for another reason than a full queue.
@@ -192,15 +181,10 @@ impl Machine {
                 self.settle(now, jitter);
                 first
             }
-            Err(_) if generation != self.generation && !fault::is_on(Fault::OldFailureCounts) => {
-                false
-            }
+            Err(_) if generation != self.generation => false,
             Err(blame) => {
                 if blame != Blame::Collateral {
                     self.silence.end(now);
-                }
-                if fault::is_on(Fault::FailureIsDone) {
-                    self.window.done(position);
                 }
                 self.failure(position, blame, now, jitter);
                 false
@@ -235,7 +219,7 @@ impl Machine {
                 self.stop(now, jitter);
             }
             Mode::Settling { until, purged } if now >= until => {
-                if purged && !fault::is_on(Fault::PurgeUnanswered) {
+                if purged {
                     self.window.forget_in_flight();
                     self.settle(now, jitter);
                 } else {
@@ -252,12 +236,7 @@ impl Machine {
                 self.topic.new_producer();
                 self.actions.push(Action::Rebuild {
                     generation: self.generation,
-                    from: self
-                        .window
-                        .first()
-                        .filter(|_| !fault::is_on(Fault::NothingResent))
-                        .map(|first| first + u64::from(fault::is_on(Fault::ResendTooLate)))
-                        .or(self.read_upto),
+                    from: self.window.first().or(self.read_upto),
                     isolate: self.isolate.is_some(),
                     batch_bytes: self.batch_bytes,
                 });
@@ -333,16 +312,7 @@ impl Machine {
             // Something else went wrong in between: no longer in a row.
             self.suspect = None;
         }
-        if let Blame::Record(reason) = blame
-            && fault::is_on(Fault::BatchSetAside)
-        {
-            self.actions.push(Action::DeadLetter { position, reason });
-        }
-        if fault::is_on(Fault::NotStopped) {
-            self.settle(now, jitter);
-        } else {
-            self.stop(now, jitter);
-        }
+        self.stop(now, jitter);
     }
 
     /// Once nothing is in flight any more: what was it, and what now?
@@ -351,9 +321,6 @@ impl Machine {
             return;
         }
         self.isolate = self.isolate.max(self.blamed.take());
-        if fault::is_on(Fault::NotIsolated) {
-            self.isolate = None;
-        }
         if let Some(suspect) = &self.suspect
             && suspect.strikes >= STRIKES
             && self.may_letter()
@@ -384,8 +351,7 @@ impl Machine {
 
     fn advance(&mut self) {
         if let Some(passed) = self.window.advance() {
-            let far = u64::from(fault::is_on(Fault::TruncatedOneTooFar));
-            self.actions.push(Action::Truncate(passed + far));
+            self.actions.push(Action::Truncate(passed));
         }
     }
 }

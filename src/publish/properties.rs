@@ -7,7 +7,6 @@ use rdkafka::producer::BaseProducer;
 
 use super::Config;
 use super::machine::BATCH_BYTES;
-use crate::fault::{self, Fault};
 
 /// Room for a record's key, headers and framing beside its body.
 const FRAMING: u64 = 64 * 1024;
@@ -129,18 +128,8 @@ impl Config {
             ("client.id", String::from("ringback")),
             ("enable.idempotence", String::from("true")),
             ("acks", String::from("all")),
-            (
-                "enable.gapless.guarantee",
-                (!fault::is_on(Fault::Gaps)).to_string(),
-            ),
-            (
-                "max.in.flight.requests.per.connection",
-                String::from(if fault::is_on(Fault::SeveralInFlight) {
-                    "5"
-                } else {
-                    "1"
-                }),
-            ),
+            ("enable.gapless.guarantee", String::from("true")),
+            ("max.in.flight.requests.per.connection", String::from("1")),
             ("message.timeout.ms", String::from("0")),
             ("message.max.bytes", largest.to_string()),
             ("queue.buffering.max.kbytes", queue.to_string()),

@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use crate::fault::{self, Fault};
-
 /// What is known of one position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -142,18 +140,6 @@ impl Window {
     /// Moves the watermark over what is done; the last position passed, if any.
     pub(super) fn advance(&mut self) -> Option<u64> {
         let mut passed = None;
-        if fault::is_on(Fault::WatermarkOfHighest)
-            && let Some(highest) = self
-                .entries
-                .iter()
-                .rposition(|entry| entry.state == State::Done)
-        {
-            for entry in self.entries.drain(..=highest) {
-                self.in_flight -= usize::from(entry.state == State::Sent);
-                self.unsent -= usize::from(entry.state == State::Unsent);
-                passed = Some(entry.position);
-            }
-        }
         while self
             .entries
             .front()

@@ -10,7 +10,6 @@ mod sent;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::fault::{self, Fault};
 use crate::journal::{Reader, Record, Truncator};
 use crate::readiness::Check;
 
@@ -154,7 +153,7 @@ impl<O: Outside> Worker<O> {
         self.look_at_silence(now);
         self.look_at_topic(now);
         self.look_at_ages(now);
-        if inbox.renew && !fault::is_on(Fault::RenewIgnored) {
+        if inbox.renew {
             let jitter = self.outside.jitter();
             self.machine.renew(now, jitter);
             self.act();
@@ -316,13 +315,8 @@ impl<O: Outside> Worker<O> {
 
     fn rebuild(&mut self, generation: u64, from: Option<u64>, isolate: bool, batch_bytes: u32) {
         // The old one first: two at a time would be twice the memory.
-        if fault::is_on(Fault::OldProducerKept) {
-            std::mem::forget(self.client.take());
-        }
         self.client = None;
-        if !fault::is_on(Fault::HeldKept) {
-            self.held = None;
-        }
+        self.held = None;
         self.sent.clear();
         if let Some(from) = from {
             self.reader.seek(from);
@@ -339,9 +333,7 @@ impl<O: Outside> Worker<O> {
                     tracing::error!(%error, kept_back = kept, "cannot build a Kafka producer; trying again");
                 }
                 let (now, jitter) = (self.outside.now(), self.outside.jitter());
-                if !fault::is_on(Fault::BuiltOnce) {
-                    self.machine.not_built(now, jitter);
-                }
+                self.machine.not_built(now, jitter);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A disk in memory with a page cache in front: what is not synced, a power cut may lose in any part.
 
 mod calls;
+mod lying;
 mod surface;
 mod trouble;
 
@@ -60,6 +61,10 @@ pub struct Disk {
     pub checkpoint_unread: bool,
     /// The publisher is at work: it may see only what is synced.
     pub publishing: bool,
+    /// A start recovers what is there.
+    pub opening: bool,
+    /// There has been no room in this process.
+    was_full: bool,
     /// What it saw that was not.
     pub unsynced_read: Option<String>,
 }
@@ -97,6 +102,8 @@ impl SimDisk {
             failed: false,
             checkpoint_unread: false,
             publishing: false,
+            opening: false,
+            was_full: false,
             unsynced_read: None,
         };
         Self {
@@ -251,6 +258,8 @@ impl Disk {
         self.dead = None;
         self.death = None;
         self.publishing = false;
+        self.opening = false;
+        self.was_full = false;
         self.failed = false;
         if crash == Crash::Kill {
             return;

@@ -6,9 +6,35 @@
 
 use std::cell::Cell;
 
+use rdkafka::types::RDKafkaErrorCode as Code;
+use ringback::publish::mailbox::Report;
+
 /// One lie each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lie {
+    AnswerBeforeSync,
+    NoDirectorySync,
+    RetriedSync,
+    OneCheckpointSlot,
+    CheckpointTrustedAsRead,
+    RecoveryWithoutSync,
+    FailedSyncTrusted,
+    DiskFullForEver,
+    CheckpointUnsynced,
+    BudgetIgnored,
+    WindowWithoutBound,
+    NoWake,
+    OldProducerKept,
+    OldFailureCounts,
+    SeveralInFlight,
+    Gaps,
+    KeylessBlamed,
+    TopicBlamed,
+    LetterUnwritten,
+    SentIsDone,
+    FailureIsDone,
+    RenewIgnored,
+    KeyDropped,
     NothingArrives,
     SilenceForEver,
     NewestPartitions,
@@ -23,7 +49,78 @@ pub enum Lie {
 }
 
 /// Each lie and what it breaks.
-pub const LIES: [(Lie, &str); 11] = [
+pub const LIES: [(Lie, &str); 34] = [
+    (
+        Lie::AnswerBeforeSync,
+        "a batch is answered without its sync",
+    ),
+    (Lie::NoDirectorySync, "a new segment's name is not synced"),
+    (
+        Lie::RetriedSync,
+        "a failed sync is tried again and believed",
+    ),
+    (
+        Lie::OneCheckpointSlot,
+        "both checkpoints go into one slot, over the newest",
+    ),
+    (
+        Lie::CheckpointTrustedAsRead,
+        "a start writes over the only durable checkpoint, trusting one that is in the cache alone",
+    ),
+    (
+        Lie::RecoveryWithoutSync,
+        "recovery publishes what it has not synced",
+    ),
+    (
+        Lie::FailedSyncTrusted,
+        "recovery believes the cache of a file whose sync had failed",
+    ),
+    (Lie::DiskFullForEver, "a full disk is not looked at again"),
+    (
+        Lie::CheckpointUnsynced,
+        "a checkpoint is believed before it is synced",
+    ),
+    (Lie::BudgetIgnored, "the budget does not refuse"),
+    (
+        Lie::WindowWithoutBound,
+        "any number of positions runs ahead of the watermark",
+    ),
+    (Lie::NoWake, "a commit does not wake the publisher"),
+    (
+        Lie::OldProducerKept,
+        "the old producer lives on beside the new one",
+    ),
+    (
+        Lie::OldFailureCounts,
+        "an old producer's failure counts against the new one",
+    ),
+    (
+        Lie::SeveralInFlight,
+        "a fresh producer has several requests in flight",
+    ),
+    (Lie::Gaps, "the client goes on behind a failed batch"),
+    (
+        Lie::KeylessBlamed,
+        "a compacted topic's refusal of what has no key is the record's fault",
+    ),
+    (
+        Lie::TopicBlamed,
+        "a missing permission is the record's fault",
+    ),
+    (
+        Lie::LetterUnwritten,
+        "a dead letter that could not be written counts as done",
+    ),
+    (Lie::SentIsDone, "what is sent counts as acknowledged"),
+    (
+        Lie::FailureIsDone,
+        "a failed report counts as one of success",
+    ),
+    (
+        Lie::RenewIgnored,
+        "a producer that lives by a clock that was set back is kept",
+    ),
+    (Lie::KeyDropped, "a record is sent without its key"),
     (
         Lie::NothingArrives,
         "the canary: the client reports every record as written and writes none",
@@ -82,4 +179,18 @@ pub fn set(lie: Option<Lie>) {
 /// True if this thread's simulator is to lie in this way.
 pub fn is_on(lie: Lie) -> bool {
     PRESENT.get() == Some(lie)
+}
+
+/// A delivery report, as the worker hears of it.
+pub fn about_report(mut report: Report, present: u64) -> Report {
+    match report.outcome {
+        Err(_) if is_on(Lie::FailureIsDone) => report.outcome = Ok(()),
+        Err(_) if is_on(Lie::OldFailureCounts) => report.generation = present,
+        Err(Code::InvalidRecord) => report.has_key |= is_on(Lie::KeylessBlamed),
+        Err(Code::TopicAuthorizationFailed) if is_on(Lie::TopicBlamed) => {
+            report.outcome = Err(Code::MessageSizeTooLarge);
+        }
+        _ => {}
+    }
+    report
 }

@@ -4,11 +4,11 @@
 //! ARCHITECTURE.md are held against what the senders were answered and what the topic got.
 //!
 //! ```text
-//! cargo test --test sim                                      2,000 histories, then every deliberate fault
+//! cargo test --test sim                                      2,000 histories, then every lie
 //! cargo test --release --test sim -- --seeds 0..1000000      any range, with progress
-//! cargo test --test sim -- --faults [NAME…]                 the table of deliberate faults and their first seeds
+//! cargo test --test sim -- --faults [NAME…]                  the table of lies and their first seeds
 //! SIM_TRACE=1 cargo test --test sim -- --seeds 42..43        one history, told step by step
-//! SIM_FAULT=NAME SIM_ALL=1 …                                 with that fault on; SIM_ALL: past the first violation
+//! SIM_FAULT=NAME SIM_ALL=1 …                                 with that lie told; SIM_ALL: past the first violation
 //! ```
 
 mod chaos;
@@ -20,6 +20,7 @@ mod kafka;
 mod ledger;
 mod lies;
 mod losses;
+mod mutants;
 mod outside;
 mod process;
 mod random;
@@ -36,6 +37,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The ordinary seeds.
 pub const SEEDS: u64 = 2_000;
+/// Where the tables of faults stand for a reader.
+pub const README: &str = include_str!("README.md");
 /// A test each, so that they share the cores.
 const TRIALS: u64 = 20;
 
@@ -70,9 +73,11 @@ fn main() -> ExitCode {
         });
         same.map_err(Failed::from)
     });
+    let mutants = mutants::trials().expect("the folder of patches can be read");
     let tests = histories
         .chain([canary, twice])
         .chain(faults::trials())
+        .chain(mutants)
         .collect();
     libtest_mimic::run(&Arguments::from_iter(arguments), tests).exit_code()
 }

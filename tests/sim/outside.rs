@@ -16,6 +16,7 @@ use crate::kafka::Kafka;
 use crate::kafka::client::SimClient;
 use crate::kafka::lying::LyingClient;
 use crate::ledger::Ledger;
+use crate::lies::{self, Lie};
 use crate::losses;
 use crate::random::{Clock, Random, SECOND};
 
@@ -126,7 +127,13 @@ impl Outside for SimOutside {
             let words = String::from("no producer for now");
             return Err(KafkaError::ClientCreation(words));
         }
-        let properties = of_producer(&self.properties, isolate, batch_bytes);
+        let mut properties = of_producer(&self.properties, isolate, batch_bytes);
+        if lies::is_on(Lie::Gaps) {
+            properties.insert("enable.gapless.guarantee".into(), "false".into());
+        }
+        if lies::is_on(Lie::SeveralInFlight) {
+            properties.insert("max.in.flight.requests.per.connection".into(), "5".into());
+        }
         let id = kafka.build(generation, &properties);
         let honest = SimClient {
             id,
@@ -146,7 +153,11 @@ impl Outside for SimOutside {
         };
         if let Err(error) = writable {
             self.watch.borrow_mut().failed = true;
-            return Err(error);
+            return if lies::is_on(Lie::LetterUnwritten) {
+                Ok(())
+            } else {
+                Err(error)
+            };
         }
         // It dies before the letter is durable, or after it and before it hears of it.
         let dies = disk.dies(None);

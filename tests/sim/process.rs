@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::journal::appender::unstarted;
 use ringback::journal::maintenance::Maintenance;
@@ -69,8 +70,14 @@ impl Process {
         let mut fresh_id = [0; 16];
         fresh_id[..8].copy_from_slice(&around.random.next().to_le_bytes());
         let disk = around.disk.clone();
-        let (shared, mut maintenance, recovery) =
-            recover_with(disk, &around.setup.journal, metrics, fresh_id)?;
+        let mut config = around.setup.journal.clone();
+        if lies::is_on(Lie::BudgetIgnored) {
+            config.budget = ByteSize::gib(1);
+        }
+        around.disk.lock().opening = true;
+        let recovered = recover_with(disk, &config, metrics, fresh_id);
+        around.disk.lock().opening = false;
+        let (shared, mut maintenance, recovery) = recovered?;
         // A copy of a torn write may have failed, without which recovery goes on.
         let checkpoint_unread = {
             let mut disk = around.disk.lock();
@@ -82,7 +89,9 @@ impl Process {
         let bell = Arc::new(AtomicBool::new(false));
         let rung = bell.clone();
         let mut reader = Reader::new(shared.clone());
-        reader.on_commit(Box::new(move || rung.store(true, Ordering::Relaxed)));
+        reader.on_commit(Box::new(move || {
+            rung.store(!lies::is_on(Lie::NoWake), Ordering::Relaxed);
+        }));
         let watch = Rc::new(RefCell::new(Watch {
             stall: around.setup.stall.as_micros() as u64,
             ..Watch::default()
@@ -118,7 +127,11 @@ impl Process {
                 settle: Duration::from_secs(20),
                 stall: around.setup.stall,
                 batch_bytes: publish::BATCH_BYTES,
-                ahead: around.setup.ahead,
+                ahead: if lies::is_on(Lie::WindowWithoutBound) {
+                    publish::MAX_AHEAD
+                } else {
+                    around.setup.ahead
+                },
             },
         );
         let (appender, stepper) = unstarted(shared.clone());
@@ -313,8 +326,9 @@ impl Process {
         if report.outcome.is_ok() && report.generation == watch.generation {
             watch.written.insert(report.position);
         }
+        let heard = lies::about_report(report, watch.generation);
         drop(watch);
-        self.publishing.borrow_mut().inbox.reports.push(report);
+        self.publishing.borrow_mut().inbox.reports.push(heard);
     }
 
     /// Ends in order: the writer finishes its queue, the last checkpoint is written.

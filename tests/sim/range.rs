@@ -14,6 +14,7 @@ use ringback::publish::Metrics;
 use crate::coverage::{self, Counters};
 use crate::faults;
 use crate::interleave;
+use crate::lies;
 use crate::losses;
 use crate::trace::{self, Sink};
 use crate::world::{self, Tally};
@@ -106,7 +107,7 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
                 let metrics = metrics();
                 trace::send_to(trace::as_asked());
                 if let Some(wrong) = wrong {
-                    wrong.switch_on();
+                    lies::set(Some(wrong));
                 }
                 while !stopped.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);

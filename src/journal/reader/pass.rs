@@ -9,7 +9,6 @@ use bytes::Bytes;
 
 use super::Reader;
 use super::unreadable::FAILURES;
-use crate::fault::{self, Fault};
 use crate::journal::copy;
 use crate::journal::error::ReadError;
 use crate::journal::extent::{self, Extent};
@@ -58,10 +57,7 @@ impl<FS: FileSystem> Reader<FS> {
             })?;
             (found, holes) = (Ok((offset, position)), passed);
         }
-        let (mut found, position) = found.map_err(|source| self.failed(source))?;
-        if fault::is_on(Fault::DamageEndsSegment) {
-            found = None;
-        }
+        let (found, position) = found.map_err(|source| self.failed(source))?;
         let passed = bytes.start..found.unwrap_or(bytes.end);
         let unread = holes.within(&passed).is_some();
         let is_wanted = positions.end > from && position.is_none_or(|position| position > from);
@@ -256,9 +252,7 @@ impl<FS: FileSystem> Reader<FS> {
                 "records are passed over because they cannot be read"
             );
         } else {
-            if !fault::is_on(Fault::DamageInSilence) {
-                self.shared.metrics.corrupt_records(count);
-            }
+            self.shared.metrics.corrupt_records(count);
             tracing::error!(from, to, count, "records lost to damage");
         }
         self.shared.publish_room(&state);

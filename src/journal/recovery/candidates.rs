@@ -3,7 +3,6 @@
 use std::io;
 
 use super::failed;
-use crate::fault::{self, Fault};
 use crate::journal::error::OpenError;
 use crate::journal::filesystem::{File as _, FileSystem, ReadAt, read_full};
 use crate::journal::segment::{
@@ -49,9 +48,7 @@ pub(super) fn find<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate>, OpenError>
         let name = name(sequence);
         let open = || {
             let file = fs.open(&name)?;
-            if !fault::is_on(Fault::RecoveryWithoutSync) {
-                file.sync()?;
-            }
+            file.sync()?;
             let mut bytes = [0; HEADER_BYTES];
             let read = read_full(&file, &mut bytes, 0);
             io::Result::Ok((file.length()?, read, bytes))

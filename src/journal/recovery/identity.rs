@@ -4,7 +4,6 @@ use std::io;
 
 use super::candidates::Candidate;
 use super::failed;
-use crate::fault::{self, Fault};
 use crate::journal::checkpoint;
 use crate::journal::copy;
 use crate::journal::error::OpenError;
@@ -21,7 +20,7 @@ pub fn find<FS: FileSystem>(
 ) -> Result<Option<[u8; 16]>, OpenError> {
     let header = headers(candidates).next().map(|header| header.journal_id);
     let found = match known.or(header) {
-        Some(id) => Some(id).filter(|_| known.is_some() || !fault::is_on(Fault::IdForgotten)),
+        Some(id) => Some(id),
         None => of_records(fs, candidates).map_err(failed("look for the journal's id"))?,
     };
     if found.is_none()

@@ -7,7 +7,6 @@ use std::ops::Range;
 use super::bounds;
 use super::candidates::Candidate;
 use super::{LEAP, failed};
-use crate::fault::{self, Fault};
 use crate::journal::checkpoint::{Checkpoint, Synced};
 use crate::journal::copy;
 use crate::journal::error::OpenError;
@@ -98,12 +97,9 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
         let least = Self::least(segments).unwrap_or(self.published);
         let is_whole = is_published || (!tail.is_open && !candidate.unreadable);
         let (mut end, used) = (tail.end.end, tail.end.used);
-        let (mut capacity, mut torn) = (used, 0);
+        let (capacity, mut torn) = (used, 0);
         if next.is_none() && holes.is_empty() && !candidate.unreadable {
             torn = self.cut(candidate, &file, used)?;
-            if fault::is_on(Fault::WriteIntoTornSegment) {
-                capacity = length;
-            }
         }
         if may_be_newest {
             // A batch is so many bytes or one larger record, and its segment's header.
@@ -118,10 +114,7 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
             };
             let from = if is_whole { from } else { 0 };
             let from = from.max(durable).min(written);
-            if !fault::is_on(Fault::FailedSyncTrusted) && !fault::is_on(Fault::RecoveryWithoutSync)
-            {
-                write_again(&file, page, from..written, &holes)?;
-            }
+            write_again(&file, page, from..written, &holes)?;
         }
         let most = next_first.unwrap_or(u64::MAX);
         let unresolved = (!is_whole).then(|| {
@@ -262,7 +255,7 @@ impl<'a, FS: FileSystem> Plan<'a, FS> {
     /// never acknowledged as far as anybody knows, and a copy costs little.
     fn cut(&self, candidate: &Candidate, file: &FS::File, used: u64) -> io::Result<u64> {
         let torn = scan::garbage(file, used, candidate.length)?;
-        if fault::is_on(Fault::WriteIntoTornSegment) || used == candidate.length {
+        if used == candidate.length {
             return Ok(torn);
         }
         let bytes = used..used + torn;

@@ -10,7 +10,6 @@ use std::ops::Range;
 
 use super::candidates::Candidate;
 use super::{LEAP, failed};
-use crate::fault::{self, Fault};
 use crate::journal::checkpoint::Synced;
 use crate::journal::copy;
 use crate::journal::error::OpenError;
@@ -108,7 +107,7 @@ pub fn take_from<FS: FileSystem>(
         let name = name(candidate.sequence);
         // Before what was written later, bytes that make no sense were once synced: damage, for the reader to set aside.
         let damaged = garbage > 0 && last.is_some_and(|last| index < last);
-        if (holds || damaged) && !fault::is_on(Fault::HeaderlessDiscarded) {
+        if holds || damaged {
             tracing::error!(segment = name, "the segment's header is damaged");
             kept.push(candidate);
             continue;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::sent::Sent;
 use super::{RETRY, Trouble, Worker};
 use crate::event::{DecodeError, Event};
-use crate::fault::{self, Fault};
 use crate::journal::{ReadError, Record};
 use crate::publish::delivery::{Blame, blame, headers};
 use crate::publish::machine::Offer;
@@ -50,9 +49,6 @@ impl<O: Outside> Worker<O> {
             }
             Err(error) => {
                 self.at_tail = false;
-                if fault::is_on(Fault::ReadErrorIsTail) {
-                    self.machine.tail();
-                }
                 self.unreadable(&error);
                 None
             }
@@ -79,7 +75,7 @@ impl<O: Outside> Worker<O> {
             Ok(event) => event,
             Err(error) => return self.undecodable(&record, &error),
         };
-        let key = event.key.filter(|_| !fault::is_on(Fault::KeyDropped));
+        let key = event.key;
         let stamp = self.machine.stamp(event.received_ms, self.outside.wall());
         let handed = client.send(Outgoing {
             topic: &self.topic,
@@ -101,13 +97,10 @@ impl<O: Outside> Worker<O> {
                 true
             }
             Handed::QueueFull => {
-                if !fault::is_on(Fault::FullQueueDrops) {
-                    self.held = Some(record);
-                }
+                self.held = Some(record);
                 self.retry = true;
                 false
             }
-            Handed::Refused(_) if fault::is_on(Fault::RefusalIgnored) => true,
             Handed::Refused(code) => {
                 let blame = blame(code, event.key.is_some());
                 self.failed(blame, &code.to_string());
@@ -197,10 +190,6 @@ impl<O: Outside> Worker<O> {
                 self.retry = true;
                 if let Some(kept) = self.sayings.may_say("letter") {
                     tracing::error!(position, %error, kept_back = kept, "cannot set an event aside; trying again");
-                }
-                if fault::is_on(Fault::LetterUnwritten) {
-                    self.machine.lettered(position);
-                    return true;
                 }
                 // Nothing may pass it: it is read again from the watermark.
                 self.refused(position, Blame::Cluster);

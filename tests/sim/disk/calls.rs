@@ -89,6 +89,9 @@ impl FileSystem for SimDisk {
         if disk.dies(None) {
             return Err(eio());
         }
+        if lies::is_on(Lie::NoDirectorySync) && !disk.opening {
+            return Ok(());
+        }
         disk.durable_names = disk.names.clone();
         disk.pending.clear();
         Ok(())
@@ -125,6 +128,9 @@ impl File for SimFile {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let dies = disk.dies(Some(self.inode));
+        let Some(offset) = disk.lie_about_write(self.inode, bytes, offset) else {
+            return Ok(());
+        };
         // A write that fails, or in which the process dies, may have written anything of it.
         let written = if failed.is_err() || dies {
             disk.random.index(bytes.len() + 1)
@@ -202,14 +208,17 @@ impl File for SimFile {
             let mut random = disk.random.clone();
             disk.random.next();
             disk.inodes[self.inode].fail_sync(&mut random);
-            return failed;
+            let is_retried = lies::is_on(Lie::RetriedSync) && !disk.is_checkpoint(Some(self.inode));
+            return if is_retried { Ok(()) } else { failed };
         }
         // It dies before the sync, or after it and before it hears of it.
         if disk.is_about_to_die(self.inode) && disk.random.percent(50) {
             disk.dies(Some(self.inode));
             return Err(eio());
         }
-        disk.inodes[self.inode].sync();
+        if !disk.lies_about_sync(self.inode) {
+            disk.inodes[self.inode].sync();
+        }
         if disk.dies(Some(self.inode)) {
             return Err(eio());
         }
@@ -220,10 +229,10 @@ impl File for SimFile {
         interleave::point();
         let mut disk = self.disk.lock();
         disk.before(Operation::Write, Some(self.inode))?;
-        if disk
-            .capacity
-            .is_some_and(|most| disk.used() + length > most)
-        {
+        let stays_full = disk.was_full && lies::is_on(Lie::DiskFullForEver);
+        let most = disk.capacity.unwrap_or(u64::MAX);
+        if disk.used() + length > most || stays_full {
+            disk.was_full = true;
             return Err(io::ErrorKind::StorageFull.into());
         }
         if disk.dies(Some(self.inode)) {

@@ -48,6 +48,9 @@ impl Client for SimClient {
 
 impl Drop for SimClient {
     fn drop(&mut self) {
+        if lies::is_on(Lie::OldProducerKept) {
+            return;
+        }
         let mut kafka = self.kafka.borrow_mut();
         kafka.purge(self.id, true);
         kafka.clients.remove(&self.id);

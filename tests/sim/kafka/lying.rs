@@ -48,6 +48,23 @@ impl Client for LyingClient {
         if lies::is_on(Lie::TimestampOfReceipt) {
             outgoing.timestamp_ms = Headers::of(&outgoing).received_ms();
         }
+        if lies::is_on(Lie::KeyDropped) {
+            outgoing.key = None;
+        }
+        if lies::is_on(Lie::SentIsDone) {
+            let report = Report {
+                generation: self.generation,
+                position,
+                has_key: outgoing.key.is_some(),
+                outcome: Ok(()),
+            };
+            let handed = self.honest.send(outgoing);
+            if handed == Handed::Taken {
+                let mut kafka = self.honest.kafka.borrow_mut();
+                kafka.report(self.honest.id, report);
+            }
+            return handed;
+        }
         if lies::is_on(Lie::SentTwice) {
             let again = Outgoing {
                 headers: outgoing.headers.clone(),

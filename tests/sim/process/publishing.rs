@@ -9,6 +9,7 @@ use ringback::publish::worker::{Next, Worker};
 use super::writing::{Nearby, Writing};
 use crate::coverage::{self, Seen};
 use crate::interleave;
+use crate::lies::{self, Lie};
 use crate::outside::SimOutside;
 use crate::random::Random;
 
@@ -37,6 +38,7 @@ impl Publishing {
         };
         let mut inbox = std::mem::take(&mut self.inbox);
         inbox.drain = self.drain.map(|until| nearby.clock.at(until));
+        inbox.renew &= !lies::is_on(Lie::RenewIgnored);
         let beside = {
             let (writing, nearby) = (writing.clone(), nearby.clone());
             move || writing.borrow_mut().step_beside(&nearby)

@@ -23,6 +23,8 @@ pub struct Nearby {
     pub disk: SimDisk,
     pub ledger: Rc<RefCell<Ledger>>,
     slow_sync: u64,
+    /// The journal's, in bytes.
+    budget: u64,
     pub slow_publisher: u64,
     /// How many positions may lie above the watermark.
     pub ahead: usize,
@@ -35,6 +37,7 @@ impl Nearby {
             disk: around.disk.clone(),
             ledger: around.ledger.clone(),
             slow_sync: around.slow_sync,
+            budget: around.setup.journal.budget.as_u64(),
             slow_publisher: around.slow_publisher,
             ahead: around.setup.ahead,
         }
@@ -70,7 +73,7 @@ impl Writing {
             Turn::Written => self.at = Some(now + self.random.latency(MS, nearby.slow_sync)),
             Turn::Answered => {
                 self.at = Some(now);
-                let (used, budget) = (self.shared.lock().budget_used(), self.shared.gate.budget());
+                let (used, budget) = (self.shared.lock().budget_used(), nearby.budget);
                 // Segments' headers and the ends of pages come on top, and these segments are small.
                 if used > budget + budget / 8 {
                     let words = format!("{used} bytes are unpublished, {budget} may be");

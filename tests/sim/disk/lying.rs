@@ -1,0 +1,40 @@
+//! What the disk says that is not so, if it is to lie: see `lies.rs`.
+
+use super::Disk;
+use crate::lies::{self, Lie};
+
+impl Disk {
+    /// True if a sync of this file does nothing and succeeds.
+    pub(super) fn lies_about_sync(&self, inode: usize) -> bool {
+        let is_checkpoint = self.is_checkpoint(Some(inode));
+        let lie = match (is_checkpoint, self.opening) {
+            (true, _) => Lie::CheckpointUnsynced,
+            (false, true) => Lie::RecoveryWithoutSync,
+            (false, false) => Lie::AnswerBeforeSync,
+        };
+        lies::is_on(lie)
+    }
+
+    /// Where a write really goes; nowhere if it is left out.
+    pub(super) fn lie_about_write(
+        &self,
+        inode: usize,
+        bytes: &[u8],
+        offset: usize,
+    ) -> Option<usize> {
+        let is_checkpoint = self.is_checkpoint(Some(inode));
+        let cached = self.inodes[inode].now.get(offset..offset + bytes.len());
+        // What is in the cache already is taken for what is on the disk.
+        let is_needless = self.opening && cached == Some(bytes);
+        let is_left_out = lies::is_on(if is_checkpoint {
+            Lie::CheckpointTrustedAsRead
+        } else {
+            Lie::FailedSyncTrusted
+        });
+        if is_needless && is_left_out {
+            return None;
+        }
+        let is_moved = is_checkpoint && lies::is_on(Lie::OneCheckpointSlot);
+        Some(if is_moved { 0 } else { offset })
+    }
+}
