@@ -209,7 +209,23 @@ mod tests {
     proptest! {
         #[test]
         fn decoding_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Event::decode(&bytes);
+            let is_ours = bytes.first() == Some(&VERSION) && bytes.len() >= FIXED;
+            prop_assert!(is_ours || Event::decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn a_changed_byte_gives_an_error_or_another_event_that_is_kept_whole(
+            at in 0usize..FIXED + 70,
+            byte in any::<u8>(),
+        ) {
+            let mut payload = sample(Some("k")).encode_envelope();
+            prop_assume!(at < payload.len());
+            payload[at] = byte;
+            if let Ok(event) = Event::decode(&payload) {
+                let mut again = event.encode_envelope();
+                again.extend_from_slice(event.body);
+                prop_assert_eq!(Event::decode(&again), Ok(event));
+            }
         }
 
         #[test]

@@ -1,4 +1,4 @@
-//! Where a segment ends is told by the next one's header: what if that cannot be read at the start?
+//! A segment's header says where the segment before it ended. These tests make it unreadable when the journal opens.
 
 use crate::support::core::{BUDGET, Core, body, segments};
 use crate::support::faulty_fs::{FaultyFs, Operation};
@@ -18,6 +18,15 @@ fn spoiled() -> FaultyFs {
     let last = written(&disk, first) - 1;
     disk.damage(first, |bytes| bytes[last] ^= 1);
     disk
+}
+
+/// Publishes everything up to the place that cannot be read; how many records that was.
+fn publish_up_to_the_error(publisher: &mut Publisher) -> u64 {
+    assert!(!publisher.read_for(STEP * 3));
+    let count = publisher.read.len() as u64;
+    publisher.core.truncate(count - 1);
+    publisher.core.maintenance.step();
+    count
 }
 
 /// Everything is read now, as far as it is there.
@@ -52,10 +61,7 @@ fn it_is_counted_though_all_before_it_is_published_and_a_crash_comes_between() {
     let names = segments(&disk);
     disk.wear_out(&names[1], 0..PAGE);
     let mut publisher = Publisher::new(&disk);
-    assert!(!publisher.read_for(STEP * 3));
-    let before = publisher.read.len() as u64;
-    publisher.core.truncate(before - 1);
-    publisher.core.maintenance.step();
+    let before = publish_up_to_the_error(&mut publisher);
     assert!(segments(&disk).contains(&names[0]));
     drop(publisher);
     disk.wear_out(&names[1], 0..0);
@@ -142,10 +148,7 @@ fn a_lost_record_is_counted_though_its_own_header_cannot_be_read_at_once_and_the
     // The oldest stays, so that it is not the one whose header cannot be read.
     disk.stick(Some(&names[0]));
     let mut publisher = Publisher::new(&disk);
-    assert!(!publisher.read_for(STEP * 3));
-    let before = publisher.read.len() as u64;
-    publisher.core.truncate(before - 1);
-    publisher.core.maintenance.step();
+    let before = publish_up_to_the_error(&mut publisher);
     drop(publisher);
     disk.wear_out(&names[2], 0..0);
     disk.damage(&names[2], |bytes| bytes[17] ^= 1);
@@ -170,7 +173,7 @@ fn what_rots_behind_a_header_that_could_not_be_read_as_the_next_segment_was_begu
     disk.wear_out(&oldest, 0..PAGE);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("it opens again");
     let later = core.append(&[body(100)]).expect("it is appended");
-    // From now on the checkpoint tells of the newer one.
+    // The checkpoint now knows the end of the newer segment only.
     core.maintenance.step();
     drop(core);
     disk.wear_out(&oldest, 0..0);

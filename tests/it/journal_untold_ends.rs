@@ -5,7 +5,7 @@ use crate::support::faulty_fs::{FaultyFs, Operation};
 use crate::support::publisher::{PAGE, Publisher, SEGMENT};
 
 /// Three records with a page each, of which the first is published; a start that could not tell whether a fourth followed them;
-/// and what it then appended. The checkpoint tells of the newest segment alone.
+/// and what it then appended. The checkpoint knows the end of the newest segment only.
 fn untold() -> (FaultyFs, String) {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");

@@ -153,8 +153,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parsing_any_header_never_panics(text in "\\PC*") {
-            let _ = Signature::parse(&text);
+        fn what_is_taken_from_a_header_is_all_that_it_says(
+            text in prop_oneof!["\\PC*", "v=[0-9]{0,21},d=[0-9a-fA-F]{63,65}"]
+        ) {
+            if let Some(signature) = Signature::parse(&text) {
+                let said = format!("v={},d={}", signature.digits, hex::encode(signature.digest));
+                prop_assert_eq!(said, text.to_lowercase());
+                prop_assert_eq!(signature.timestamp_ms.to_string(), signature.digits);
+            }
         }
     }
 }

@@ -124,8 +124,8 @@ impl<FS: FileSystem> Reader<FS> {
         Ok(())
     }
 
-    /// Where the segment before this one ended: as this one's header tells, or else what is left of them. `None` where it is
-    /// gone with its file.
+    /// Finds where the segment before this one ended: from this one's header or, if that is damaged, from what is left of both.
+    /// `None` if there is no such segment or its file is gone.
     fn close_before(&self, sequence: u64, extent: &Extent) -> io::Result<Option<Closed<FS::File>>> {
         let state = self.shared.lock();
         let Some(before) = state.before(sequence) else {

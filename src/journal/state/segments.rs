@@ -60,17 +60,17 @@ impl<F> State<F> {
         segments.find(|segment| segment.sequence > sequence)
     }
 
-    /// True where a segment is published and nothing of it is needed any more.
+    /// True if the oldest segment can be removed.
     pub fn has_removable(&self) -> bool {
         self.is_removable(self.watermark)
     }
 
-    /// True where a published segment holds the room that the next one has not.
+    /// True if the disk is full and removing the oldest segment would make room.
     pub fn lacks_removable_room(&self) -> bool {
         self.disk_full && self.has_removable()
     }
 
-    /// The segments of which nothing is needed any more, once a checkpoint at `checkpointed` is synced.
+    /// Takes out the segments that can be removed once a checkpoint at `checkpointed` is synced.
     pub fn removable(&mut self, checkpointed: u64) -> Vec<Segment<F>> {
         let mut removable = Vec::new();
         while self.is_removable(checkpointed) {
@@ -79,7 +79,7 @@ impl<F> State<F> {
         removable
     }
 
-    /// True where nothing is needed of the oldest segment once everything before `published` is.
+    /// True if the oldest segment can be removed once everything before `published` is published.
     fn is_removable(&self, published: u64) -> bool {
         let Some(first) = self.segments.front() else {
             return false;

@@ -97,7 +97,9 @@ fn librdkafka_s_own_names_that_begin_with_topic_pass_through() {
         "topic.metadata.refresh.interval.ms",
         "topic.metadata.propagation.max.ms",
     ] {
-        config(&[(name, "5000")]).validate().unwrap();
+        let config = config(&[(name, "5000")]);
+        config.validate().unwrap();
+        assert_eq!(config.properties().unwrap()[name], "5000");
     }
 }
 
