@@ -9,11 +9,11 @@
 //! A poisoned journal, and a listener that has stopped on its own, take the second way out: readiness goes off, requests are refused, what is safely on
 //! disk is published until the deadline, and the process ends with an error so that an orchestrator starts it afresh.
 
-mod descriptors;
 mod drain;
-mod keys;
+mod fd_limit;
 mod ports;
 mod run;
+mod watch;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,14 +22,15 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use self::watch::KeyFiles;
+use crate::admin;
 use crate::config::Config;
 use crate::ingest::{self, Ingest};
 use crate::journal::{self, Appender};
 use crate::publish::{self, Publisher};
 use crate::readiness::{Check, Readiness, Weight};
 use crate::signal::Signals;
-use crate::{admin, telemetry};
-use keys::KeyFiles;
+use crate::telemetry;
 use run::Running;
 
 pub use drain::{Drain, Progress};
@@ -119,7 +120,7 @@ impl App {
         ports: Ports,
         observe: impl FnOnce(Ingest) -> Ingest,
     ) -> Result<Self, AppError> {
-        config.listen.max_connections = descriptors::room_for(config.listen.max_connections);
+        config.listen.max_connections = self::fd_limit::room_for(config.listen.max_connections);
         let metrics = telemetry::Metrics::new()?;
         let readiness = Readiness::new();
         let shutdown_check = readiness.check("process", Weight::Gating, "starting");

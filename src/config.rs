@@ -11,11 +11,11 @@
 //! ```
 
 mod bounds;
+mod diagnostics;
 mod environment;
 mod kafka;
-mod locate;
 mod read;
-mod show;
+mod render;
 #[cfg(test)]
 mod tests;
 
@@ -24,11 +24,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::{admin, ingest, journal, publish, telemetry};
+use crate::admin;
+use crate::ingest;
+use crate::journal;
+use crate::publish;
+use crate::telemetry;
 
+pub use self::diagnostics::{Origin, Problem};
 pub use environment::Environment;
 pub use kafka::{KafkaConfig, Property};
-pub use locate::{Origin, Problem};
 
 /// A whole configuration, checked; what it holds is safe to start with.
 #[derive(Debug, Clone)]
@@ -115,7 +119,7 @@ pub enum ConfigError {
         message: String,
     },
     /// Keys that are unknown, of a wrong type, or out of bounds; each says what would do.
-    #[error("{}", locate::list(.0))]
+    #[error("{}", self::diagnostics::list(.0))]
     Invalid(Vec<Problem>),
 }
 
@@ -170,7 +174,7 @@ impl Config {
         with_keys: bool,
     ) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
-        let located = locate::Located::parse(text, file)?;
+        let located = self::diagnostics::Located::parse(text, file)?;
         let mut located = environment.overlay(located, &mut problems)?;
         let raw = read::read::<Raw>(&mut located, environment, &mut problems)?;
         let told = problems.len();
@@ -223,6 +227,6 @@ impl Config {
 
     /// The effective configuration as TOML, every key of it, secrets redacted: what `ringback check` prints.
     pub fn show(&self) -> String {
-        show::show(self)
+        self::render::show(self)
     }
 }

@@ -23,6 +23,7 @@ pub mod config;
 pub mod event;
 pub mod ingest;
 pub mod journal;
+pub mod log_throttle;
 pub mod publish;
 pub mod readiness;
 pub mod signal;

@@ -7,11 +7,12 @@ use tokio::time::Instant;
 
 use super::{AppError, open_journal, start_publisher};
 use crate::config::Config;
+use crate::journal;
 use crate::journal::{Appender, Truncator};
 use crate::publish::{self, LAST_GRACE, Publisher};
 use crate::readiness::Readiness;
 use crate::signal::{Request, Signals};
-use crate::{journal, telemetry};
+use crate::telemetry;
 
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(500);

@@ -7,14 +7,15 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::AppError;
-use super::keys::{Changed, KeyFiles};
+use super::watch::{Changed, KeyFiles};
+use crate::admin;
 use crate::config::ShutdownConfig;
 use crate::ingest::Ingest;
 use crate::journal::Appender;
 use crate::publish::Publisher;
 use crate::readiness::Check;
 use crate::signal::{Request, Signals};
-use crate::{admin, telemetry};
+use crate::telemetry;
 
 /// Everything that runs, in the order in which it ends.
 pub(super) struct Running {
@@ -171,8 +172,8 @@ async fn second_shutdown(signals: &mut Signals) {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{App, Ports};
     use super::*;
+    use crate::app::{App, Ports};
     use crate::config::{Config, Environment};
 
     /// A relay whose Kafka is away and whose listener is `server`.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::Config;
-use super::locate::{Located, Problem};
-use super::show::size;
+use super::diagnostics::{Located, Problem};
+use super::render::size;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

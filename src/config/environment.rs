@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use toml::{Table, Value};
 
 use super::ConfigError;
-use super::locate::{Located, Origin, Problem};
+use super::diagnostics::{Located, Origin, Problem};
 
 const PREFIX: &str = "RINGBACK_";
 const CLIENT: &str = "kafka.client";

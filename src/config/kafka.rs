@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::Environment;
-use super::locate::{Located, Origin, Problem};
+use super::diagnostics::{Located, Origin, Problem};
 use crate::publish;
 
 /// Where events go.

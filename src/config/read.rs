@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::locate::{Located, Problem};
+use super::diagnostics::{Located, Problem};
 use super::{ConfigError, Environment};
 
 type Error = serde_path_to_error::Error<toml::de::Error>;

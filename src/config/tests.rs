@@ -2,8 +2,8 @@
 
 mod faults;
 
+use super::diagnostics::list;
 use super::*;
-use crate::config::locate::list;
 
 const MINIMAL: &str = r#"
 [kafka.client]

@@ -1,7 +1,7 @@
 //! What ingest counts. Every child is resolved at start: a request looks nothing up and allocates nothing for it.
 
 use super::config::SourceConfig;
-use super::rejection::{LABELS, Rejection};
+use super::refusal::{LABELS, Rejection};
 use crate::event;
 use prometheus::{
     Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,

@@ -10,10 +10,10 @@
 //!
 //! Requests go down, answers come up. Each future holds the one below it; only the handler's is boxed.
 
-use super::handler::Handler;
+use super::ingress::{Append, Observed, Phase, Shared};
 use super::provenance::client_address;
-use super::rejection::{CLIENT_GONE, Rejection};
-use super::shared::{Append, Observed, Phase, Shared};
+use super::refusal::{CLIENT_GONE, Rejection};
+use super::request::Handler;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use http::{Method, Request, Response, Version, request};

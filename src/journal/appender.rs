@@ -12,10 +12,10 @@ use std::thread::{self, JoinHandle};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::disk::filesystem::FileSystem;
+use super::engine::Shared;
+use super::engine::writer::{Begun, Outcome, Payload, Writer};
 use super::error::AppendError;
-use super::filesystem::FileSystem;
-use super::shared::Shared;
-use super::writer::{Begun, Outcome, Payload, Writer};
 
 /// Records that may wait for the writer; less than a start's leap of positions, which must exceed all that was never
 /// synced.
@@ -45,11 +45,11 @@ impl Drop for Handle {
 
 /// The gate, without the file system's type.
 trait Admission: Send + Sync {
-    fn gate(&self) -> &super::gate::Gate;
+    fn gate(&self) -> &super::engine::admission::Gate;
 }
 
 impl<FS: FileSystem> Admission for Shared<FS> {
-    fn gate(&self) -> &super::gate::Gate {
+    fn gate(&self) -> &super::engine::admission::Gate {
         &self.gate
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Instant;
 
-use super::filesystem::FolderError;
+use super::disk::filesystem::FolderError;
 
 /// Why a journal cannot be opened; nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +14,7 @@ pub enum OpenError {
     /// Written by another version of the format: publish it with the ringback that wrote it.
     #[error(
         "{file} has format version {version}, this ringback reads {}",
-        super::segment::VERSION
+        super::format::segment::VERSION
     )]
     Version {
         /// The segment's name.

@@ -18,13 +18,13 @@ mod walk;
 
 use std::io;
 
-use super::checkpoint::{Checkpoint, CheckpointFile, Synced, unreadable_slots};
-use super::copy::QUARANTINE;
-use super::filesystem::{File, FileSystem};
-use super::record::Codec;
+use super::disk::filesystem::{File, FileSystem};
+use super::engine::checkpoint::{Checkpoint, CheckpointFile, Synced, unreadable_slots};
+use super::engine::quarantine::QUARANTINE;
+use super::format::record::Codec;
+use super::format::scan;
+use super::format::segment::{HEADER, name, set_aside_sequence};
 use super::recovery::bounds;
-use super::scan;
-use super::segment::{HEADER, name, set_aside_sequence};
 use readable::Readable;
 use view::Opened;
 
@@ -50,7 +50,7 @@ pub enum InspectError {
     /// Written by another version of the format: look with the ringback that wrote it.
     #[error(
         "{file} has format version {version}, this ringback reads {}",
-        super::segment::VERSION
+        super::format::segment::VERSION
     )]
     Version {
         /// The segment's name.

@@ -7,18 +7,19 @@
 
 pub(super) mod bounds;
 mod candidates;
+pub mod extent;
 mod identity;
 mod segments;
 mod unused;
 
 use std::io;
 
-use super::checkpoint::CheckpointFile;
+use super::disk::filesystem::{File as _, FileSystem};
+use super::engine::checkpoint::CheckpointFile;
+use super::engine::state::State;
 use super::error::OpenError;
-use super::filesystem::{File as _, FileSystem};
-use super::record::Codec;
-use super::segment::set_aside_sequence;
-use super::state::State;
+use super::format::record::Codec;
+use super::format::segment::set_aside_sequence;
 use segments::Plan;
 
 /// Each start leaves this many positions unused, more than a queue can hold: a record that was never synced, or has

@@ -8,11 +8,13 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::CheckpointFile;
-use super::filesystem::{DiskFileSystem, read_full};
-use super::record::Codec;
-use super::scan;
-use super::segment::{HEADER, HEADER_BYTES, Header, name, set_aside_name, set_aside_sequence};
+use super::disk::filesystem::{DiskFileSystem, read_full};
+use super::engine::checkpoint::CheckpointFile;
+use super::format::record::Codec;
+use super::format::scan;
+use super::format::segment::{
+    HEADER, HEADER_BYTES, Header, name, set_aside_name, set_aside_sequence,
+};
 
 /// How the name begins of the folder in which a copy is published.
 const FOLDER: &str = "drain-";

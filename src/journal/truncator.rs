@@ -8,9 +8,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::appender::Queue;
-use super::filesystem::{DiskFileSystem, FileSystem};
-use super::maintenance::Maintenance;
-use super::shared::Shared;
+use super::disk::filesystem::{DiskFileSystem, FileSystem};
+use super::engine::Shared;
+use super::engine::upkeep::Maintenance;
 
 /// How long a moved watermark may wait for its checkpoint, and a full disk for the next try.
 pub const PACE: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! Where a record goes that Kafka refuses for good: to a topic, else to a file beside the journal, synced before the
 //! watermark passes it.
 
-mod courier;
-mod letter;
+mod file;
+mod producer;
 mod replay;
 
 use std::fs::{self, File};
@@ -11,15 +11,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::producer::{Courier, Label};
 use super::Config;
-use super::aside::Aside;
-use super::credentials::Credentials;
+use super::kafka::credentials::Credentials;
+use super::kafka::timeout::Aside;
 use crate::event::Event;
-use crate::journal::filesystem::File as _;
-use courier::{Courier, Label};
+use crate::journal::disk::filesystem::File as _;
 
-pub use courier::SendError;
-pub use letter::{Letter, LetterError, letter_bytes, letter_position, letters};
+pub use self::file::{Letter, LetterError, letter_bytes, letter_position, letters};
+pub use self::producer::SendError;
 pub use replay::{Replay, ReplayError, StayError};
 
 /// For the dead-letter topic's acknowledgement; after that the file takes it.
@@ -142,7 +142,7 @@ impl DeadLetters {
                 File::open(parent)?.sync_all()?;
             }
         }
-        let (line, start) = letter::head(position, reason, journal_id, payload)?;
+        let (line, start) = self::file::head(position, reason, journal_id, payload)?;
         let name = self.place(position, journal_id);
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
@@ -164,12 +164,12 @@ impl DeadLetters {
     /// Where this letter goes. A position is its record's alone in one journal only: another journal's letter is another
     /// event, and must not be written over.
     fn place(&self, position: u64, journal_id: &str) -> PathBuf {
-        let name = self.folder.join(letter::name(position));
+        let name = self.folder.join(self::file::name(position));
         let there = Letter::read(&name).ok().and_then(|old| old.journal_id);
         if there.is_some_and(|there| there != journal_id) {
             return self
                 .folder
-                .join(letter::name_with_journal(position, journal_id));
+                .join(self::file::name_with_journal(position, journal_id));
         }
         name
     }
@@ -283,7 +283,7 @@ mod tests {
             "reason": "too_large",
             "envelope": hex::encode(event.encode_envelope()),
         });
-        let file = folder.path().join(letter::name(7));
+        let file = folder.path().join(self::file::name(7));
         let write = |line: &str, body: &[u8]| {
             let content = [line.as_bytes(), b"\n", body].concat();
             fs::write(&file, content).unwrap();
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(Letter::read(&file).unwrap().event().unwrap(), event);
 
         let payload = [event.encode_envelope().as_slice(), event.body].concat();
-        let (line, start) = letter::head(7, "too_large", "j", &payload).unwrap();
+        let (line, start) = self::file::head(7, "too_large", "j", &payload).unwrap();
         write(&line, &payload[start..]);
         let whole = fs::read(&file).unwrap();
         Letter::read(&file).unwrap();

@@ -6,7 +6,7 @@ use prometheus::{
 };
 use rdkafka::Statistics;
 
-use super::delivery::KINDS;
+use super::kafka::cloudevents::KINDS;
 
 /// Seconds from receiving to Kafka's acknowledgement: a linger and a round trip, up to an outage of days.
 const LATENCY: [f64; 14] = [

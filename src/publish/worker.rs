@@ -3,8 +3,8 @@
 //! It has no thread, clock or chance of its own: whoever calls [`Worker::step`] brings the mail, and
 //! [`Outside`] is everything else.
 
-mod condition;
-mod sending;
+mod health;
+mod send;
 mod sent;
 
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use crate::journal::{Reader, Record, Truncator};
 use crate::readiness::Check;
 
-use super::delivery::blame;
-use super::machine::{Action, Limits, Machine};
-use super::mailbox::{Inbox, Report};
+use self::health::Trouble;
+use super::decide::machine::{Action, Limits, Machine};
+use super::env::{Client as _, Outside};
+use super::inbox::{Inbox, Report};
+use super::kafka::cloudevents::blame;
 use super::metrics::Metrics;
-use super::outside::{Client as _, Outside};
-use super::sayings::Sayings;
-use condition::Trouble;
+use crate::log_throttle::Sayings;
 use sent::SentRecords;
 
 /// Until a full queue or an unreadable record is tried again, should no report come before.

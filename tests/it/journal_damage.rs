@@ -2,7 +2,7 @@
 
 use crate::support::core::{BUDGET, Core, SEGMENT, body, open, segments};
 use crate::support::faulty_fs::FaultyFs;
-use ringback::journal::filesystem::FileSystem as _;
+use ringback::journal::disk::filesystem::FileSystem as _;
 
 #[test]
 fn any_single_flipped_bit_loses_at_most_its_own_record_and_is_counted() {

@@ -5,10 +5,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use bytesize::ByteSize;
 use rand::RngExt as _;
+use ringback::journal::disk::filesystem::{DiskFileSystem, FolderError};
+use ringback::journal::engine::writer::Outcome;
 use ringback::journal::error::OpenError;
-use ringback::journal::filesystem::{DiskFileSystem, FolderError};
 use ringback::journal::recovery::LEAP;
-use ringback::journal::writer::Outcome;
 use ringback::journal::{self, AppendError, Config, Journal, Metrics};
 
 use crate::support::core::{BUDGET, Core, SEGMENT, body, open, segments};

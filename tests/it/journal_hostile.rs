@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use ringback::journal::record::{Codec, Found};
+use ringback::journal::format::record::{Codec, Found};
 
 use crate::support::core::{Body, Core};
 use crate::support::faulty_fs::FaultyFs;

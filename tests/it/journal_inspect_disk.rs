@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use ringback::journal::format::record::size_on_disk;
 use ringback::journal::inspect::{InspectError, Inspection, Item};
-use ringback::journal::record::size_on_disk;
 
 use crate::support::core::{Core, body, segments};
 use crate::support::faulty_fs::FaultyFs;

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use ringback::journal::filesystem::{DiskFileSystem, File, FileSystem};
+use ringback::journal::disk::filesystem::{DiskFileSystem, File, FileSystem};
 use ringback::journal::inspect::{Folder, Inspection, Item};
 
 use crate::support::core::{Body, Core, segments};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ringback::journal::appender::{Appender, Stepper, Turn, unstarted};
-use ringback::journal::record::size_on_disk;
+use ringback::journal::format::record::size_on_disk;
 use ringback::journal::{self, AppendError, Config, Metrics};
 
 use crate::support::core::Core;

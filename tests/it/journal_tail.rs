@@ -1,6 +1,6 @@
 //! The end of the journal: what was synced there is never taken for a torn write, and what is cut is copied first.
 
-use ringback::journal::filesystem::{File as _, FileSystem as _};
+use ringback::journal::disk::filesystem::{File as _, FileSystem as _};
 
 use crate::support::core::{BUDGET, Core, body, segments};
 use crate::support::faulty_fs::{FaultyFs, Operation};

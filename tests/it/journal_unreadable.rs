@@ -1,6 +1,6 @@
 //! Unreadable is not damaged: what the disk does not give is waited for, and what is passed over in the end is kept whole.
 
-use ringback::journal::filesystem::FileSystem as _;
+use ringback::journal::disk::filesystem::FileSystem as _;
 
 use crate::support::core::{body, segments};
 use crate::support::publisher::{PAGE, PATIENCE, Publisher, SEGMENT, STEP, forty, unread_names};

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use prometheus::Registry;
+use ringback::ingest;
 use ringback::ingest::{KeyConfig, SourceConfig, Verify};
-use ringback::{ingest, journal, publish};
+use ringback::journal;
+use ringback::publish;
 
 /// Families whose labels come from the brokers: nothing to gather before there is one.
 const BROKERS: &str = "ringback_kafka_broker_";

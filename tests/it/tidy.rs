@@ -18,7 +18,7 @@ const FLOORS: [(&str, u8); 13] = [
     ("admin", 2),
     ("journal", 1),
     ("event", 0),
-    ("fault", 0),
+    ("log_throttle", 0),
     ("readiness", 0),
     ("signal", 0),
     ("telemetry", 0),

@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ringback::journal::segment::Header;
+use ringback::journal::format::segment::Header;
 
 use crate::coverage::{self, Seen};
 use crate::random::{Clock, Random};

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::publish::mailbox::{Report, Seen};
+use ringback::publish::inbox::{Report, Seen};
 
 use crate::ledger::Ledger;
 use crate::random::{Clock, MS, Random, SECOND};

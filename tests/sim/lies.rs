@@ -7,7 +7,7 @@
 use std::cell::Cell;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::publish::mailbox::Report;
+use ringback::publish::inbox::Report;
 
 /// One lie each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

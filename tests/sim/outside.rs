@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, KafkaResult};
+use ringback::publish::env::Outside;
 use ringback::publish::of_producer;
-use ringback::publish::outside::Outside;
 
 use crate::coverage::{self, Seen};
 use crate::disk::{Operation, SimDisk};

@@ -9,8 +9,8 @@ use crate::command::place::{self, Place};
 use crate::command::render::{columns, json};
 use crate::command::{CommandError, chain, ended};
 use crate::event::Event;
+use crate::journal::format::segment::name;
 use crate::journal::inspect::{Item, Located};
-use crate::journal::segment::name;
 
 /// Which journal, which of its records, and how.
 #[derive(Debug, clap::Args)]

@@ -8,12 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use crate::command::CommandError;
+use crate::command::place;
 use crate::command::progress::Progress;
-use crate::command::{CommandError, place};
 use crate::event::Event;
 use crate::journal::error::ReadError;
+use crate::journal::format::segment::name;
 use crate::journal::inspect::{Content, Damage, Folder, Inspection, Item, Located, SegmentFile};
-use crate::journal::segment::name;
 use crate::publish;
 
 pub use parts::{Damaged, Files, Segment, Unpublished, Unreadable, Watermark};

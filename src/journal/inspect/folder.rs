@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::InspectError;
-use crate::journal::filesystem::{FileSystem, LOCK};
+use crate::journal::disk::filesystem::{FileSystem, LOCK};
 
 /// A folder of which nothing is changed. Its files are opened for reading, so that writing to them fails as well.
 #[derive(Debug)]

@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use super::SegmentFile;
 use super::walk::{Damage, Item, Located};
-use crate::journal::checkpoint::Synced;
+use crate::journal::disk::filesystem::{File, read_full};
+use crate::journal::engine::checkpoint::Synced;
 use crate::journal::error::ReadError;
-use crate::journal::filesystem::{File, read_full};
-use crate::journal::record::{Codec, Found};
-use crate::journal::scan::{self, SMALLEST};
-use crate::journal::segment::name;
+use crate::journal::format::record::{Codec, Found};
+use crate::journal::format::scan::{self, SMALLEST};
+use crate::journal::format::segment::name;
 
 /// Bytes read at once; a larger record is read by itself.
 const CHUNK: u64 = 256 << 10;

@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::journal::filesystem::File;
+use crate::journal::disk::filesystem::File;
 
 /// The page in which the kernel reads: what one unreadable sector costs.
 const BLOCK: u64 = 4096;
@@ -156,7 +156,7 @@ impl<F: File> File for Readable<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::filesystem::read_full;
+    use crate::journal::disk::filesystem::read_full;
 
     /// Bytes that are all 7, of which those in some blocks cannot be read.
     struct Worn {

@@ -14,8 +14,8 @@ use std::io;
 
 use super::readable::Readable;
 use super::{Content, InspectError, failed};
-use crate::journal::filesystem::{File, FileSystem, read_full};
-use crate::journal::segment::{HEADER_BYTES, Header, HeaderError, name, sequence_of};
+use crate::journal::disk::filesystem::{File, FileSystem, read_full};
+use crate::journal::format::segment::{HEADER_BYTES, Header, HeaderError, name, sequence_of};
 
 /// Listings of the folder before the look gives up. A relay costs a few; only a process that makes and removes segments
 /// without end costs more.

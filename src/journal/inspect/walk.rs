@@ -6,12 +6,13 @@ use bytes::Bytes;
 
 use super::place::{Place, failed};
 use super::{Content, SegmentFile};
-use crate::journal::checkpoint::{Checkpoint, Synced};
+use crate::journal::disk::filesystem::File;
+use crate::journal::engine::checkpoint::{Checkpoint, Synced};
 use crate::journal::error::ReadError;
-use crate::journal::filesystem::File;
-use crate::journal::record::Codec;
-use crate::journal::recovery::{LEAP, bounds};
-use crate::journal::segment::HEADER;
+use crate::journal::format::record::Codec;
+use crate::journal::format::segment::HEADER;
+use crate::journal::recovery::LEAP;
+use crate::journal::recovery::bounds;
 
 /// An intact record and where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]

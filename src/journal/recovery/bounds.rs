@@ -4,11 +4,11 @@ use std::io;
 use std::ops::Range;
 
 use super::LEAP;
-use crate::journal::checkpoint::{Checkpoint, Synced};
-use crate::journal::filesystem::ReadAt;
-use crate::journal::record::Codec;
-use crate::journal::scan;
-use crate::journal::segment::HEADER;
+use crate::journal::disk::filesystem::ReadAt;
+use crate::journal::engine::checkpoint::{Checkpoint, Synced};
+use crate::journal::format::record::Codec;
+use crate::journal::format::scan;
+use crate::journal::format::segment::HEADER;
 
 /// The first position of a segment without a header, which is at or past `from`; `None` where no record is left.
 ///

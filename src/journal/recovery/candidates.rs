@@ -3,12 +3,12 @@
 use std::io;
 
 use super::failed;
+use crate::journal::disk::filesystem::{File as _, FileSystem, ReadAt, read_full};
+use crate::journal::disk::zero_fill::{Beyond, Holes, Tried, ZeroFilled};
 use crate::journal::error::OpenError;
-use crate::journal::filesystem::{File as _, FileSystem, ReadAt, read_full};
-use crate::journal::segment::{
+use crate::journal::format::segment::{
     self, HEADER_BYTES, Header, HeaderError, name, sequence_of, set_aside_sequence,
 };
-use crate::journal::zero_fill::{Beyond, Holes, Tried, ZeroFilled};
 
 /// How many pages of one file may fail before the rest of it counts as unreadable: a start must not wait for a device that
 /// lets each of them run into a time-out. The reader finds out later.

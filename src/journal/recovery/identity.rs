@@ -4,13 +4,13 @@ use std::io;
 
 use super::candidates::Candidate;
 use super::failed;
-use crate::journal::checkpoint;
-use crate::journal::copy;
+use crate::journal::disk::filesystem::FileSystem;
+use crate::journal::engine::checkpoint;
+use crate::journal::engine::quarantine;
 use crate::journal::error::OpenError;
-use crate::journal::filesystem::FileSystem;
-use crate::journal::record::Codec;
-use crate::journal::scan;
-use crate::journal::segment::{HEADER, Header, name};
+use crate::journal::format::record::Codec;
+use crate::journal::format::scan;
+use crate::journal::format::segment::{HEADER, Header, name};
 
 /// The journal's id, if it has one: from the checkpoint (`known`), an intact header, or else the records.
 pub fn find<FS: FileSystem>(
@@ -90,7 +90,7 @@ pub fn set_aside<FS: FileSystem>(fs: &FS, candidates: &[Candidate]) -> Result<u6
             let view = candidate.view(&file, fs.page());
             let written = scan::garbage(&view, 0, candidate.length)?;
             if written > 0 {
-                copy::quarantine(fs, candidate.sequence, &view, 0..written)?;
+                quarantine::quarantine(fs, candidate.sequence, &view, 0..written)?;
             }
             io::Result::Ok(written > 0)
         };

@@ -6,17 +6,17 @@ use std::ops::Range;
 
 use super::bounds;
 use super::candidates::Candidate;
+use super::extent::Tail;
 use super::{LEAP, failed};
-use crate::journal::checkpoint::{Checkpoint, Synced};
-use crate::journal::copy;
+use crate::journal::disk::filesystem::{File, FileSystem, ReadAt, read_full};
+use crate::journal::disk::zero_fill::{Holes, ZeroFilled};
+use crate::journal::engine::checkpoint::{Checkpoint, Synced};
+use crate::journal::engine::quarantine;
+use crate::journal::engine::writer::BATCH_BYTES;
 use crate::journal::error::OpenError;
-use crate::journal::extent::Tail;
-use crate::journal::filesystem::{File, FileSystem, ReadAt, read_full};
-use crate::journal::record::Codec;
-use crate::journal::scan;
-use crate::journal::segment::{HEADER, Segment, Unresolved, name};
-use crate::journal::writer::BATCH_BYTES;
-use crate::journal::zero_fill::{Holes, ZeroFilled};
+use crate::journal::format::record::Codec;
+use crate::journal::format::scan;
+use crate::journal::format::segment::{HEADER, Segment, Unresolved, name};
 
 /// Bytes written again at once.
 const CHUNK: usize = 1 << 20;
@@ -276,7 +276,7 @@ fn copy_torn<FS: FileSystem>(
     if bytes.is_empty() {
         return true;
     }
-    match copy::torn(fs, sequence, from, bytes.clone()) {
+    match quarantine::torn(fs, sequence, from, bytes.clone()) {
         Ok(()) => {
             tracing::info!(
                 segment = name(sequence),

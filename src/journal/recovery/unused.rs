@@ -10,13 +10,13 @@ use std::ops::Range;
 
 use super::candidates::Candidate;
 use super::{LEAP, failed};
-use crate::journal::checkpoint::Synced;
-use crate::journal::copy;
+use crate::journal::disk::filesystem::{File as _, FileSystem};
+use crate::journal::engine::checkpoint::Synced;
+use crate::journal::engine::quarantine;
 use crate::journal::error::OpenError;
-use crate::journal::filesystem::{File as _, FileSystem};
-use crate::journal::record::Codec;
-use crate::journal::scan;
-use crate::journal::segment::{HEADER, name};
+use crate::journal::format::record::Codec;
+use crate::journal::format::scan;
+use crate::journal::format::segment::{HEADER, name};
 
 /// A bound on starts of which nothing is left.
 const MOST_STARTS: u64 = 1 << 32;
@@ -181,7 +181,7 @@ impl Unused {
 
 /// Gives the file a second name as a copy of what a torn first write has left; false where it must keep its own.
 fn keep_torn<FS: FileSystem>(fs: &FS, sequence: u64, bytes: u64) -> bool {
-    match copy::torn_file(fs, &name(sequence), sequence, bytes) {
+    match quarantine::torn_file(fs, &name(sequence), sequence, bytes) {
         Ok(()) => true,
         Err(error) => {
             tracing::warn!(segment = name(sequence), %error, "cannot keep a copy of a torn write: it stays where it is");

@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::courier::{Courier, Label, REPLAYED, SendError};
-use super::letter::{Letter, LetterError};
-use crate::publish::delivery::{Blame, blame};
+use super::file::{Letter, LetterError};
+use super::producer::{Courier, Label, REPLAYED, SendError};
+use crate::publish::kafka::cloudevents::{Blame, blame};
 use crate::publish::{Config, PropertyError};
 
 /// Why nothing can be replayed.

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::Worker;
-use crate::publish::mailbox::Report;
-use crate::publish::outside::Outside;
-use crate::publish::timestamps::Stamp;
+use crate::publish::decide::timestamps::Stamp;
+use crate::publish::env::Outside;
+use crate::publish::inbox::Report;
 
 /// One record.
 #[derive(Debug, Clone, Copy)]

@@ -5,9 +5,9 @@ use std::time::Instant;
 use std::sync::Arc;
 
 use bytesize::ByteSize;
-use ringback::journal::maintenance::Maintenance;
-use ringback::journal::shared::Shared;
-use ringback::journal::writer::{Outcome, Payload, Writer};
+use ringback::journal::engine::Shared;
+use ringback::journal::engine::upkeep::Maintenance;
+use ringback::journal::engine::writer::{Outcome, Payload, Writer};
 use ringback::journal::{Config, Metrics, OpenError, Reader, Record, Recovery, recover_with};
 
 use super::faulty_fs::FaultyFs;

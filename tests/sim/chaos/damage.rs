@@ -1,7 +1,7 @@
 //! Bits that flip at rest.
 
-use ringback::journal::record::{Codec, Found};
-use ringback::journal::segment::HEADER;
+use ringback::journal::format::record::{Codec, Found};
+use ringback::journal::format::segment::HEADER;
 
 use super::Chaos;
 use super::kinds::Under;

@@ -3,8 +3,8 @@
 
 use std::io;
 
-use ringback::journal::filesystem::{File, FileSystem};
-use ringback::journal::segment::Header;
+use ringback::journal::disk::filesystem::{File, FileSystem};
+use ringback::journal::format::segment::Header;
 
 use super::{Inode, Operation, PAGE, SimDisk, SimFile, eio};
 use crate::interleave;

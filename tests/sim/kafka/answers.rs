@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::publish::mailbox::Report;
+use ringback::publish::inbox::Report;
 
 use super::state::retriable;
 use super::{Kafka, Request};

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::publish::mailbox::Report;
-use ringback::publish::outside::{Client, Handed, Outgoing};
+use ringback::publish::env::{Client, Handed, Outgoing};
+use ringback::publish::inbox::Report;
 
 use super::state::State;
 use super::{Event, Kafka, Message};

@@ -1,7 +1,7 @@
 //! A client between the worker and [`SimClient`] that can lie.
 
-use ringback::publish::mailbox::Report;
-use ringback::publish::outside::{Client, Handed, Outgoing};
+use ringback::publish::env::{Client, Handed, Outgoing};
+use ringback::publish::inbox::Report;
 
 use super::Headers;
 use super::client::SimClient;

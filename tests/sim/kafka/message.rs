@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use rdkafka::message::Headers as _;
-use ringback::publish::outside::Outgoing;
+use ringback::publish::env::Outgoing;
 
 /// One record as a client got it.
 #[derive(Debug, Clone)]

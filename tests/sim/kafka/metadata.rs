@@ -1,7 +1,7 @@
 //! What clients learn of the topic: how many partitions it has. A topic may grow, and not every broker knows it at once.
 
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::publish::mailbox::Seen as Look;
+use ringback::publish::inbox::Seen as Look;
 
 use super::state::Queue;
 use super::{Event, Kafka};

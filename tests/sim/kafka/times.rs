@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::publish::timestamps::TimeBounds;
+use ringback::publish::decide::timestamps::TimeBounds;
 
 use super::{Event, Headers, Kafka, Message};
 use crate::random::{Random, SECOND};

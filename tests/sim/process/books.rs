@@ -1,7 +1,7 @@
 //! What a process says of itself, for the ledger: its losses, and how far its checkpoint lags.
 
+use ringback::journal::format::segment::{Header, name};
 use ringback::journal::recovery::LEAP;
-use ringback::journal::segment::{Header, name};
 
 use super::{PACE, Process};
 use crate::ledger::{Ledger, Seam, Told};

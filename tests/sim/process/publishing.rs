@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use ringback::publish::mailbox::Inbox;
+use ringback::publish::inbox::Inbox;
 use ringback::publish::worker::{Next, Worker};
 
 use super::writing::{Nearby, Writing};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use ringback::journal::appender::{Stepper, Turn};
-use ringback::journal::shared::Shared;
+use ringback::journal::engine::Shared;
 use ringback::journal::{AppendError, Appender};
 
 use super::requests::Pending;

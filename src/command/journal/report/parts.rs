@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::journal::checkpoint;
+use crate::journal::engine::checkpoint;
+use crate::journal::format::segment::HEADER;
 use crate::journal::inspect::SegmentFile;
-use crate::journal::segment::HEADER;
 
 /// The checkpoint.
 #[derive(Debug, Serialize)]

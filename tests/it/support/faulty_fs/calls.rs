@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use ringback::journal::filesystem::{File, FileSystem};
-use ringback::journal::segment::HEADER_BYTES;
+use ringback::journal::disk::filesystem::{File, FileSystem};
+use ringback::journal::format::segment::HEADER_BYTES;
 
 use super::{FaultyFile, FaultyFs, Inode, Operation};
 

@@ -1,0 +1,222 @@
+//! Reading keys: from files and the environment only, and failing closed.
+
+use crate::ingest::config::{KeyConfig, SourceConfig, Verify};
+use hmac::{Hmac, KeyInit};
+use secrecy::zeroize::Zeroizing;
+use sha2::Sha256;
+use std::fmt;
+
+/// A live key, prepared for HMAC-SHA256: the two blocks that depend on the key alone are hashed once.
+pub(crate) struct Key(Hmac<Sha256>);
+
+impl Key {
+    /// `None` only if HMAC refused the length, which it does for none.
+    pub(crate) fn new(secret: &[u8]) -> Option<Self> {
+        Hmac::new_from_slice(secret).ok().map(Self)
+    }
+
+    /// An HMAC to be fed with a message.
+    pub(crate) fn mac(&self) -> Hmac<Sha256> {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Key([redacted])")
+    }
+}
+
+/// Why a source's keys cannot be used. `key` is the key's name or index.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// `verify` asks for keys and there are none.
+    #[error(
+        "verify = \"{verify}\" needs keys: give keys = [{{ env = \"NAME\" }}] or [{{ file = \"PATH\" }}]"
+    )]
+    None {
+        /// The scheme.
+        verify: Verify,
+    },
+    /// `verify = "none"` with keys would look safer than it is.
+    #[error("verify = \"none\" does not use keys: remove them, or say how to verify")]
+    Unused,
+    /// Neither or both of `env` and `file`.
+    #[error("key {key}: give exactly one of env and file")]
+    Place {
+        /// The key.
+        key: String,
+    },
+    /// The environment variable is not set, or not UTF-8.
+    #[error("key {key}: environment variable {variable} is not set")]
+    Unset {
+        /// The key.
+        key: String,
+        /// The variable.
+        variable: String,
+    },
+    /// The file cannot be read.
+    #[error("key {key}: file {file} cannot be read")]
+    Read {
+        /// The key.
+        key: String,
+        /// The file, as configured.
+        file: String,
+        /// The operating system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An empty key would let everybody sign.
+    #[error("key {key}: is empty")]
+    Empty {
+        /// The key.
+        key: String,
+    },
+    /// Two keys would share a metric label.
+    #[error("key {key}: another key of this source has the same name")]
+    Duplicate {
+        /// The key.
+        key: String,
+    },
+}
+
+/// Reads all keys of `source`, in their order.
+pub(crate) fn read(source: &SourceConfig) -> Result<Vec<Key>, KeyError> {
+    match (source.verify, source.keys.is_empty()) {
+        (Verify::None, true) => return Ok(Vec::new()),
+        (Verify::None, false) => return Err(KeyError::Unused),
+        (verify, true) => return Err(KeyError::None { verify }),
+        (_, false) => {}
+    }
+    let labels: Vec<String> = (0..source.keys.len())
+        .map(|index| source.key_label(index))
+        .collect();
+    let mut keys = Vec::with_capacity(labels.len());
+    for (index, (config, label)) in source.keys.iter().zip(&labels).enumerate() {
+        if labels[..index].contains(label) {
+            return Err(KeyError::Duplicate { key: label.clone() });
+        }
+        let secret = secret(config, label)?;
+        let empty = || KeyError::Empty { key: label.clone() };
+        if secret.is_empty() {
+            return Err(empty());
+        }
+        keys.push(Key::new(&secret).ok_or_else(empty)?);
+    }
+    Ok(keys)
+}
+
+fn secret(config: &KeyConfig, label: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let key = || label.to_owned();
+    match (&config.env, &config.file) {
+        (Some(variable), None) => std::env::var(variable)
+            .map(|value| Zeroizing::new(value.into_bytes()))
+            .map_err(|_| KeyError::Unset {
+                key: key(),
+                variable: variable.clone(),
+            }),
+        (None, Some(file)) => {
+            let bytes = std::fs::read(file).map_err(|source| KeyError::Read {
+                key: key(),
+                file: file.display().to_string(),
+                source,
+            })?;
+            let mut bytes = Zeroizing::new(bytes);
+            // An editor's newline, of either kind, is never part of a key.
+            if bytes.last() == Some(&b'\n') {
+                bytes.pop();
+                if bytes.last() == Some(&b'\r') {
+                    bytes.pop();
+                }
+            }
+            Ok(bytes)
+        }
+        _ => Err(KeyError::Place { key: key() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn source(verify: Verify, keys: Vec<KeyConfig>) -> SourceConfig {
+        SourceConfig {
+            name: "retell".into(),
+            path: "/webhook".into(),
+            verify,
+            keys,
+            key_pointers: None,
+        }
+    }
+
+    fn file(content: &[u8]) -> (tempfile::NamedTempFile, KeyConfig) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        let config = KeyConfig {
+            env: None,
+            file: Some(file.path().to_owned()),
+            name: None,
+        };
+        (file, config)
+    }
+
+    fn variable(name: &str) -> KeyConfig {
+        KeyConfig {
+            env: Some(name.into()),
+            file: None,
+            name: None,
+        }
+    }
+
+    #[test]
+    fn a_key_file_loses_one_newline_and_nothing_else() {
+        for (content, secret) in [
+            (&b"abc"[..], &b"abc"[..]),
+            (b"abc\n", b"abc"),
+            (b"abc\r\n", b"abc"),
+            (b"abc\n\n", b"abc\n"),
+            (b" abc \n", b" abc "),
+        ] {
+            let (_file, config) = file(content);
+            assert_eq!(*super::secret(&config, "0").unwrap(), secret);
+        }
+    }
+
+    #[test]
+    fn keys_that_are_missing_or_empty_are_refused() {
+        let none = read(&source(Verify::Retell, Vec::new()));
+        assert!(matches!(none, Err(KeyError::None { .. })));
+        for content in [&b""[..], b"\n", b"\r\n"] {
+            let (_file, config) = file(content);
+            let empty = read(&source(Verify::Retell, vec![config]));
+            assert!(matches!(empty, Err(KeyError::Empty { .. })));
+        }
+        let unset = read(&source(
+            Verify::Retell,
+            vec![variable("RINGBACK_TEST_THIS_IS_NEVER_SET")],
+        ));
+        assert!(matches!(unset, Err(KeyError::Unset { .. })));
+        let (_file, both) = file(b"abc");
+        let both = KeyConfig {
+            env: Some("PATH".into()),
+            ..both
+        };
+        let both = read(&source(Verify::Retell, vec![both]));
+        assert!(matches!(both, Err(KeyError::Place { .. })));
+        let unused = read(&source(Verify::None, vec![variable("PATH")]));
+        assert!(matches!(unused, Err(KeyError::Unused)));
+        let same = KeyConfig {
+            name: Some("0".into()),
+            ..variable("PATH")
+        };
+        let twice = read(&source(Verify::Retell, vec![variable("PATH"), same]));
+        assert!(matches!(twice, Err(KeyError::Duplicate { .. })));
+    }
+
+    #[test]
+    fn a_key_never_shows_in_debug_output() {
+        let key = Key::new(b"secret").unwrap();
+        assert_eq!(format!("{key:?}"), "Key([redacted])");
+    }
+}

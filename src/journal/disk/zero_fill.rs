@@ -1,0 +1,261 @@
+//! Reading past what a disk does not give: an unreadable page reads as zeros, which no record is made of, and is
+//! remembered as a [`Holes`].
+//!
+//! Zeros say nothing about what was written there. Whoever reads through this must look at the holes before calling
+//! anything lost, torn or unused.
+
+use std::cell::RefCell;
+use std::io;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::filesystem::ReadAt;
+
+/// Pages that could not be read, as ranges of bytes: ascending, apart, not empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holes(Vec<Range<u64>>);
+
+/// What happens to a page that was not tried yet once too many others have failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beyond {
+    /// It and the rest of the file, which has this many bytes, count as a hole: for whoever must not wait.
+    IsHole(u64),
+    /// Reading it is an error, to be tried again with the holes found so far: for whoever must be exact.
+    IsError,
+}
+
+/// A file whose unreadable pages read as zeros.
+#[derive(Debug)]
+pub struct ZeroFilled<'a, F> {
+    file: &'a F,
+    page: u64,
+    beyond: Beyond,
+    state: Tried,
+}
+
+/// What looks at one file have found unreadable so far, and how many more reads may fail; clones share it.
+#[derive(Debug, Clone)]
+pub struct Tried(Rc<RefCell<State>>);
+
+#[derive(Debug)]
+struct State {
+    holes: Holes,
+    last_error: Option<io::Error>,
+    /// Reads that may still fail: each can take as long as the device's own time-out.
+    patience: u32,
+    /// Up to here a read of more than a page has failed: pages are read one by one, because another such read would wait
+    /// for the same bad page once more.
+    one_by_one: u64,
+}
+
+impl Holes {
+    /// True where everything could be read.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Bytes in all holes together.
+    pub fn bytes(&self) -> u64 {
+        self.0.iter().map(|hole| hole.end - hole.start).sum()
+    }
+
+    /// The hole in which this byte lies.
+    pub fn at(&self, offset: u64) -> Option<Range<u64>> {
+        let after = self.0.partition_point(|hole| hole.start <= offset);
+        let hole = self.0.get(after.checked_sub(1)?)?;
+        (offset < hole.end).then(|| hole.clone())
+    }
+
+    /// True if all of `others` lies in these holes.
+    pub fn covers(&self, others: &Self) -> bool {
+        others.0.iter().all(|other| {
+            self.at(other.start)
+                .is_some_and(|hole| other.end <= hole.end)
+        })
+    }
+
+    /// The first hole with a byte in this range.
+    pub fn within(&self, bytes: &Range<u64>) -> Option<Range<u64>> {
+        let first = self.0.partition_point(|hole| hole.end <= bytes.start);
+        let hole = self.0.get(first)?;
+        (hole.start < bytes.end && !bytes.is_empty()).then(|| hole.clone())
+    }
+
+    fn add(&mut self, hole: Range<u64>) {
+        let from = self.0.partition_point(|known| known.end < hole.start);
+        let to = self.0.partition_point(|known| known.start <= hole.end);
+        let joined = self.0[from..to].iter().fold(hole, |joined, known| {
+            joined.start.min(known.start)..joined.end.max(known.end)
+        });
+        self.0.splice(from..to, [joined]);
+    }
+}
+
+impl Tried {
+    /// Nothing but these holes is known yet.
+    pub fn new(holes: Holes, patience: u32) -> Self {
+        Self(Rc::new(RefCell::new(State {
+            holes,
+            last_error: None,
+            patience,
+            one_by_one: 0,
+        })))
+    }
+}
+
+impl<'a, F: ReadAt> ZeroFilled<'a, F> {
+    /// Reads past at most `patience` failing reads; `page` is the file system's, `holes` are known from before.
+    pub fn new(file: &'a F, page: u64, holes: Holes, patience: u32, beyond: Beyond) -> Self {
+        Self::go_on(file, page, Tried::new(holes, patience), beyond)
+    }
+
+    /// Goes on from an earlier look at the file: waits for nothing again that it has found unreadable.
+    pub fn go_on(file: &'a F, page: u64, state: Tried, beyond: Beyond) -> Self {
+        Self {
+            file,
+            page,
+            beyond,
+            state,
+        }
+    }
+
+    /// Why a page could not be read, of those that were tried.
+    pub fn last_error(&self) -> Option<io::Error> {
+        self.state.0.borrow_mut().last_error.take()
+    }
+
+    /// What could not be read so far.
+    pub fn holes(&self) -> Holes {
+        self.state.0.borrow().holes.clone()
+    }
+}
+
+impl<F: ReadAt> ReadAt for ZeroFilled<'_, F> {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut state = self.state.0.borrow_mut();
+        if let Some(hole) = state.holes.at(offset) {
+            return Ok(zeros(bytes, hole.end - offset));
+        }
+        let all = offset..offset + bytes.len() as u64;
+        let length = match state.holes.within(&all) {
+            Some(hole) => up_to(bytes.len(), hole.start - offset),
+            None => bytes.len(),
+        };
+        let end = (offset / self.page + 1) * self.page;
+        let within_page = up_to(length, end - offset);
+        if length > within_page && offset >= state.one_by_one {
+            match self.file.read_at(&mut bytes[..length], offset) {
+                Ok(read) => return Ok(read),
+                Err(_) => state.one_by_one = offset + length as u64,
+            }
+        }
+        let error = match self.file.read_at(&mut bytes[..within_page], offset) {
+            Ok(read) => return Ok(read),
+            Err(error) => error,
+        };
+        let start = offset / self.page * self.page;
+        if state.patience > 0 {
+            state.patience -= 1;
+            state.last_error = Some(error);
+            state.holes.add(start..end);
+            return Ok(zeros(bytes, end - offset));
+        }
+        match self.beyond {
+            Beyond::IsHole(file_length) => {
+                state.holes.add(start..file_length.max(end));
+                Ok(zeros(bytes, file_length.max(end) - offset))
+            }
+            Beyond::IsError => Err(error),
+        }
+    }
+}
+
+fn zeros(bytes: &mut [u8], length: u64) -> usize {
+    let length = up_to(bytes.len(), length);
+    bytes[..length].fill(0);
+    length
+}
+
+fn up_to(length: usize, most: u64) -> usize {
+    usize::try_from(most).map_or(length, |most| length.min(most))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::journal::disk::filesystem::read_full;
+
+    /// 64 bytes that are all 7, of which some cannot be read.
+    struct Worn(Vec<Range<u64>>, Cell<u32>);
+
+    fn worn(holes: Vec<Range<u64>>) -> Worn {
+        Worn(holes, Cell::new(0))
+    }
+
+    impl ReadAt for Worn {
+        fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+            let length = up_to(bytes.len(), 64_u64.saturating_sub(offset));
+            let read = offset..offset + length as u64;
+            let worn = |hole: &Range<u64>| hole.start < read.end && read.start < hole.end;
+            if self.0.iter().any(worn) {
+                self.1.set(self.1.get() + 1);
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            bytes[..length].fill(7);
+            Ok(length)
+        }
+    }
+
+    fn read(file: &ZeroFilled<'_, Worn>, bytes: Range<u64>) -> io::Result<Vec<u8>> {
+        let mut read = vec![1; usize::try_from(bytes.end - bytes.start).unwrap()];
+        let length = read_full(file, &mut read, bytes.start)?;
+        read.truncate(length);
+        Ok(read)
+    }
+
+    #[test]
+    fn only_the_pages_that_cannot_be_read_are_zeros_and_they_are_known_afterwards() {
+        let worn = worn(vec![9..10, 17..18, 40..41]);
+        let file = ZeroFilled::new(&worn, 8, Holes::default(), 9, Beyond::IsError);
+        let bytes = read(&file, 4..70).unwrap();
+        let zero = |at: u64| (8..24).contains(&at) || (40..48).contains(&at);
+        let expected: Vec<u8> = (4..64).map(|at| if zero(at) { 0 } else { 7 }).collect();
+        assert_eq!(bytes, expected);
+        let holes = file.holes();
+        assert_eq!(holes, Holes(vec![8..24, 40..48]));
+        assert_eq!(holes.bytes(), 24);
+        assert_eq!((holes.at(23), holes.at(24)), (Some(8..24), None));
+        assert_eq!(holes.within(&(24..41)), Some(40..48));
+        assert_eq!(holes.within(&(24..40)), None);
+    }
+
+    #[test]
+    fn a_bad_page_is_waited_for_twice_at_most_and_never_again() {
+        let file = worn(std::iter::once(40..41).collect());
+        let tried = Tried::new(Holes::default(), 2);
+        for _ in 0..3 {
+            let view = ZeroFilled::go_on(&file, 8, tried.clone(), Beyond::IsError);
+            assert_eq!(read(&view, 0..64).unwrap().len(), 64);
+            assert_eq!(view.holes(), Holes(std::iter::once(40..48).collect()));
+        }
+        assert_eq!(file.1.get(), 2, "with others, and alone");
+    }
+
+    #[test]
+    fn after_too_many_failures_the_rest_is_a_hole_or_an_error_that_begins_where_it_ended() {
+        let file = worn(std::iter::once(0..64).collect());
+        let lazy = ZeroFilled::new(&file, 8, Holes::default(), 2, Beyond::IsHole(64));
+        assert_eq!(read(&lazy, 0..64).unwrap(), [0; 64]);
+        assert_eq!(lazy.holes(), Holes(std::iter::once(0..64).collect()));
+
+        let mut holes = Holes::default();
+        for round in 1..=4 {
+            let exact = ZeroFilled::new(&file, 8, holes, 2, Beyond::IsError);
+            assert_eq!(read(&exact, 0..64).is_ok(), round == 4, "{round}");
+            holes = exact.holes();
+            assert_eq!(holes, Holes(std::iter::once(0..round * 16).collect()));
+        }
+    }
+}

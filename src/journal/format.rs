@@ -1,0 +1,5 @@
+//! What lies on disk, as bytes and as values: segments, records, and the search for intact ones.
+
+pub mod record;
+pub mod scan;
+pub mod segment;

@@ -1,0 +1,11 @@
+//! librdkafka, and everything that ringback knows about it.
+
+pub(super) mod cloudevents;
+pub(super) mod credentials;
+pub(super) mod env;
+pub(super) mod log;
+pub(super) mod producer;
+pub(super) mod properties;
+pub(super) mod timeout;
+pub(super) mod topic_config;
+pub(super) mod wall_clock;

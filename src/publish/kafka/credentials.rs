@@ -1,0 +1,127 @@
+//! librdkafka's properties with the secrets among them as their files hold them at present.
+//!
+//! A password or a certificate that is renewed at the broker is renewed on disk too, and a relay must not need a restart for
+//! it. Paths, as `ssl.certificate.location`, librdkafka reads itself with each producer; secrets it is given, so they are
+//! read anew here.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::log_throttle::Sayings;
+
+/// Why a secret's file gives none.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// It is not there, or not ours to read.
+    #[error("cannot read the secret file {file}: {source}")]
+    Read {
+        /// As configured.
+        file: String,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// Nothing would be sent as the secret.
+    #[error("the secret file {file} is empty")]
+    Empty {
+        /// As configured.
+        file: String,
+    },
+}
+
+/// A secret is its file's text without the line's end.
+pub fn read_secret(file: &Path) -> Result<String, SecretError> {
+    let name = || file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|source| SecretError::Read {
+        file: name(),
+        source,
+    })?;
+    let value = text.strip_suffix('\n').unwrap_or(&text);
+    if value.trim().is_empty() {
+        return Err(SecretError::Empty { file: name() });
+    }
+    Ok(value.to_owned())
+}
+
+/// The properties of the next producer, whoever builds it.
+pub(crate) struct Credentials {
+    /// Which property's value is in which file.
+    files: BTreeMap<String, PathBuf>,
+    properties: Mutex<BTreeMap<String, String>>,
+    sayings: Arc<Sayings>,
+}
+
+impl Credentials {
+    /// `properties` as they were read at the start.
+    pub(crate) fn new(
+        properties: BTreeMap<String, String>,
+        files: BTreeMap<String, PathBuf>,
+        sayings: Arc<Sayings>,
+    ) -> Self {
+        Self {
+            files,
+            properties: Mutex::new(properties),
+            sayings,
+        }
+    }
+
+    /// Reads every secret anew, which may take as long as the disk does. Where one cannot be read its last value stays: it
+    /// may still be good, and nothing certainly is not.
+    pub(crate) fn read_anew(&self) -> BTreeMap<String, String> {
+        let read = self.files.iter().map(|(name, file)| {
+            let secret = read_secret(file);
+            (name, secret)
+        });
+        // Without the lock, which others may wait for.
+        let read: Vec<_> = read.collect();
+        let mut properties = self
+            .properties
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (property, secret) in read {
+            match secret {
+                Ok(value) => {
+                    let value = Some(value);
+                    if properties.get(property) != value.as_ref() {
+                        tracing::info!(property, "a secret of [kafka.client] has a new value");
+                        properties.extend(value.map(|value| (property.clone(), value)));
+                    }
+                }
+                Err(error) => {
+                    if let Some(kept) = self.sayings.may_say(property) {
+                        tracing::error!(property, %error, kept_back = kept, "a secret of [kafka.client] cannot be read anew; its last value stays");
+                    }
+                }
+            }
+        }
+        properties.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_secret_is_taken_and_an_unreadable_or_blank_one_leaves_the_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        let name = || String::from("sasl.password");
+        let given = BTreeMap::from([(name(), String::from("old"))]);
+        let files = BTreeMap::from([(name(), file.clone())]);
+        let credentials = Credentials::new(given, files, Arc::default());
+        let read = || credentials.read_anew()["sasl.password"].clone();
+        assert_eq!(read(), "old", "there is no file");
+        std::fs::write(&file, "new\n").unwrap();
+        assert_eq!(read(), "new");
+        for blank in ["", "\n", " \t\r\n"] {
+            std::fs::write(&file, blank).unwrap();
+            assert_eq!(read(), "new");
+        }
+        std::fs::write(&file, [0xff]).unwrap();
+        assert_eq!(read(), "new");
+        std::fs::write(&file, "newer").unwrap();
+        assert_eq!(read(), "newer");
+    }
+}

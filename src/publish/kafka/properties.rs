@@ -1,0 +1,282 @@
+//! librdkafka's properties: ringback's defaults, the user's own, and those that would break an invariant.
+
+use std::collections::BTreeMap;
+
+use rdkafka::config::ClientConfig;
+use rdkafka::producer::BaseProducer;
+
+use crate::publish::Config;
+use crate::publish::decide::machine::BATCH_BYTES;
+
+/// Room for a record's key, headers and framing beside its body.
+const FRAMING: u64 = 64 * 1024;
+/// librdkafka's own queue, in KiB: what it holds is only a window onto the journal.
+const QUEUE_KBYTES: u64 = 16_384;
+
+/// Why a property is not taken.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{property} {reason}")]
+pub struct PropertyError {
+    /// librdkafka's name of it.
+    pub property: String,
+    /// What is wrong and what would do; never a secret's value.
+    pub reason: String,
+}
+
+/// Properties that carry a promise: their only values, and why.
+const FIXED: [(&str, &[&str], &str); 8] = [
+    (
+        "acks",
+        &["all", "-1"],
+        "an acknowledged event must be on every in-sync replica",
+    ),
+    (
+        "enable.idempotence",
+        &["true"],
+        "retries would reorder and duplicate without it",
+    ),
+    (
+        "enable.gapless.guarantee",
+        &["true"],
+        "a failed record would be overtaken without it",
+    ),
+    (
+        "max.in.flight.requests.per.connection",
+        &["1"],
+        "with more, a fresh producer can reorder",
+    ),
+    (
+        "message.timeout.ms",
+        &["0"],
+        "an event is tried until Kafka takes it, however long that is",
+    ),
+    ("queuing.strategy", &["fifo"], "events go out in order"),
+    (
+        "delivery.report.only.error",
+        &["false"],
+        "successes are what truncates the journal",
+    ),
+    (
+        "partitioner",
+        &["murmur2_random", "murmur2"],
+        "ringback chooses each event's partition itself, by this rule of Kafka's Java clients, so that a topic may grow",
+    ),
+];
+
+/// Properties that have no place here at all.
+const FORBIDDEN: [(&str, &str); 3] = [
+    (
+        "transactional.id",
+        "ringback does not use transactions; remove it",
+    ),
+    (
+        "message.send.max.retries",
+        "events are retried without end; remove it",
+    ),
+    (
+        "statistics.interval.ms",
+        "is ringback's own: its metrics are made from the statistics; remove it",
+    ),
+];
+
+/// Prefixes that have no place here at all.
+const FORBIDDEN_PREFIXES: [(&str, &str); 2] = [
+    (
+        "topic.",
+        "librdkafka reads it as the name without the prefix; write it without",
+    ),
+    (
+        "test.",
+        "librdkafka's own tests use it, to replace the cluster by a mock in memory among others; remove it",
+    ),
+];
+
+/// Names that do begin so, and are none of the topic's.
+const TOPIC_METADATA: &str = "topic.metadata.";
+
+/// librdkafka's aliases of names that matter here, so that never two names of one property are set.
+fn canonical(name: &str) -> &str {
+    match name {
+        "request.required.acks" => "acks",
+        "max.in.flight" => "max.in.flight.requests.per.connection",
+        "delivery.timeout.ms" => "message.timeout.ms",
+        "retries" => "message.send.max.retries",
+        "queue.buffering.max.ms" => "linger.ms",
+        "compression.type" => "compression.codec",
+        "metadata.broker.list" => "bootstrap.servers",
+        other => other,
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    ["password", "secret", "pem", "jaas", "oauthbearer"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
+impl Config {
+    /// The full set of librdkafka properties, or the name of the one that would break an invariant.
+    pub fn properties(&self) -> Result<BTreeMap<String, String>, PropertyError> {
+        let largest = self.max_body + FRAMING;
+        // A record that `message.max.bytes` lets through must fit the queue while it is empty, or it is offered for ever.
+        let let_through = self.client.iter().find_map(|(name, value)| {
+            (canonical(name) == "message.max.bytes").then(|| value.parse().unwrap_or(0))
+        });
+        let least_queue = largest.max(let_through.unwrap_or(0)).div_ceil(1024);
+        let queue = QUEUE_KBYTES.max(least_queue);
+        let defaults = [
+            ("client.id", String::from("ringback")),
+            ("enable.idempotence", String::from("true")),
+            ("acks", String::from("all")),
+            ("enable.gapless.guarantee", String::from("true")),
+            ("max.in.flight.requests.per.connection", String::from("1")),
+            ("message.timeout.ms", String::from("0")),
+            ("message.max.bytes", largest.to_string()),
+            ("queue.buffering.max.kbytes", queue.to_string()),
+            ("partitioner", String::from("murmur2_random")),
+            ("linger.ms", String::from("20")),
+            ("batch.size", BATCH_BYTES.to_string()),
+            ("compression.codec", String::from("lz4")),
+            ("reconnect.backoff.max.ms", String::from("1000")),
+            ("socket.timeout.ms", String::from("10000")),
+            ("allow.auto.create.topics", String::from("false")),
+            ("ssl.ca.location", String::from("probe")),
+            ("statistics.interval.ms", String::from("5000")),
+        ];
+        let mut properties: BTreeMap<_, _> = defaults
+            .map(|(name, value)| (name.to_owned(), value))
+            .into();
+        for (given, value) in &self.client {
+            let refuse = |reason: String| PropertyError {
+                property: given.clone(),
+                reason,
+            };
+            let name = canonical(given);
+            let forbidden = FORBIDDEN.iter().find(|(forbidden, _)| *forbidden == name);
+            let prefix = FORBIDDEN_PREFIXES
+                .iter()
+                .find(|(prefix, _)| name.starts_with(prefix) && !name.starts_with(TOPIC_METADATA));
+            if let Some((_, why)) = forbidden.or(prefix) {
+                return Err(refuse(format!("cannot be set: {why}")));
+            }
+            if let Some((_, allowed, why)) = FIXED.iter().find(|(fixed, ..)| *fixed == name)
+                && !allowed.contains(&value.as_str())
+            {
+                let allowed = allowed.join(" or ");
+                return Err(refuse(format!("must be {allowed}: {why}")));
+            }
+            if name == "batch.size" && value.parse::<u32>().is_err() {
+                return Err(refuse(String::from(
+                    "must be a decimal number: it is halved where the cluster refuses batches as too large",
+                )));
+            }
+            let least = match name {
+                "message.max.bytes" => largest,
+                "queue.buffering.max.kbytes" => least_queue,
+                _ => 0,
+            };
+            // librdkafka reads other notations than decimal too; what is bounded must be read here as it is there.
+            let is_enough = value.parse().is_ok_and(|size: u64| size >= least);
+            if least > 0 && !is_enough {
+                return Err(refuse(format!(
+                    "must be a decimal number, at least {least}: a record that was accepted must fit \
+                     (listen.max_body and 64 KiB, or message.max.bytes where that is more)"
+                )));
+            }
+            // Only dead letters are still partitioned by librdkafka: without a key they may go anywhere.
+            if name != "partitioner" {
+                properties.insert(name.to_owned(), value.clone());
+            }
+        }
+        Ok(properties)
+    }
+
+    /// As [`Config::properties`], and librdkafka's own word on each name and value; connects to nothing.
+    pub fn validate(&self) -> Result<(), PropertyError> {
+        for (name, value) in self.properties()? {
+            let mut one = ClientConfig::new();
+            one.set(&name, &value);
+            if let Err(rdkafka::error::KafkaError::ClientConfig(_, words, ..)) =
+                one.create_native_config().map(drop)
+            {
+                let reason = if is_secret(&name) {
+                    String::from("is refused by librdkafka")
+                } else {
+                    format!("is refused by librdkafka: {words}")
+                };
+                return Err(PropertyError {
+                    property: name,
+                    reason,
+                });
+            }
+        }
+        self.build()
+    }
+
+    /// What librdkafka only says of all properties together, by a producer that knows no broker.
+    fn build(&self) -> Result<(), PropertyError> {
+        let mut all = ClientConfig::new();
+        for (name, value) in self.properties()? {
+            if name != "bootstrap.servers" {
+                all.set(name, value);
+            }
+        }
+        let made: Result<BaseProducer, _> = all.create();
+        let Err(error) = made else {
+            return Ok(());
+        };
+        let words = error.to_string();
+        let told = |name: &str, form: &str| words.contains(&form.replace("NAME", name));
+        let forms = ["`NAME`", " NAME failed", ": NAME"];
+        let named = |name: &&String| forms.iter().any(|form| told(name, form));
+        let property = self.client.keys().find(named).cloned();
+        let secret = self
+            .client
+            .iter()
+            .any(|(name, value)| is_secret(name) && !value.is_empty() && words.contains(value));
+        Err(PropertyError {
+            property: property.unwrap_or_else(|| String::from("*")),
+            reason: if secret {
+                String::from("is refused by librdkafka")
+            } else {
+                format!("is refused by librdkafka: {words}")
+            },
+        })
+    }
+}
+
+/// The same with librdkafka's one name for each property.
+pub(crate) fn canonical_names<T: Clone>(given: &BTreeMap<String, T>) -> BTreeMap<String, T> {
+    let named = given.iter();
+    named
+        .map(|(name, value)| (canonical(name).to_owned(), value.clone()))
+        .collect()
+}
+
+/// What the first producers' batches may hold; the machine's to make smaller.
+pub(crate) fn batch_bytes(properties: &BTreeMap<String, String>) -> u32 {
+    let number = |name: &str| properties.get(name)?.parse::<u32>().ok();
+    let largest = number("message.max.bytes").unwrap_or(u32::MAX);
+    // librdkafka makes no larger batches than this, and halving has to begin where it is felt.
+    number("batch.size").unwrap_or(BATCH_BYTES).min(largest)
+}
+
+/// One producer's properties: all of `properties`, and what the machine asks for at present.
+pub fn of_producer(
+    properties: &BTreeMap<String, String>,
+    isolate: bool,
+    batch_bytes: u32,
+) -> BTreeMap<String, String> {
+    let mut own = properties.clone();
+    let mut set = |name: &str, value: String| own.insert(name.to_owned(), value);
+    if isolate {
+        set("linger.ms", String::from("0"));
+        set("batch.num.messages", String::from("1"));
+    } else {
+        set("batch.size", batch_bytes.to_string());
+    }
+    own
+}
+
+#[cfg(test)]
+mod tests;
