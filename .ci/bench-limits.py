@@ -14,10 +14,10 @@ LIMITS = [
     ("request", "heap of ours, 7000", "allocations", 30.0, True),
     ("publish", "7000", "speed_ratio", 0.5, False),
     ("publish", "7000", "cpu_ratio", 2.3, True),
-    ("way", "7000, 64 connections", "cpu_ratio", 12.0, True),
-    ("way", "7000, 1000/s, 32 connections", "cpu_ratio", 22.0, True),
+    ("end_to_end", "7000, 64 connections", "cpu_ratio", 12.0, True),
+    ("end_to_end", "7000, 1000/s, 32 connections", "cpu_ratio", 22.0, True),
     # A share of a core. A thread that polls where it could wait took 0.95.
-    ("way", "idle", "cpu_percent", 0.5, True),
+    ("end_to_end", "idle", "cpu_percent", 0.5, True),
     ("start", "full", "ratio_to_empty", 4.0, True),
 ]
 

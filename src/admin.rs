@@ -204,7 +204,7 @@ fn text(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::readiness::Weight;
+    use crate::readiness::CheckKind;
 
     fn status(
         method: Method,
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn liveness_stays_while_readiness_goes() -> Result<(), Box<dyn std::error::Error>> {
         let readiness = Readiness::new();
-        let check = readiness.check("journal", Weight::Gating, "starting");
+        let check = readiness.check("journal", CheckKind::Gating, "starting");
         assert_eq!(status(Method::GET, "/readyz", &readiness)?, 503);
         assert_eq!(status(Method::GET, "/livez", &readiness)?, 200);
         check.pass("ok");

@@ -1,15 +1,16 @@
-//! The relay as a whole: built in the order of an event's flow backwards, shut down in the order of the flow.
+//! The relay as a whole. It starts against the flow of events and stops with it, so that no part runs without the parts it
+//! hands events to.
 //!
 //! ```text
 //! start: ports ─► admin (probes answer) ─► journal (recovery) ─► publisher ─► listener ─► ready
-//! stop:  unready ─► readiness_delay ─► listener closes, requests finish ─► publish until empty or drain_deadline
-//!        ─► final checkpoint ─► exit 0
+//! stop:  Serving ─signal─► Unready ─readiness_delay─► Closing ─requests answered─► Draining ─► exit 0
+//!           └─the journal is poisoned, or the listener has ended─────────────────────► Draining ─► exit 1
 //! ```
 //!
-//! A poisoned journal, and a listener that has stopped on its own, take the second way out: readiness goes off, requests are refused, what is safely on
-//! disk is published until the deadline, and the process ends with an error so that an orchestrator starts it afresh.
+//! Draining publishes until the journal is empty or `drain_deadline` has passed, then writes the final checkpoint.
 
 mod drain;
+mod error;
 mod fd_limit;
 mod ports;
 mod run;
@@ -20,117 +21,50 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
-use self::watch::KeyFiles;
+use self::run::Relay;
+use self::watch::WatchedFiles;
 use crate::admin;
 use crate::config::Config;
 use crate::ingest::{self, Ingest};
-use crate::journal::{self, Appender};
+use crate::journal;
 use crate::publish::{self, Publisher};
-use crate::readiness::{Check, Readiness, Weight};
+use crate::readiness::{CheckKind, Readiness};
 use crate::signal::Signals;
 use crate::telemetry;
-use run::Running;
 
-pub use drain::{Drain, Progress};
+pub use drain::{Drain, DrainProgress};
+pub use error::AppError;
 pub use ports::Ports;
 
-/// Why the relay could not start, or ended otherwise than asked.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// A port is taken or not ours to bind.
-    #[error(
-        "cannot listen on {address} ({key}); is another process there, or the port below 1024?"
-    )]
-    Bind {
-        /// As configured.
-        address: SocketAddr,
-        /// The configuration key that named it.
-        key: &'static str,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
-    /// The journal cannot be opened; nothing was accepted.
-    #[error("cannot open the journal at {path}")]
-    Journal {
-        /// `journal.path`.
-        path: String,
-        /// What stood in the way, with its remedy.
-        #[source]
-        source: journal::OpenError,
-    },
-    /// A source's keys cannot be read: a fault of the configuration.
-    #[error("cannot set up the sources")]
-    Ingest(#[from] ingest::IngestError),
-    /// librdkafka refused to make a producer.
-    #[error("cannot start the publisher")]
-    Publish(#[from] publish::StartError),
-    /// A metric was registered twice: a fault of this program.
-    #[error("cannot register the metrics")]
-    Metrics(#[from] prometheus::Error),
-    /// The runtime, a thread or the signals.
-    #[error("cannot start")]
-    Io(#[from] io::Error),
-    /// The webhooks' listener has ended, or panicked, though nobody asked for it; nothing acknowledged is lost.
-    #[error(
-        "the webhooks' listener has ended ({reason}); {} stay on disk for the next start",
-        events(*.left)
-    )]
-    Listener {
-        /// Its error.
-        reason: String,
-        /// Records not yet published, where the publisher ended in time to count them.
-        left: Option<u64>,
-    },
-    /// A write or sync of the journal failed while running; nothing acknowledged is lost.
-    #[error(
-        "the journal is poisoned ({reason}); {} stay on disk for the next start",
-        events(*.left)
-    )]
-    Poisoned {
-        /// The failed operation.
-        reason: String,
-        /// Records not yet published, where the publisher ended in time to count them.
-        left: Option<u64>,
-    },
-}
-
-/// The relay, started and listening.
+/// The relay, started; its webhook port is open, and requests wait there until [`App::run`].
 pub struct App {
-    config: Config,
     address: SocketAddr,
     listener: TcpListener,
-    keys: KeyFiles,
-    ingest: Ingest,
-    appender: Appender,
-    publisher: Publisher,
-    shutdown_check: Check,
-    journal_check: Check,
-    admin: admin::Admin,
+    relay: Relay,
 }
 
 impl App {
-    /// Builds everything on `ports`, in order; on error whatever was begun is undone by being dropped.
+    /// Builds everything on `ports`, in order; on error, dropping what was built undoes it.
     ///
-    /// `observe` may wrap the ingest side before it serves (the `dev` command watches signatures through it).
+    /// `observe` may wrap the ingest side before it serves: the `dev` command watches signatures through it.
     pub async fn start(
         mut config: Config,
         ports: Ports,
         observe: impl FnOnce(Ingest) -> Ingest,
     ) -> Result<Self, AppError> {
-        config.listen.max_connections = self::fd_limit::room_for(config.listen.max_connections);
+        config.listen.max_connections = fd_limit::connections(config.listen.max_connections);
         let metrics = telemetry::Metrics::new()?;
         let readiness = Readiness::new();
-        let shutdown_check = readiness.check("process", Weight::Gating, "starting");
-        let journal_check = readiness.check("journal", Weight::Gating, "recovering");
-        let checks = publish::Checks::add(&readiness);
+        let process_check = readiness.check("process", CheckKind::Gating, "starting");
+        let journal_check = readiness.check("journal", CheckKind::Gating, "recovering");
+        let publish_checks = publish::Checks::add(&readiness);
         let admin = admin::serve(ports.admin, readiness, metrics.clone())?;
 
         let journal = open_journal(&config, &metrics).await?;
-        // Before they are read: what changes in between is then seen as a change.
-        let keys = KeyFiles::watch(&config);
+        let journal_id = journal.recovery.journal_id;
+        // Before the files are read: a change in between then counts as one.
+        let files = WatchedFiles::new(&config);
         let ingest = Ingest::new(
             &config.listen,
             &config.source,
@@ -140,79 +74,53 @@ impl App {
         let publisher = start_publisher(
             &config,
             &metrics,
-            journal.recovery.journal_id.clone(),
+            journal_id.clone(),
             journal.reader,
             journal.truncator,
-            checks,
+            publish_checks,
         )?;
         let listener = ports.webhooks.listen()?;
         let address = listener.local_addr()?;
         journal_check.pass("ok");
-        shutdown_check.pass("ok");
-        tracing::info!(%address, admin = %admin.address(), journal = %journal.recovery.journal_id, "ready");
+        process_check.pass("ok");
+        tracing::info!(%address, admin = %admin.address(), journal = %journal_id, "ready");
         Ok(Self {
-            config,
             address,
             listener,
-            keys,
-            ingest: observe(ingest),
-            appender: journal.appender,
-            publisher,
-            shutdown_check,
-            journal_check,
-            admin,
+            relay: Relay {
+                shutdown: config.shutdown,
+                files,
+                ingest: observe(ingest),
+                appender: journal.appender,
+                publisher,
+                process_check,
+                journal_check,
+                admin,
+            },
         })
     }
 
-    /// Where webhooks are answered; of use where port 0 was asked for.
+    /// Where webhooks are answered; tells the port if port 0 was configured.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where the probes and metrics are.
+    /// Where probes and metrics are answered; tells the port if port 0 was configured.
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin.address()
+        self.relay.admin.address()
     }
 
-    /// Serves until a signal asks for the end (`Ok`), the journal is poisoned or the listener stops on its own (`Err`).
+    /// Serves until a signal asks for the end (`Ok`), the journal is poisoned or the listener ends on its own (`Err`).
     pub async fn run(self, signals: Signals) -> Result<(), AppError> {
-        let (close, closed) = oneshot::channel::<()>();
+        let (close, closed) = oneshot::channel();
         let closing = async move {
-            // An error means that the sender is gone, which is the end as well.
+            // Nothing is ever sent: dropping the sender is the signal.
             let _ = closed.await;
         };
-        let running = self.beside(close, |listener, ingest| {
-            tokio::spawn(ingest::serve(listener, ingest, closing))
-        });
-        running.until_the_end(signals).await
+        let ingest = self.relay.ingest.clone();
+        let server = tokio::spawn(ingest::serve(self.listener, ingest, closing));
+        self.relay.run(server, close, signals).await
     }
-
-    /// Everything beside the server that `serve` starts on the open port.
-    fn beside(
-        self,
-        close: oneshot::Sender<()>,
-        serve: impl FnOnce(TcpListener, Ingest) -> JoinHandle<io::Result<()>>,
-    ) -> Running {
-        Running {
-            server: serve(self.listener, self.ingest.clone()),
-            close,
-            shutdown: self.config.shutdown,
-            keys: self.keys,
-            ingest: self.ingest,
-            appender: self.appender,
-            publisher: self.publisher,
-            shutdown_check: self.shutdown_check,
-            journal_check: self.journal_check,
-            _admin: self.admin,
-        }
-    }
-}
-
-fn events(left: Option<u64>) -> String {
-    left.map_or_else(
-        || String::from("an unknown number of events"),
-        |left| format!("{left} events"),
-    )
 }
 
 async fn open_journal(

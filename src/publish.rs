@@ -43,7 +43,7 @@ use self::kafka::env::Real;
 use self::kafka::producer::Factory;
 use self::kafka::timeout::Aside;
 use crate::journal;
-use crate::readiness::{Check, Readiness, Weight};
+use crate::readiness::{Check, CheckKind, Readiness};
 use dead_letter::DeadLetters;
 use worker::{Parts, Worker};
 
@@ -103,7 +103,7 @@ pub struct Checks {
 impl Checks {
     /// Adds both to what `/readyz?verbose` lists. Neither makes the process unready: it goes on accepting.
     pub fn add(readiness: &Readiness) -> Self {
-        let informational = Weight::Informational;
+        let informational = CheckKind::Informational;
         let reading = readiness.check("journal-read", informational, "not read yet");
         reading.pass("ok");
         Self {

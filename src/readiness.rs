@@ -1,32 +1,32 @@
-//! What the process says of itself to an orchestrator: named checks, some of which gate readiness.
+//! The checks that an orchestrator and an operator see. Gating checks decide readiness; the others only inform.
 //!
-//! Kafka's state is a check in words only: an outage must not take a relay out of service that goes on accepting.
+//! Kafka's state only informs: during an outage of Kafka the relay goes on accepting, so it must stay in service.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Whether a failing check makes the process unready, or is only told.
+/// What a failing check does to readiness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weight {
+pub enum CheckKind {
     /// `/readyz` answers 503 while this check fails.
     Gating,
     /// Listed by `/readyz?verbose`, without influence on the answer.
     Informational,
 }
 
-/// All checks of the process; cheap to clone, shared by everything that reports and by the admin server.
+/// All checks of the process, shared by the modules that report and the admin server. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<Mutex<Vec<Entry>>>);
+pub struct Readiness(Arc<Mutex<Vec<CheckState>>>);
 
 #[derive(Debug)]
-struct Entry {
+struct CheckState {
     name: &'static str,
-    weight: Weight,
+    kind: CheckKind,
     failing: bool,
-    words: String,
+    message: String,
 }
 
-/// The reporting end of one check.
+/// The handle through which a module reports one check.
 #[derive(Debug, Clone)]
 pub struct Check {
     readiness: Readiness,
@@ -34,23 +34,23 @@ pub struct Check {
 }
 
 impl Readiness {
-    /// No checks yet, hence ready; add the gating ones before a server is asked.
+    /// Without checks, hence ready: add the gating ones before the admin server starts.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a check that fails, with `words`, until it is told otherwise.
-    pub fn check(&self, name: &'static str, weight: Weight, words: &str) -> Check {
-        let mut entries = self.lock();
-        entries.push(Entry {
+    /// Adds a check that fails with `message` until [`Check::pass`] is called.
+    pub fn check(&self, name: &'static str, kind: CheckKind, message: &str) -> Check {
+        let mut checks = self.lock();
+        checks.push(CheckState {
             name,
-            weight,
+            kind,
             failing: true,
-            words: words.to_owned(),
+            message: message.to_owned(),
         });
         Check {
             readiness: self.clone(),
-            index: entries.len() - 1,
+            index: checks.len() - 1,
         }
     }
 
@@ -59,53 +59,53 @@ impl Readiness {
         !self
             .lock()
             .iter()
-            .any(|entry| entry.failing && entry.weight == Weight::Gating)
+            .any(|check| check.failing && check.kind == CheckKind::Gating)
     }
 
-    /// What the check of this name says while it fails.
-    pub fn failing(&self, name: &str) -> Option<String> {
-        let entries = self.lock();
-        let entry = entries.iter().find(|entry| entry.name == name)?;
-        entry.failing.then(|| entry.words.clone())
+    /// The message of the check `name` if it fails; `None` if it passes or does not exist.
+    pub fn failure(&self, name: &str) -> Option<String> {
+        let checks = self.lock();
+        let check = checks.iter().find(|check| check.name == name)?;
+        check.failing.then(|| check.message.clone())
     }
 
-    /// One line a check, in the manner of Kubernetes' own `[+]name ok`.
+    /// One line per check, in the format of Kubernetes' own health endpoints: `[+]name ok`.
     pub fn verbose(&self) -> String {
         let mut text = String::new();
-        for entry in self.lock().iter() {
-            let mark = match (entry.failing, entry.weight) {
+        for check in self.lock().iter() {
+            let mark = match (check.failing, check.kind) {
                 (false, _) => "[+]",
-                (true, Weight::Gating) => "[-]",
-                (true, Weight::Informational) => "[!]",
+                (true, CheckKind::Gating) => "[-]",
+                (true, CheckKind::Informational) => "[!]",
             };
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{mark}{} {}", entry.name, entry.words);
+            let _ = writeln!(text, "{mark}{} {}", check.name, check.message);
         }
         text
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<CheckState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Check {
     /// The check passes.
-    pub fn pass(&self, words: &str) {
-        self.set(false, words);
+    pub fn pass(&self, message: &str) {
+        self.set(false, message);
     }
 
-    /// The check fails, for the reason in `words` (which an operator reads: no secrets, no bodies).
-    pub fn fail(&self, words: &str) {
-        self.set(true, words);
+    /// The check fails. Operators read `message`: no secrets, no bodies.
+    pub fn fail(&self, message: &str) {
+        self.set(true, message);
     }
 
-    fn set(&self, failing: bool, words: &str) {
-        let mut entries = self.readiness.lock();
-        let entry = &mut entries[self.index];
-        entry.failing = failing;
-        if entry.words != words {
-            words.clone_into(&mut entry.words);
+    fn set(&self, failing: bool, message: &str) {
+        let mut checks = self.readiness.lock();
+        let check = &mut checks[self.index];
+        check.failing = failing;
+        if check.message != message {
+            message.clone_into(&mut check.message);
         }
     }
 }
@@ -115,17 +115,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gating_check_decides_and_an_informational_one_only_tells() {
+    fn a_gating_check_decides_readiness_and_an_informational_one_does_not() {
         let readiness = Readiness::new();
-        let startup = readiness.check("startup", Weight::Gating, "starting");
-        let kafka = readiness.check("kafka", Weight::Informational, "no broker yet");
+        let startup = readiness.check("startup", CheckKind::Gating, "starting");
+        let kafka = readiness.check("kafka", CheckKind::Informational, "no broker yet");
         assert!(!readiness.is_ready());
         startup.pass("ok");
         assert!(readiness.is_ready());
         kafka.fail("all brokers are down");
-        assert_eq!(readiness.failing("startup"), None);
-        let words = readiness.failing("kafka");
-        assert_eq!(words.as_deref(), Some("all brokers are down"));
+        assert_eq!(readiness.failure("startup"), None);
+        let failure = readiness.failure("kafka");
+        assert_eq!(failure.as_deref(), Some("all brokers are down"));
         assert!(readiness.is_ready());
         assert_eq!(
             readiness.verbose(),

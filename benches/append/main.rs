@@ -168,7 +168,7 @@ fn through_the_journal(folder: &Path, size: usize, appenders: usize, time: Durat
 /// One thread that writes and syncs `batch` records at a time into a reserved file: what the disk gives.
 fn raw_loop(folder: &Path, size: usize, batch: f64, time: Duration) -> Outcome {
     let folder = tempfile::tempdir_in(folder).expect("the folder can be written");
-    let per_record = journal::record::size_on_disk(size);
+    let per_record = journal::format::record::size_on_disk(size);
     let records = batch.round().max(1.0) as usize;
     let bytes = noise(usize::try_from(per_record).expect("a small record") * records);
     let mut raw = Raw::new(folder.path());

@@ -1,4 +1,4 @@
-//! Publishing without ingest: what a stopped journal still holds goes through the same publisher; nothing listens.
+//! Publishing without ingest: the relay's publisher empties the journal of a stopped relay; nothing listens.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -7,21 +7,20 @@ use tokio::time::Instant;
 
 use super::{AppError, open_journal, start_publisher};
 use crate::config::Config;
-use crate::journal;
-use crate::journal::{Appender, Truncator};
+use crate::journal::{self, Appender, Truncator};
 use crate::publish::{self, LAST_GRACE, Publisher};
 use crate::readiness::Readiness;
 use crate::signal::{Request, Signals};
 use crate::telemetry;
 
-/// How often progress is told.
-const TICK: Duration = Duration::from_millis(500);
+/// How often progress is reported.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A journal that is held and about to be emptied.
+/// A journal that this process holds and is about to empty.
 pub struct Drain {
     metrics: telemetry::Metrics,
     readiness: Readiness,
-    /// Nothing is appended; it tells of poison.
+    /// Appends nothing; reports whether the journal is poisoned.
     appender: Appender,
     found: u64,
     work: Work,
@@ -29,29 +28,29 @@ pub struct Drain {
 
 enum Work {
     Publish(Publisher),
-    /// There is nothing to publish, and no need of a Kafka.
+    /// There is nothing to publish, so no Kafka is needed.
     Close(Truncator),
 }
 
-/// How it goes, in events.
+/// What a drain has done so far, in events.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
+pub struct DrainProgress {
     /// Acknowledged by Kafka, each counted once.
     pub published: u64,
-    /// Of these, with the present time: Kafka would refuse or delete them with their own.
+    /// Of these, published with the present time because Kafka would refuse or delete them with their own.
     pub restamped: u64,
-    /// Refused by Kafka for good, and set aside.
+    /// Dead-lettered because Kafka refuses them for good.
     pub dead_letters: u64,
     /// Lost to damage on disk.
     pub corrupt: u64,
-    /// Passed over because they cannot be read; their segments are set aside whole.
+    /// Skipped because the disk cannot read them; their segments are set aside whole.
     pub unreadable: u64,
-    /// Still in the journal; `None` where that is not known, since a thread hangs in the disk or the client.
+    /// Still in the journal; `None` if a thread hangs in the disk or the client and cannot count them.
     pub left: Option<u64>,
-    /// What is wrong with Kafka, in words.
-    pub trouble: Option<String>,
-    /// What is wrong with the disk, in words.
-    pub unread: Option<String>,
+    /// What is wrong with Kafka.
+    pub kafka_failure: Option<String>,
+    /// What is wrong with the disk.
+    pub disk_failure: Option<String>,
 }
 
 impl Drain {
@@ -84,19 +83,19 @@ impl Drain {
         })
     }
 
-    /// Events that were found unpublished.
+    /// Unpublished events found at the start.
     pub fn found(&self) -> u64 {
         self.found
     }
 
-    /// Publishes until the journal is empty, `timeout` is over or a signal asks for the end; then settles and writes the
-    /// checkpoint. `tell` is called twice a second.
+    /// Publishes until the journal is empty, `timeout` is over or a signal asks for the end; then waits for what is in flight
+    /// and writes the checkpoint. Calls `report` twice a second.
     pub async fn run(
         self,
         mut signals: Signals,
         timeout: Duration,
-        mut tell: impl FnMut(&Progress),
-    ) -> Result<Progress, AppError> {
+        mut report: impl FnMut(&DrainProgress),
+    ) -> Result<DrainProgress, AppError> {
         let publisher = match self.work {
             Work::Publish(publisher) => publisher,
             Work::Close(truncator) => {
@@ -109,7 +108,7 @@ impl Drain {
         };
         let deadline = publisher.deadline();
         let mut drained = pin!(publisher.drain(timeout));
-        let mut ticks = tokio::time::interval(TICK);
+        let mut ticks = tokio::time::interval(REPORT_INTERVAL);
         let mut give_up = None;
         let left = loop {
             let hangs = async {
@@ -122,20 +121,20 @@ impl Drain {
                 left = &mut drained => break left,
                 () = hangs => break None,
                 request = signals.next() => if request == Request::Shutdown {
-                    // Asked twice: whoever asks knows that it hangs.
+                    // A second signal: whoever sends it sees that the first one had no effect.
                     if give_up.is_some() {
                         break None;
                     }
                     deadline.is_now();
                     give_up = Some(Instant::now() + LAST_GRACE);
                 },
-                _ = ticks.tick() => tell(&progress(&self.metrics, &self.readiness)),
+                _ = ticks.tick() => report(&progress(&self.metrics, &self.readiness)),
             }
         };
-        // What was safely on disk has been published all the same.
+        // Publishing goes on after poison: what was synced before it is safe to read.
         match self.appender.poison() {
             Some(reason) => Err(AppError::Poisoned { reason, left }),
-            None => Ok(Progress {
+            None => Ok(DrainProgress {
                 left,
                 ..progress(&self.metrics, &self.readiness)
             }),
@@ -143,16 +142,16 @@ impl Drain {
     }
 }
 
-/// The metrics' own numbers, which a test holds to their sum.
-fn progress(metrics: &telemetry::Metrics, readiness: &Readiness) -> Progress {
-    Progress {
+/// A test holds these figures to their sum.
+fn progress(metrics: &telemetry::Metrics, readiness: &Readiness) -> DrainProgress {
+    DrainProgress {
         published: metrics.total("publish_delivered_total"),
         restamped: metrics.total("publish_restamped_total"),
         dead_letters: metrics.total("dead_letters_total"),
         corrupt: metrics.total("journal_corrupt_records_total"),
         unreadable: metrics.total("journal_unreadable_records_total"),
         left: Some(metrics.total("journal_unpublished_events")),
-        trouble: readiness.failing("kafka"),
-        unread: readiness.failing("journal-read"),
+        kafka_failure: readiness.failure("kafka"),
+        disk_failure: readiness.failure("journal-read"),
     }
 }

@@ -1,4 +1,4 @@
-//! The two ports, taken before anything else is begun: a taken one is told at once, with nothing to undo.
+//! The two ports, bound before anything else starts: if one is taken, the start fails at once with nothing to undo.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,43 +7,43 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use super::AppError;
 
-/// The kernel's queue of connections not yet accepted: a burst of senders must not be refused.
+/// Length of the kernel's queue of connections not yet accepted: a burst of senders must not be refused.
 const BACKLOG: u32 = 4096;
 
-/// Both ports. The admin's listens; the webhooks' is only held, so that senders are refused until all is ready.
+/// Both ports. The admin port listens; the webhook port is only bound, so that senders are refused until the relay is ready.
 pub struct Ports {
     pub(super) admin: std::net::TcpListener,
-    pub(super) webhooks: Held,
+    pub(super) webhooks: BoundPort,
 }
 
 /// A port on which nothing listens yet.
-pub(super) struct Held {
+pub(super) struct BoundPort {
     socket: TcpSocket,
     address: SocketAddr,
 }
 
 impl Ports {
-    /// Takes both; 0 for a port is a free one.
+    /// Binds both; port 0 takes a free one.
     pub fn bind(admin: SocketAddr, webhooks: SocketAddr) -> Result<Self, AppError> {
         Ok(Self {
             admin: std::net::TcpListener::bind(admin).map_err(refused(admin, "admin.address"))?,
-            webhooks: Held {
-                socket: hold(webhooks).map_err(refused(webhooks, "listen.address"))?,
+            webhooks: BoundPort {
+                socket: bind(webhooks).map_err(refused(webhooks, "listen.address"))?,
                 address: webhooks,
             },
         })
     }
 }
 
-impl Held {
-    /// Fails where another process has come to listen there meanwhile.
+impl BoundPort {
+    /// Fails if another process has started to listen there since.
     pub(super) fn listen(self) -> Result<TcpListener, AppError> {
         let listening = self.socket.listen(BACKLOG);
         listening.map_err(refused(self.address, "listen.address"))
     }
 }
 
-fn hold(address: SocketAddr) -> io::Result<TcpSocket> {
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {

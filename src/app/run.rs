@@ -1,5 +1,6 @@
-//! The running relay: what it waits for, and its ways out.
+//! The running relay and the phases through which it ends.
 
+use std::convert::Infallible;
 use std::io;
 
 use tokio::sync::oneshot;
@@ -7,8 +8,8 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::AppError;
-use super::watch::{Changed, KeyFiles};
-use crate::admin;
+use super::watch::WatchedFiles;
+use crate::admin::Admin;
 use crate::config::ShutdownConfig;
 use crate::ingest::Ingest;
 use crate::journal::Appender;
@@ -17,151 +18,184 @@ use crate::readiness::Check;
 use crate::signal::{Request, Signals};
 use crate::telemetry;
 
-/// Everything that runs, in the order in which it ends.
-pub(super) struct Running {
-    /// The webhooks' listener.
-    pub(super) server: JoinHandle<io::Result<()>>,
-    /// Asks it to close.
-    pub(super) close: oneshot::Sender<()>,
+/// Everything but the webhook listener, in the order in which it ends.
+pub(super) struct Relay {
     pub(super) shutdown: ShutdownConfig,
-    pub(super) keys: KeyFiles,
+    pub(super) files: WatchedFiles,
     pub(super) ingest: Ingest,
     pub(super) appender: Appender,
     pub(super) publisher: Publisher,
-    pub(super) shutdown_check: Check,
+    pub(super) process_check: Check,
     pub(super) journal_check: Check,
-    /// Answers until all else has ended.
-    pub(super) _admin: admin::Admin,
+    /// Answers until everything else has ended.
+    pub(super) admin: Admin,
 }
 
-enum End {
-    Asked,
+/// Where the relay is between its start and its exit.
+enum Phase {
+    /// Webhooks are accepted.
+    Serving,
+    /// A signal has asked for the end. Webhooks are still accepted while load balancers notice that `/readyz` fails.
+    Unready,
+    /// No new connection is accepted; requests in progress are answered.
+    Closing,
+    /// What is on disk is published until this moment. After a failure the listener, if it still runs, answers 503.
+    Draining(Instant, Option<Failure>),
+}
+
+/// Why the relay ends although no signal asked for it, with the reason.
+enum Failure {
     Poisoned(String),
-    Listener(String),
+    ListenerEnded(String),
 }
 
-impl Running {
-    /// Serves until a signal asks for the end (`Ok`), the journal is poisoned or the listener stops on its own (`Err`).
-    pub(super) async fn until_the_end(mut self, signals: Signals) -> Result<(), AppError> {
-        let mut signals = signals;
-        match self.serve(&mut signals).await {
-            End::Asked => self.shut_down(signals).await,
-            End::Poisoned(reason) => {
-                tracing::error!(%reason, "the journal is poisoned: every webhook is refused, what is on disk is published");
-                self.journal_check.fail(&format!("poisoned: {reason}"));
-                // Requests go on being answered (503) while what is safe is published; the server ends with the process.
-                let left = self.publish_what_is_left().await;
-                Err(AppError::Poisoned { reason, left })
-            }
-            End::Listener(reason) => {
-                tracing::error!(%reason, "the webhooks' listener has ended: what is on disk is published, then a fresh process is needed");
-                self.shutdown_check.fail("the webhooks' listener has ended");
-                let left = self.publish_what_is_left().await;
-                Err(AppError::Listener { reason, left })
-            }
+impl Relay {
+    /// Runs all phases with the listener `server`, which closes when `close` is dropped.
+    pub(super) async fn run(
+        mut self,
+        mut server: JoinHandle<io::Result<()>>,
+        close: oneshot::Sender<Infallible>,
+        mut signals: Signals,
+    ) -> Result<(), AppError> {
+        let mut close = Some(close);
+        let mut phase = Phase::Serving;
+        loop {
+            phase = match phase {
+                Phase::Serving => self.serve(&mut server, &mut signals).await,
+                Phase::Unready => self.withdraw(&mut signals).await,
+                Phase::Closing => {
+                    drop(close.take());
+                    self.finish_requests(&mut server).await
+                }
+                Phase::Draining(until, failure) => return self.drain(until, failure).await,
+            };
         }
     }
 
-    async fn serve(&mut self, signals: &mut Signals) -> End {
+    async fn serve(
+        &mut self,
+        server: &mut JoinHandle<io::Result<()>>,
+        signals: &mut Signals,
+    ) -> Phase {
         loop {
             tokio::select! {
-                reason = self.appender.poisoned() => return End::Poisoned(reason),
-                ended = &mut self.server => return End::Listener(words(ended)),
+                reason = self.appender.poisoned() => return self.fail(Failure::Poisoned(reason)),
+                ended = &mut *server => return self.fail(Failure::ListenerEnded(describe(ended))),
                 request = signals.next() => match request {
-                    Request::Shutdown => return End::Asked,
+                    Request::Shutdown => return Phase::Unready,
                     Request::Reload => {
                         const WHY: &str = "SIGHUP";
-                        reload(&self.ingest, WHY);
-                        // Whoever asks by hand wants to see it happen, whatever has changed.
-                        renew(&self.publisher, WHY);
+                        self.reload_keys(WHY);
+                        // Also if no file has changed: an operator who asks expects a fresh producer.
+                        self.replace_producer(WHY);
                     }
                 },
-                changed = self.keys.changed() => {
-                    let Changed { keys, credentials } = changed;
-                    if keys {
-                        reload(&self.ingest, "a key file has changed");
+                changed = self.files.changed() => {
+                    if changed.keys {
+                        self.reload_keys("a key file has changed");
                     }
-                    if credentials {
-                        renew(&self.publisher, "a file of [kafka.client] has changed");
+                    if changed.credentials {
+                        self.replace_producer("a file of [kafka.client] has changed");
                     }
                 }
             }
         }
     }
 
-    async fn publish_what_is_left(self) -> Option<u64> {
-        self.publisher.drain(self.shutdown.drain_deadline).await
+    fn fail(&self, failure: Failure) -> Phase {
+        match &failure {
+            Failure::Poisoned(reason) => {
+                tracing::error!(
+                    %reason,
+                    "the journal is poisoned: refusing every webhook, publishing what is on disk, then exiting"
+                );
+                self.journal_check.fail(&format!("poisoned: {reason}"));
+            }
+            Failure::ListenerEnded(reason) => {
+                tracing::error!(
+                    %reason,
+                    "the webhook listener has ended: publishing what is on disk, then exiting for a restart"
+                );
+                self.process_check.fail("the webhook listener has ended");
+            }
+        }
+        Phase::Draining(Instant::now() + self.shutdown.drain_deadline, Some(failure))
     }
 
-    async fn shut_down(mut self, mut signals: Signals) -> Result<(), AppError> {
-        let ShutdownConfig {
-            readiness_delay,
-            drain_deadline,
-        } = self.shutdown;
-        self.shutdown_check.fail("shutting down");
+    async fn withdraw(&mut self, signals: &mut Signals) -> Phase {
+        let delay = self.shutdown.readiness_delay;
+        self.process_check.fail("shutting down");
         self.ingest.shutting_down();
-        tracing::info!(delay = ?readiness_delay, "shutting down: unready");
+        tracing::info!(?delay, "shutting down: not ready any more");
         tokio::select! {
-            () = sleep(readiness_delay) => {}
-            // Asked twice: whoever waits at a terminal has no load balancer to wait for.
-            () = second_shutdown(&mut signals) => {}
+            () = sleep(delay) => {}
+            // A second signal comes from a person at a terminal: there is no load balancer to wait for.
+            () = second_shutdown(signals) => {}
         }
-        let deadline = Instant::now() + drain_deadline;
-        // The receiver is gone only if the server has ended already.
-        let _ = self.close.send(());
-        // Requests get half of the time at most: a body that trickles must not eat what publishing needs.
-        match timeout(drain_deadline / 2, &mut self.server).await {
+        Phase::Closing
+    }
+
+    async fn finish_requests(&mut self, server: &mut JoinHandle<io::Result<()>>) -> Phase {
+        let until = Instant::now() + self.shutdown.drain_deadline;
+        // At most half of the time, so that a slow body leaves time for publishing.
+        match timeout(self.shutdown.drain_deadline / 2, &mut *server).await {
             Ok(Ok(Ok(()))) => {
                 tracing::info!("shutting down: the listener is closed, every request is answered");
             }
-            Ok(ended) => tracing::error!(error = words(ended), "the listener has failed"),
+            Ok(ended) => {
+                tracing::error!(error = describe(ended), "the webhook listener has failed")
+            }
             Err(_) => {
-                self.server.abort();
+                server.abort();
                 tracing::warn!(
-                    "shutting down: requests unfinished at half the deadline are cut off"
+                    "shutting down: requests that were unfinished at half of shutdown.drain_deadline are cut off"
                 );
             }
         }
-        drop(self.ingest);
-        let left = self
-            .publisher
-            .drain(deadline.saturating_duration_since(Instant::now()))
-            .await;
-        if let Some(reason) = self.appender.poison() {
-            return Err(AppError::Poisoned { reason, left });
+        Phase::Draining(until, None)
+    }
+
+    async fn drain(self, until: Instant, failure: Option<Failure>) -> Result<(), AppError> {
+        let remaining = until.saturating_duration_since(Instant::now());
+        let left = self.publisher.drain(remaining).await;
+        match failure.or_else(|| self.appender.poison().map(Failure::Poisoned)) {
+            // `left` is missing from the line if it is not known.
+            None => {
+                tracing::info!(left, "shut down; what is left stays in the journal");
+                Ok(())
+            }
+            Some(Failure::Poisoned(reason)) => Err(AppError::Poisoned { reason, left }),
+            Some(Failure::ListenerEnded(reason)) => Err(AppError::Listener { reason, left }),
         }
-        // Not there where nobody knows.
-        tracing::info!(left, "shut down; what is left stays in the journal");
-        Ok(())
+    }
+
+    fn reload_keys(&self, why: &str) {
+        match self.ingest.reload_keys() {
+            Ok(()) => tracing::info!(why, "the keys were read again"),
+            Err(error) => {
+                let error = telemetry::chain(&error);
+                tracing::error!(why, %error, "the keys could not be read; the old ones stay in use");
+            }
+        }
+    }
+
+    fn replace_producer(&self, why: &str) {
+        tracing::info!(
+            why,
+            "replacing the Kafka producer; the new one reads its credentials again"
+        );
+        self.publisher.renew();
     }
 }
 
-/// How the listener has ended.
-fn words(ended: Result<io::Result<()>, JoinError>) -> String {
+/// Why the listener has ended.
+fn describe(ended: Result<io::Result<()>, JoinError>) -> String {
     match ended {
         Ok(Ok(())) => String::from("without a reason"),
         Ok(Err(error)) => error.to_string(),
         Err(error) if error.is_panic() => String::from("it has panicked"),
         Err(error) => error.to_string(),
     }
-}
-
-fn reload(ingest: &Ingest, why: &str) {
-    match ingest.reload_keys() {
-        Ok(()) => tracing::info!(why, "the keys were read anew"),
-        Err(error) => {
-            let error = telemetry::chain(&error);
-            tracing::error!(why, %error, "the keys could not be read; the old ones stay");
-        }
-    }
-}
-
-fn renew(publisher: &Publisher, why: &str) {
-    tracing::info!(
-        why,
-        "another Kafka producer takes over, with the credentials that are there now"
-    );
-    publisher.renew();
 }
 
 async fn second_shutdown(signals: &mut Signals) {
@@ -176,7 +210,7 @@ mod tests {
     use crate::app::{App, Ports};
     use crate::config::{Config, Environment};
 
-    /// A relay whose Kafka is away and whose listener is `server`.
+    /// Runs a relay without a Kafka whose listener is `server`.
     async fn run(server: JoinHandle<io::Result<()>>) -> Result<(), AppError> {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
@@ -189,15 +223,15 @@ mod tests {
         let config = Config::parse(&text, "test.toml", &Environment::from([])).unwrap();
         let ports = Ports::bind(config.admin.address, config.listen.address).unwrap();
         let app = App::start(config, ports, |ingest| ingest).await.unwrap();
-        let running = app.beside(oneshot::channel().0, |_, _| server);
         let signals = Signals::listen().unwrap();
-        tokio::time::timeout(Duration::from_mins(1), running.until_the_end(signals))
+        let running = app.relay.run(server, oneshot::channel().0, signals);
+        tokio::time::timeout(Duration::from_mins(1), running)
             .await
-            .expect("it ends by itself")
+            .expect("it ends on its own")
     }
 
     #[tokio::test]
-    async fn a_listener_that_ends_by_itself_ends_the_process_with_an_error() {
+    async fn a_listener_that_ends_on_its_own_ends_the_process_with_an_error() {
         let ends = [
             tokio::spawn(async { panic!("as it is to") }),
             tokio::spawn(async { Err(io::Error::other("the port is gone")) }),
@@ -205,7 +239,7 @@ mod tests {
         ];
         let reasons = ["it has panicked", "the port is gone", "without a reason"];
         for (end, expected) in ends.into_iter().zip(reasons) {
-            let error = run(end).await.expect_err("nobody asked for the end");
+            let error = run(end).await.expect_err("no signal asked for the end");
             let AppError::Listener { reason, left } = error else {
                 panic!("{error}");
             };

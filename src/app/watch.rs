@@ -7,107 +7,102 @@ use std::time::Duration;
 
 use crate::config::Config;
 
-/// How often the files are looked at; a Kubernetes Secret reaches a pod's volume within a minute anyway.
-const POLL: Duration = Duration::from_secs(5);
+/// How often the files are checked. A Kubernetes Secret takes up to a minute to reach a pod's volume anyway.
+const INTERVAL: Duration = Duration::from_secs(5);
 
-/// The files and how they last looked.
-pub(super) struct KeyFiles {
-    /// The sources' keys.
-    keys: Vec<Watched>,
-    /// What a Kafka producer is made of.
-    credentials: Vec<Watched>,
+/// The files, with what was last seen of them.
+pub(super) struct WatchedFiles {
+    /// With the sources' keys.
+    keys: Vec<WatchedFile>,
+    /// With what a Kafka producer is built from.
+    credentials: Vec<WatchedFile>,
 }
 
-struct Watched {
-    file: PathBuf,
-    seen: Option<Stamp>,
+struct WatchedFile {
+    path: PathBuf,
+    seen: Option<FileStamp>,
 }
 
-/// Inode, length, and the time of the last change of content or metadata, which nobody can set back.
+/// Inode, length, and the time of the last change of content or metadata, which no program can set back.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     inode: u64,
     length: u64,
     changed: (i64, i64),
 }
 
-/// Whose files have changed; at least one's.
+/// Which files have changed; at least one flag is set when [`WatchedFiles::changed`] returns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Changed {
-    /// The sources' keys.
+pub(super) struct ChangedFiles {
     pub(super) keys: bool,
-    /// Kafka's credentials.
     pub(super) credentials: bool,
 }
 
-impl KeyFiles {
-    /// As they look now.
-    pub(super) fn watch(config: &Config) -> Self {
+impl WatchedFiles {
+    /// Every file that the configuration names, as it is now.
+    pub(super) fn new(config: &Config) -> Self {
         let keys = config.source.iter().flat_map(|source| &source.keys);
         let keys = keys.filter_map(|key| key.file.clone());
         let credentials = config.kafka.files().into_iter();
         Self {
-            keys: keys.map(Watched::new).collect(),
-            credentials: credentials.map(Watched::new).collect(),
+            keys: keys.map(WatchedFile::new).collect(),
+            credentials: credentials.map(WatchedFile::new).collect(),
         }
     }
 
-    /// Resolves once a file looks different; never where there is none to watch.
-    pub(super) async fn changed(&mut self) -> Changed {
+    /// Resolves when a file has changed; never if there is none to watch.
+    pub(super) async fn changed(&mut self) -> ChangedFiles {
         if self.keys.is_empty() && self.credentials.is_empty() {
             return pending().await;
         }
         loop {
-            tokio::time::sleep(POLL).await;
-            let changed = self.look();
+            tokio::time::sleep(INTERVAL).await;
+            let changed = self.check();
             if changed.keys || changed.credentials {
                 return changed;
             }
         }
     }
 
-    fn look(&mut self) -> Changed {
-        // Each is looked at, also behind one that has changed. Keys that cannot be read are their reader's to complain of.
-        let keys = self.keys.iter_mut().filter_map(Watched::look).count() > 0;
+    fn check(&mut self) -> ChangedFiles {
+        // Each file is checked, also after one that has changed. The reader of the keys reports what it cannot read.
+        let keys = self.keys.iter_mut().filter_map(WatchedFile::check).count() > 0;
         let mut credentials = false;
         for watched in &mut self.credentials {
-            match watched.look() {
+            match watched.check() {
                 None => {}
                 Some(Some(stamp)) if stamp.length > 0 => credentials = true,
-                // The present producer has what it needs: it is not given up for nothing.
+                // The present producer has its credentials: replacing it would gain nothing.
                 Some(_) => {
-                    let file = watched.file.display();
-                    tracing::error!(%file, "a file of [kafka.client] is gone or empty; what was read of it stays");
+                    let file = watched.path.display();
+                    tracing::error!(%file, "a file of [kafka.client] is missing or empty; its last content stays in use");
                 }
             }
         }
-        Changed { keys, credentials }
+        ChangedFiles { keys, credentials }
     }
 }
 
-impl Watched {
-    fn new(file: PathBuf) -> Self {
+impl WatchedFile {
+    fn new(path: PathBuf) -> Self {
         Self {
-            seen: stamp(&file),
-            file,
+            seen: stamp(&path),
+            path,
         }
     }
 
-    /// How it looks now, where that is another look than before.
-    #[allow(
-        clippy::option_option,
-        reason = "another look, or none; a file, or none"
-    )]
-    fn look(&mut self) -> Option<Option<Stamp>> {
-        let now = stamp(&self.file);
+    /// `Some` if the file has changed since the last check; the inner value is `None` if it is gone.
+    #[allow(clippy::option_option, reason = "changed or not; a file or none")]
+    fn check(&mut self) -> Option<Option<FileStamp>> {
+        let now = stamp(&self.path);
         let before = std::mem::replace(&mut self.seen, now);
         (now != before).then_some(now)
     }
 }
 
-fn stamp(file: &Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some(Stamp {
+fn stamp(path: &Path) -> Option<FileStamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some(FileStamp {
         inode: metadata.ino(),
         length: metadata.len(),
         changed: (metadata.ctime(), metadata.ctime_nsec()),
@@ -119,33 +114,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_file_is_seen_once_and_one_that_is_gone_or_empty_is_no_new_credential() {
+    fn a_change_is_reported_once_and_a_missing_or_empty_file_is_no_new_credential() {
         let folder = tempfile::tempdir().unwrap();
         let (key, password) = (folder.path().join("key"), folder.path().join("password"));
         std::fs::write(&key, "1").unwrap();
         std::fs::write(&password, "1").unwrap();
-        let mut files = KeyFiles {
-            keys: vec![Watched::new(key.clone())],
+        let mut files = WatchedFiles {
+            keys: vec![WatchedFile::new(key.clone())],
             credentials: vec![
-                Watched::new(password.clone()),
-                Watched::new(folder.path().join("probe")),
+                WatchedFile::new(password.clone()),
+                WatchedFile::new(folder.path().join("probe")),
             ],
         };
-        let mut look = || {
-            let Changed { keys, credentials } = files.look();
+        let mut check = || {
+            let ChangedFiles { keys, credentials } = files.check();
             (keys, credentials)
         };
-        assert_eq!(look(), (false, false));
+        assert_eq!(check(), (false, false));
         std::fs::write(&password, "22").unwrap();
-        assert_eq!(look(), (false, true));
-        assert_eq!(look(), (false, false));
+        assert_eq!(check(), (false, true));
+        assert_eq!(check(), (false, false));
         std::fs::write(&password, "").unwrap();
         std::fs::remove_file(&key).unwrap();
-        assert_eq!(look(), (true, false));
+        assert_eq!(check(), (true, false));
         std::fs::remove_file(&password).unwrap();
-        assert_eq!(look(), (false, false));
+        assert_eq!(check(), (false, false));
         std::fs::write(&password, "22").unwrap();
         std::fs::write(&key, "1").unwrap();
-        assert_eq!(look(), (true, true));
+        assert_eq!(check(), (true, true));
     }
 }

@@ -21,7 +21,7 @@ use ringback::journal::{OpenError, Recovery};
 use ringback::publish::inbox::{Inbox, Report, Seen};
 use ringback::publish::worker::{Parts, Worker};
 use ringback::publish::{self, Sayings};
-use ringback::readiness::{Readiness, Weight};
+use ringback::readiness::{CheckKind, Readiness};
 
 use crate::disk::SimDisk;
 use crate::interleave;
@@ -110,7 +110,7 @@ impl Process {
         let truncator = Truncator::without_threads(shared.clone());
         truncator.set_dead_letter_bytes(*around.letter_bytes.borrow());
         let (base, micros) = (around.clock.base(), around.clock.everywhere());
-        let check = Readiness::new().check("kafka", Weight::Informational, "");
+        let check = Readiness::new().check("kafka", CheckKind::Informational, "");
         let worker = Worker::new(
             outside,
             Parts {
@@ -119,7 +119,7 @@ impl Process {
                 reader,
                 truncator,
                 metrics: around.metrics.clone(),
-                reading: Readiness::new().check("journal-read", Weight::Informational, ""),
+                reading: Readiness::new().check("journal-read", CheckKind::Informational, ""),
                 check,
                 sayings: Arc::new(Sayings::timed_by(Box::new(move || {
                     base + Duration::from_micros(micros())

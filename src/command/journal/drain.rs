@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anstream::println;
 
-use crate::app::{AppError, Drain, Progress};
+use crate::app::{AppError, Drain, DrainProgress};
 use crate::command::CommandError;
 use crate::command::place::{self, Configured};
 use crate::command::progress;
@@ -72,7 +72,10 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
 }
 
 /// Publishes what the journal of this configuration holds; how many events were found, and what became of them.
-async fn publish_all(config: Config, timeout: Duration) -> Result<(u64, Progress), CommandError> {
+async fn publish_all(
+    config: Config,
+    timeout: Duration,
+) -> Result<(u64, DrainProgress), CommandError> {
     let (path, topic) = (config.journal.path.clone(), config.kafka.topic.clone());
     let signals = Signals::listen()?.without_reload();
     let drain = Drain::start(config).await.map_err(|error| match error {
@@ -97,8 +100,8 @@ async fn publish_all(config: Config, timeout: Duration) -> Result<(u64, Progress
     Ok((found, progress))
 }
 
-fn conclude(found: u64, progress: &Progress, letters: &Path) -> Result<(), CommandError> {
-    let Progress {
+fn conclude(found: u64, progress: &DrainProgress, letters: &Path) -> Result<(), CommandError> {
+    let DrainProgress {
         published,
         restamped,
         dead_letters,
@@ -145,7 +148,7 @@ fn conclude(found: u64, progress: &Progress, letters: &Path) -> Result<(), Comma
     }
 }
 
-fn told(progress: &Progress, elapsed: Duration) -> String {
+fn told(progress: &DrainProgress, elapsed: Duration) -> String {
     let left = count(progress.left.unwrap_or_default(), "event");
     let trouble = trouble(progress);
     let done = progress.published + progress.dead_letters;
@@ -159,12 +162,12 @@ fn told(progress: &Progress, elapsed: Duration) -> String {
     }
 }
 
-fn trouble(progress: &Progress) -> String {
+fn trouble(progress: &DrainProgress) -> String {
     let words = |what: &str, words: &Option<String>| {
         let words = words.as_ref();
         words.map_or_else(String::new, |words| format!("; {what}: {words}"))
     };
-    words("Kafka", &progress.trouble) + &words("disk", &progress.unread)
+    words("Kafka", &progress.kafka_failure) + &words("disk", &progress.disk_failure)
 }
 
 fn held(path: &Path) -> CommandError {

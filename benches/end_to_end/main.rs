@@ -1,10 +1,10 @@
 //! The whole way: the release binary with a real Kafka behind it, beside a bare hyper server and a raw write-and-sync loop.
 //!
 //! ```text
-//! cargo bench --bench way                          everything; some minutes
-//! cargo bench --bench way -- --short               at most load and at 1,000 events/s, a minute
-//! cargo bench --bench way -- --only load,idle     also sizes, memory
-//! RINGBACK_BINARY=target/release/ringback cargo bench --bench way      another build of the relay
+//! cargo bench --bench end_to_end                          everything; some minutes
+//! cargo bench --bench end_to_end -- --short               at most load and at 1,000 events/s, a minute
+//! cargo bench --bench end_to_end -- --only load,idle     also sizes, memory
+//! RINGBACK_BINARY=target/release/ringback cargo bench --bench end_to_end      another build of the relay
 //! ```
 //!
 //! Kafka runs on the same cores, its data in memory; without Java and Maven it is librdkafka's mock.
@@ -30,7 +30,7 @@ fn main() -> io::Result<()> {
         None => {}
     }
     let options = Options::read();
-    let mut report = Report::new("way");
+    let mut report = Report::new("end_to_end");
     let kafka = support::kafka::Kafka::start();
     if options.wants("load") {
         loaded::at_most_and_at_a_rate(&options, &kafka, &mut report);
