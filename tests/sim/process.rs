@@ -18,9 +18,10 @@ use ringback::journal::engine::Shared;
 use ringback::journal::engine::upkeep::Maintenance;
 use ringback::journal::{Metrics, Reader, Truncator, recover_with};
 use ringback::journal::{OpenError, Recovery};
+use ringback::log_throttle::LogThrottle;
+use ringback::publish;
 use ringback::publish::inbox::{Inbox, Report, Seen};
 use ringback::publish::worker::{Parts, Worker};
-use ringback::publish::{self, Sayings};
 use ringback::readiness::{Readiness, Weight};
 
 use crate::disk::SimDisk;
@@ -121,9 +122,10 @@ impl Process {
                 metrics: around.metrics.clone(),
                 reading: Readiness::new().check("journal-read", Weight::Informational, ""),
                 check,
-                sayings: Arc::new(Sayings::timed_by(Box::new(move || {
-                    base + Duration::from_micros(micros())
-                }))),
+                throttle: Arc::new(LogThrottle::with_clock(
+                    publish::LOG_INTERVAL,
+                    Box::new(move || base + Duration::from_micros(micros())),
+                )),
                 settle: Duration::from_secs(20),
                 stall: around.setup.stall,
                 batch_bytes: publish::BATCH_BYTES,
