@@ -9,8 +9,6 @@
 //! flags:    bit 0: the key was found (an empty key is not a missing key)
 //! ```
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use bytes::{Buf, BufMut};
 
 /// The envelope format this build writes; a journal holding a newer one is refused record by record, never guessed.
@@ -18,8 +16,6 @@ const VERSION: u8 = 1;
 const HAS_KEY: u8 = 1;
 const TEXTS: usize = 7;
 const FIXED: usize = 1 + 1 + 8 + TEXTS * 4;
-/// The end of the year 9999, the last that RFC 3339 can write.
-const MAX_MS: u64 = 253_402_300_799_999;
 
 /// The event kinds that Retell AI documents; as a metric label every other kind counts as `other`.
 const KNOWN_KINDS: [&str; 11] = [
@@ -137,12 +133,6 @@ impl<'a> Event<'a> {
             tracestate,
             body: payload,
         })
-    }
-
-    /// [`Event::received_ms`] as RFC 3339 in UTC, as `2024-05-02T00:07:55.945Z`; no later than the year 9999.
-    pub fn received(&self) -> String {
-        let since = Duration::from_millis(self.received_ms.min(MAX_MS));
-        humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
     }
 
     fn texts(&self) -> [&'a str; TEXTS] {

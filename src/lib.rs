@@ -28,3 +28,4 @@ pub mod publish;
 pub mod readiness;
 pub mod signal;
 pub mod telemetry;
+pub mod time;

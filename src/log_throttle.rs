@@ -1,55 +1,101 @@
-//! Keeps the log short: what is said again and again is said once in a while.
+//! Keeps a message that repeats from filling the log.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Between two lines of the log that say the same: librdkafka repeats itself with every reconnection.
-const LOG_EVERY: Duration = Duration::from_secs(30);
+/// More keys than the program has: the bound holds even if a library invents new ones.
+const MAX_KEYS: usize = 256;
 
-/// What librdkafka says once, and how often it has been said since.
-type Said = BTreeMap<String, (Instant, u64)>;
+/// A monotonic clock; the simulator supplies its own.
+pub type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
 
-type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
-
-/// Keeps repeated words out of the log; outlives the producers, whose faults repeat.
-pub struct Sayings {
-    said: Mutex<Said>,
+/// Permits one log line per key and interval, and counts the lines in between.
+pub struct LogThrottle {
+    interval: Duration,
+    last_lines: Mutex<BTreeMap<String, LastLine>>,
     clock: Clock,
 }
 
-impl Default for Sayings {
-    fn default() -> Self {
-        Self::timed_by(Box::new(Instant::now))
-    }
+struct LastLine {
+    at: Instant,
+    suppressed: u64,
 }
 
-impl Sayings {
-    /// With a clock of the caller's: a simulator's is not the system's.
-    pub fn timed_by(clock: Clock) -> Self {
+impl LogThrottle {
+    /// Reads the system's clock.
+    pub fn new(interval: Duration) -> Self {
+        Self::with_clock(interval, Box::new(Instant::now))
+    }
+
+    /// Reads the clock of the caller.
+    pub fn with_clock(interval: Duration, clock: Clock) -> Self {
         Self {
-            said: Mutex::default(),
+            interval,
+            last_lines: Mutex::default(),
             clock,
         }
     }
 
-    /// How often `what` was kept back since it was last said; `None` if it is to be kept back now.
-    pub(crate) fn may_say(&self, what: &str) -> Option<u64> {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Asks to log the message that `key` stands for.
+    ///
+    /// Returns how many lines of this key were suppressed since the last one, or `None` if this line is suppressed too.
+    pub fn permit(&self, key: &str) -> Option<u64> {
+        let mut lines = self
+            .last_lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let now = (self.clock)();
-        if let Some((last, kept)) = said.get_mut(what) {
-            if now.duration_since(*last) < LOG_EVERY {
-                *kept += 1;
+        if let Some(last) = lines.get_mut(key) {
+            if now.duration_since(last.at) < self.interval {
+                last.suppressed += 1;
                 return None;
             }
-            *last = now;
-            return Some(std::mem::take(kept));
+            last.at = now;
+            return Some(std::mem::take(&mut last.suppressed));
         }
-        // The keys come from a library's fixed list; this only makes the bound certain.
-        if said.len() >= 256 {
-            said.clear();
+        if lines.len() >= MAX_KEYS {
+            lines.clear();
         }
-        said.insert(what.to_owned(), (now, 0));
+        let first = LastLine {
+            at: now,
+            suppressed: 0,
+        };
+        lines.insert(key.to_owned(), first);
         Some(0)
+    }
+}
+
+impl fmt::Debug for LogThrottle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("LogThrottle")
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn each_key_gets_one_line_per_interval_with_the_number_of_lines_in_between() {
+        let seconds = Arc::new(AtomicU64::new(0));
+        let (start, elapsed) = (Instant::now(), seconds.clone());
+        let clock = move || start + Duration::from_secs(elapsed.load(Ordering::Relaxed));
+        let throttle = LogThrottle::with_clock(Duration::from_secs(30), Box::new(clock));
+        assert_eq!(throttle.permit("a"), Some(0));
+        seconds.store(29, Ordering::Relaxed);
+        assert_eq!(throttle.permit("a"), None);
+        assert_eq!(throttle.permit("a"), None);
+        assert_eq!(throttle.permit("b"), Some(0));
+        seconds.store(30, Ordering::Relaxed);
+        assert_eq!(throttle.permit("a"), Some(2));
+        assert_eq!(throttle.permit("a"), None);
     }
 }

@@ -22,7 +22,6 @@ pub mod worker;
 pub use self::decide::machine::{BATCH_BYTES, MAX_AHEAD};
 pub use self::kafka::credentials::{SecretError, read_secret};
 pub use self::kafka::properties::{PropertyError, of_producer};
-pub use crate::log_throttle::Sayings;
 pub use dead_letter::{
     Letter, LetterError, Replay, ReplayError, SendError, StayError, letter_bytes, letter_position,
     letters,
@@ -43,9 +42,13 @@ use self::kafka::env::Real;
 use self::kafka::producer::Factory;
 use self::kafka::timeout::Aside;
 use crate::journal;
+use crate::log_throttle::LogThrottle;
 use crate::readiness::{Check, CheckKind, Readiness};
 use dead_letter::DeadLetters;
 use worker::{Parts, Worker};
+
+/// Between two lines of the log that report the same: librdkafka repeats itself with every reconnection.
+pub const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
 /// ringback's default of `socket.timeout.ms`.
 const SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
@@ -123,9 +126,13 @@ pub fn start(
     checks: Checks,
 ) -> Result<Publisher, StartError> {
     let properties = config.properties()?;
-    let sayings = Arc::new(Sayings::default());
+    let throttle = Arc::new(LogThrottle::new(LOG_INTERVAL));
     let files = self::kafka::properties::canonical_names(&config.secret_files);
-    let credentials = Arc::new(Credentials::new(properties.clone(), files, sayings.clone()));
+    let credentials = Arc::new(Credentials::new(
+        properties.clone(),
+        files,
+        throttle.clone(),
+    ));
     let letters = DeadLetters::open(config, credentials.clone())?;
     truncator.set_dead_letter_bytes(letters.bytes());
     let mailbox = Arc::new(Mailbox::default());
@@ -143,7 +150,7 @@ pub fn start(
         metrics: metrics.clone(),
         check: checks.kafka,
         reading: checks.reading,
-        sayings: sayings.clone(),
+        throttle: throttle.clone(),
         settle: socket_timeout * 2,
         stall: config.stall_timeout,
         batch_bytes: self::kafka::properties::batch_bytes(&properties),
@@ -155,7 +162,7 @@ pub fn start(
         topic: config.topic.clone(),
         mailbox: mailbox.clone(),
         metrics,
-        sayings,
+        throttle,
         cause: Arc::default(),
         given: Arc::new(config.client.clone()),
         reading: Arc::default(),

@@ -1,6 +1,7 @@
 //! Logs and the metrics registry: what the process tells of itself.
 
 mod level;
+mod registry;
 
 use std::error::Error;
 use std::io::IsTerminal as _;
@@ -10,9 +11,10 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{IntGauge, Opts, TextEncoder};
 
 pub use level::LevelError;
+pub use registry::{Family, Registry};
 
 /// The namespace of every metric of ours.
 const NAMESPACE: &str = "ringback";
@@ -69,18 +71,18 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Every metric of the process: ours under `ringback_`, the process's own under Prometheus' usual `process_`.
+/// Every metric of the process: ringback's under `ringback_`, the process's own under Prometheus' usual `process_`.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     ours: Registry,
-    process: Registry,
+    process: prometheus::Registry,
 }
 
 impl Metrics {
     /// Both registries, `ringback_build_info` registered.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let ours = Registry::new_custom(Some(NAMESPACE.to_owned()), None)?;
-        let process = Registry::new();
+        let ours = Registry::with_prefix(NAMESPACE)?;
+        let process = prometheus::Registry::new();
         process.register(Box::new(ProcessCollector::for_self()))?;
         let build = Opts::new(
             "build_info",
@@ -93,7 +95,7 @@ impl Metrics {
         Ok(Self { ours, process })
     }
 
-    /// Where modules register; names get the namespace by themselves.
+    /// The registry in which modules register their metrics; it adds the namespace to each name.
     pub fn registry(&self) -> &Registry {
         &self.ours
     }

@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use bytesize::ByteSize;
-use prometheus::{Registry, proto::MetricFamily};
+use prometheus::proto::MetricFamily;
 use ringback::journal::{self, Config, Metrics};
+use ringback::telemetry::Registry;
 use rustix::time::{ClockId, clock_gettime};
 
 use support::disk::{Raw, SEGMENT, noise};

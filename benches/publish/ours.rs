@@ -2,10 +2,10 @@
 
 use std::io;
 
-use prometheus::Registry;
 use ringback::journal;
 use ringback::publish;
 use ringback::readiness::Readiness;
+use ringback::telemetry::Registry;
 
 use super::support::fill;
 use super::{Task, bare, time};

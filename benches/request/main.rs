@@ -21,9 +21,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use prometheus::Registry;
 use ringback::ingest::{self, Append, Ingest, KeyConfig, ListenConfig, SourceConfig, Verify};
 use ringback::journal::AppendError;
+use ringback::telemetry::Registry;
 use tokio::net::TcpListener;
 
 use support::bodies::Size;

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use bytesize::ByteSize;
-use prometheus::Registry;
 use ringback::event::Event;
 use ringback::journal::{self, Config, Metrics};
+use ringback::telemetry::Registry;
 
 use super::bodies::{Size, bodies};
 

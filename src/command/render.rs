@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::event::Event;
+use crate::time;
 
 /// A sender's text must not steer the terminal, nor break a line in two.
 pub fn printable(text: &str) -> String {
@@ -49,7 +50,7 @@ pub fn columns(event: &Event<'_>) -> String {
 pub fn json(event: &Event<'_>) -> Map<String, Value> {
     let mut fields = Map::new();
     let mut set = |name: &str, value: Value| fields.insert(name.to_owned(), value);
-    set("received", json!(event.received()));
+    set("received", json!(time::rfc3339(event.received_ms)));
     set("received_ms", json!(event.received_ms));
     set("source", json!(event.source));
     set("kind", json!(event.kind));

@@ -3,9 +3,9 @@
 use super::config::SourceConfig;
 use super::refusal::{LABELS, Rejection};
 use crate::event;
+use crate::telemetry::Registry;
 use prometheus::{
     Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry,
 };
 use std::time::Duration;
 

@@ -80,7 +80,7 @@ fn a_reload_that_fails_keeps_every_old_key() {
         name: None,
     }];
     let sources = [config];
-    let registry = prometheus::Registry::new();
+    let registry = crate::telemetry::Registry::new();
     let metrics = Metrics::register(&registry, &sources).unwrap();
     let ingest = Ingest::new(&ListenConfig::default(), &sources, Nowhere, metrics).unwrap();
     let verdict = |secret: &str| {

@@ -177,24 +177,26 @@ impl DeadLetters {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::log_throttle::LogThrottle;
 
     fn config(journal: &std::path::Path) -> Config {
         Config {
             topic: String::from("t"),
             dead_letter_topic: None,
-            client: std::collections::BTreeMap::new(),
+            client: BTreeMap::new(),
             max_body: 1 << 20,
             stall_timeout: std::time::Duration::from_mins(1),
-            secret_files: std::collections::BTreeMap::new(),
+            secret_files: BTreeMap::new(),
             dead_letter_path: journal.join("dead-letters"),
         }
     }
 
     fn open(config: &Config) -> io::Result<DeadLetters> {
-        let none = std::collections::BTreeMap::new;
-        let credentials =
-            Credentials::new(none(), std::collections::BTreeMap::new(), Arc::default());
+        let throttle = Arc::new(LogThrottle::new(Duration::ZERO));
+        let credentials = Credentials::new(BTreeMap::new(), BTreeMap::new(), throttle);
         DeadLetters::open(config, Arc::new(credentials))
     }
 

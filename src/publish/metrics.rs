@@ -2,11 +2,12 @@
 
 use prometheus::{
     Error, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry,
+    IntGaugeVec, Opts,
 };
 use rdkafka::Statistics;
 
 use super::kafka::cloudevents::KINDS;
+use crate::telemetry::Registry;
 
 /// Seconds from receiving to Kafka's acknowledgement: a linger and a round trip, up to an outage of days.
 const LATENCY: [f64; 14] = [

@@ -19,7 +19,7 @@ use super::env::{Client as _, Outside};
 use super::inbox::{Inbox, Report};
 use super::kafka::cloudevents::blame;
 use super::metrics::Metrics;
-use crate::log_throttle::Sayings;
+use crate::log_throttle::LogThrottle;
 use sent::SentRecords;
 
 /// Until a full queue or an unreadable record is tried again, should no report come before.
@@ -46,7 +46,7 @@ pub struct Parts<O: Outside> {
     /// Whether the journal can be read, in words.
     pub reading: Check,
     /// What was said lately.
-    pub sayings: Arc<Sayings>,
+    pub throttle: Arc<LogThrottle>,
     /// How long what is in flight may take after a failure: two socket time-outs.
     pub settle: Duration,
     /// How long nothing may be heard of what is in flight before the producer is replaced.
@@ -67,7 +67,7 @@ pub struct Worker<O: Outside> {
     metrics: Metrics,
     check: Check,
     reading: Check,
-    sayings: Arc<Sayings>,
+    throttle: Arc<LogThrottle>,
     machine: Machine,
     client: Option<O::Client>,
     /// Read, but not yet taken by the producer, whose queue is full.
@@ -120,7 +120,7 @@ impl<O: Outside> Worker<O> {
             truncator: parts.truncator,
             metrics: parts.metrics,
             check: parts.check,
-            sayings: parts.sayings,
+            throttle: parts.throttle,
             client: None,
             held: None,
             sent: SentRecords::default(),
@@ -239,8 +239,8 @@ impl<O: Outside> Worker<O> {
             }
             Ok(false) => {}
             Err(error) => {
-                if let Some(kept) = self.sayings.may_say("recount") {
-                    tracing::warn!(%error, kept_back = kept, "cannot count the dead letters");
+                if let Some(suppressed) = self.throttle.permit("recount") {
+                    tracing::warn!(%error, suppressed, "cannot count the dead letters");
                 }
             }
         }
@@ -329,8 +329,8 @@ impl<O: Outside> Worker<O> {
             }
             Err(error) => {
                 self.trouble(Trouble::Connection, &error.to_string());
-                if let Some(kept) = self.sayings.may_say("build") {
-                    tracing::error!(%error, kept_back = kept, "cannot build a Kafka producer; trying again");
+                if let Some(suppressed) = self.throttle.permit("build") {
+                    tracing::error!(%error, suppressed, "cannot build a Kafka producer; trying again");
                 }
                 let (now, jitter) = (self.outside.now(), self.outside.jitter());
                 self.machine.not_built(now, jitter);

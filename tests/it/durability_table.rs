@@ -2,11 +2,31 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     fs::read_to_string(path).expect("a file of the project can be read")
+}
+
+/// The text of every Rust file in these folders.
+fn sources(folders: &[&str]) -> String {
+    let mut text = String::new();
+    let mut folders: Vec<PathBuf> = folders
+        .iter()
+        .map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+        .collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the project can be read") {
+            let path = entry.expect("an entry of it too").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text += &fs::read_to_string(&path).expect("a source file can be read");
+            }
+        }
+    }
+    text
 }
 
 /// The long names in quotes: a test's is a sentence.
@@ -32,19 +52,7 @@ fn the_page_names_every_fault_s_test_and_no_other() {
     assert!(crash.len() >= 14 && kafka.len() >= 14, "the check is blind");
     let without_row: Vec<_> = crash.difference(&named).collect();
     assert!(without_row.is_empty(), "without a row: {without_row:?}");
-    let files = [
-        "damage",
-        "faults",
-        "identity",
-        "inspect",
-        "model",
-        "patience",
-        "tail",
-        "unreadable",
-    ];
-    let functions = files
-        .map(|file| read(&format!("tests/it/journal_{file}.rs")))
-        .concat();
+    let functions = sources(&["tests/it", "src"]);
     for name in &named {
         let exists = crash.contains(name)
             || kafka.contains(name)

@@ -294,7 +294,7 @@ fn on_disk(path: &std::path::Path, budget: ByteSize) -> Journal {
         budget,
         ..Config::default()
     };
-    let metrics = Metrics::register(&prometheus::Registry::new()).expect("fresh metrics");
+    let metrics = Metrics::register(&ringback::telemetry::Registry::new()).expect("fresh metrics");
     journal::open(&config, metrics).expect("the journal opens")
 }
 

@@ -95,7 +95,7 @@ fn the_writer_ends_once_the_last_appender_is_gone_and_what_waited_is_written() {
 #[tokio::test]
 async fn nobody_waits_for_a_journal_that_is_gone() -> Result<(), Box<dyn std::error::Error>> {
     let disk = FaultyFs::default();
-    let metrics = Metrics::register(&prometheus::Registry::new())?;
+    let metrics = Metrics::register(&ringback::telemetry::Registry::new())?;
     let journal = journal::open_with(disk.clone(), &Config::default(), metrics)?;
     journal
         .appender

@@ -26,7 +26,7 @@ mod journal_unreadable_extent;
 mod journal_unreadable_headers;
 mod journal_untold_ends;
 mod logs;
-mod metrics_table;
+mod metrics_reference;
 mod priorities;
 mod prove;
 mod support;

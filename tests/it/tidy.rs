@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LINES: usize = 400;
 
 /// Each module's floor; a module uses only lower ones, never a neighbour.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 14] = [
     ("main", 5),
     ("command", 5),
     ("app", 4),
@@ -22,6 +22,7 @@ const FLOORS: [(&str, u8); 13] = [
     ("readiness", 0),
     ("signal", 0),
     ("telemetry", 0),
+    ("time", 0),
 ];
 
 /// What of the journal each neighbour may name: a type, not a custom, keeps ingest from reading.

@@ -18,9 +18,10 @@ use ringback::journal::engine::Shared;
 use ringback::journal::engine::upkeep::Maintenance;
 use ringback::journal::{Metrics, Reader, Truncator, recover_with};
 use ringback::journal::{OpenError, Recovery};
+use ringback::log_throttle::LogThrottle;
+use ringback::publish;
 use ringback::publish::inbox::{Inbox, Report, Seen};
 use ringback::publish::worker::{Parts, Worker};
-use ringback::publish::{self, Sayings};
 use ringback::readiness::{CheckKind, Readiness};
 
 use crate::disk::SimDisk;
@@ -48,7 +49,7 @@ pub struct Process {
     watch: Rc<RefCell<Watch>>,
     /// The journal's number in the ledger.
     journal: usize,
-    registry: prometheus::Registry,
+    registry: ringback::telemetry::Registry,
     /// When its thread goes on.
     pub upkeep_at: Option<u64>,
     rested_at: u64,
@@ -65,7 +66,7 @@ impl Process {
     /// Recovers what the disk holds.
     pub fn start(around: &mut Surroundings) -> Result<Self, OpenError> {
         around.disk.lock().failed = false;
-        let registry = prometheus::Registry::new();
+        let registry = ringback::telemetry::Registry::new();
         let metrics = Metrics::register(&registry).expect("fresh metrics can be registered");
         let mut fresh_id = [0; 16];
         fresh_id[..8].copy_from_slice(&around.random.next().to_le_bytes());
@@ -121,9 +122,10 @@ impl Process {
                 metrics: around.metrics.clone(),
                 reading: Readiness::new().check("journal-read", CheckKind::Informational, ""),
                 check,
-                sayings: Arc::new(Sayings::timed_by(Box::new(move || {
-                    base + Duration::from_micros(micros())
-                }))),
+                throttle: Arc::new(LogThrottle::with_clock(
+                    publish::LOG_INTERVAL,
+                    Box::new(move || base + Duration::from_micros(micros())),
+                )),
                 settle: Duration::from_secs(20),
                 stall: around.setup.stall,
                 batch_bytes: publish::BATCH_BYTES,

@@ -41,7 +41,8 @@ pub fn asked(arguments: &mut Vec<String>) -> Result<Option<Range<u64>>, String> 
 
 /// What all histories of a thread count into; the simulator does not look at it.
 pub fn metrics() -> Metrics {
-    Metrics::register(&prometheus::Registry::new()).expect("fresh metrics can be registered")
+    Metrics::register(&ringback::telemetry::Registry::new())
+        .expect("fresh metrics can be registered")
 }
 
 /// One history; a panic of the code under test is a violation as any other.

@@ -10,6 +10,7 @@ use crate::command::render::{columns, json, printable};
 use crate::command::{CommandError, chain, ended};
 use crate::journal::inspect::Folder;
 use crate::publish::{DEAD_LETTERS, Letter, LetterError};
+use crate::time;
 
 /// Which journal's letters, and how.
 #[derive(Debug, clap::Args)]
@@ -70,7 +71,7 @@ fn describe(file: &Path, as_json: bool) -> Result<String, LetterError> {
     Ok(format!(
         "{:>12}  {}  {:<14}  {}  {:>9}  {}",
         letter.position,
-        event.received(),
+        time::rfc3339(event.received_ms),
         printable(&letter.reason),
         columns(&event),
         event.body.len(),

@@ -11,6 +11,7 @@ use crate::command::{CommandError, chain, ended};
 use crate::event::Event;
 use crate::journal::format::segment::name;
 use crate::journal::inspect::{Item, Located};
+use crate::time;
 
 /// Which journal, which of its records, and how.
 #[derive(Debug, clap::Args)]
@@ -168,7 +169,7 @@ fn print(
     writeln!(
         to,
         "{position:>12}  {}  {}  {:>9}",
-        event.received(),
+        time::rfc3339(event.received_ms),
         columns(&event),
         event.body.len()
     )

@@ -4,7 +4,6 @@ mod parts;
 
 use std::ops::Range;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -16,6 +15,7 @@ use crate::journal::error::ReadError;
 use crate::journal::format::segment::name;
 use crate::journal::inspect::{Content, Damage, Folder, Inspection, Item, Located, SegmentFile};
 use crate::publish;
+use crate::time;
 
 pub use parts::{Damaged, Files, Segment, Unpublished, Unreadable, Watermark};
 
@@ -184,7 +184,7 @@ impl Report {
         if unpublished.oldest_position.is_none() {
             unpublished.oldest_position = Some(record.position);
             if let Ok(event) = Event::decode(&record.payload) {
-                unpublished.oldest_received = Some(event.received());
+                unpublished.oldest_received = Some(time::rfc3339(event.received_ms));
                 unpublished.oldest_age_seconds = Some(seconds_since(event.received_ms));
             }
         }
@@ -246,10 +246,5 @@ fn unpublished(positions: &Range<u64>, watermark: u64) -> u64 {
 }
 
 fn seconds_since(unix_ms: u64) -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
-    let now = u64::try_from(now).unwrap_or(u64::MAX);
-    now.saturating_sub(unix_ms) / 1_000
+    time::now_ms().saturating_sub(unix_ms) / 1_000
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 
@@ -72,10 +72,7 @@ pub trait FileSystem: Send + Sync + 'static {
 
     /// The wall clock in milliseconds since the Unix epoch. It is here so that a simulated disk brings its own time.
     fn now_ms(&self) -> u64 {
-        let elapsed = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+        crate::time::now_ms()
     }
 }
 

@@ -22,7 +22,7 @@ use crate::publish::decide::timestamps::Timestamps;
 use crate::publish::kafka::cloudevents;
 use crate::publish::kafka::timeout::Aside;
 use crate::publish::kafka::topic_config;
-use crate::publish::kafka::wall_clock::wall;
+use crate::time::now_ms;
 
 /// The header that tells a dead letter from a first delivery: the reason, or [`REPLAYED`].
 const HEADER: &str = "ringback_dead_letter";
@@ -227,10 +227,6 @@ impl Courier {
             words,
         })
     }
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(wall().as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

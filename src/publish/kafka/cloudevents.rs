@@ -5,6 +5,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::event::Event;
+use crate::time;
 
 /// Whom a failed delivery speaks against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,7 +52,7 @@ pub(crate) fn blame(code: RDKafkaErrorCode, has_key: bool) -> Blame {
 pub(crate) fn headers(event: &Event<'_>, journal_id: &str, position: u64) -> OwnedHeaders {
     let source = format!("urn:ringback:{}", event.source);
     let kind = format!("{}.{}", event.source, event.kind);
-    let time = event.received();
+    let time = time::rfc3339(event.received_ms);
     let position = position.to_string();
     let mut headers = OwnedHeaders::new_with_capacity(11);
     let all = [

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::log_throttle::Sayings;
+use crate::log_throttle::LogThrottle;
 
 /// Why a secret's file gives none.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub(crate) struct Credentials {
     /// Which property's value is in which file.
     files: BTreeMap<String, PathBuf>,
     properties: Mutex<BTreeMap<String, String>>,
-    sayings: Arc<Sayings>,
+    throttle: Arc<LogThrottle>,
 }
 
 impl Credentials {
@@ -57,12 +57,12 @@ impl Credentials {
     pub(crate) fn new(
         properties: BTreeMap<String, String>,
         files: BTreeMap<String, PathBuf>,
-        sayings: Arc<Sayings>,
+        throttle: Arc<LogThrottle>,
     ) -> Self {
         Self {
             files,
             properties: Mutex::new(properties),
-            sayings,
+            throttle,
         }
     }
 
@@ -89,8 +89,8 @@ impl Credentials {
                     }
                 }
                 Err(error) => {
-                    if let Some(kept) = self.sayings.may_say(property) {
-                        tracing::error!(property, %error, kept_back = kept, "a secret of [kafka.client] cannot be read anew; its last value stays");
+                    if let Some(suppressed) = self.throttle.permit(property) {
+                        tracing::error!(property, %error, suppressed, "a secret of [kafka.client] cannot be read anew; its last value stays");
                     }
                 }
             }
@@ -101,6 +101,8 @@ impl Credentials {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -110,7 +112,8 @@ mod tests {
         let name = || String::from("sasl.password");
         let given = BTreeMap::from([(name(), String::from("old"))]);
         let files = BTreeMap::from([(name(), file.clone())]);
-        let credentials = Credentials::new(given, files, Arc::default());
+        let credentials =
+            Credentials::new(given, files, Arc::new(LogThrottle::new(Duration::ZERO)));
         let read = || credentials.read_anew()["sasl.password"].clone();
         assert_eq!(read(), "old", "there is no file");
         std::fs::write(&file, "new\n").unwrap();

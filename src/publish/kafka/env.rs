@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::KafkaResult;
 
 use super::producer::{Factory, Producer};
-use super::wall_clock::{WallClock, wall};
+use super::wall_clock::WallClock;
 use crate::journal::disk::filesystem::DiskFileSystem;
 use crate::publish::dead_letter::DeadLetters;
 use crate::publish::env::Outside;
@@ -98,7 +98,7 @@ impl Outside for Real {
     }
 
     fn wall(&self) -> Duration {
-        wall()
+        crate::time::since_epoch()
     }
 
     fn jitter(&mut self) -> f64 {

@@ -18,7 +18,7 @@ use super::log::{Cause, is_by_design, is_gapless};
 use super::properties::of_producer;
 use super::timeout::Aside;
 use super::topic_config::{self, LastReading};
-use crate::log_throttle::Sayings;
+use crate::log_throttle::LogThrottle;
 use crate::publish::env::{Client, Handed, Outgoing};
 use crate::publish::inbox::{Mailbox, Report, Seen};
 use crate::publish::metrics::Metrics;
@@ -48,7 +48,7 @@ struct Context {
     generation: u64,
     mailbox: Arc<Mailbox>,
     metrics: Metrics,
-    sayings: Arc<Sayings>,
+    throttle: Arc<LogThrottle>,
     cause: Arc<Cause>,
     given: Arc<BTreeMap<String, String>>,
 }
@@ -66,7 +66,7 @@ impl ClientContext for Context {
             tracing::debug!(target: "librdkafka", facility, "{message}");
             return;
         }
-        let Some(kept) = self.sayings.may_say(facility) else {
+        let Some(suppressed) = self.throttle.permit(facility) else {
             return;
         };
         match level {
@@ -74,13 +74,13 @@ impl ClientContext for Context {
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error => {
-                tracing::error!(target: "librdkafka", facility, kept_back = kept, "{message}");
+                tracing::error!(target: "librdkafka", facility, suppressed, "{message}");
             }
             RDKafkaLogLevel::Warning => {
-                tracing::warn!(target: "librdkafka", facility, kept_back = kept, "{message}");
+                tracing::warn!(target: "librdkafka", facility, suppressed, "{message}");
             }
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-                tracing::info!(target: "librdkafka", facility, kept_back = kept, "{message}");
+                tracing::info!(target: "librdkafka", facility, suppressed, "{message}");
             }
             RDKafkaLogLevel::Debug => {
                 tracing::debug!(target: "librdkafka", facility, "{message}");
@@ -97,8 +97,8 @@ impl ClientContext for Context {
         }
         let known = error.rdkafka_error_code();
         let code = known.map_or_else(|| error.to_string(), |code| code.to_string());
-        if let Some(kept) = self.sayings.may_say(&code) {
-            tracing::warn!(target: "librdkafka", %error, kept_back = kept, "{reason}");
+        if let Some(suppressed) = self.throttle.permit(&code) {
+            tracing::warn!(target: "librdkafka", %error, suppressed, "{reason}");
         }
         if known == Some(RDKafkaErrorCode::GaplessGuarantee) {
             // Of a record, and its failed report comes too; it stands in no connection's way.
@@ -152,7 +152,7 @@ pub(crate) struct Factory {
     pub(crate) topic: String,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) metrics: Metrics,
-    pub(crate) sayings: Arc<Sayings>,
+    pub(crate) throttle: Arc<LogThrottle>,
     /// Outlives the producers, as the cause does.
     pub(crate) cause: Arc<Cause>,
     /// The properties that the user has set.
@@ -174,7 +174,7 @@ impl Factory {
             generation,
             mailbox: self.mailbox.clone(),
             metrics: self.metrics.clone(),
-            sayings: self.sayings.clone(),
+            throttle: self.throttle.clone(),
             cause: self.cause.clone(),
             given: self.given.clone(),
         };

@@ -4,7 +4,9 @@
 //! threads was waiting goes on for an hour more, the one that reconnects after an outage among them. A producer that
 //! has lived through it is replaced.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+
+use crate::time::since_epoch;
 
 /// Less than this prolongs no wait by more than a broker's own time-outs do.
 const TOLERANCE: Duration = Duration::from_secs(5);
@@ -19,7 +21,7 @@ pub(crate) struct WallClock {
 
 impl WallClock {
     pub(crate) fn new() -> Self {
-        let (begun, wall) = (Instant::now(), wall());
+        let (begun, wall) = (Instant::now(), since_epoch());
         Self {
             begun,
             origin: wall,
@@ -28,7 +30,7 @@ impl WallClock {
 
     /// By how much the clock was set back since the last look, where it matters.
     pub(crate) fn set_back(&mut self) -> Option<Duration> {
-        self.look(wall(), self.begun.elapsed())
+        self.look(since_epoch(), self.begun.elapsed())
     }
 
     fn look(&mut self, wall: Duration, elapsed: Duration) -> Option<Duration> {
@@ -36,14 +38,6 @@ impl WallClock {
         let before = std::mem::replace(&mut self.origin, origin);
         before.checked_sub(origin).filter(|step| *step >= TOLERANCE)
     }
-}
-
-/// The time since the Unix epoch.
-pub(crate) fn wall() -> Duration {
-    // Before 1970 counts as 1970: as far back as it matters.
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -68,8 +68,8 @@ impl<O: Outside> Worker<O> {
             if let Some(client) = &self.client {
                 client.look_at_topic();
             }
-            if let Some(kept) = self.sayings.may_say(SILENT) {
-                tracing::warn!(kept_back = kept, "{words}");
+            if let Some(suppressed) = self.throttle.permit(SILENT) {
+                tracing::warn!(suppressed, "{words}");
             }
         }
     }
@@ -109,11 +109,8 @@ impl<O: Outside> Worker<O> {
             }
             Err(words) => {
                 self.trouble(Trouble::Topic, &words);
-                if let Some(kept) = self.sayings.may_say(&words) {
-                    tracing::warn!(
-                        kept_back = kept,
-                        "{words}; until then events stay in the journal"
-                    );
+                if let Some(suppressed) = self.throttle.permit(&words) {
+                    tracing::warn!(suppressed, "{words}; until then events stay in the journal");
                 }
             }
         }
@@ -151,10 +148,10 @@ impl<O: Outside> Worker<O> {
             return;
         }
         self.trouble(Trouble::Delivery, words);
-        if let Some(kept) = self.sayings.may_say(words) {
+        if let Some(suppressed) = self.throttle.permit(words) {
             tracing::warn!(
                 reason = words,
-                kept_back = kept,
+                suppressed,
                 "Kafka did not take an event; it stays in the journal and is tried again"
             );
         }

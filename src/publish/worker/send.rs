@@ -121,11 +121,11 @@ impl<O: Outside> Worker<O> {
             Trouble::Delivery,
             "the journal holds what this version cannot read",
         );
-        if let Some(kept) = self.sayings.may_say("undecodable") {
+        if let Some(suppressed) = self.throttle.permit("undecodable") {
             tracing::error!(
                 position,
                 %error,
-                kept_back = kept,
+                suppressed,
                 "cannot read a record of the journal; it stays: publish it with the ringback that wrote it"
             );
         }
@@ -148,8 +148,8 @@ impl<O: Outside> Worker<O> {
         let error = crate::telemetry::chain(error);
         self.reading
             .fail(&format!("{error}, for {waited}; publishing waits"));
-        if let Some(kept) = self.sayings.may_say("read") {
-            tracing::error!(error, %waited, kept_back = kept, "cannot read the journal: publishing waits and tries again");
+        if let Some(suppressed) = self.throttle.permit("read") {
+            tracing::error!(error, %waited, suppressed, "cannot read the journal: publishing waits and tries again");
         }
     }
 
@@ -188,8 +188,8 @@ impl<O: Outside> Worker<O> {
             }
             Err(error) => {
                 self.retry = true;
-                if let Some(kept) = self.sayings.may_say("letter") {
-                    tracing::error!(position, %error, kept_back = kept, "cannot set an event aside; trying again");
+                if let Some(suppressed) = self.throttle.permit("letter") {
+                    tracing::error!(position, %error, suppressed, "cannot set an event aside; trying again");
                 }
                 // Nothing may pass it: it is read again from the watermark.
                 self.refused(position, Blame::Cluster);

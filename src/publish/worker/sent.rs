@@ -58,11 +58,11 @@ impl<O: Outside> Worker<O> {
         self.metrics.latency.observe(taken.as_secs_f64());
         if sent.stamp.is_present {
             self.metrics.restamped.inc();
-            if let Some(kept) = self.sayings.may_say("restamped") {
+            if let Some(suppressed) = self.throttle.permit("restamped") {
                 tracing::warn!(
                     position,
                     received = ?received,
-                    kept_back = kept,
+                    suppressed,
                     "an event was published with the present time: Kafka would refuse or delete it with its own, which is in ce_time"
                 );
             }

@@ -50,13 +50,13 @@ pub struct Core {
     pub writer: Writer<FaultyFs>,
     pub reader: Reader<FaultyFs>,
     pub recovery: Recovery,
-    pub registry: prometheus::Registry,
+    pub registry: ringback::telemetry::Registry,
 }
 
 impl Core {
     /// Recovers what the disk holds and makes the spare.
     pub fn open(disk: &FaultyFs, segment_size: u64, budget: u64) -> Result<Self, OpenError> {
-        let registry = prometheus::Registry::new();
+        let registry = ringback::telemetry::Registry::new();
         let metrics = Metrics::register(&registry).expect("fresh metrics can be registered");
         let config = Config {
             segment_size: ByteSize::b(segment_size),

@@ -22,6 +22,7 @@ const PORTS: u16 = 60;
 
 /// A running cluster, killed and its data removed with its handle.
 pub struct Cluster {
+    _ports: TcpListener,
     folder: PathBuf,
     nodes: u32,
     /// All brokers' addresses.
@@ -34,15 +35,18 @@ pub struct Cluster {
     pub certs: Option<PathBuf>,
 }
 
-/// The base of ports that nothing on this machine listens on, below the ephemeral ones.
-///
-/// Another process may take one of them before the brokers do: each begins its search elsewhere, by its number.
-fn free_ports() -> u16 {
+/// A range of ports that nothing on this machine listens on, below the ephemeral ones. Its first port is held, so that no other
+/// process that looks for a range takes this one while the brokers are down.
+fn free_ports() -> (TcpListener, u16) {
     let start = std::process::id() % 200;
     let mut bases = (0..200).map(|step| 12_000 + ((start + step) % 200) as u16 * 100);
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let bind = |port: u16| TcpListener::bind(("127.0.0.1", port));
     bases
-        .find(|base| (1..PORTS).all(|offset| free(base + offset)))
+        .find_map(|base| {
+            let held = bind(base).ok()?;
+            let free = (1..PORTS).all(|offset| bind(base + offset).is_ok());
+            free.then_some((held, base))
+        })
         .expect("some of 200 ranges of ports are free")
 }
 
@@ -78,7 +82,9 @@ impl Cluster {
 
     fn up(place: &Path, suffix: &str, nodes: u32, more: &[&str]) -> Self {
         let name = format!("ringback-kafka-{}{suffix}", std::process::id());
+        let (held, base) = free_ports();
         let mut cluster = Self {
+            _ports: held,
             folder: place.join(name),
             nodes,
             bootstrap: String::new(),
@@ -86,7 +92,7 @@ impl Cluster {
             bootstrap_tls: None,
             certs: None,
         };
-        let (base, count) = (free_ports().to_string(), nodes.to_string());
+        let (base, count) = (base.to_string(), nodes.to_string());
         let arguments = [&["up", &count, "--port-base", &base], more].concat();
         let output = cluster.script(&arguments);
         let value = |name: &str| {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Machine;
 use crate::publish::decide::partitioner::PinnedCount;
 use crate::publish::decide::timestamps::{Stamp, TimeBounds, Timestamps};
+use crate::time::as_ms;
 
 /// What is known of the topic.
 #[derive(Debug, Default)]
@@ -38,24 +39,17 @@ impl Machine {
 
     /// The timestamp of an event that was received then and is sent now.
     pub(crate) fn stamp(&self, received_ms: u64, now: Duration) -> Stamp {
-        self.topic.timestamps.stamp(received_ms, milliseconds(now))
+        self.topic.timestamps.stamp(received_ms, as_ms(now))
     }
 
     /// Kafka has refused a record of the present producer for this timestamp: the next one sends such with the present time.
     pub(crate) fn timestamp_refused(&mut self, stamp_ms: u64, now: Duration) {
-        self.topic.timestamps.refused(stamp_ms, milliseconds(now));
+        self.topic.timestamps.refused(stamp_ms, as_ms(now));
     }
 
     /// How long a record with this timestamp may still be in flight before it must be sent again with another one.
     pub(crate) fn may_wait(&self, stamp_ms: u64, now: Duration) -> Option<Duration> {
-        let wait = self
-            .topic
-            .timestamps
-            .may_wait(stamp_ms, milliseconds(now))?;
+        let wait = self.topic.timestamps.may_wait(stamp_ms, as_ms(now))?;
         Some(Duration::from_millis(wait))
     }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
