@@ -1,11 +1,11 @@
-//! ringback answers a webhook once its event is synced to disk, and puts it through to Kafka from there.
+//! ringback answers a webhook once its event is synced to disk, and delivers the event to Kafka from there.
 //!
 //! # Layout
 //!
-//! An event's way is the order of the modules: [`ingest`] (HTTP in) appends to the [`journal`] (disk), from which
-//! [`publish`] (Kafka out) reads. The two ends never see each other; they meet only in the journal, so an answer
-//! cannot come to depend on Kafka. [`admin`] tells how it goes, [`app`] builds and ends it all, [`command`] is the
-//! command line. ARCHITECTURE.md has the map, the floors and the invariants.
+//! An event passes the modules in this order: [`ingest`] receives it over HTTP and appends it to the [`journal`] on disk,
+//! from which [`publish`] sends it to Kafka. Ingest and publish share only the journal, so that an answer cannot depend on
+//! Kafka. The module `admin` serves probes and metrics, `app` starts and stops everything, and [`command`] is the command
+//! line. ARCHITECTURE.md has the map, the floors and the invariants.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::pedantic, missing_docs)]
@@ -16,16 +16,16 @@
     clippy::doc_markdown
 )]
 
-pub mod admin;
-pub mod app;
+mod admin;
+mod app;
 pub mod command;
 pub mod config;
 pub mod event;
 pub mod ingest;
 pub mod journal;
-pub mod log_throttle;
+mod log_throttle;
 pub mod publish;
 pub mod readiness;
-pub mod signal;
+mod signal;
 pub mod telemetry;
 pub mod time;

@@ -1,4 +1,4 @@
-//! Logs and the metrics registry: what the process tells of itself.
+//! The process's logs and its registry of metrics.
 
 mod level;
 mod registry;
@@ -16,15 +16,15 @@ use prometheus::{IntGauge, Opts, TextEncoder};
 pub use level::LevelError;
 pub use registry::{Family, Registry};
 
-/// The namespace of every metric of ours.
+/// The namespace of ringback's own metrics.
 const NAMESPACE: &str = "ringback";
 
 /// The environment variable that sets the log level, in tracing's directive syntax, as `info` or `ringback=debug`.
 pub const LOG_VARIABLE: &str = "RINGBACK_LOG";
 
-/// Starts logging to standard error: JSON lines where that is no terminal, readable lines where it is one.
+/// Starts logging to standard error: readable lines if that is a terminal, else JSON lines.
 ///
-/// `default` is the level where [`LOG_VARIABLE`] is unset or empty. A second call changes nothing.
+/// `default` is the level if [`LOG_VARIABLE`] is unset or empty. A second call changes nothing.
 pub fn log(default: &str) -> Result<(), LevelError> {
     let filter = level::filter(log_variable().as_deref(), default)?;
     let terminal = std::io::stderr().is_terminal();
@@ -40,12 +40,12 @@ pub fn log(default: &str) -> Result<(), LevelError> {
         .with(filter)
         .with(lines)
         .try_init();
-    // A second subscriber is a test's; the first stays.
+    // Only tests set a second subscriber; the first one stays.
     drop(outcome);
     Ok(())
 }
 
-/// What [`log`] would say of [`LOG_VARIABLE`], for commands that log nothing: one mistake is told by all of them.
+/// Checks [`LOG_VARIABLE`] as [`log`] does, so that commands that log nothing report a mistake in it too.
 pub fn check_level() -> Result<(), LevelError> {
     level::filter(log_variable().as_deref(), "off").map(drop)
 }
@@ -55,33 +55,33 @@ fn log_variable() -> Option<String> {
     Some(value.to_string_lossy().into_owned())
 }
 
-/// The error and its causes in one line.
+/// The error's text, followed by those of its causes.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let words = cause.to_string();
-        // Kafka's and TOML's errors repeat their source's words.
-        if !text.contains(&words) {
+        let cause_text = cause.to_string();
+        // Kafka's and TOML's errors repeat their source's text.
+        if !text.contains(&cause_text) {
             text.push_str(": ");
-            text.push_str(&words);
+            text.push_str(&cause_text);
         }
         source = cause.source();
     }
     text
 }
 
-/// Every metric of the process: ringback's under `ringback_`, the process's own under Prometheus' usual `process_`.
+/// All metrics: ringback's own under `ringback_`, those of the process under Prometheus' usual `process_`.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    ours: Registry,
+    ringback: Registry,
     process: prometheus::Registry,
 }
 
 impl Metrics {
-    /// Both registries, `ringback_build_info` registered.
+    /// Registers `ringback_build_info` and the process's metrics.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let ours = Registry::with_prefix(NAMESPACE)?;
+        let ringback = Registry::with_prefix(NAMESPACE)?;
         let process = prometheus::Registry::new();
         process.register(Box::new(ProcessCollector::for_self()))?;
         let build = Opts::new(
@@ -91,16 +91,16 @@ impl Metrics {
         .const_label("version", env!("CARGO_PKG_VERSION"));
         let build = IntGauge::with_opts(build)?;
         build.set(1);
-        ours.register(Box::new(build))?;
-        Ok(Self { ours, process })
+        ringback.register(Box::new(build))?;
+        Ok(Self { ringback, process })
     }
 
-    /// The registry in which modules register their metrics; it adds the namespace to each name.
+    /// The registry for the modules' metrics; it adds the namespace to their names.
     pub fn registry(&self) -> &Registry {
-        &self.ours
+        &self.ringback
     }
 
-    /// The sum of one of our counters or gauges over all its labels, `name` without the namespace; 0 where there is none.
+    /// The sum of one of ringback's counters or gauges over all its labels; `name` lacks the namespace. 0 if there is none.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -108,7 +108,7 @@ impl Metrics {
     )]
     pub fn total(&self, name: &str) -> u64 {
         let name = format!("{NAMESPACE}_{name}");
-        let families = self.ours.gather();
+        let families = self.ringback.gather();
         let family = families.iter().find(|family| family.name() == name);
         let metrics = family.map_or(&[][..], |family| family.get_metric());
         let values = metrics
@@ -117,9 +117,9 @@ impl Metrics {
         values.sum::<f64>() as u64
     }
 
-    /// The exposition in Prometheus' text format, version 0.0.4.
+    /// All metrics in Prometheus' text format, version 0.0.4.
     pub fn encode(&self) -> Result<String, prometheus::Error> {
-        let mut families = self.ours.gather();
+        let mut families = self.ringback.gather();
         families.extend(self.process.gather());
         TextEncoder::new().encode_to_string(&families)
     }
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_metrics_have_the_namespace_and_the_process_its_usual_names()
+    fn ringback_s_metrics_have_the_namespace_and_the_process_s_their_usual_names()
     -> Result<(), prometheus::Error> {
         let text = Metrics::new()?.encode()?;
         let version = env!("CARGO_PKG_VERSION");

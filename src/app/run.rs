@@ -143,7 +143,7 @@ impl Relay {
                 tracing::info!("shutting down: the listener is closed, every request is answered");
             }
             Ok(ended) => {
-                tracing::error!(error = describe(ended), "the webhook listener has failed")
+                tracing::error!(error = describe(ended), "the webhook listener has failed");
             }
             Err(_) => {
                 server.abort();

@@ -1,42 +1,39 @@
-//! `ringback dead-letter`: what Kafka refused for good, and putting it through after the mend.
+//! `ringback dead-letter`: lists the events that Kafka refused for good, and publishes them after the fix.
 
 mod list;
 mod replay;
 
+use std::path::{Path, PathBuf};
+
 use super::CommandError;
 
-/// The dead letters' commands.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback dead-letter list --config /etc/ringback.toml
   ringback dead-letter replay --config /etc/ringback.toml --all
 
-Both may be used beside a running relay. docs/operations.md has the procedure.")]
-pub struct Arguments {
+Both work beside a running relay. docs/operations.md has the procedure.")]
+pub struct DeadLetterArgs {
     #[command(subcommand)]
-    command: Command,
+    command: DeadLetterCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Command {
-    /// The dead letters beside a journal, one a line
-    List(list::Arguments),
-    /// Put dead letters through, after what they were refused for is mended
-    Replay(replay::Arguments),
+enum DeadLetterCommand {
+    /// List the dead letters of a journal, one per line
+    List(list::ListArgs),
+    /// Publish dead letters after the reason for their refusal is fixed
+    Replay(replay::ReplayArgs),
 }
 
-/// Runs the one that was asked for.
-pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
+pub fn run(arguments: &DeadLetterArgs) -> Result<(), CommandError> {
     match &arguments.command {
-        Command::List(arguments) => list::run(arguments),
-        Command::Replay(arguments) => replay::run(arguments),
+        DeadLetterCommand::List(arguments) => list::run(arguments),
+        DeadLetterCommand::Replay(arguments) => replay::run(arguments),
     }
 }
 
-/// The letters' files in this folder, in position order.
-fn letters(folder: &std::path::Path) -> Result<Vec<std::path::PathBuf>, CommandError> {
-    crate::publish::letters(folder).map_err(|source| CommandError::DeadLetters {
-        path: folder.display().to_string(),
-        source,
-    })
+/// The files of dead letters in this folder, in position order.
+pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
+    crate::publish::letters(folder).map_err(CommandError::dead_letters(folder))
 }

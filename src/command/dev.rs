@@ -1,31 +1,28 @@
 //! `ringback dev`: everything on this machine, with nothing to install and nothing left behind.
 //!
-//! The relay is the real one, on a temporary journal; only Kafka is librdkafka's in-process mock, which other clients
-//! can connect to as well.
+//! The relay is the real one, on a temporary journal. Kafka is librdkafka's in-process mock, to which other clients can
+//! connect too.
 
+mod display;
 mod kafka;
-mod verdicts;
-mod watch;
+mod signatures;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anstream::println;
 
+use super::{CommandError, DEFAULT_TOPIC, RETELL_KEY, block_on};
 use crate::app::{App, AppError, Ports};
 use crate::config::{Config, Environment};
+use crate::ingest::Observed;
 use crate::signal::Signals;
 use crate::telemetry;
+use display::EventPrinter;
+use kafka::{EmbeddedKafka, PARTITIONS};
+use signatures::SignatureNotes;
 
-use super::CommandError;
-use crate::ingest::Observed;
-use verdicts::Verdicts;
-
-const TOPIC: &str = "retell-events";
-/// The variable that the sender's own samples use.
-const KEY_VARIABLE: &str = "RETELL_API_KEY";
-
-/// What can be chosen; the rest is fixed so that the quick start's curl works word for word.
+/// Everything else is fixed, so that the quick start's curl works word for word.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback dev
@@ -33,8 +30,9 @@ const KEY_VARIABLE: &str = "RETELL_API_KEY";
   RETELL_API_KEY=key_… ringback dev
   RETELL_API_KEY=key_… ringback dev --require-signature
 
-With RETELL_API_KEY it tells of each signature whether it is right, with --require-signature it refuses where it is not.")]
-pub struct Arguments {
+With RETELL_API_KEY set, each row shows whether the event's signature is valid; with --require-signature, events \
+without a valid signature are refused.")]
+pub struct DevArgs {
     /// Port of the webhook listener on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
@@ -47,63 +45,55 @@ pub struct Arguments {
 }
 
 /// Runs until Ctrl-C.
-pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    // The terminal belongs to the events; faults still show.
+pub fn run(arguments: &DevArgs) -> Result<(), CommandError> {
+    // The terminal belongs to the events; problems still show.
     telemetry::log("warn,librdkafka=error")?;
-    let key_is_set = std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty());
+    let key_is_set = std::env::var_os(RETELL_KEY).is_some_and(|key| !key.is_empty());
     if arguments.require_signature && !key_is_set {
         return Err(CommandError::NoKey);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    // Before anything is made that an early signal would leave behind.
-    let signals = {
-        let _entered = runtime.enter();
-        Signals::listen()?.without_reload()
-    };
-    // Before anything that would have to be undone, and has a log of its own.
-    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let ports = Ports::bind(local(arguments.admin_port), local(arguments.port));
-    let ports = ports.map_err(in_dev_s_words)?;
-    let folder = tempfile::Builder::new().prefix("ringback-dev-").tempdir()?;
-    let cluster = kafka::Cluster::start(TOPIC)?;
-    let text = configuration(arguments, folder.path(), &cluster.bootstrap, key_is_set);
-    let config = Config::parse(&text, "ringback dev", &Environment::default())?;
-
-    let outcome = runtime.block_on(async {
-        let lenient = key_is_set && !arguments.require_signature;
-        let verdicts = lenient.then(Verdicts::default);
-        let (bootstrap, partitions) = (&cluster.bootstrap, kafka::PARTITIONS);
-        let watch = watch::Watch::start(bootstrap, TOPIC, partitions, verdicts.clone())?;
-        let app = App::start(config, ports, |ingest| {
-            ingest.observing(lenient, move |observed| match observed {
-                Observed::Taken(verdict) => {
-                    if let Some(verdicts) = &verdicts {
-                        verdicts.keep(verdict);
-                    }
-                }
-                Observed::Refused {
-                    status,
-                    reason,
-                    detail,
-                } => watch::refusal(*status, reason, detail),
-            })
-        })
-        .await
-        .map_err(in_dev_s_words)?;
-        greet(arguments, &app, &cluster.bootstrap, key_is_set);
-        let outcome = app.run(signals).await;
-        watch.stop();
-        println!("\nStopped. The journal and the topic were temporary and are gone.");
-        outcome.map_err(CommandError::from)
-    });
-    runtime.shutdown_background();
-    outcome
+    block_on(None, relay(arguments, key_is_set))
 }
 
-/// A port is an option here, not a key of a file.
-fn in_dev_s_words(error: AppError) -> CommandError {
+async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError> {
+    // First, so that an early signal leaves no temporary folder behind.
+    let signals = Signals::listen()?.without_reload();
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let ports = Ports::bind(local(arguments.admin_port), local(arguments.port));
+    let ports = ports.map_err(name_option)?;
+    let folder = tempfile::Builder::new().prefix("ringback-dev-").tempdir()?;
+    let kafka = EmbeddedKafka::start(DEFAULT_TOPIC)?;
+    let text = configuration(arguments, folder.path(), &kafka.bootstrap, key_is_set);
+    let config = Config::parse(&text, "ringback dev", &Environment::default())?;
+
+    let lenient = key_is_set && !arguments.require_signature;
+    let notes = lenient.then(SignatureNotes::default);
+    let printer = EventPrinter::start(&kafka.bootstrap, DEFAULT_TOPIC, PARTITIONS, notes.clone())?;
+    let app = App::start(config, ports, |ingest| {
+        ingest.observing(lenient, move |observed| match observed {
+            Observed::Taken(verdict) => {
+                if let Some(notes) = &notes {
+                    notes.keep(verdict);
+                }
+            }
+            Observed::Refused {
+                status,
+                reason,
+                detail,
+            } => display::refusal(*status, reason, detail),
+        })
+    })
+    .await
+    .map_err(name_option)?;
+    greet(arguments, &app, &kafka.bootstrap, key_is_set);
+    let outcome = app.run(signals).await;
+    printer.stop();
+    println!("\nStopped. The journal and the topic were temporary and are gone.");
+    Ok(outcome?)
+}
+
+/// Replaces the configuration key in an error, which `dev` has no file for, by the option that chooses another port.
+fn name_option(error: AppError) -> CommandError {
     match error {
         AppError::Bind {
             address,
@@ -122,20 +112,15 @@ fn in_dev_s_words(error: AppError) -> CommandError {
     }
 }
 
-/// The same way into the program as a user's own file.
-fn configuration(
-    arguments: &Arguments,
-    folder: &Path,
-    bootstrap: &str,
-    key_is_set: bool,
-) -> String {
+/// A configuration file like a user's own, so that `dev` starts as `serve` does.
+fn configuration(arguments: &DevArgs, folder: &Path, bootstrap: &str, key_is_set: bool) -> String {
     let source = if key_is_set {
-        format!("verify = \"retell\"\nkeys = [{{ env = \"{KEY_VARIABLE}\" }}]")
+        format!("verify = \"retell\"\nkeys = [{{ env = \"{RETELL_KEY}\" }}]")
     } else {
         String::from("verify = \"none\"")
     };
     let folder = toml::Value::String(folder.display().to_string());
-    let Arguments {
+    let DevArgs {
         port, admin_port, ..
     } = arguments;
     format!(
@@ -148,7 +133,7 @@ path = {folder}
 segment_size = "16MiB"
 budget = "256MiB"
 [kafka]
-topic = "{TOPIC}"
+topic = "{DEFAULT_TOPIC}"
 [kafka.client]
 "bootstrap.servers" = "{bootstrap}"
 [shutdown]
@@ -163,13 +148,13 @@ key_pointers = ["/call/call_id", "/data/call_id", "/chat/chat_id"]
     )
 }
 
-fn greet(arguments: &Arguments, app: &App, bootstrap: &str, key_is_set: bool) {
+fn greet(arguments: &DevArgs, app: &App, bootstrap: &str, key_is_set: bool) {
     let bold = anstyle::Style::new().bold();
     let (on, off) = (bold.render(), bold.render_reset());
     let port = app.address().port();
     let signatures = match (key_is_set, arguments.require_signature) {
-        (false, _) => "not checked: set RETELL_API_KEY to see each one's verdict",
-        (true, false) => "checked and told, not required (--require-signature refuses)",
+        (false, _) => "not checked: set RETELL_API_KEY to check each one",
+        (true, false) => "checked, not required (--require-signature refuses invalid ones)",
         (true, true) => "required",
     };
     println!(
@@ -177,29 +162,28 @@ fn greet(arguments: &Arguments, app: &App, bootstrap: &str, key_is_set: bool) {
 
   {on}Webhooks{off}    http://localhost:{port}/webhook
   {on}Signatures{off}  {signatures}
-  {on}Kafka{off}       {bootstrap}, topic {TOPIC}, {partitions} partitions, for any Kafka client on this machine
-              (an embedded mock: memory only, 5 MiB a partition, beyond which the oldest events go)
+  {on}Kafka{off}       {bootstrap}, topic {DEFAULT_TOPIC}, {PARTITIONS} partitions, for any Kafka client on this machine
+              (an embedded mock in memory; beyond 5 MiB per partition it deletes the oldest events)
   {on}Metrics{off}     http://localhost:{admin}/metrics
 
   {try_it}
-  Read along:
-    kcat -C -b {bootstrap} -t {TOPIC} -f '%k %h %s\\n'
+  Read the topic:
+    kcat -C -b {bootstrap} -t {DEFAULT_TOPIC} -f '%k %h %s\\n'
 
-  Each event as it arrives in the topic, each refused request; Ctrl-C ends.
+  Below: each event as it arrives in the topic, and each refused request. Ctrl-C stops.
 ",
         try_it = try_it(arguments, port, bootstrap),
-        partitions = kafka::PARTITIONS,
         admin = app.admin_address().port(),
     );
-    watch::heading(key_is_set && !arguments.require_signature);
+    display::heading(key_is_set && !arguments.require_signature);
 }
 
-/// A command that is answered 204, for another terminal.
-fn try_it(arguments: &Arguments, port: u16, bootstrap: &str) -> String {
+/// A command for another terminal whose event is answered 204.
+fn try_it(arguments: &DevArgs, port: u16, bootstrap: &str) -> String {
     if arguments.require_signature {
-        // Small enough for the mock's partitions.
+        // Little enough for the mock's partitions.
         return format!(
-            "Try it, with {KEY_VARIABLE} set there too, since it signs:
+            "Try it, with {RETELL_KEY} set there too, because it signs the events:
     ringback prove --url http://localhost:{port}/webhook --bootstrap {bootstrap} \\
       --rate 20 --duration 5s --size 2KiB"
         );

@@ -1,45 +1,47 @@
-//! One line on standard error that tells how long work goes: rewritten on a terminal, now and then elsewhere.
+//! One progress line on standard error: redrawn on a terminal, else printed now and then.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-/// Work that is done before this needs no line.
-const QUIET: Duration = Duration::from_secs(1);
-/// Between two lines where standard error is no terminal.
-const LINES: Duration = Duration::from_secs(10);
-/// Between two rewritings on a terminal.
+/// Work that is done sooner shows no line on a terminal.
+const FIRST_DRAW: Duration = Duration::from_secs(1);
 const REDRAW: Duration = Duration::from_millis(200);
 
-/// The line.
-pub struct Progress {
+/// The line; dropping it erases it from a terminal.
+pub struct ProgressLine {
     terminal: bool,
     last: Instant,
-    every: Duration,
+    interval: Duration,
     drawn: bool,
 }
 
-impl Progress {
-    /// Nothing is shown yet.
-    pub fn new() -> Self {
+impl ProgressLine {
+    /// Shows nothing yet. `interval` is the time between two lines if standard error is not a terminal.
+    pub fn new(interval: Duration) -> Self {
         let terminal = std::io::stderr().is_terminal();
         Self {
             terminal,
             last: Instant::now(),
-            every: if terminal { QUIET } else { LINES },
+            interval: if terminal { FIRST_DRAW } else { interval },
             drawn: false,
         }
     }
 
-    /// Shows `text` if it is time to.
+    /// True if the line is redrawn in place.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Shows `text` if the line is due.
     pub fn show(&mut self, text: impl FnOnce() -> String) {
-        if self.last.elapsed() < self.every {
+        if self.last.elapsed() < self.interval {
             return;
         }
         self.last = Instant::now();
         let mut stderr = std::io::stderr().lock();
-        // Nobody reads along any more: the work goes on all the same.
+        // If standard error is closed, the work goes on without a progress line.
         let _ = if self.terminal {
-            self.every = REDRAW;
+            self.interval = REDRAW;
             self.drawn = true;
             write!(stderr, "\r\x1b[K{}", text())
         } else {
@@ -47,17 +49,12 @@ impl Progress {
         };
         let _ = stderr.flush();
     }
-
-    /// Takes a rewritten line away.
-    pub fn clear(&mut self) {
-        if std::mem::take(&mut self.drawn) {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
-    }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
-        self.clear();
+        if self.drawn {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
     }
 }

@@ -1,234 +1,197 @@
-//! `ringback prove`: is a running relay's promise kept, on this Kafka, through whatever happens to it meanwhile?
+//! `ringback prove`: does a running relay keep its promise, on this Kafka, whatever happens to it meanwhile?
 //!
 //! ```text
-//! lanes: post, await the answer, retry ─► the relay ─► … ─► the topic
-//!   └─► ledger ◄──────────────── reader: every record since before the first post ◄─┘
+//! connections: post, await the reply, retry ─► the relay ─► … ─► the topic
+//!   └─► ledger ◄──────────── reader: every record since before the first post ◄─┘
 //! ```
 
+mod arguments;
+mod client;
+mod connection;
 mod error;
-mod events;
-mod lane;
 pub mod ledger;
-mod options;
-mod post;
-mod progress;
 mod report;
-mod target;
+mod run_state;
 mod topic;
+mod webhook_url;
+mod workload;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anstream::{eprintln, println};
 use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, interval};
 
+use super::progress::ProgressLine;
+use super::{CommandError, block_on};
 use crate::signal::{Request, Signals};
 use crate::telemetry;
 
-use super::CommandError;
-pub use error::ProveError;
-pub use options::Arguments;
+pub(super) use arguments::ProveArgs;
+pub(super) use error::ProveError;
 
-use events::Run;
-use lane::{Lane, Schedule};
+use client::WebhookClient;
+use connection::{Connection, Schedule};
 use ledger::{Ledger, Verdict};
-use post::{PostError, Poster};
-use progress::{Phase, Progress};
-use report::Report;
-use target::Target;
+use report::ProofReport;
+use run_state::RunState;
+use topic::TopicReader;
+use webhook_url::WebhookUrl;
+use workload::Workload;
 
-/// How long the topic must be quiet, once it holds everything, before the books are closed: what is repeated comes late.
-const QUIET: Duration = Duration::from_secs(1);
-/// How often the books are looked at meanwhile.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// What the run's first answer says of all others; until it is there, only the one event is out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum First {
-    /// Not there yet.
-    Awaited,
-    /// Whatever it was, other events may fare otherwise.
-    GoOn,
-    /// Nobody is there, or will ever take such events: sending more would prove nothing.
-    Hopeless,
-}
-
-/// What lanes, reader and command share.
-struct Books {
-    begun: Instant,
-    first: watch::Sender<First>,
-    ledger: Mutex<Ledger>,
-    fault: Mutex<Option<String>>,
-}
-
-impl Books {
-    fn new() -> Self {
-        Self {
-            begun: Instant::now(),
-            first: watch::Sender::new(First::Awaited),
-            ledger: Mutex::new(Ledger::new()),
-            fault: Mutex::new(None),
-        }
-    }
-
-    /// Since the start.
-    fn now(&self) -> Duration {
-        self.begun.elapsed()
-    }
-
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps the last reason for which a try got no answer.
-    fn note(&self, error: &PostError) {
-        let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        *fault = Some(error.to_string());
-    }
-}
+/// How long the topic must be quiet after it holds everything, before the run ends: duplicates come late.
+const QUIET_TIME: Duration = Duration::from_secs(1);
+/// How often the ledger is looked at for the end and for progress.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Between two progress lines if standard error is not a terminal.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Characters of the progress bar.
+const BAR_WIDTH: usize = 20;
 
 /// Sends, reads, and prints the ledger.
-pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    // The progress has the terminal, and that brokers are gone is what one came to see.
+pub(super) fn run(arguments: &ProveArgs) -> Result<(), CommandError> {
+    // The progress line has the terminal, and brokers that go away are what a proof is for.
     telemetry::log("error,librdkafka=off,rdkafka=off")?;
     let relay = arguments.relay()?;
-    let target = arguments.target(relay.as_ref());
-    let (key, signed) = arguments.key(relay.as_ref(), &target)?;
-    let (properties, name) = arguments.kafka(relay.as_ref());
-    let topic = topic::Topic::open(&properties, &name)?;
-    let run = Arc::new(Run::new(arguments.size));
+    let url = arguments.webhook_url(relay.as_ref());
+    let (key, signed) = arguments.key(relay.as_ref(), &url)?;
+    let (properties, topic) = arguments.kafka(relay.as_ref());
+    let reader = TopicReader::open(&properties, &topic)?;
+    let workload = Arc::new(Workload::new(arguments.size));
     eprintln!(
-        "Run {}: {} events/s for {} to {target}, {signed}; reading {name}, {} partitions. Kill what you like; Ctrl-C ends it early.",
-        run.id(),
+        "Run {}: {} events/s for {} to {url}, {signed}; reading {topic}, {} partitions. Kill what you like; Ctrl-C ends it early.",
+        workload.run_id(),
         arguments.rate,
         humantime::format_duration(arguments.duration),
-        topic.partitions()
+        reader.partitions()
     );
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let report = runtime.block_on(prove(arguments, target, key, topic, &run))?;
-    runtime.shutdown_background();
+    let report = block_on(None, prove(arguments, url, key, reader, workload))?;
     if arguments.json {
-        println!("{}", report.json().map_err(std::io::Error::other)?);
+        let json = serde_json::to_string_pretty(&report).map_err(std::io::Error::other)?;
+        println!("{json}");
     } else {
-        println!(
-            "{}\n\n{}\n{}",
-            report.title(),
-            report.table(),
-            report.conclusion()
-        );
+        println!("{}", report.text());
     }
-    verdict(&report).map_err(CommandError::from)
+    Ok(report.outcome()?)
 }
 
 async fn prove(
-    arguments: &Arguments,
-    target: Target,
+    arguments: &ProveArgs,
+    url: WebhookUrl,
     key: Option<SecretString>,
-    topic: topic::Topic,
-    run: &Arc<Run>,
-) -> Result<Report, CommandError> {
+    reader: TopicReader,
+    workload: Arc<Workload>,
+) -> Result<ProofReport, CommandError> {
     let mut signals = Signals::listen()?;
     let schedule = Schedule {
         rate: arguments.rate,
         duration: arguments.duration,
-        calls: arguments.calls,
-        lanes: arguments.connections,
+        conversations: arguments.calls,
+        connections: arguments.connections,
     };
-    let target = Arc::new(target);
-    let books = Arc::new(Books::new());
-    let partitions = topic.partitions();
-    let reading = topic.read(run.clone(), books.clone())?;
-    let progress = Progress::new(arguments.duration);
-    let (stop, stopping) = watch::channel(false);
-    let mut lanes = JoinSet::new();
-    for ordinal in 0..schedule.lanes {
-        let lane = Lane {
+    let url = Arc::new(url);
+    let state = Arc::new(RunState::new());
+    let partitions = reader.partitions();
+    let reader = reader.start(workload.clone(), state.clone())?;
+    let mut line = ProgressLine::new(PROGRESS_INTERVAL);
+    let (stop, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    for index in 0..schedule.connections {
+        let connection = Connection {
             schedule,
-            ordinal,
-            run: run.clone(),
-            books: books.clone(),
-            poster: Poster::new(target.clone(), key.clone()),
-            stop: stopping.clone(),
+            index,
+            workload: workload.clone(),
+            state: state.clone(),
+            client: WebhookClient::new(url.clone(), key.clone()),
+            stop: stopped.clone(),
         };
-        lanes.spawn(lane.run());
+        connections.spawn(connection.run());
     }
-    let ended = send(&mut lanes, &stop, &mut signals, &progress, &books).await?;
-    let seconds = books.now();
-    let hopeless = *books.first.borrow() == First::Hopeless;
-    let last_due = ended.or(hopeless.then_some(Duration::ZERO));
-    let due = schedule.due_before(last_due.unwrap_or(schedule.duration));
-    let settled = hopeless || settle(&mut signals, arguments.settle, &progress, &books).await;
-    progress.clear();
+    let duration = arguments.duration;
+    let interrupted = send(
+        &mut connections,
+        &stop,
+        &mut signals,
+        &state,
+        duration,
+        &mut line,
+    )
+    .await?;
+    let seconds = state.elapsed();
+    let aborted = state.is_aborted();
+    let last_due = interrupted.or(aborted.then_some(Duration::ZERO));
+    let due = schedule.due_before(last_due.unwrap_or(duration));
+    let settled = aborted || settle(&mut signals, &state, arguments, &mut line).await;
+    drop(line);
     #[allow(clippy::disallowed_methods, reason = "once, at the end")]
-    let read = tokio::task::spawn_blocking(move || reading.stop())
+    let topic = tokio::task::spawn_blocking(move || reader.stop())
         .await
         .map_err(std::io::Error::other)??;
-    let figures = books.ledger().figures();
-    let last_fault = books.fault.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Report {
-        run: run.id().to_owned(),
+    let figures = state.ledger().figures();
+    Ok(ProofReport {
+        run: workload.run_id().to_owned(),
         kept: figures.verdict() == Verdict::Kept,
         seconds: seconds.as_secs_f64(),
-        interrupted: ended.is_some() || !settled,
+        interrupted: interrupted.is_some() || !settled,
         partitions,
-        partitions_added: read.partitions - partitions,
+        partitions_added: topic.partitions - partitions,
         not_sent: due.saturating_sub(figures.sent),
-        last_fault: last_fault.clone(),
-        unread: read.unread,
+        last_fault: state.last_failure(),
+        unread: topic.unread,
         figures,
     })
 }
 
-/// Waits until all lanes have ended; when they were asked to by a signal.
+/// Waits until all connections have ended. Returns when a signal asked them to end, since the start.
 async fn send(
-    lanes: &mut JoinSet<()>,
+    connections: &mut JoinSet<()>,
     stop: &watch::Sender<bool>,
     signals: &mut Signals,
-    progress: &Progress,
-    books: &Books,
+    state: &RunState,
+    duration: Duration,
+    line: &mut ProgressLine,
 ) -> Result<Option<Duration>, std::io::Error> {
-    let mut ended = None;
-    let mut tick = tokio::time::interval(progress.interval());
-    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    tick.tick().await;
+    let mut interrupted = None;
+    let mut poll = interval(POLL_INTERVAL);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            lane = lanes.join_next() => match lane {
-                None => return Ok(ended),
-                // One that was cut off has been asked for.
+            ended = connections.join_next() => match ended {
+                None => return Ok(interrupted),
+                // Aborted by the second signal.
                 Some(Err(error)) if error.is_cancelled() => {}
-                Some(lane) => lane.map_err(std::io::Error::other)?,
+                Some(ended) => ended.map_err(std::io::Error::other)?,
             },
             request = signals.next() => if request == Request::Shutdown {
-                // The second time, answers are not waited for either.
-                if ended.is_some() {
-                    lanes.abort_all();
+                // The first signal lets requests finish, the second does not.
+                if interrupted.is_some() {
+                    connections.abort_all();
                 }
-                ended = ended.or_else(|| Some(books.now()));
-                // Nobody listens any more only where every lane has ended already.
+                interrupted = interrupted.or_else(|| Some(state.elapsed()));
+                // Fails only if every connection has ended already.
                 let _ = stop.send(true);
             },
-            _ = tick.tick() => progress.show(Phase::Sending, books.now(), &books.ledger()),
+            _ = poll.tick() => {
+                let now = state.elapsed();
+                show_progress(line, &stage(now, duration), now, duration, &state.ledger());
+            }
         }
     }
 }
 
-/// Waits until the topic holds everything acknowledged and has been quiet for a while, or for `patience`; false where a
-/// signal ended it.
+/// Waits until the topic holds everything acknowledged and has been quiet for a while, or for `--settle`. Returns false
+/// if a signal ended the wait.
 async fn settle(
     signals: &mut Signals,
-    patience: Duration,
-    progress: &Progress,
-    books: &Books,
+    state: &RunState,
+    arguments: &ProveArgs,
+    line: &mut ProgressLine,
 ) -> bool {
     let begun = Instant::now();
-    let mut shown = begun;
-    let mut look = tokio::time::interval(LOOK);
+    let mut poll = interval(POLL_INTERVAL);
     let mut quiet_since = begun;
     let mut records = 0;
     loop {
@@ -236,53 +199,92 @@ async fn settle(
             request = signals.next() => if request == Request::Shutdown {
                 return false;
             },
-            _ = look.tick() => {
-                let ledger = books.ledger();
+            _ = poll.tick() => {
+                let ledger = state.ledger();
                 let complete = ledger.outstanding() == 0;
                 if ledger.records() != records || !complete {
                     records = ledger.records();
                     quiet_since = Instant::now();
                 }
                 let waited = begun.elapsed();
-                // A relay that repeats without end must not keep this waiting.
-                let over = waited >= patience && (!complete || waited >= patience + QUIET);
-                if over || quiet_since.elapsed() >= QUIET {
+                // A relay that repeats records without end must not prolong this.
+                let over = waited >= arguments.settle
+                    && (!complete || waited >= arguments.settle + QUIET_TIME);
+                if over || quiet_since.elapsed() >= QUIET_TIME {
                     return true;
                 }
-                if shown.elapsed() >= progress.interval() {
-                    progress.show(Phase::Settling, books.now(), &ledger);
-                    shown = Instant::now();
-                }
+                show_progress(line, "settling", state.elapsed(), arguments.duration, &ledger);
             }
         }
     }
 }
 
-fn verdict(report: &Report) -> Result<(), ProveError> {
-    let figures = &report.figures;
-    match figures.verdict() {
-        Verdict::Kept => Ok(()),
-        Verdict::Broken => Err(ProveError::Broken {
-            lost: figures.lost,
-            out_of_order: figures.out_of_order,
-            changed: figures.changed,
-            wrong_key: figures.wrong_key,
-        }),
-        Verdict::Untested => {
-            let most = figures.refused.iter().max_by_key(|(_, count)| **count);
-            let why = match (most, &report.last_fault) {
-                (Some((401, _)), _) => String::from(
-                    "answered 401; sign with the relay's key, in RETELL_API_KEY or as --key-env says",
-                ),
-                (Some((status, _)), _) => {
-                    format!("answered {status}; is --url the relay's webhook?")
-                }
-                (None, Some(fault)) => {
-                    format!("{fault}; is --url the relay's webhook, and the relay up?")
-                }
-                (None, None) => String::from("nothing was sent in that time"),
-            };
-            Err(ProveError::Untested(why))
-        }
+fn stage(now: Duration, duration: Duration) -> String {
+    if now > duration {
+        return String::from("catching up");
+    }
+    format!("{}/{} s", now.as_secs(), duration.as_secs())
+}
+
+fn show_progress(
+    line: &mut ProgressLine,
+    stage: &str,
+    now: Duration,
+    duration: Duration,
+    ledger: &Ledger,
+) {
+    let bar = if line.is_terminal() {
+        bar(now, duration) + " "
+    } else {
+        String::new()
+    };
+    line.show(|| bar + &progress(stage, ledger));
+}
+
+fn progress(stage: &str, ledger: &Ledger) -> String {
+    format!(
+        "{stage}  sent {}  acked {}  refused {}  unanswered {}  on their way {}",
+        ledger.sent(),
+        ledger.acknowledged(),
+        ledger.refusals(),
+        ledger.unanswered(),
+        ledger.outstanding()
+    )
+}
+
+fn bar(now: Duration, duration: Duration) -> String {
+    let share = now.as_millis() * BAR_WIDTH as u128 / duration.as_millis().max(1);
+    let full = usize::try_from(share).unwrap_or(BAR_WIDTH).min(BAR_WIDTH);
+    format!("{}{}", "█".repeat(full), "░".repeat(BAR_WIDTH - full))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_fills_and_never_overflows() {
+        let seconds = Duration::from_secs;
+        assert_eq!(bar(seconds(0), seconds(10)), "░".repeat(20));
+        assert_eq!(
+            bar(seconds(5), seconds(10)),
+            "█".repeat(10) + &"░".repeat(10)
+        );
+        assert_eq!(bar(seconds(50), seconds(10)), "█".repeat(20));
+    }
+
+    #[test]
+    fn after_the_end_of_the_schedule_no_time_is_shown() {
+        let seconds = Duration::from_secs;
+        assert_eq!(stage(seconds(5), seconds(2)), "catching up");
+    }
+
+    #[test]
+    fn the_progress_fits_beside_the_bar() {
+        let stage = stage(Duration::from_secs(12), Duration::from_secs(30));
+        assert_eq!(
+            progress(&stage, &Ledger::new()),
+            "12/30 s  sent 0  acked 0  refused 0  unanswered 0  on their way 0"
+        );
     }
 }

@@ -1,23 +1,25 @@
-//! Events and sizes on a terminal, and as JSON.
+//! Events, counts and ranges as text for people, and as JSON.
+
+use std::ops::Range;
 
 use serde_json::{Map, Value, json};
 
 use crate::event::Event;
 use crate::time;
 
-/// A sender's text must not steer the terminal, nor break a line in two.
+/// Replaces control characters: a sender's text must not control the terminal or break a line.
 pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }
 
-/// A size to read, as `1.2 MiB`.
+/// A size as `1.2 MiB`.
 pub fn size(bytes: u64) -> String {
     bytesize::ByteSize::b(bytes).to_string()
 }
 
-/// A count and its noun, as `1 event` or `1,024 events`.
+/// A count with its noun, as `1 event` or `1,024 events`.
 pub fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(number))
@@ -36,7 +38,7 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// Source, kind and key in columns; `-` where there is no key.
+/// Source, kind and key in columns; `-` if there is no key.
 pub fn columns(event: &Event<'_>) -> String {
     format!(
         "{:<10}  {:<20}  {:<36}",
@@ -46,7 +48,7 @@ pub fn columns(event: &Event<'_>) -> String {
     )
 }
 
-/// The envelope's fields and the body: as text, or in hex should it not be UTF-8 (what ingest took is JSON, so it is).
+/// The envelope's fields and the body: as text, or in hex if it is not UTF-8.
 pub fn json(event: &Event<'_>) -> Map<String, Value> {
     let mut fields = Map::new();
     let mut set = |name: &str, value: Value| fields.insert(name.to_owned(), value);
@@ -68,14 +70,29 @@ pub fn json(event: &Event<'_>) -> Map<String, Value> {
     fields
 }
 
-/// How many of what was published got another timestamp; nothing if none did.
-pub fn with_present_time(restamped: u64) -> String {
-    match restamped {
+/// How many published events got another timestamp; empty if none did.
+pub fn restamped(events: u64) -> String {
+    match events {
         0 => String::new(),
         some => format!(
-            " ({} with the present time, their own is in ce_time)",
+            " ({} with the present time; their own is in ce_time)",
             grouped(some)
         ),
+    }
+}
+
+/// `FILE bytes 512 to 1024`; the end is exclusive.
+pub fn byte_range(file: &str, bytes: &Range<u64>) -> String {
+    format!("{file} bytes {} to {}", bytes.start, bytes.end)
+}
+
+/// `position 7` or `positions 7 to 9`; `None` if the range is empty.
+pub fn positions(positions: &Range<u64>) -> Option<String> {
+    let first = positions.start;
+    match positions.end.saturating_sub(first) {
+        0 => None,
+        1 => Some(format!("position {first}")),
+        _ => Some(format!("positions {first} to {}", positions.end - 1)),
     }
 }
 
@@ -92,7 +109,15 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_s_text_cannot_steer_the_terminal() {
+    fn a_sender_s_text_cannot_control_the_terminal() {
         assert_eq!(printable("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+    }
+
+    #[test]
+    fn the_last_position_of_a_range_is_inclusive() {
+        assert_eq!(positions(&(7..7)), None);
+        assert_eq!(positions(&(7..8)).as_deref(), Some("position 7"));
+        assert_eq!(positions(&(7..10)).as_deref(), Some("positions 7 to 9"));
+        assert_eq!(byte_range("1.segment", &(0..8)), "1.segment bytes 0 to 8");
     }
 }

@@ -2,53 +2,40 @@
 
 use std::path::PathBuf;
 
+use super::{CommandError, block_on, load};
 use crate::app::{App, Ports};
-use crate::config::{Config, Environment, Purpose};
+use crate::config::Purpose;
 use crate::signal::Signals;
 use crate::telemetry;
 
-use super::CommandError;
-
-/// The relay's command line; everything else is configuration.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback serve --config /etc/ringback/ringback.toml
   RINGBACK_KAFKA__TOPIC=calls ringback serve --config ringback.toml
 
-Any key can be set by environment, as in the second example.
-SIGTERM ends in order: unready, listener closed, requests answered, journal published, exit 0. \
-SIGHUP reads the keys and Kafka's credentials anew.")]
-pub struct Arguments {
+Every key can be set by an environment variable, as in the second example.
+SIGTERM stops it in order: not ready, listener closed, requests answered, journal published, exit 0. \
+SIGHUP makes it read the sources' keys and Kafka's credentials again.")]
+pub struct ServeArgs {
     /// The configuration file (TOML); config/ringback.toml shows every key
     #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]
     config: PathBuf,
 }
 
-/// The threads that take requests: half of the cores. The other half of an event's cost is the journal's and Kafka's
-/// threads', and a worker too many costs more in handing work around than it gives.
+/// The number of threads that serve requests: half of the cores. The journal's and Kafka's threads need the other half;
+/// with more workers, moving tasks between them costs more than they gain.
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
 /// Runs until a signal ends it.
-pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let config = Config::load(
-        &arguments.config,
-        &Environment::of_process(),
-        Purpose::Relay,
-    )?;
+pub fn run(arguments: &ServeArgs) -> Result<(), CommandError> {
+    let config = load(&arguments.config, Purpose::Relay)?;
     telemetry::log("info")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers())
-        .enable_all()
-        .build()?;
-    let outcome = runtime.block_on(async {
+    block_on(Some(workers()), async {
         let signals = Signals::listen()?;
         let ports = Ports::bind(config.admin.address, config.listen.address)?;
         let app = App::start(config, ports, |ingest| ingest).await?;
-        app.run(signals).await.map_err(CommandError::from)
-    });
-    // What still runs is a connection cut off at the deadline; its client gets no answer either way.
-    runtime.shutdown_background();
-    outcome
+        Ok(app.run(signals).await?)
+    })
 }

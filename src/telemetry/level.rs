@@ -1,7 +1,7 @@
-//! What [`LOG_VARIABLE`] may say: a level, or levels of targets in tracing's directive syntax.
+//! Parses [`LOG_VARIABLE`]: a level, or levels of targets in tracing's directive syntax.
 //!
-//! tracing itself takes a bare word that is no level for a target's name, so that a mistyped level would silence
-//! everything else, errors included.
+//! tracing itself takes every other bare word for a target's name, so a mistyped level would silence everything else,
+//! errors included.
 
 use std::str::FromStr as _;
 
@@ -9,25 +9,25 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::LOG_VARIABLE;
 
-/// Why the log's level will not do.
+/// Why [`LOG_VARIABLE`] is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LevelError {
-    /// A word in the place of a level.
+    /// An unknown word stands in place of a level.
     #[error(
-        "environment {LOG_VARIABLE}: {0:?} is no level; error, warn, info, debug or trace will do"
+        "environment {LOG_VARIABLE}: {0:?} is not a log level; use error, warn, info, debug or trace"
     )]
     NoLevel(String),
-    /// Neither a level nor levels of targets.
+    /// It is neither a level nor levels of targets.
     #[error(
-        "environment {LOG_VARIABLE}: {0:?} is no filter; a level such as info will do, or levels of targets such as \
+        "environment {LOG_VARIABLE}: {0:?} is not a log filter; use a level such as info, or levels of targets such as \
          ringback=debug,info"
     )]
     NoFilter(String),
 }
 
-/// The filter that `text` asks for; `default` where there is none, or nothing in it.
+/// Parses `text`, or `default` if it is unset or empty.
 ///
-/// Levels by target only: tracing's filter by a span's fields brings a regular-expression engine along, 1 MB of it.
+/// It accepts levels by target only: tracing's filter by span fields would add a regular-expression engine of 1 MB.
 pub(super) fn filter(text: Option<&str>, default: &str) -> Result<Targets, LevelError> {
     let parts = text.unwrap_or_default().split(',').map(str::trim);
     let mut parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_and_levels_of_targets_are_taken_as_they_stand() {
+    fn levels_and_levels_of_targets_are_accepted() {
         for (text, meant) in [
             ("debug", "debug"),
             ("WARN", "warn"),
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_silence_everything_is_refused_with_what_will_do() {
+    fn a_mistyped_level_is_refused_with_the_valid_ones() {
         for (text, word) in [
             ("verbose", "verbose"),
             ("ringback", "ringback"),
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(error, LevelError::NoFilter("x=y=info".into()));
         assert_eq!(
             LevelError::NoLevel("verbose".into()).to_string(),
-            "environment RINGBACK_LOG: \"verbose\" is no level; error, warn, info, debug or trace will do"
+            "environment RINGBACK_LOG: \"verbose\" is not a log level; use error, warn, info, debug or trace"
         );
     }
 }

@@ -29,7 +29,7 @@ fn a_level_that_is_none_is_told_by_every_command_before_anything_else() {
         assert_eq!(output.status.code(), Some(78), "{command:?}: {stderr}");
         assert_eq!(
             stderr.trim(),
-            "error: environment RINGBACK_LOG: \"verbose\" is no level; error, warn, info, debug or trace will do"
+            "error: environment RINGBACK_LOG: \"verbose\" is not a log level; use error, warn, info, debug or trace"
         );
     }
     let output = ringback()

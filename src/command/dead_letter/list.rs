@@ -1,41 +1,39 @@
-//! `ringback dead-letter list`.
+//! `ringback dead-letter list`: the dead letters of a journal, one per line.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde_json::json;
 
-use crate::command::place::{self, Place};
+use crate::command::journal_path::JournalPath;
 use crate::command::render::{columns, json, printable};
-use crate::command::{CommandError, chain, ended};
+use crate::command::{CommandError, chain, printed};
 use crate::journal::inspect::Folder;
 use crate::publish::{DEAD_LETTERS, Letter, LetterError};
 use crate::time;
 
-/// Which journal's letters, and how.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback dead-letter list --config /etc/ringback.toml
   ringback dead-letter list --path /var/lib/ringback --json | jq -r .body
 
-A line has position, time received (UTC), reason, source, kind, key (- where there is none), the body's size in bytes \
-and the file. With --json it is an object with every field of the envelope, and the body as a string.
-Exit codes: 0, 1 where a file is damaged (it is named on standard error).")]
-pub struct Arguments {
+A line has the position, the time received (UTC), reason, source, kind, key (- if there is none), the body's size in \
+bytes and the file. With --json it is an object with every field of the envelope, and the body as a string.
+Exit codes: 0 success, 1 a file is damaged (standard error names it).")]
+pub struct ListArgs {
     #[command(flatten)]
-    place: Place,
-    /// A JSON object a line
+    journal: JournalPath,
+    /// Print a JSON object per line
     #[arg(long)]
     json: bool,
 }
 
-/// Prints the letters.
-pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let path = arguments.place.path()?;
-    Folder::open(&path).map_err(place::failed(&path))?;
+pub fn run(arguments: &ListArgs) -> Result<(), CommandError> {
+    let path = arguments.journal.resolve()?;
+    Folder::open(&path).map_err(CommandError::inspect(&path))?;
     let mut to = BufWriter::new(io::stdout().lock());
     let mut damaged = 0;
-    for file in super::letters(&path.join(DEAD_LETTERS))? {
+    for file in super::files(&path.join(DEAD_LETTERS))? {
         let text = match describe(&file, arguments.json) {
             Ok(text) => text,
             Err(LetterError::Io(error)) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -46,13 +44,13 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
             }
         };
         if let Err(error) = writeln!(to, "{text}") {
-            return ended(Err(error));
+            return printed(Err(error));
         }
     }
-    ended(to.flush())?;
+    printed(to.flush())?;
     match damaged {
         0 => Ok(()),
-        letters => Err(CommandError::DamagedLetters { letters }),
+        files => Err(CommandError::DamagedDeadLetters(files)),
     }
 }
 

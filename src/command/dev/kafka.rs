@@ -1,4 +1,4 @@
-//! librdkafka's mock cluster, on a thread of its own because it may not leave the one that made it.
+//! librdkafka's mock cluster. It may not leave the thread that made it, so it has a thread of its own.
 
 use std::convert::Infallible;
 use std::sync::mpsc;
@@ -9,19 +9,19 @@ use rdkafka::mocking::MockCluster;
 
 use crate::command::CommandError;
 
-/// The mock keeps 5 MiB a partition, so many partitions make room for long calls.
+/// The mock keeps 5 MiB per partition, so many partitions make room for long calls.
 pub const PARTITIONS: i32 = 64;
 
-/// The running cluster; dropping it ends it.
-pub struct Cluster {
-    /// For any Kafka client on this machine.
+/// The running cluster; dropping it stops it.
+pub struct EmbeddedKafka {
+    /// `bootstrap.servers` for any Kafka client on this machine.
     pub bootstrap: String,
     stop: Option<mpsc::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Cluster {
-    /// One broker with one topic; returns when it can be connected to.
+impl EmbeddedKafka {
+    /// Starts one broker with one topic; returns when clients can connect.
     pub fn start(topic: &'static str) -> Result<Self, CommandError> {
         let (stop, stopped) = mpsc::channel::<Infallible>();
         let (started, start) = mpsc::channel::<Result<String, KafkaError>>();
@@ -33,7 +33,7 @@ impl Cluster {
                 });
                 let _cluster = match made {
                     Ok(cluster) => {
-                        // Nobody waits any more only where the starting thread has gone away.
+                        // Fails only if the starting thread has gone.
                         let _ = started.send(Ok(cluster.bootstrap_servers()));
                         cluster
                     }
@@ -42,12 +42,12 @@ impl Cluster {
                         return;
                     }
                 };
-                // Ends when the handle is dropped, whatever is said meanwhile: nothing can be.
+                // Returns when the handle is dropped; nothing can be sent.
                 let _ = stopped.recv();
             })?;
         let bootstrap = start
             .recv()
-            .map_err(|_| std::io::Error::other("the mock cluster's thread has died"))??;
+            .map_err(|_| std::io::Error::other("the embedded Kafka's thread has panicked"))??;
         Ok(Self {
             bootstrap,
             stop: Some(stop),
@@ -56,11 +56,11 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+impl Drop for EmbeddedKafka {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic in there has been printed; there is nothing left to undo.
+            // If it has panicked, that is printed already.
             let _ = thread.join();
         }
     }

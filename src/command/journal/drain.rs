@@ -1,4 +1,4 @@
-//! `ringback journal drain`: publishes what a stopped journal still holds.
+//! `ringback journal drain`: publishes what the journal of a stopped relay still holds.
 
 mod set_aside;
 
@@ -8,70 +8,63 @@ use std::time::{Duration, Instant};
 use anstream::println;
 
 use crate::app::{AppError, Drain, DrainProgress};
-use crate::command::CommandError;
-use crate::command::place::{self, Configured};
-use crate::command::progress;
-use crate::command::render::{self, count, grouped};
+use crate::command::journal_path::{ConfiguredJournal, inspect};
+use crate::command::progress::ProgressLine;
+use crate::command::render::{count, grouped, restamped};
+use crate::command::{CommandError, block_on, dead_letter};
 use crate::config::Config;
 use crate::journal::OpenError;
 use crate::journal::disk::filesystem::FolderError;
-use crate::publish;
 use crate::signal::Signals;
 use crate::telemetry;
 
-/// As good as for ever, and far from where an instant overflows.
-const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
+/// Without `--timeout`; longer ones are cut to it, because adding them to an instant could overflow.
+const MAX_TIMEOUT: Duration = Duration::from_hours(100 * 365 * 24);
+/// Between two progress lines if standard error is not a terminal.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Which journal, to which Kafka, for how long.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback journal drain --config ringback.toml
   ringback journal drain --config ringback.toml --path /mnt/replica-2
   ringback journal drain --config ringback.toml --timeout 10m
 
-The relay is stopped, or gone for good: then --path names the journal that it left behind.
-It publishes as the relay does: in order, each event until Kafka has acknowledged it, the headers those of the \
-journal that it was in. It holds the journal meanwhile, and listens nowhere. Ctrl-C ends it safely: what is \
-left stays.
-Segments that were set aside because a place in them could not be read are published too, if they can be read now: \
-all their events once more, under the positions that they had.
+Stop the relay first. If the relay is gone for good, --path names the journal that it has left.
+drain publishes as the relay does: in order, each event until Kafka has acknowledged it, with the headers of the journal \
+that the event was in. Meanwhile it holds the journal, and listens nowhere. Ctrl-C ends it safely: what is left stays.
+It also publishes segments that were set aside because a place in them could not be read, if they can be read now: all \
+their events once more, under the positions that they had.
 Exit codes: 0 the journal is empty, 1 something is left or a relay is running on it, 78 bad configuration.")]
-pub struct Arguments {
+pub struct DrainArgs {
     #[command(flatten)]
-    place: Configured,
-    /// Give up after this long, as 30s or 10m; without it, only when the journal is empty
+    journal: ConfiguredJournal,
+    /// Give up after this long, as 30s or 10m [default: never]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
 }
 
-/// Runs until the journal is empty, or it is told to end.
-pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let config = arguments.place.load()?;
+/// Runs until the journal is empty, the time is over or a signal asks for the end.
+pub fn run(arguments: &DrainArgs) -> Result<(), CommandError> {
+    let config = arguments.journal.load()?;
     telemetry::log("error,librdkafka=off")?;
-    let path = config.journal.path.clone();
-    // A folder without a journal would be made one otherwise.
-    let inspection = place::inspect(&path)?;
+    let path = &config.journal.path;
+    // Fails if there is no journal; starting the publisher would create one.
+    let inspection = inspect(path)?;
     let is_locked = inspection.folder().is_locked();
-    if is_locked.map_err(place::failed(&path))? {
-        return Err(held(&path));
+    if is_locked.map_err(CommandError::inspect(path))? {
+        return Err(held(path));
     }
     drop(inspection);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let letters = config.publish().dead_letter_path;
-    let timeout = arguments.timeout.unwrap_or(FOR_EVER).min(FOR_EVER);
+    let timeout = arguments.timeout.unwrap_or(MAX_TIMEOUT).min(MAX_TIMEOUT);
     let until = Instant::now() + timeout;
-    let outcome = runtime.block_on(async {
+    block_on(None, async {
         let (found, progress) = publish_all(config.clone(), timeout).await?;
-        conclude(found, &progress, &letters)?;
+        conclude(found, &progress, &config.publish().dead_letter_path)?;
         set_aside::publish(&config, until).await
-    });
-    runtime.shutdown_background();
-    outcome
+    })
 }
 
-/// Publishes what the journal of this configuration holds; how many events were found, and what became of them.
+/// Publishes what the journal of this configuration holds. Returns how many events were found, and what became of them.
 async fn publish_all(
     config: Config,
     timeout: Duration,
@@ -89,89 +82,82 @@ async fn publish_all(
     if found > 0 {
         println!("{} to publish to {topic}", count(found, "event"));
     }
-    let mut line = progress::Progress::new();
+    let mut line = ProgressLine::new(PROGRESS_INTERVAL);
     let began = Instant::now();
     let progress = drain
         .run(signals, timeout, |progress| {
-            line.show(|| told(progress, began.elapsed()));
+            line.show(|| describe(progress, began.elapsed()));
         })
         .await?;
-    line.clear();
     Ok((found, progress))
 }
 
-fn conclude(found: u64, progress: &DrainProgress, letters: &Path) -> Result<(), CommandError> {
-    let DrainProgress {
-        published,
-        restamped,
-        dead_letters,
-        corrupt,
-        unreadable,
-        left,
-        ..
-    } = progress;
+fn conclude(found: u64, progress: &DrainProgress, dead_letters: &Path) -> Result<(), CommandError> {
     if found == 0 {
         println!("The journal is empty: there was nothing to publish.");
     } else {
+        let unreadable = match progress.unreadable {
+            0 => String::new(),
+            unreadable => format!("{} not readable, ", grouped(unreadable)),
+        };
         println!(
-            "{} published{}, {} set aside, {} lost to damage, {}{} left",
-            grouped(*published),
-            render::with_present_time(*restamped),
-            count(*dead_letters, "dead letter"),
-            grouped(*corrupt),
-            Some(*unreadable)
-                .filter(|unreadable| *unreadable > 0)
-                .map_or_else(String::new, |unreadable| format!(
-                    "{} not readable, ",
-                    grouped(unreadable)
-                )),
-            left.map_or_else(|| String::from("an unknown number"), grouped)
+            "{} published{}, {} set aside, {} lost to damage, {unreadable}{} left",
+            grouped(progress.published),
+            restamped(progress.restamped),
+            count(progress.dead_letters, "dead letter"),
+            grouped(progress.corrupt),
+            progress
+                .left
+                .map_or_else(|| String::from("an unknown number"), grouped)
         );
     }
-    let lying = publish::letters(letters).map_err(|source| CommandError::DeadLetters {
-        path: letters.display().to_string(),
-        source,
-    })?;
-    if !lying.is_empty() {
+    let files = dead_letter::files(dead_letters)?.len() as u64;
+    if files > 0 {
         println!(
             "{} in {}: see `ringback dead-letter list`",
-            count(lying.len() as u64, "dead letter"),
-            letters.display()
+            count(files, "dead letter"),
+            dead_letters.display()
         );
     }
-    match left {
+    match progress.left {
         Some(0) => Ok(()),
-        left => Err(CommandError::Left {
+        left => Err(CommandError::EventsLeft {
             left: left.map_or_else(|| String::from("not known how many"), grouped),
-            trouble: trouble(progress),
+            reasons: reasons(progress),
         }),
     }
 }
 
-fn told(progress: &DrainProgress, elapsed: Duration) -> String {
-    let left = count(progress.left.unwrap_or_default(), "event");
-    let trouble = trouble(progress);
+fn describe(progress: &DrainProgress, elapsed: Duration) -> String {
+    let left = progress.left.unwrap_or_default();
+    let events = count(left, "event");
+    let reasons = reasons(progress);
     let done = progress.published + progress.dead_letters;
     let rate = done / elapsed.as_secs().max(1);
-    match progress.left.unwrap_or_default().checked_div(rate) {
+    match left.checked_div(rate) {
         Some(seconds) => {
             let rest = humantime::format_duration(Duration::from_secs(seconds));
-            format!("{left} left, {}/s, about {rest}{trouble}", grouped(rate))
+            format!("{events} left, {}/s, about {rest}{reasons}", grouped(rate))
         }
-        None => format!("{left} left{trouble}"),
+        None => format!("{events} left{reasons}"),
     }
 }
 
-fn trouble(progress: &DrainProgress) -> String {
-    let words = |what: &str, words: &Option<String>| {
-        let words = words.as_ref();
-        words.map_or_else(String::new, |words| format!("; {what}: {words}"))
-    };
-    words("Kafka", &progress.kafka_failure) + &words("disk", &progress.disk_failure)
+/// Why events are left, as far as it is known.
+fn reasons(progress: &DrainProgress) -> String {
+    let causes = [
+        ("Kafka", &progress.kafka_failure),
+        ("disk", &progress.disk_failure),
+    ];
+    let causes = causes.into_iter().filter_map(|(name, failure)| {
+        let failure = failure.as_ref()?;
+        Some(format!("; {name}: {failure}"))
+    });
+    causes.collect()
 }
 
 fn held(path: &Path) -> CommandError {
-    CommandError::Held {
+    CommandError::JournalHeld {
         path: path.display().to_string(),
     }
 }

@@ -1,19 +1,18 @@
-//! `ringback journal dump`: the events in a journal, one a line.
+//! `ringback journal dump`: the events in a journal, one per line.
 
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 
 use serde_json::json;
 
-use crate::command::place::{self, Place};
-use crate::command::render::{columns, json};
-use crate::command::{CommandError, chain, ended};
+use crate::command::journal_path::{JournalPath, inspect};
+use crate::command::render::{byte_range, columns, json, positions};
+use crate::command::{CommandError, chain, printed};
 use crate::event::Event;
 use crate::journal::format::segment::name;
 use crate::journal::inspect::{Item, Located};
 use crate::time;
 
-/// Which journal, which of its records, and how.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback journal dump --config /etc/ringback.toml --unpublished
@@ -21,38 +20,39 @@ use crate::time;
   ringback journal dump --path journal --from 1048576 --json | jq .kind
   ringback journal dump --path journal --from 7 --to 7 --body > event.json
 
-A line has position, time received (UTC), source, kind, key (- where there is none) and the body's size in bytes.
-With --json it is an object with every field of the envelope, and the body as a string: bodies are JSON, hence UTF-8.
-Published events are there until their whole segment is; beside a running relay the newest may not be synced yet.
-Damage, and what the disk does not give, is reported on standard error and passed over. Bodies hold what callers said: mind where the output goes.
-Exit codes: 0, 1 where the journal or a part of it cannot be read.")]
-pub struct Arguments {
+A line has the position, the time received (UTC), source, kind, key (- if there is none) and the body's size in bytes.
+With --json it is an object with every field of the envelope, and the body as a string.
+Published events stay in the journal until their whole segment is published. Beside a running relay, the newest events \
+may not be synced yet.
+Damaged and unreadable places are skipped and reported on standard error. Bodies contain what callers said: protect the \
+output.
+Exit codes: 0 success, 1 the journal or a part of it cannot be read.")]
+pub struct DumpArgs {
     #[command(flatten)]
-    place: Place,
+    journal: JournalPath,
     /// Begin with this position
     #[arg(long, value_name = "POS", default_value_t = 0)]
     from: u64,
     /// End with this position
     #[arg(long, value_name = "POS", default_value_t = u64::MAX, hide_default_value = true)]
     to: u64,
-    /// Only what is not yet published, as far as the checkpoint tells
+    /// Only events that are not yet published, according to the checkpoint
     #[arg(long)]
     unpublished: bool,
     /// Only events with this key
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// A JSON object a line
+    /// Print a JSON object per line
     #[arg(long, conflicts_with = "body")]
     json: bool,
-    /// Only the bodies, byte for byte, with a newline after each
+    /// Print only the bodies, byte for byte, with a newline after each
     #[arg(long)]
     body: bool,
 }
 
-/// Prints the records.
-pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let path = arguments.place.path()?;
-    let inspection = place::inspect(&path)?;
+pub fn run(arguments: &DumpArgs) -> Result<(), CommandError> {
+    let path = arguments.journal.resolve()?;
+    let inspection = inspect(&path)?;
     let watermark = inspection.watermark();
     let from = if arguments.unpublished {
         arguments.from.max(watermark)
@@ -67,17 +67,17 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
             Ok(Item::Record(record)) if record.position < from => {}
             Ok(Item::Record(record)) => {
                 if let Err(error) = print(arguments, &record, watermark, &mut to) {
-                    return ended(Err(error));
+                    return printed(Err(error));
                 }
             }
             Ok(Item::Damage(damage)) => {
                 if damage.positions.start > arguments.to {
                     break;
                 }
-                // In its place among the records if both go to a terminal.
-                ended(to.flush())?;
-                let place = bytes(damage.sequence, &damage.bytes);
-                let lost = positions(&damage.positions, "is lost", "are lost");
+                // So that it stands between its neighbours if both streams go to a terminal.
+                printed(to.flush())?;
+                let place = byte_range(&name(damage.sequence), &damage.bytes);
+                let lost = describe(&damage.positions, "lost");
                 anstream::eprintln!("damaged: {place}: {lost}");
             }
             Ok(Item::Unreadable {
@@ -90,12 +90,12 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
                     break;
                 }
                 unreadable += 1;
-                ended(to.flush())?;
-                let place = bytes(sequence, &place);
-                let hidden = positions(&hidden, "cannot be read", "cannot be read");
+                printed(to.flush())?;
+                let place = byte_range(&name(sequence), &place);
+                let hidden = describe(&hidden, "unreadable");
                 anstream::eprintln!("unreadable: {place}: {hidden}: {reason}");
             }
-            // Never acknowledged, or being written just now.
+            // Never acknowledged, or about to be written.
             Ok(Item::Tail { .. }) => {}
             Err(error) => {
                 unreadable += 1;
@@ -103,31 +103,28 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
             }
         }
     }
-    ended(to.flush())?;
+    printed(to.flush())?;
     match unreadable {
         0 => Ok(()),
         places => Err(CommandError::Unreadable { places }),
     }
 }
 
-fn bytes(sequence: u64, bytes: &Range<u64>) -> String {
-    format!("{} bytes {} to {}", name(sequence), bytes.start, bytes.end)
-}
-
-fn positions(positions: &Range<u64>, one: &str, many: &str) -> String {
-    match positions.end.saturating_sub(positions.start) {
-        0 => String::from("no position is known to lie there"),
-        1 => format!("position {} {one}", positions.start),
-        _ => format!(
-            "positions {} to {} {many}",
-            positions.start,
-            positions.end - 1
-        ),
-    }
+/// The positions of a place with what they are; a place may hold none, as far as its neighbours show.
+fn describe(range: &Range<u64>, what: &str) -> String {
+    let verb = if range.end == range.start + 1 {
+        "is"
+    } else {
+        "are"
+    };
+    positions(range).map_or_else(
+        || String::from("no event is known to be there"),
+        |positions| format!("{positions} {verb} {what}"),
+    )
 }
 
 fn print(
-    arguments: &Arguments,
+    arguments: &DumpArgs,
     record: &Located,
     watermark: u64,
     to: &mut impl Write,
@@ -135,7 +132,7 @@ fn print(
     let position = record.position;
     let event = match Event::decode(&record.payload) {
         Ok(event) => event,
-        // Intact, but of a newer ringback.
+        // Intact, but written by a newer ringback.
         Err(error) if arguments.key.is_none() => {
             if arguments.json {
                 let payload = hex::encode(&record.payload);

@@ -1,15 +1,15 @@
-//! All that can be said of a journal, gathered in one walk over its records.
+//! The report of `journal status`, gathered in one walk over all records.
 
-mod parts;
+mod rows;
 
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::command::CommandError;
-use crate::command::place;
-use crate::command::progress::Progress;
+use crate::command::progress::ProgressLine;
 use crate::event::Event;
 use crate::journal::error::ReadError;
 use crate::journal::format::segment::name;
@@ -17,51 +17,49 @@ use crate::journal::inspect::{Content, Damage, Folder, Inspection, Item, Located
 use crate::publish;
 use crate::time;
 
-pub use parts::{Damaged, Files, Segment, Unpublished, Unreadable, Watermark};
+pub use rows::{CheckpointRow, DamageRow, FileCount, SegmentRow, UnpublishedRow, UnreadableRow};
 
-/// The report, as `--json` prints it.
+/// Between two progress lines if standard error is not a terminal.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The report; `--json` prints these member names.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    /// The journal's folder.
+pub struct JournalReport {
     pub path: String,
     /// 32 hex digits.
     pub journal_id: String,
-    /// A process holds it.
+    /// True if a process holds the journal.
     pub locked: bool,
-    /// `None` where it is lost.
-    pub checkpoint: Option<Watermark>,
-    /// What is still to be published.
-    pub unpublished: Unpublished,
-    /// Files of `dead-letters/`.
-    pub dead_letters: Files,
+    /// `None` if it is lost.
+    pub checkpoint: Option<CheckpointRow>,
+    pub unpublished: UnpublishedRow,
+    pub dead_letters: FileCount,
     /// Copies of damage.
-    pub quarantine: Files,
-    /// Segments kept whole because a place in them could not be read; `journal drain` publishes them once it can be.
-    pub set_aside: Files,
-    /// What a write that never got whole has left; never acknowledged. 0 while a process is writing.
+    pub quarantine: FileCount,
+    /// Segments kept whole because a place in them could not be read; `journal drain` publishes them when it can be.
+    pub set_aside: FileCount,
+    /// Left by a write that did not complete; never acknowledged. 0 while a process holds the journal.
     pub torn_tail_bytes: u64,
     /// Unpublished events that are gone: damaged, or in segments that are missing.
     pub lost_events: u64,
-    /// Every damage found.
-    pub damage: Vec<Damaged>,
-    /// Unpublished events that the disk does not give; they are not known to be damaged.
+    pub damage: Vec<DamageRow>,
+    /// Unpublished events that cannot be read; they are not known to be damaged.
     pub unreadable_events: u64,
-    /// Every place that the disk does not give.
-    pub unreadable: Vec<Unreadable>,
+    pub unreadable: Vec<UnreadableRow>,
     /// Oldest first.
-    pub segments: Vec<Segment>,
+    pub segments: Vec<SegmentRow>,
 }
 
-impl Report {
-    /// Reads the whole journal; its disk sees one sequential reading.
+impl JournalReport {
+    /// Reads the whole journal once, from its beginning to its end.
     pub fn gather(path: &Path) -> Result<Self, CommandError> {
-        let failed = place::failed(path);
+        let failed = CommandError::inspect(path);
         let folder = Folder::open(path).map_err(&failed)?;
         let held_before = folder.is_locked().map_err(&failed)?;
         let inspection = Inspection::open(folder).map_err(&failed)?;
         let mut report = Self::new(path, &inspection)?;
         let torn = report.walk(&inspection);
-        // A process that has begun or ended meanwhile may have been writing all the same.
+        // A process that started or ended meanwhile may have been writing during the walk.
         report.locked = held_before || inspection.folder().is_locked().map_err(&failed)?;
         if !report.locked {
             report.torn_tail_bytes = torn;
@@ -71,28 +69,24 @@ impl Report {
     }
 
     fn new(path: &Path, inspection: &Inspection<Folder>) -> Result<Self, CommandError> {
-        let letters = path.join(publish::DEAD_LETTERS);
-        let counted = || {
-            std::io::Result::Ok(Files {
-                count: publish::letters(&letters)?.len() as u64,
-                bytes: publish::letter_bytes(&letters)?,
-            })
+        let folder = path.join(publish::DEAD_LETTERS);
+        let failed = CommandError::dead_letters(&folder);
+        let dead_letters = FileCount {
+            count: publish::letters(&folder).map_err(&failed)?.len() as u64,
+            bytes: publish::letter_bytes(&folder).map_err(&failed)?,
         };
         Ok(Self {
             path: path.display().to_string(),
             journal_id: hex::encode(inspection.journal_id),
             locked: false,
-            checkpoint: inspection.checkpoint.map(|checkpoint| Watermark {
+            checkpoint: inspection.checkpoint.map(|checkpoint| CheckpointRow {
                 watermark: checkpoint.watermark,
                 number: checkpoint.number,
             }),
-            unpublished: Unpublished::default(),
-            dead_letters: counted().map_err(|source| CommandError::DeadLetters {
-                path: letters.display().to_string(),
-                source,
-            })?,
-            quarantine: Files::of(&inspection.quarantine),
-            set_aside: Files::of(&inspection.set_aside),
+            unpublished: UnpublishedRow::default(),
+            dead_letters,
+            quarantine: FileCount::of(&inspection.quarantine),
+            set_aside: FileCount::of(&inspection.set_aside),
             torn_tail_bytes: 0,
             lost_events: inspection.missing(),
             damage: Vec::new(),
@@ -100,16 +94,16 @@ impl Report {
             unreadable: inspection
                 .unreadable_slots
                 .iter()
-                .map(|(from_byte, reason)| Unreadable::slot(*from_byte, reason))
+                .map(|(from_byte, reason)| UnreadableRow::slot(*from_byte, reason))
                 .collect(),
-            segments: inspection.segments.iter().map(Segment::new).collect(),
+            segments: inspection.segments.iter().map(SegmentRow::new).collect(),
         })
     }
 
-    /// Returns what a torn write has left, which means something only where nobody is writing.
+    /// Returns the bytes of torn writes, which are only meaningful if no process is writing.
     fn walk(&mut self, inspection: &Inspection<Folder>) -> u64 {
         let watermark = inspection.watermark();
-        let mut progress = Progress::new();
+        let mut progress = ProgressLine::new(PROGRESS_INTERVAL);
         let mut torn = 0;
         for item in inspection.walk(0) {
             match item {
@@ -126,7 +120,7 @@ impl Report {
                 }) => {
                     let unpublished = unpublished(&positions, watermark);
                     self.unreadable_events += unpublished;
-                    self.unreadable.push(Unreadable {
+                    self.unreadable.push(UnreadableRow {
                         file: name(sequence),
                         from_byte: bytes.start,
                         to_byte: bytes.end,
@@ -149,7 +143,7 @@ impl Report {
                         source,
                         ..
                     },
-                ) => self.unreadable.push(Unreadable {
+                ) => self.unreadable.push(UnreadableRow {
                     file,
                     from_byte: offset,
                     to_byte: offset,
@@ -194,7 +188,7 @@ impl Report {
         let positions = &damage.positions;
         let lost = unpublished(positions, watermark);
         self.lost_events += lost;
-        self.damage.push(Damaged {
+        self.damage.push(DamageRow {
             segment: name(damage.sequence),
             from_byte: damage.bytes.start,
             to_byte: damage.bytes.end,
@@ -204,9 +198,9 @@ impl Report {
         });
     }
 
-    fn segment(&mut self, sequence: u64) -> Option<&mut Segment> {
+    fn segment(&mut self, sequence: u64) -> Option<&mut SegmentRow> {
         let name = name(sequence);
-        // The walk goes from the oldest to the newest; there are few of them.
+        // A linear search, because there are few segments.
         self.segments
             .iter_mut()
             .find(|segment| segment.name == name)
@@ -227,7 +221,7 @@ impl Report {
                 .any(|unreadable| unreadable.file == segment.name);
             segment.state = match file.content {
                 Content::Spare => "spare",
-                // Somebody is beginning it.
+                // A process is about to write its first records.
                 Content::Torn(_) if self.locked => "spare",
                 Content::Torn(_) => "torn",
                 Content::Headless | Content::Sound { .. } if damaged => "damaged",
@@ -240,7 +234,7 @@ impl Report {
     }
 }
 
-/// How many of these positions had not been published.
+/// How many of these positions are not published.
 fn unpublished(positions: &Range<u64>, watermark: u64) -> u64 {
     positions.end.saturating_sub(positions.start.max(watermark))
 }

@@ -4,32 +4,30 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::time::Duration;
 
-use super::report::{Files, Report, Unreadable};
-use crate::command::place::Place;
-use crate::command::render::{count, grouped, size};
-use crate::command::{CommandError, ended};
+use super::report::{FileCount, JournalReport};
+use crate::command::journal_path::JournalPath;
+use crate::command::render::{self, byte_range, count, grouped, size};
+use crate::command::{CommandError, printed};
 
-/// Which journal, and how to say it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback journal status --config /etc/ringback.toml
   ringback journal status --path /var/lib/ringback
   ringback journal status --path /mnt/replica-2 --json | jq .unpublished.events
 
-It reads the whole journal and changes nothing; beside a running relay it tells one moment, and what is \
-published as of the last checkpoint, up to about a second ago.
-Exit codes: 0 it could be read (also with damage), 1 not all of it could, or there is none.")]
-pub struct Arguments {
+It reads the whole journal and changes nothing. Beside a running relay it shows the journal at one moment, and what was \
+published by the last checkpoint, up to about a second before.
+Exit codes: 0 all of it could be read, even if damage was found; 1 a part could not be read, or there is no journal.")]
+pub struct StatusArgs {
     #[command(flatten)]
-    place: Place,
-    /// One JSON object instead of words
+    journal: JournalPath,
+    /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
 }
 
-/// Prints the report.
-pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let report = Report::gather(&arguments.place.path()?)?;
+pub fn run(arguments: &StatusArgs) -> Result<(), CommandError> {
+    let report = JournalReport::gather(&arguments.journal.resolve()?)?;
     let mut text = Vec::new();
     if arguments.json {
         serde_json::to_writer_pretty(&mut text, &report).map_err(io::Error::from)?;
@@ -37,14 +35,14 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     } else {
         print(&report, &mut text)?;
     }
-    ended(io::stdout().lock().write_all(&text))?;
+    printed(io::stdout().lock().write_all(&text))?;
     match report.unreadable.len() {
         0 => Ok(()),
         places => Err(CommandError::Unreadable { places }),
     }
 }
 
-fn print(report: &Report, to: &mut impl Write) -> io::Result<()> {
+fn print(report: &JournalReport, to: &mut impl Write) -> io::Result<()> {
     let mut row = |name: &str, words: String| writeln!(to, "{name:<13} {words}");
     row("Journal", report.path.clone())?;
     row("Id", report.journal_id.clone())?;
@@ -57,7 +55,7 @@ fn print(report: &Report, to: &mut impl Write) -> io::Result<()> {
     row(
         "Checkpoint",
         report.checkpoint.as_ref().map_or_else(
-            || String::from("none that is sound: everything would be published again"),
+            || String::from("none is intact: everything would be published again"),
             |checkpoint| format!("published before position {}", checkpoint.watermark),
         ),
     )?;
@@ -69,57 +67,53 @@ fn print(report: &Report, to: &mut impl Write) -> io::Result<()> {
         "Torn tail",
         match report.torn_tail_bytes {
             0 => String::from("none"),
-            bytes => format!("{bytes} bytes, never acknowledged; the next start cuts them"),
+            bytes => format!("{bytes} bytes, never acknowledged; the next start truncates them"),
         },
     )?;
     row("Damage", damage(report))?;
     for damage in &report.damage {
-        let bytes = format!("bytes {} to {}", damage.from_byte, damage.to_byte);
+        let place = byte_range(&damage.segment, &(damage.from_byte..damage.to_byte));
         let lost = positions(
             damage.from_position..damage.to_position,
             damage.lost_events,
             "no event is lost by it",
         );
-        row("", format!("{} {bytes}: {lost}", damage.segment))?;
+        row("", format!("{place}: {lost}"))?;
     }
-    if report.unreadable.is_empty() {
-        return segments(report, to);
+    if !report.unreadable.is_empty() {
+        row("Unreadable", unreadable(report))?;
     }
-    row("Unreadable", unreadable(report))?;
-    for place in &report.unreadable {
-        let bytes = format!("bytes {} to {}", place.from_byte, place.to_byte);
+    for unreadable in &report.unreadable {
+        let place = byte_range(
+            &unreadable.file,
+            &(unreadable.from_byte..unreadable.to_byte),
+        );
         let events = positions(
-            place.from_position..place.to_position,
-            place.unpublished_events,
+            unreadable.from_position..unreadable.to_position,
+            unreadable.unpublished_events,
             "no event is known to be in it",
         );
-        let Unreadable { file, reason, .. } = place;
-        row("", format!("{file} {bytes}: {events}: {reason}"))?;
+        row("", format!("{place}: {events}: {}", unreadable.reason))?;
     }
     segments(report, to)
 }
 
 fn positions(positions: Range<u64>, unpublished: u64, none: &str) -> String {
-    let (from, to) = (positions.start, positions.end);
-    match to.saturating_sub(from) {
-        0 => none.to_owned(),
-        1 => format!("position {from}, {unpublished} unpublished"),
-        _ => format!("positions {from} to {}, {unpublished} unpublished", to - 1),
-    }
+    render::positions(&positions).map_or_else(
+        || none.to_owned(),
+        |positions| format!("{positions}, {unpublished} unpublished"),
+    )
 }
 
-fn unreadable(report: &Report) -> String {
+fn unreadable(report: &JournalReport) -> String {
     let places = count(report.unreadable.len() as u64, "place");
     match report.unreadable_events {
-        0 => format!("{places} that the disk does not give"),
-        events => format!(
-            "{places} that the disk does not give, with {}",
-            count(events, "unpublished event")
-        ),
+        0 => places,
+        events => format!("{places}, with {}", count(events, "unpublished event")),
     }
 }
 
-fn unpublished(report: &Report) -> String {
+fn unpublished(report: &JournalReport) -> String {
     let unpublished = &report.unpublished;
     if unpublished.events == 0 {
         return String::from("none");
@@ -133,14 +127,14 @@ fn unpublished(report: &Report) -> String {
     format!("{events}, {}{age}", size(unpublished.bytes))
 }
 
-fn files(files: &Files) -> String {
+fn files(files: &FileCount) -> String {
     match files.count {
         0 => String::from("none"),
         number => format!("{}, {}", count(number, "file"), size(files.bytes)),
     }
 }
 
-fn damage(report: &Report) -> String {
+fn damage(report: &JournalReport) -> String {
     if report.damage.is_empty() && report.lost_events == 0 {
         return String::from("none found");
     }
@@ -150,7 +144,7 @@ fn damage(report: &Report) -> String {
     }
 }
 
-fn segments(report: &Report, to: &mut impl Write) -> io::Result<()> {
+fn segments(report: &JournalReport, to: &mut impl Write) -> io::Result<()> {
     writeln!(
         to,
         "\n{:<24}  {:<7}  {:>20}  {:>20}  {:>9}  {:>15}  {:>15}",

@@ -1,61 +1,54 @@
-//! Why a proof ended otherwise than with a promise kept.
+//! Why a proof did not end with the promise kept.
 
 use rdkafka::error::KafkaError;
 
-/// Why a proof ended otherwise than with a promise kept.
+/// Why a proof did not end with the promise kept.
 #[derive(Debug, thiserror::Error)]
 pub enum ProveError {
-    /// Exit 2: the variable that `--key-env` names is not there.
+    /// Exit 2: the variable that `--key-env` names is missing.
     #[error("--key-env: the environment variable {0} is not set, or empty")]
     NoKey(String),
-    /// Exit 2: the relay's configuration says that what is posted is verified, and there is nothing to sign with.
+    /// Exit 2: the relay's configuration requires signatures, and there is no key to sign with.
     #[error(
         "source {source_name} verifies what is posted to {path}; set {variable} to its key, or name another variable with --key-env"
     )]
     SourceKey {
-        /// Its name.
         source_name: String,
-        /// Its path.
         path: String,
-        /// Where the key is looked for.
         variable: String,
     },
-    /// Exit 2: librdkafka does not know a property, or not with this value.
-    #[error("a property of the consumer (-X, or kafka.client in the configuration) will not do")]
+    /// Exit 2: librdkafka does not know a property, or does not accept its value.
+    #[error(
+        "librdkafka refuses a property of the consumer (-X, or kafka.client in the configuration)"
+    )]
     Property(#[source] KafkaError),
-    /// Exit 1: the cluster does not say where the topic ends; nothing was sent.
+    /// Exit 1: no broker answers where the topic ends; nothing was sent.
     #[error("cannot read the topic {topic}; are the servers right, and up?")]
     Unreachable {
-        /// Its name.
         topic: String,
-        /// librdkafka's words.
         #[source]
         source: KafkaError,
     },
     /// Exit 1: nothing was sent.
     #[error("there is no topic {0}; create it, or name the relay's with --topic")]
     NoTopic(String),
-    /// Exit 1: the ledger says how.
+    /// Exit 1, with the ledger's figures.
     #[error(
         "the promise was broken: {lost} lost, {out_of_order} out of order, {changed} changed, {wrong_key} under a wrong key"
     )]
     Broken {
-        /// As [`super::ledger::Figures`] has it, and so the others.
         lost: u64,
-        /// See there.
         out_of_order: u64,
-        /// See there.
         changed: u64,
-        /// See there.
         wrong_key: u64,
     },
-    /// Exit 1: nothing is shown.
+    /// Exit 1.
     #[error("nothing was acknowledged, so nothing was proved: {0}")]
     Untested(String),
 }
 
 impl ProveError {
-    /// True where another command line is the remedy.
+    /// True if the command line is at fault.
     pub fn is_usage(&self) -> bool {
         matches!(
             self,

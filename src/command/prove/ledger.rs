@@ -1,16 +1,16 @@
-//! What was sent and answered beside what the topic holds: the figures that keep or break the promise.
+//! Compares what was sent and acknowledged with what the topic holds, and decides whether the promise was kept.
 //!
-//! Pure: told of posts, answers and records, and of the time, it decides nothing else. What the promise covers:
+//! The ledger is pure: posts, replies, records and times are its inputs. What the promise covers:
 //!
-//! - An event is **acknowledged** by one 2xx, whichever of its tries got it. Then at least one record of it must be in
-//!   the topic, else it is lost. An event without a 2xx may have landed or not; neither is a fault.
-//! - **Order** is between the first deliveries of a call's acknowledged events, in the order of sending. A sender begins
-//!   an event only after the one before was answered or given up, so by the time that an acknowledged event was followed
-//!   by another, a try of it was on disk: its first delivery comes earlier, whichever try that is. A late landing of
-//!   another try is a duplicate, and one of an event given up may come anywhere.
-//! - Kafka keeps order within a partition only: a call spread over two has no order, and counts as out of it. If the topic
-//!   got more partitions during the run, a call may move, and nothing in the topic says what was appended first of two
-//!   partitions: order is then checked within each partition, and the calls that moved are counted.
+//! - An event is **acknowledged** by one 2xx, whichever of its attempts got it. Then the topic must hold at least one record
+//!   of it, else it is lost. An event without a 2xx may be in the topic or not; neither breaks the promise.
+//! - **Order** concerns the first deliveries of a call's acknowledged events. A sender begins an event only after the event
+//!   before was answered or given up. So when an acknowledged event is followed by another, one of its attempts is already
+//!   on disk, and its first delivery must come earlier. Another attempt that is delivered later is a duplicate, and an
+//!   event that was given up may be delivered anywhere.
+//! - Kafka keeps order only within a partition: events of one call in two partitions are out of order. If partitions were
+//!   added to the topic during the run, a call may move, and nothing in the topic shows which of two partitions got its
+//!   record first. Order is then checked within each partition, and the calls that moved are counted.
 
 mod figures;
 #[cfg(test)]
@@ -21,10 +21,13 @@ use std::time::Duration;
 
 pub use figures::{Breach, Figures, Quantiles, Verdict, Violation};
 
-/// The books of one run.
+/// The events of each call, by their numbers.
+type Calls = HashMap<String, BTreeMap<u64, SentEvent>>;
+
+/// The ledger of one run.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    calls: HashMap<String, BTreeMap<u64, Event>>,
+    calls: Calls,
     sent: u64,
     acknowledged: u64,
     delivered: u64,
@@ -32,65 +35,65 @@ pub struct Ledger {
     unanswered: u64,
     records: u64,
     foreign: u64,
-    /// The topic has got partitions since the run began.
+    /// Partitions were added to the topic since the run began.
     grown: bool,
-    /// Records with a fault of their own, as they came.
+    /// Examples of changed records and wrong keys, in the order of reading.
     faulty: Vec<Violation>,
     changed: u64,
     wrong_key: u64,
 }
 
-/// How one try ended.
+/// How one attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum Reply {
     /// The status code.
     Status(u16),
-    /// No answer: the connection could not be made, broke, or the time was up.
+    /// No reply: the connection could not be made, broke, or the time was up.
     None,
 }
 
-impl Answer {
+impl Reply {
     /// True for a 2xx.
     pub fn is_acknowledgement(self) -> bool {
         matches!(self, Self::Status(200..=299))
     }
 }
 
-/// A record, as it was read from the topic.
+/// A record as it was read from the topic.
 #[derive(Debug, Clone, Copy)]
-pub struct Record<'a> {
-    /// Where it lies.
+pub struct TopicRecord<'a> {
+    /// Its partition.
     pub partition: i32,
-    /// Where in the partition.
+    /// Its offset in the partition.
     pub offset: i64,
     /// Its key.
     pub key: Option<&'a [u8]>,
-    /// Its value; a null one is empty, which no event is.
+    /// Its value; empty for a null value, which no event has.
     pub value: &'a [u8],
     /// When it was read, since the run's start.
     pub at: Duration,
 }
 
-/// An event that was begun to be sent.
+/// An event of which the first attempt has begun.
 #[derive(Debug)]
-struct Event {
+struct SentEvent {
     digest: Digest,
     bytes: usize,
     due: Duration,
     acknowledged: Option<Duration>,
-    first: Option<Place>,
-    /// Where further records of it lie.
+    first: Option<FirstDelivery>,
+    /// Partition and offset of each further record.
     repeats: Vec<(i32, i64)>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct FirstDelivery {
     partition: i32,
     offset: i64,
     at: Duration,
 }
 
-/// Half of BLAKE3: the bodies themselves would not fit into memory, and nobody here looks for collisions.
+/// Half of BLAKE3: the bodies would not fit into memory, and no sender here constructs collisions.
 #[derive(Debug, PartialEq, Eq)]
 struct Digest([u8; 16]);
 
@@ -103,15 +106,15 @@ impl Digest {
 }
 
 impl Ledger {
-    /// Nothing sent yet.
+    /// An empty ledger.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An event is about to be posted for the first time. `call` is the key that its record should have, `number` grows
-    /// in the order of sending within the call, `due` is when it was meant to be posted.
-    pub fn sent(&mut self, call: &str, number: u64, body: &[u8], due: Duration) {
-        let event = Event {
+    /// An event is about to be posted for the first time. `call` is the key that its record must have, `number` grows in
+    /// the order of sending within the call, `due` is when the schedule wanted it posted.
+    pub fn on_sent(&mut self, call: &str, number: u64, body: &[u8], due: Duration) {
+        let event = SentEvent {
             digest: Digest::of(body),
             bytes: body.len(),
             due,
@@ -125,15 +128,11 @@ impl Ledger {
         }
     }
 
-    /// One try of an event that was [`Ledger::sent`] has ended at `at`.
-    pub fn answered(&mut self, call: &str, number: u64, answer: Answer, at: Duration) {
-        match answer {
-            Answer::Status(_) if answer.is_acknowledgement() => {
-                let event = self
-                    .calls
-                    .get_mut(call)
-                    .and_then(|events| events.get_mut(&number));
-                if let Some(event) = event
+    /// One attempt of an event that was [sent](Ledger::on_sent) has ended at `at`.
+    pub fn on_reply(&mut self, call: &str, number: u64, reply: Reply, at: Duration) {
+        match reply {
+            Reply::Status(_) if reply.is_acknowledgement() => {
+                if let Some(event) = find(&mut self.calls, call, number)
                     && event.acknowledged.is_none()
                 {
                     event.acknowledged = Some(at);
@@ -141,38 +140,34 @@ impl Ledger {
                     self.delivered += u64::from(event.first.is_some());
                 }
             }
-            Answer::Status(code) => *self.refused.entry(code).or_default() += 1,
-            Answer::None => self.unanswered += 1,
+            Reply::Status(code) => *self.refused.entry(code).or_default() += 1,
+            Reply::None => self.unanswered += 1,
         }
     }
 
-    /// A record that says which event it is of; one that was never sent is foreign.
-    pub fn seen(&mut self, call: &str, number: u64, record: &Record<'_>) {
-        let event = self
-            .calls
-            .get_mut(call)
-            .and_then(|events| events.get_mut(&number));
-        let Some(event) = event else {
+    /// A record with the mark of an event. If that event was never sent, the record is foreign.
+    pub fn on_record(&mut self, call: &str, number: u64, record: &TopicRecord<'_>) {
+        let Some(event) = find(&mut self.calls, call, number) else {
             self.foreign += 1;
             return;
         };
         let place = (record.partition, record.offset);
         let first = event.first.map(|first| (first.partition, first.offset));
-        // A consumer that starts a partition anew reads a record twice; that is no second record.
+        // A consumer that starts a partition again reads the same record twice.
         if first == Some(place) || event.repeats.contains(&place) {
             return;
         }
         self.records += 1;
         match &mut event.first {
             None => {
-                event.first = Some(Place {
+                event.first = Some(FirstDelivery {
                     partition: record.partition,
                     offset: record.offset,
                     at: record.at,
                 });
                 self.delivered += u64::from(event.acknowledged.is_some());
             }
-            // Read out of turn, after such a new start.
+            // Read later although it lies earlier, after such a restart.
             Some(first) if first.partition == place.0 && place.1 < first.offset => {
                 event.repeats.push((first.partition, first.offset));
                 first.offset = place.1;
@@ -191,8 +186,8 @@ impl Ledger {
         }
     }
 
-    /// A record under the key `call` in whose value no event of ours can be made out any more.
-    pub fn mangled(&mut self, call: &str, record: &Record<'_>) {
+    /// A record under the key `call` whose value has lost the mark of its event.
+    pub fn on_mangled_record(&mut self, call: &str, record: &TopicRecord<'_>) {
         if !self.calls.contains_key(call) {
             self.foreign += 1;
             return;
@@ -202,42 +197,42 @@ impl Ledger {
         self.fault(Breach::Changed, call, None, None, record);
     }
 
-    /// The topic has got more partitions: from now on a call may move to another one.
-    pub fn grown(&mut self) {
+    /// Partitions were added to the topic: from now on a call may move to another one.
+    pub fn on_growth(&mut self) {
         self.grown = true;
     }
 
-    /// A record that is none of ours.
-    pub fn foreign(&mut self) {
+    /// A record that is not of this run.
+    pub fn on_foreign_record(&mut self) {
         self.foreign += 1;
     }
 
-    /// Events begun so far.
-    pub fn begun(&self) -> u64 {
+    /// Events of which the first attempt has begun.
+    pub fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// Events with a 2xx so far.
+    /// Events with a 2xx.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
-    /// Acknowledged events that the topic has shown no record of yet.
+    /// Acknowledged events of which no record has been read yet.
     pub fn outstanding(&self) -> u64 {
         self.acknowledged - self.delivered
     }
 
-    /// Tries answered otherwise than by a 2xx so far.
+    /// Attempts with a reply other than a 2xx.
     pub fn refusals(&self) -> u64 {
         self.refused.values().sum()
     }
 
-    /// Tries without an answer so far.
+    /// Attempts without a reply.
     pub fn unanswered(&self) -> u64 {
         self.unanswered
     }
 
-    /// Records of ours read so far.
+    /// Records of this run read so far.
     pub fn records(&self) -> u64 {
         self.records
     }
@@ -248,10 +243,10 @@ impl Ledger {
         call: &str,
         number: Option<u64>,
         bytes: Option<usize>,
-        record: &Record<'_>,
+        record: &TopicRecord<'_>,
     ) {
-        let told = self.faulty.iter().filter(|told| told.breach == breach);
-        if told.count() < figures::EXAMPLES {
+        let examples = self.faulty.iter().filter(|it| it.breach == breach);
+        if examples.count() < figures::MAX_EXAMPLES {
             self.faulty.push(Violation {
                 breach,
                 call: call.to_owned(),
@@ -262,4 +257,8 @@ impl Ledger {
             });
         }
     }
+}
+
+fn find<'a>(calls: &'a mut Calls, call: &str, number: u64) -> Option<&'a mut SentEvent> {
+    calls.get_mut(call)?.get_mut(&number)
 }

@@ -1,5 +1,5 @@
-//! The topic, read from before the first post: each record is recognised and entered in the ledger. Partitions that the topic
-//! gets meanwhile are read too.
+//! Reads the topic from before the first post and enters each record in the ledger. Partitions that are added to the
+//! topic during the run are read too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,68 +16,67 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::events::{Recognised, Run};
-use super::ledger::Record;
-use super::{Books, ProveError};
+use super::error::ProveError;
+use super::ledger::TopicRecord;
+use super::run_state::RunState;
+use super::workload::{Recognised, Workload};
 
-/// How soon a stop is noticed.
-const POLL: Duration = Duration::from_millis(100);
-/// How long the cluster may take to tell where the topic begins and ends.
-const ANSWER: Duration = Duration::from_secs(15);
-/// The same at the end, when brokers may still be down; one that does not answer ends the asking.
-const LAST_ANSWER: Duration = Duration::from_secs(5);
+/// The reader notices within this time that it is to stop.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long the cluster may take to answer where the topic begins and ends.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same during and after the run, when brokers may be down.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the cluster is asked for added partitions. A relay uses them later than that, so the first record of one is
+/// mostly read at once.
+const GROWTH_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How often it is asked for partitions that the topic has got since: sooner than a relay may take them up, so that a record
-/// that has moved is mostly read at once.
-const GROWTH: Duration = Duration::from_secs(2);
-
-/// librdkafka's properties, each of which may be set otherwise.
+/// librdkafka's properties; the user may override each.
 const PROPERTIES: [(&str, &str); 11] = [
     ("client.id", "ringback-prove"),
-    // Asked for by librdkafka; nothing is committed, and the group is never joined.
+    // librdkafka requires one; nothing is committed, and the group is never joined.
     ("group.id", "ringback-prove"),
     ("enable.auto.commit", "false"),
     ("enable.partition.eof", "true"),
-    // Should a partition have to be read anew, then from where it begins: the ledger knows what it has seen.
+    // If a partition must be read again, then from its beginning: the ledger ignores records that it has seen.
     ("auto.offset.reset", "earliest"),
-    // A partition's share; 64 MiB by default, for each.
+    // For each partition; librdkafka's default is 64 MiB.
     ("queued.max.messages.kbytes", "16384"),
-    // Brokers come and go here.
+    // Brokers come and go during a proof.
     ("reconnect.backoff.max.ms", "1000"),
     ("socket.timeout.ms", "10000"),
-    // Kafka answers as soon as there is a record; a mock waits for this long, which is not the relay's time.
+    // Kafka answers as soon as there is a record. A mock waits this long, which must not count as the relay's latency.
     ("fetch.wait.max.ms", "50"),
     ("topic.metadata.refresh.interval.ms", "5000"),
     ("ssl.ca.location", "probe"),
 ];
 
 /// A topic, ready to be read from its present end.
-pub struct Topic {
+pub struct TopicReader {
     consumer: BaseConsumer,
     name: String,
-    /// Those that are read.
+    /// The partitions that are read.
     partitions: Mutex<BTreeSet<i32>>,
 }
 
-/// The running reader.
-pub struct Reading {
+/// A [`TopicReader`] that runs on a thread of its own.
+pub struct RunningReader {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Read>,
-    /// Ends the thread that looks for more partitions.
-    _looks: mpsc::Sender<()>,
+    thread: JoinHandle<TopicSummary>,
+    /// Dropping it ends the thread that looks for added partitions.
+    _growth: mpsc::Sender<()>,
 }
 
-/// What there is to say of the topic at the end.
+/// The topic at the end of a run.
 #[derive(Debug)]
-pub struct Read {
-    /// How many partitions there are.
+pub struct TopicSummary {
     pub partitions: usize,
-    /// If acknowledged events are missing and the topic was not read to its end: why.
+    /// Why the topic was not read to its end; only set if acknowledged events are missing.
     pub unread: Option<String>,
 }
 
-impl Topic {
-    /// Finds each partition's end; what is posted after that will be read.
+impl TopicReader {
+    /// Finds each partition's end; every record after that is read.
     pub fn open(given: &BTreeMap<String, String>, name: &str) -> Result<Self, ProveError> {
         let mut config = ClientConfig::new();
         for (property, value) in PROPERTIES {
@@ -92,7 +91,7 @@ impl Topic {
             source,
         };
         let metadata = consumer
-            .fetch_metadata(Some(name), ANSWER)
+            .fetch_metadata(Some(name), METADATA_TIMEOUT)
             .map_err(unreachable)?;
         let partitions = ids(&metadata);
         if let Some(error) = metadata.topics().first().and_then(MetadataTopic::error) {
@@ -107,7 +106,7 @@ impl Topic {
         let mut assignment = TopicPartitionList::new();
         for partition in &partitions {
             let (_, end) = consumer
-                .fetch_watermarks(name, *partition, ANSWER)
+                .fetch_watermarks(name, *partition, METADATA_TIMEOUT)
                 .map_err(unreachable)?;
             assignment
                 .add_partition_offset(name, *partition, Offset::Offset(end))
@@ -121,32 +120,32 @@ impl Topic {
         })
     }
 
-    /// How many partitions are read.
+    /// The number of partitions that are read.
     pub fn partitions(&self) -> usize {
-        self.known().len()
+        self.lock_partitions().len()
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeSet<i32>> {
+    fn lock_partitions(&self) -> MutexGuard<'_, BTreeSet<i32>> {
         self.partitions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads on a thread of its own until it is stopped; a broker's faults are waited out.
-    pub fn read(self, run: Arc<Run>, books: Arc<Books>) -> io::Result<Reading> {
+    /// Starts the reader's threads. While brokers fail, the reader tries again.
+    pub fn start(self, workload: Arc<Workload>, state: Arc<RunState>) -> io::Result<RunningReader> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let topic = Arc::new(self);
-        let looks = topic.clone().look_for_growth(books.clone())?;
+        let reader = Arc::new(self);
+        let growth = reader.clone().watch_growth(state.clone())?;
         let thread = thread::Builder::new()
             .name(String::from("prove-topic"))
             .spawn(move || {
                 let mut at_end = BTreeSet::new();
                 while !stopped.load(Ordering::Relaxed) {
-                    match topic.consumer.poll(POLL) {
+                    match reader.consumer.poll(POLL_TIMEOUT) {
                         Some(Ok(message)) => {
                             at_end.remove(&message.partition());
-                            enter(&run, &books, &message);
+                            enter(&workload, &state, &message);
                         }
                         Some(Err(KafkaError::PartitionEOF(partition))) => {
                             at_end.insert(partition);
@@ -155,42 +154,42 @@ impl Topic {
                         None => {}
                     }
                 }
-                topic.conclude(&books, &at_end)
+                reader.summary(&state, &at_end)
             })?;
-        Ok(Reading {
+        Ok(RunningReader {
             stop,
             thread,
-            _looks: looks,
+            _growth: growth,
         })
     }
 
-    /// Looks for more partitions, on a thread of its own because brokers may take their time to answer, until the handle is
-    /// dropped.
-    fn look_for_growth(self: Arc<Self>, books: Arc<Books>) -> io::Result<mpsc::Sender<()>> {
-        let (looks, end) = mpsc::channel();
+    /// Looks for added partitions until the returned handle is dropped; on a thread of its own, because brokers may answer
+    /// late.
+    fn watch_growth(self: Arc<Self>, state: Arc<RunState>) -> io::Result<mpsc::Sender<()>> {
+        let (handle, end) = mpsc::channel();
         thread::Builder::new()
             .name(String::from("prove-growth"))
             .spawn(move || {
-                while end.recv_timeout(GROWTH) == Err(RecvTimeoutError::Timeout) {
-                    if let Err(error) = self.take_up_new(&books) {
+                while end.recv_timeout(GROWTH_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                    if let Err(error) = self.add_partitions(&state) {
                         tracing::debug!(%error, "cannot ask for the topic's partitions");
                     }
                 }
             })?;
-        Ok(looks)
+        Ok(handle)
     }
 
-    /// Begins to read partitions that the topic has got, from their first record.
-    fn take_up_new(&self, books: &Books) -> KafkaResult<()> {
+    /// Begins to read partitions that were added to the topic, from their first record.
+    fn add_partitions(&self, state: &RunState) -> KafkaResult<()> {
         let metadata = self
             .consumer
-            .fetch_metadata(Some(&self.name), LAST_ANSWER)?;
-        let mut known = self.known();
+            .fetch_metadata(Some(&self.name), SHORT_TIMEOUT)?;
+        let mut known = self.lock_partitions();
         let new: BTreeSet<_> = ids(&metadata).difference(&known).copied().collect();
         if new.is_empty() {
             return Ok(());
         }
-        books.ledger().grown();
+        state.ledger().on_growth();
         let mut more = TopicPartitionList::new();
         for partition in &new {
             more.add_partition_offset(&self.name, *partition, Offset::Beginning)?;
@@ -200,30 +199,30 @@ impl Topic {
         Ok(())
     }
 
-    /// Asks the brokers only if something is amiss, which a partition that nobody has seen yet may explain.
-    fn conclude(&self, books: &Books, at_end: &BTreeSet<i32>) -> Read {
-        let missing = books.ledger().outstanding() > 0;
+    /// Asks the brokers only if events are missing or out of order, which a partition not read yet may explain.
+    fn summary(&self, state: &RunState, at_end: &BTreeSet<i32>) -> TopicSummary {
+        let missing = state.ledger().outstanding() > 0;
         let mut unread = None;
-        if missing || books.ledger().figures().out_of_order > 0 {
-            if let Err(error) = self.take_up_new(books) {
+        if missing || state.ledger().figures().out_of_order > 0 {
+            if let Err(error) = self.add_partitions(state) {
                 tracing::debug!(%error, "cannot ask for the topic's partitions");
             }
             unread = missing.then(|| self.unread(at_end)).flatten();
         }
-        Read {
+        TopicSummary {
             partitions: self.partitions(),
             unread,
         }
     }
 
-    /// Why what is missing may be in the topic all the same.
+    /// Why missing events may be in the topic nevertheless.
     fn unread(&self, at_end: &BTreeSet<i32>) -> Option<String> {
-        self.known().iter().find_map(|partition| {
+        self.lock_partitions().iter().find_map(|partition| {
             let ends = self
                 .consumer
-                .fetch_watermarks(&self.name, *partition, LAST_ANSWER);
+                .fetch_watermarks(&self.name, *partition, SHORT_TIMEOUT);
             match ends {
-                Err(error) => Some(format!("partition {partition} cannot be asked: {error}")),
+                Err(error) => Some(format!("partition {partition} does not answer: {error}")),
                 Ok(_) if at_end.contains(partition) => None,
                 Ok((_, end)) => Some(format!(
                     "partition {partition} was not read to its end, {end}"
@@ -233,9 +232,8 @@ impl Topic {
     }
 }
 
-impl Reading {
-    /// Ends the reading.
-    pub fn stop(self) -> io::Result<Read> {
+impl RunningReader {
+    pub fn stop(self) -> io::Result<TopicSummary> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread
             .join()
@@ -243,26 +241,26 @@ impl Reading {
     }
 }
 
-/// The topic's partitions; none if there is no such topic.
+/// The topic's partitions; empty if there is no such topic.
 fn ids(metadata: &Metadata) -> BTreeSet<i32> {
     let topic = metadata.topics().first();
     let partitions = topic.iter().flat_map(|topic| topic.partitions());
     partitions.map(MetadataPartition::id).collect()
 }
 
-fn enter(run: &Run, books: &Books, message: &BorrowedMessage<'_>) {
-    let record = Record {
+fn enter(workload: &Workload, state: &RunState, message: &BorrowedMessage<'_>) {
+    let record = TopicRecord {
         partition: message.partition(),
         offset: message.offset(),
         key: message.key(),
         value: message.payload().unwrap_or_default(),
-        at: books.now(),
+        at: state.elapsed(),
     };
-    let what = run.recognise(record.key, record.value);
-    let mut ledger = books.ledger();
-    match what {
-        Recognised::Event(call, number) => ledger.seen(&call, number, &record),
-        Recognised::Mangled(call) => ledger.mangled(call, &record),
-        Recognised::Foreign => ledger.foreign(),
+    let recognised = workload.recognise(record.key, record.value);
+    let mut ledger = state.ledger();
+    match recognised {
+        Recognised::Event(call, number) => ledger.on_record(&call, number, &record),
+        Recognised::Mangled(call) => ledger.on_mangled_record(call, &record),
+        Recognised::Foreign => ledger.on_foreign_record(),
     }
 }

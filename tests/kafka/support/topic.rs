@@ -7,7 +7,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
-use ringback::command::prove::ledger::{self, Answer, Ledger, Verdict};
+use ringback::command::prove::ledger::{Ledger, Reply, TopicRecord, Verdict};
 
 use super::PATIENCE;
 
@@ -144,20 +144,20 @@ fn ledger(acknowledged: &Acknowledged, records: &[Record]) -> Ledger {
     for (call, bodies) in acknowledged {
         for body in bodies {
             let (_, number) = event_of(body);
-            ledger.sent(call, number, body, Duration::ZERO);
-            ledger.answered(call, number, Answer::Status(204), Duration::ZERO);
+            ledger.on_sent(call, number, body, Duration::ZERO);
+            ledger.on_reply(call, number, Reply::Status(204), Duration::ZERO);
         }
     }
     for record in records {
         let (call, number) = event_of(&record.value);
-        let record = ledger::Record {
+        let record = TopicRecord {
             partition: record.partition,
             offset: record.offset,
             key: record.key.as_deref().map(str::as_bytes),
             value: &record.value,
             at: Duration::ZERO,
         };
-        ledger.seen(&call, number, &record);
+        ledger.on_record(&call, number, &record);
     }
     ledger
 }

@@ -1,4 +1,4 @@
-//! Publishing segments that were set aside because a place in them could not be read.
+//! Publishes segments that were set aside because a place in them could not be read.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use anstream::println;
 
 use super::publish_all;
 use crate::command::CommandError;
-use crate::command::place;
+use crate::command::journal_path::inspect;
 use crate::command::render::{count, grouped};
 use crate::config::Config;
 use crate::journal::disk::filesystem::DiskFileSystem;
@@ -20,32 +20,30 @@ use crate::telemetry;
 
 /// Publishes those that can be read now, and removes them; an error if some stay.
 pub(super) async fn publish(config: &Config, until: Instant) -> Result<(), CommandError> {
-    let failed = |source| CommandError::SetAside {
-        path: config.journal.path.display().to_string(),
-        source,
-    };
-    let segments = set_aside::list(&config.journal.path).map_err(failed)?;
+    let failed = CommandError::set_aside(&config.journal.path);
+    let segments = set_aside::list(&config.journal.path).map_err(&failed)?;
     if segments.is_empty() {
         return Ok(());
     }
-    let inspection = place::inspect(&config.journal.path)?;
-    let journal_id = inspection.journal_id;
-    drop(inspection);
-    // No relay may start on the journal meanwhile, nor another drain.
+    let journal_id = inspect(&config.journal.path)?.journal_id;
+    // No relay or other drain may start on the journal meanwhile.
     let lock = DiskFileSystem::lock(&config.journal.path).map_err(io::Error::other);
     let _lock = lock.map_err(failed)?;
-    let mut stay = 0;
+    let mut left = 0;
     for segment in &segments {
         if !publish_one(config, segment, journal_id, until).await? {
-            stay += 1;
+            left += 1;
         }
     }
-    match stay {
+    match left {
         0 => Ok(()),
-        stay => Err(CommandError::SetAsideLeft { left: stay }),
+        left => Err(CommandError::SetAsideLeft {
+            segments: count(left, "segment"),
+        }),
     }
 }
 
+/// Publishes one segment; false if it stays.
 async fn publish_one(
     config: &Config,
     segment: &SetAside,
@@ -53,12 +51,9 @@ async fn publish_one(
     until: Instant,
 ) -> Result<bool, CommandError> {
     let shown = segment.path().display().to_string();
-    let failed = |source| CommandError::SetAside {
-        path: shown.clone(),
-        source,
-    };
+    let failed = CommandError::set_aside(&segment.path());
     if let Err(error) = segment.copy(journal_id) {
-        segment.remove_copy().map_err(failed)?;
+        segment.remove_copy().map_err(&failed)?;
         println!("{shown} stays: {}", telemetry::chain(&error));
         return Ok(false);
     }
@@ -67,9 +62,9 @@ async fn publish_one(
     own.journal.path = segment.folder();
     let left = until.saturating_duration_since(Instant::now());
     let (found, progress) = publish_all(own, left).await?;
-    keep_dead_letters(&segment.folder(), &config.journal.path).map_err(failed)?;
-    keep_copies(&segment.folder(), &config.journal.path).map_err(failed)?;
-    // What is damaged in it is counted, and a copy is kept: reading it again makes nothing of it whole.
+    keep_dead_letters(&segment.folder(), &config.journal.path).map_err(&failed)?;
+    keep_copies(&segment.folder(), &config.journal.path).map_err(&failed)?;
+    // Damage in it is counted and its copy is kept: reading the segment again would not repair it.
     let whole = progress.left == Some(0) && progress.unreadable == 0;
     println!(
         "{} of {} published{}",
@@ -78,13 +73,13 @@ async fn publish_one(
         if whole { "" } else { "; the segment stays" }
     );
     if whole {
-        segment.remove().map_err(failed)?;
+        segment.remove().map_err(&failed)?;
     }
-    segment.remove_copy().map_err(failed)?;
+    segment.remove_copy().map_err(&failed)?;
     Ok(whole)
 }
 
-/// Copies of damage go to the journal's own, which may have them already.
+/// Moves copies of damage to the journal's own; copies that the journal has already stay behind.
 fn keep_copies(from: &Path, journal: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -97,18 +92,18 @@ fn keep_copies(from: &Path, journal: &Path) -> io::Result<()> {
     fs::File::open(journal)?.sync_all()
 }
 
-/// What Kafka has refused for good goes to the journal's own dead letters.
+/// Moves dead letters to the journal's own.
 fn keep_dead_letters(from: &Path, journal: &Path) -> io::Result<()> {
     let (from, to) = (from.join(DEAD_LETTERS), journal.join(DEAD_LETTERS));
-    let letters = match fs::read_dir(&from) {
-        Ok(letters) => letters,
+    let files = match fs::read_dir(&from) {
+        Ok(files) => files,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
     fs::create_dir_all(&to)?;
-    for letter in letters {
-        let letter = letter?;
-        fs::rename(letter.path(), to.join(letter.file_name()))?;
+    for file in files {
+        let file = file?;
+        fs::rename(file.path(), to.join(file.file_name()))?;
     }
     fs::File::open(&to)?.sync_all()?;
     fs::File::open(journal)?.sync_all()

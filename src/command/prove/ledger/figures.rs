@@ -1,63 +1,63 @@
-//! The ledger's sums, and what they say about the promise.
+//! The ledger's figures, and the verdict on the promise.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Event, Ledger};
+use super::{Ledger, SentEvent};
 
-/// Violations told one by one of each kind; the figures count them all.
-pub(super) const EXAMPLES: usize = 10;
+/// How many violations of each kind are listed; the figures count all of them.
+pub(super) const MAX_EXAMPLES: usize = 10;
 
-/// The ledger added up; the members' names are what `--json` prints.
+/// The ledger summed up; `--json` prints these member names.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figures {
-    /// Events begun, each once however often it was tried.
+    /// Events of which at least one attempt has begun.
     pub sent: u64,
-    /// Events with a 2xx: what the promise covers.
+    /// Events with a 2xx: the promise covers these.
     pub acknowledged: u64,
-    /// Events without a 2xx in any try.
+    /// Events without a 2xx in any attempt.
     pub given_up: u64,
-    /// Tries answered otherwise, by status.
+    /// Attempts with another status, by status.
     pub refused: BTreeMap<u16, u64>,
-    /// Tries without an answer.
+    /// Attempts without a reply.
     pub unanswered: u64,
-    /// Acknowledged events of which the topic holds a record.
+    /// Acknowledged events with a record in the topic.
     pub delivered: u64,
-    /// Acknowledged events of which it holds none.
+    /// Acknowledged events without a record in the topic.
     pub lost: u64,
-    /// Acknowledged events first delivered before one that was sent earlier, or in another partition than their call; if the
-    /// topic grew, before one that was sent earlier and lies in the same partition.
+    /// Acknowledged events first delivered before one that was sent earlier, or in another partition than the events of their
+    /// call before them. If partitions were added, only events in the same partition are compared.
     pub out_of_order: u64,
-    /// Calls in several partitions of a topic that grew: their order between the partitions is not judged.
+    /// Calls in several partitions of a topic that got more partitions; their order between the partitions is not checked.
     pub calls_moved: u64,
-    /// Records of ours whose value is not what was sent.
+    /// Records whose value differs from what was sent.
     pub changed: u64,
-    /// Records of ours under another key than the call's id.
+    /// Records whose key differs from the call's id.
     pub wrong_key: u64,
-    /// Records beyond an event's first: allowed, at least once is what is promised.
+    /// Records beyond an event's first: allowed, because the promise is at least once.
     pub duplicated: u64,
-    /// Events in the topic though no try of theirs got a 2xx: allowed, and outside the promise.
+    /// Events in the topic although no attempt got a 2xx: allowed, and outside the promise.
     pub delivered_unacknowledged: u64,
-    /// Records that are not this run's.
+    /// Records of other runs or senders.
     pub foreign: u64,
     /// From when an event was due to its 2xx, in milliseconds.
     pub acknowledgement_ms: Option<Quantiles>,
-    /// From when an acknowledged event was due to its first record's being read, in milliseconds.
+    /// From when an acknowledged event was due until its first record was read, in milliseconds.
     pub arrival_ms: Option<Quantiles>,
-    /// Some of what broke the promise, at most 10 of each kind.
+    /// What broke the promise, at most 10 examples of each kind.
     pub violations: Vec<Violation>,
 }
 
-/// Of a set of times; the nearest-rank method, so each is a time that occurred.
+/// Quantiles of latencies by the nearest-rank method, so that each was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Quantiles {
     /// The median.
     pub p50: f64,
-    /// 99 of 100 were no longer.
+    /// The 99th percentile.
     pub p99: f64,
-    /// The longest.
+    /// The maximum.
     pub max: f64,
 }
 
@@ -65,13 +65,13 @@ pub struct Quantiles {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Breach {
-    /// Acknowledged and not in the topic.
+    /// Acknowledged, but not in the topic.
     Lost,
-    /// Has overtaken an event that was sent earlier, or lies in another partition than its call.
+    /// Delivered before an event that was sent earlier, or in another partition than the rest of its call.
     OutOfOrder,
-    /// Not the bytes that were sent.
+    /// The value differs from what was sent.
     Changed,
-    /// Not the key of its call.
+    /// The key differs from the call's id.
     WrongKey,
 }
 
@@ -82,29 +82,29 @@ pub struct Violation {
     pub breach: Breach,
     /// The call's id.
     pub call: String,
-    /// The event's number within the call, where it could be made out.
+    /// The event's number within the call; `None` if the record has lost its mark.
     pub number: Option<u64>,
     /// The size of the body as it was sent.
     pub bytes: Option<usize>,
-    /// Where the record lies, where there is one.
+    /// The record's partition; `None` if there is no record.
     pub partition: Option<i32>,
-    /// Where in the partition.
+    /// The record's offset; `None` if there is no record.
     pub offset: Option<i64>,
 }
 
-/// What the figures say.
+/// Whether the promise was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Everything acknowledged is in the topic: once at least, in order, unchanged, under its key.
+    /// Every acknowledged event is in the topic: at least once, in order, unchanged, under its key.
     Kept,
     /// Something was lost, out of order, changed, or under another key.
     Broken,
-    /// Nothing was acknowledged, so nothing was promised and nothing is shown.
+    /// Nothing was acknowledged, so nothing was promised.
     Untested,
 }
 
 impl Figures {
-    /// Kept or broken.
+    /// The verdict on the promise.
     pub fn verdict(&self) -> Verdict {
         if self.lost + self.out_of_order + self.changed + self.wrong_key > 0 {
             Verdict::Broken
@@ -117,7 +117,7 @@ impl Figures {
 }
 
 impl Quantiles {
-    /// `None` where there are no times.
+    /// `None` if there are no times.
     pub fn of(mut times: Vec<Duration>) -> Option<Self> {
         times.sort_unstable();
         let rank = |percent: usize| times.get((times.len() * percent).div_ceil(100).max(1) - 1);
@@ -131,7 +131,7 @@ impl Quantiles {
 }
 
 impl Ledger {
-    /// Adds everything up; may be asked at any time, what is on its way then counts as lost.
+    /// Sums everything up. If called during a run, events on their way count as lost.
     pub fn figures(&self) -> Figures {
         let (mut acknowledgement, mut arrival) = (Vec::new(), Vec::new());
         let (mut duplicated, mut delivered_unacknowledged) = (0, 0);
@@ -147,7 +147,7 @@ impl Ledger {
         let mut lost = Tally::new(Breach::Lost);
         let mut out_of_order = Tally::new(Breach::OutOfOrder);
         let mut calls_moved = 0;
-        // In the order of their names, so that the examples are the same each time.
+        // Sorted, so that the examples are the same each time.
         let calls: BTreeMap<_, _> = self.calls.iter().collect();
         for (call, events) in calls {
             let has_moved = check_order(call, events, self.grown, &mut lost, &mut out_of_order);
@@ -178,11 +178,11 @@ impl Ledger {
     }
 }
 
-/// A call's acknowledged events in the order of sending: each must be there, and after all before it. If it may move, only
-/// after those of the same partition; returns whether it has.
+/// Checks that each acknowledged event of a call is in the topic, and after all events before it; if `may_move`, only
+/// after those in the same partition. Returns whether the call has moved.
 fn check_order(
     call: &str,
-    events: &BTreeMap<u64, Event>,
+    events: &BTreeMap<u64, SentEvent>,
     may_move: bool,
     lost: &mut Tally,
     out_of_order: &mut Tally,
@@ -192,16 +192,16 @@ fn check_order(
         .iter()
         .filter(|(_, event)| event.acknowledged.is_some());
     for (number, event) in acknowledged {
-        let Some(place) = event.first else {
+        let Some(first) = event.first else {
             lost.add(call, *number, event);
             continue;
         };
-        let is_in_order = match furthest.get(&place.partition) {
-            Some(before) => place.offset >= *before,
+        let is_in_order = match furthest.get(&first.partition) {
+            Some(before) => first.offset >= *before,
             None => may_move || furthest.is_empty(),
         };
         if is_in_order {
-            furthest.insert(place.partition, place.offset);
+            furthest.insert(first.partition, first.offset);
         } else {
             out_of_order.add(call, *number, event);
         }
@@ -209,7 +209,7 @@ fn check_order(
     furthest.len() > 1
 }
 
-/// A count with its first examples.
+/// The count of one kind of breach, with the first examples.
 struct Tally {
     breach: Breach,
     count: u64,
@@ -225,9 +225,9 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, call: &str, number: u64, event: &Event) {
+    fn add(&mut self, call: &str, number: u64, event: &SentEvent) {
         self.count += 1;
-        if self.examples.len() < EXAMPLES {
+        if self.examples.len() < MAX_EXAMPLES {
             self.examples.push(Violation {
                 breach: self.breach,
                 call: call.to_owned(),

@@ -1,10 +1,10 @@
-//! Histories of which the figures are known.
+//! Runs whose figures are known.
 
 use std::time::Duration;
 
-use super::{Answer, Breach, Figures, Ledger, Quantiles, Record, Verdict};
+use super::{Breach, Figures, Ledger, Quantiles, Reply, TopicRecord, Verdict};
 
-const OK: Answer = Answer::Status(204);
+const OK: Reply = Reply::Status(204);
 
 fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
@@ -14,13 +14,13 @@ fn body(number: u64) -> Vec<u8> {
     format!("body {number}").into_bytes()
 }
 
-/// One call `a`; the answers of each event's tries; then the numbers of the records, by offset.
-fn history(answers: &[&[Answer]], records: &[u64]) -> Ledger {
+/// One call `a`: the replies to each event's attempts, then the numbers of the records, by offset.
+fn history(replies: &[&[Reply]], records: &[u64]) -> Ledger {
     let mut ledger = Ledger::new();
-    for (number, tries) in (0..).zip(answers) {
-        ledger.sent("a", number, &body(number), ms(0));
-        for answer in *tries {
-            ledger.answered("a", number, *answer, ms(1));
+    for (number, attempts) in (0..).zip(replies) {
+        ledger.on_sent("a", number, &body(number), ms(0));
+        for reply in *attempts {
+            ledger.on_reply("a", number, *reply, ms(1));
         }
     }
     for (offset, number) in (0..).zip(records) {
@@ -30,14 +30,14 @@ fn history(answers: &[&[Answer]], records: &[u64]) -> Ledger {
 }
 
 fn see(ledger: &mut Ledger, number: u64, partition: i32, offset: i64) {
-    let record = Record {
+    let record = TopicRecord {
         partition,
         offset,
         key: Some(b"a"),
         value: &body(number),
         at: ms(5),
     };
-    ledger.seen("a", number, &record);
+    ledger.on_record("a", number, &record);
 }
 
 fn breaches(figures: &Figures) -> Vec<(Breach, Option<u64>)> {
@@ -48,7 +48,7 @@ fn breaches(figures: &Figures) -> Vec<(Breach, Option<u64>)> {
 }
 
 #[test]
-fn all_is_well_where_each_event_lies_there_once_and_in_order() {
+fn the_promise_is_kept_if_each_event_is_there_once_and_in_order() {
     let figures = history(&[&[OK], &[OK], &[OK]], &[0, 1, 2]).figures();
     assert_eq!(figures.verdict(), Verdict::Kept);
     assert_eq!(
@@ -73,15 +73,15 @@ fn an_acknowledged_event_without_a_record_is_lost_and_named() {
 }
 
 #[test]
-fn what_was_never_acknowledged_may_lie_there_or_not() {
-    let none: &[Answer] = &[Answer::None, Answer::Status(503), Answer::Status(503)];
+fn an_event_never_acknowledged_may_be_in_the_topic_or_not() {
+    let none: &[Reply] = &[Reply::None, Reply::Status(503), Reply::Status(503)];
     for records in [&[1][..], &[1, 0], &[0, 0, 1]] {
         let figures = history(&[none, &[OK]], records).figures();
         assert_eq!(figures.verdict(), Verdict::Kept, "{records:?}");
         assert_eq!((figures.given_up, figures.unanswered), (1, 1));
         assert_eq!(figures.refused, [(503, 2)].into());
-        let landed = u64::from(records.contains(&0));
-        assert_eq!(figures.delivered_unacknowledged, landed);
+        let delivered = u64::from(records.contains(&0));
+        assert_eq!(figures.delivered_unacknowledged, delivered);
     }
 }
 
@@ -91,33 +91,33 @@ fn an_event_that_overtakes_is_out_of_order() {
     assert_eq!(figures.out_of_order, 1);
     assert_eq!(figures.verdict(), Verdict::Broken);
     assert_eq!(breaches(&figures), [(Breach::OutOfOrder, Some(1))]);
-    // One that falls back is overtaken by each.
+    // An event that falls behind is overtaken by each event before it in the topic.
     let figures = history(&[&[OK], &[OK], &[OK]], &[1, 2, 0]).figures();
     assert_eq!(figures.out_of_order, 2);
 }
 
 #[test]
 fn a_repetition_is_counted_and_breaks_nothing() {
-    // A resent tail, and a try that landed long after the one that was acknowledged.
+    // A resent tail, and an attempt that was delivered long after the acknowledged one.
     for records in [&[0, 1, 0, 1, 2][..], &[0, 1, 2, 0, 2]] {
-        let figures = history(&[&[Answer::None, OK], &[OK], &[OK]], records).figures();
+        let figures = history(&[&[Reply::None, OK], &[OK], &[OK]], records).figures();
         assert_eq!(figures.duplicated, 2);
         assert_eq!(figures.verdict(), Verdict::Kept, "{records:?}");
     }
 }
 
 #[test]
-fn a_retried_event_may_have_landed_by_either_try_but_only_before_the_next() {
-    let answers: &[&[Answer]] = &[&[OK], &[Answer::Status(503), OK], &[OK]];
+fn a_retried_event_may_be_delivered_by_either_attempt_but_only_before_the_next_event() {
+    let replies: &[&[Reply]] = &[&[OK], &[Reply::Status(503), OK], &[OK]];
     assert_eq!(
-        history(answers, &[0, 1, 2]).figures().verdict(),
+        history(replies, &[0, 1, 2]).figures().verdict(),
         Verdict::Kept
     );
     assert_eq!(
-        history(answers, &[0, 1, 1, 2]).figures().verdict(),
+        history(replies, &[0, 1, 1, 2]).figures().verdict(),
         Verdict::Kept
     );
-    assert_eq!(history(answers, &[0, 2, 1]).figures().out_of_order, 1);
+    assert_eq!(history(replies, &[0, 2, 1]).figures().out_of_order, 1);
 }
 
 #[test]
@@ -131,9 +131,9 @@ fn a_call_in_two_partitions_has_no_order() {
 
 #[test]
 fn a_call_that_moved_in_a_topic_that_grew_is_counted_and_judged_within_each_partition() {
-    let four: &[&[Answer]] = &[&[OK], &[OK], &[OK], &[OK]];
+    let four: &[&[Reply]] = &[&[OK], &[OK], &[OK], &[OK]];
     let mut ledger = history(four, &[0, 1]);
-    ledger.grown();
+    ledger.on_growth();
     see(&mut ledger, 2, 3, 0);
     see(&mut ledger, 3, 3, 1);
     let figures = ledger.figures();
@@ -141,7 +141,7 @@ fn a_call_that_moved_in_a_topic_that_grew_is_counted_and_judged_within_each_part
     assert_eq!(figures.verdict(), Verdict::Kept);
 
     let mut ledger = history(four, &[0, 1]);
-    ledger.grown();
+    ledger.on_growth();
     see(&mut ledger, 3, 3, 0);
     see(&mut ledger, 2, 3, 1);
     let figures = ledger.figures();
@@ -149,12 +149,12 @@ fn a_call_that_moved_in_a_topic_that_grew_is_counted_and_judged_within_each_part
     assert_eq!(breaches(&figures), [(Breach::OutOfOrder, Some(3))]);
 
     let mut ledger = history(four, &[0, 1, 2, 3]);
-    ledger.grown();
+    ledger.on_growth();
     assert_eq!(ledger.figures().calls_moved, 0);
 }
 
 #[test]
-fn the_same_record_read_twice_is_one_and_reading_anew_finds_the_first() {
+fn a_record_read_twice_counts_once_and_reading_again_finds_the_first() {
     let mut ledger = history(&[&[OK], &[OK]], &[0, 1, 0]);
     see(&mut ledger, 0, 0, 0);
     see(&mut ledger, 0, 0, 2);
@@ -168,16 +168,16 @@ fn the_same_record_read_twice_is_one_and_reading_anew_finds_the_first() {
 }
 
 #[test]
-fn changed_bytes_and_a_wrong_key_are_told_record_by_record() {
+fn changed_bytes_and_a_wrong_key_are_counted_record_by_record() {
     let mut ledger = history(&[&[OK], &[OK]], &[0, 1]);
-    let record = |key, value| Record {
+    let record = |key, value| TopicRecord {
         partition: 1,
         offset: 9,
         key,
         value,
         at: ms(2),
     };
-    ledger.seen("a", 1, &record(Some(b"b"), b"body  1"));
+    ledger.on_record("a", 1, &record(Some(b"b"), b"body  1"));
     let figures = ledger.figures();
     assert_eq!((figures.changed, figures.wrong_key), (1, 1));
     assert_eq!(figures.verdict(), Verdict::Broken);
@@ -186,44 +186,44 @@ fn changed_bytes_and_a_wrong_key_are_told_record_by_record() {
         [(Breach::Changed, Some(1)), (Breach::WrongKey, Some(1))]
     );
     let mut ledger = history(&[&[OK]], &[]);
-    ledger.seen("a", 0, &record(None, b"body 0"));
+    ledger.on_record("a", 0, &record(None, b"body 0"));
     assert_eq!(ledger.figures().wrong_key, 1);
-    // What cannot be made out is no delivery of anything.
+    // A record without a mark delivers no event.
     let mut ledger = history(&[&[OK]], &[]);
-    ledger.mangled("a", &record(Some(b"a"), b"bo"));
+    ledger.on_mangled_record("a", &record(Some(b"a"), b"bo"));
     let figures = ledger.figures();
     assert_eq!((figures.changed, figures.lost), (1, 1));
 }
 
 #[test]
-fn what_is_not_of_this_run_is_counted_apart() {
+fn records_of_another_run_are_counted_apart() {
     let mut ledger = history(&[&[OK]], &[0]);
     see(&mut ledger, 77, 0, 8);
-    ledger.foreign();
+    ledger.on_foreign_record();
     let figures = ledger.figures();
     assert_eq!((figures.foreign, figures.verdict()), (2, Verdict::Kept));
 }
 
 #[test]
-fn nothing_acknowledged_shows_nothing() {
-    let figures = history(&[&[Answer::None], &[Answer::Status(401)]], &[]).figures();
+fn a_run_without_acknowledgements_proves_nothing() {
+    let figures = history(&[&[Reply::None], &[Reply::Status(401)]], &[]).figures();
     assert_eq!(figures.verdict(), Verdict::Untested);
     assert_eq!(figures.acknowledgement_ms, None);
 }
 
 #[test]
-fn a_record_may_be_read_before_its_answer_is() {
+fn a_record_may_be_read_before_its_reply() {
     let mut ledger = Ledger::new();
-    ledger.sent("a", 0, &body(0), ms(0));
+    ledger.on_sent("a", 0, &body(0), ms(0));
     see(&mut ledger, 0, 0, 0);
     assert_eq!(ledger.outstanding(), 0);
-    ledger.answered("a", 0, OK, ms(9));
+    ledger.on_reply("a", 0, OK, ms(9));
     assert_eq!(ledger.outstanding(), 0);
     assert_eq!(ledger.figures().delivered, 1);
 }
 
 #[test]
-fn quantiles_are_times_that_occurred() {
+fn quantiles_are_times_that_were_measured() {
     let times = (1..=200).map(ms).collect();
     let quantiles = Quantiles {
         p50: 100.0,
@@ -239,18 +239,18 @@ fn quantiles_are_times_that_occurred() {
 fn each_kind_of_breach_has_its_examples() {
     let mut ledger = Ledger::new();
     for number in 0..50 {
-        ledger.sent("a", number, &body(number), ms(0));
-        ledger.answered("a", number, OK, ms(1));
+        ledger.on_sent("a", number, &body(number), ms(0));
+        ledger.on_reply("a", number, OK, ms(1));
     }
     for number in 0..30 {
-        let record = Record {
+        let record = TopicRecord {
             partition: 0,
             offset: 30 - i64::try_from(number).unwrap(),
             key: (number > 20).then_some(&b"b"[..]),
             value: b"other",
             at: ms(1),
         };
-        ledger.seen("a", number, &record);
+        ledger.on_record("a", number, &record);
     }
     let figures = ledger.figures();
     assert_eq!((figures.lost, figures.out_of_order), (20, 29));

@@ -1,4 +1,4 @@
-//! The command line of `prove`: where to post, how to sign, which Kafka to read and how to log in there.
+//! The command line of `prove`: where to post, how to sign, and which Kafka to read.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,19 +6,16 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::command::CommandError;
-use crate::config::{Config, Environment, Purpose};
+use crate::command::{CommandError, DEFAULT_TOPIC, RETELL_KEY, load};
+use crate::config::{Config, Purpose};
 use crate::ingest::Verify;
 
 use super::ProveError;
-use super::events::Size;
-use super::target::Target;
+use super::webhook_url::WebhookUrl;
+use super::workload::BodySize;
 
-/// The variable that the sender's own samples use.
-const KEY_VARIABLE: &str = "RETELL_API_KEY";
-const TOPIC: &str = "retell-events";
-/// What a relay's configuration says about reaching Kafka; the rest is about producing.
-const REACHING: [&str; 12] = [
+/// Prefixes of the properties that a consumer takes from a relay's configuration; the others are about producing.
+const CONNECTION_PROPERTIES: [&str; 12] = [
     "bootstrap.servers",
     "metadata.broker.list",
     "security.",
@@ -33,7 +30,6 @@ const REACHING: [&str; 12] = [
     "client.dns.lookup",
 ];
 
-/// What is posted where, and read from where.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback prove --bootstrap localhost:9092
@@ -41,21 +37,21 @@ const REACHING: [&str; 12] = [
   ringback prove --bootstrap k1:9093 -X security.protocol=ssl
   ringback prove --config ringback.toml --size 2KiB --json | jq .lost
 
-With --config it posts to the relay and reaches Kafka as the relay does, with the key of an environment variable: one that \
-stands in a file is for the relay alone.
-Kill what you like meanwhile: brokers, the relay, connections. Ctrl-C ends the sending early and still prints the \
-ledger. Only a first event that is refused for good, or finds nobody, ends it at once.
-The events are real to whoever reads the topic: their call ids start with prove_.
-If the topic gets more partitions meanwhile, the ledger says so, and how many calls moved: their order is checked within each \
-partition only.
+With --config it posts to that relay and connects to Kafka as the relay does. It signs with a key from an environment \
+variable; it never reads key files, which are the relay's own.
+While it runs, kill what you like: brokers, the relay, connections. Ctrl-C stops the sending early and still prints the \
+ledger. It stops on its own only if the first event is refused for good or nothing listens at the URL.
+Consumers of the topic see the events as real ones; their call ids start with prove_.
+If partitions are added to the topic meanwhile, the ledger reports it, with the number of calls that moved: their order is \
+checked only within each partition.
 
-Exit codes: 0 kept; 1 something acknowledged was lost, out of order, changed or under a wrong key, or nothing \
-was acknowledged; 2 wrong usage; 78 bad configuration.")]
-pub struct Arguments {
-    /// Where the relay takes webhooks: plain http [default: the configuration's address and source, else http://localhost:8080/webhook]
+Exit codes: 0 the promise was kept; 1 something acknowledged was lost, out of order, changed or under a wrong key, or \
+nothing was acknowledged; 2 wrong usage; 78 bad configuration.")]
+pub struct ProveArgs {
+    /// The relay's webhook URL, plain http [default: the configuration's address and source, else http://localhost:8080/webhook]
     #[arg(long)]
-    url: Option<Target>,
-    /// The environment variable with the API key to sign with [default: the one of the configuration's source, else RETELL_API_KEY; where that is unset, unsigned, if the source allows it]
+    url: Option<WebhookUrl>,
+    /// The environment variable with the API key to sign with [default: the one of the configuration's source, else RETELL_API_KEY; if that is unset, events are not signed]
     #[arg(long, value_name = "NAME")]
     key_env: Option<String>,
     /// The Kafka to read from, as host:port,… (or --config)
@@ -64,10 +60,10 @@ pub struct Arguments {
     /// The topic to read [default: the configuration's, else retell-events]
     #[arg(long)]
     topic: Option<String>,
-    /// A further librdkafka property of the consumer; may be repeated. Secrets are better off in --config
+    /// A librdkafka property of the consumer; can be repeated. Secrets are safer in --config
     #[arg(short = 'X', value_name = "NAME=VALUE", value_parser = property)]
     property: Vec<(String, String)>,
-    /// A relay's configuration: where it listens, the servers, the topic and how to log in
+    /// The relay's configuration file (TOML): where it listens, and its Kafka with topic and credentials
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Events a second
@@ -79,10 +75,10 @@ pub struct Arguments {
     /// Calls at a time
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) calls: u32,
-    /// Bytes of a body, as 2000 or 2KiB; or "mix": as Retell's are, some KB mostly, few over 1 MB
+    /// Bytes of a body, as 2000 or 2KiB; or "mix", like Retell's: some KB mostly, few over 1 MB
     #[arg(long, default_value = "mix")]
-    pub(super) size: Size,
-    /// Connections; a call stays on one, and its next event waits for the answer to the one before
+    pub(super) size: BodySize,
+    /// Connections; a call stays on one, where each event waits for the reply to the event before
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(super) connections: u32,
     /// How long to wait at the end until the topic holds everything acknowledged
@@ -93,33 +89,33 @@ pub struct Arguments {
     pub(super) json: bool,
 }
 
-impl Arguments {
-    /// The relay's configuration, where one is given.
+impl ProveArgs {
+    /// The relay's configuration, if `--config` is given.
     pub(super) fn relay(&self) -> Result<Option<Config>, CommandError> {
-        let load = |file| Config::load(file, &Environment::of_process(), Purpose::Publish);
-        Ok(self.config.as_deref().map(load).transpose()?)
+        let load = |file| load(file, Purpose::Publish);
+        self.config.as_deref().map(load).transpose()
     }
 
-    /// Where to post: the command line's URL, else the configured relay's.
-    pub(super) fn target(&self, relay: Option<&Config>) -> Target {
-        let configured = || relay.and_then(Target::of);
+    /// Where to post: `--url`, else the configured relay.
+    pub(super) fn webhook_url(&self, relay: Option<&Config>) -> WebhookUrl {
+        let configured = || relay.and_then(WebhookUrl::of);
         self.url.clone().or_else(configured).unwrap_or_default()
     }
 
-    /// The key to sign with, and what to say about it. A source of `relay` that does not verify needs none.
+    /// The key to sign with, and a description of how events are signed. A source that does not verify needs no key.
     pub(super) fn key(
         &self,
         relay: Option<&Config>,
-        target: &Target,
+        url: &WebhookUrl,
     ) -> Result<(Option<SecretString>, String), ProveError> {
         let sources = relay.map_or(&[][..], |relay| &relay.source);
         let source = sources
             .iter()
-            .find(|source| source.path == target.source_path());
+            .find(|source| source.path == url.source_path());
         let mut configured = source.iter().flat_map(|source| &source.keys);
         let configured = configured.find_map(|key| key.env.as_deref());
         let name = self.key_env.as_deref().or(configured);
-        let name = name.unwrap_or(KEY_VARIABLE);
+        let name = name.unwrap_or(RETELL_KEY);
         let key = std::env::var(name).ok().filter(|key| !key.is_empty());
         match (key, source) {
             (None, _) if self.key_env.is_some() => Err(ProveError::NoKey(name.to_owned())),
@@ -137,16 +133,18 @@ impl Arguments {
         }
     }
 
-    /// The consumer's properties and the topic: the configuration's, then what the command line says.
+    /// The consumer's properties and the topic: the configuration's, overridden by the command line.
     pub(super) fn kafka(&self, relay: Option<&Config>) -> (BTreeMap<String, String>, String) {
         let mut properties = BTreeMap::new();
         let mut topic = None;
         if let Some(relay) = relay {
             let publish = relay.publish();
             let client = publish.client.into_iter();
-            properties.extend(
-                client.filter(|(name, _)| REACHING.iter().any(|prefix| name.starts_with(prefix))),
-            );
+            properties.extend(client.filter(|(name, _)| {
+                CONNECTION_PROPERTIES
+                    .iter()
+                    .any(|prefix| name.starts_with(prefix))
+            }));
             topic = Some(publish.topic);
         }
         if let Some(servers) = &self.bootstrap {
@@ -155,7 +153,10 @@ impl Arguments {
         }
         properties.extend(self.property.iter().cloned());
         let topic = self.topic.clone().or(topic);
-        (properties, topic.unwrap_or_else(|| String::from(TOPIC)))
+        (
+            properties,
+            topic.unwrap_or_else(|| String::from(DEFAULT_TOPIC)),
+        )
     }
 }
 
@@ -173,10 +174,10 @@ mod tests {
     #[derive(clap::Parser)]
     struct Line {
         #[command(flatten)]
-        arguments: Arguments,
+        arguments: ProveArgs,
     }
 
-    fn arguments(line: &[&str]) -> Arguments {
+    fn arguments(line: &[&str]) -> ProveArgs {
         let line = Line::try_parse_from([&["prove"], line].concat()).unwrap();
         line.arguments
     }
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_asked_for_only_where_the_source_that_is_posted_to_verifies() {
+    fn a_key_is_required_only_if_the_posted_source_verifies() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = "[kafka.client]\n\"bootstrap.servers\" = \"k1:1\"\n[[source]]\nname = \"open\"\n\
                     path = \"/open\"\nverify = \"none\"\n[[source]]\nname = \"retell\"\npath = \"/webhook\"\n\
@@ -197,7 +198,7 @@ mod tests {
             let path = file.path().to_str().unwrap();
             let arguments = arguments(&["--config", path, "--url", url]);
             let relay = arguments.relay().unwrap();
-            let key = arguments.key(relay.as_ref(), &arguments.target(relay.as_ref()));
+            let key = arguments.key(relay.as_ref(), &arguments.webhook_url(relay.as_ref()));
             key.map(|(key, words)| (key.is_some(), words))
         };
         let open = key("http://localhost:1/open?a=b").unwrap();
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_s_configuration_says_how_to_reach_kafka_and_the_command_line_wins() {
+    fn the_command_line_overrides_how_the_configuration_connects_to_kafka() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = "[kafka]\ntopic = \"calls\"\n[kafka.client]\n\"bootstrap.servers\" = \"k1:1\"\n\
                     \"security.protocol\" = \"ssl\"\n\"linger.ms\" = 5\n[[source]]\nname = \"a\"\n\
@@ -239,11 +240,11 @@ mod tests {
         assert_eq!(properties["bootstrap.servers"], "k2:2");
         assert_eq!(properties["security.protocol"], "plaintext");
         assert_eq!(topic, "t");
-        assert_eq!(kafka(&["--bootstrap", "k:1"]).1, TOPIC);
+        assert_eq!(kafka(&["--bootstrap", "k:1"]).1, DEFAULT_TOPIC);
     }
 
     #[test]
-    fn a_property_has_a_name_and_may_hold_equals_signs() {
+    fn a_property_has_a_name_and_its_value_may_contain_equals_signs() {
         let parts = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
         assert_eq!(property("a=b=c"), parts("a", "b=c"));
         assert_eq!(property("a="), parts("a", ""));

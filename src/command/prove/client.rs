@@ -1,4 +1,4 @@
-//! One try after the other on one kept-alive connection, signed as Retell signs.
+//! An HTTP client that posts one event after the other on one kept-alive connection, signed as Retell signs.
 
 use std::error::Error as _;
 use std::io;
@@ -14,53 +14,53 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 use tokio::net::TcpStream;
 
-use super::target::Target;
+use super::webhook_url::WebhookUrl;
 
 /// How long Retell waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// An answer's body is of no interest; a longer one costs the connection.
-const ANSWER: usize = 64 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a reply's body that are read, so that the connection can be used again; a longer body closes it.
+const MAX_REPLY: usize = 64 * 1024;
 
-/// Why a try got no answer.
+/// Why an attempt got no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
     /// The connection could not be made.
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),
-    /// The connection broke before the answer was there, or what came was no HTTP.
+    /// The connection broke before the reply was complete, or the reply was not HTTP.
     #[error("no answer: {}", innermost(.0))]
     Broken(#[source] hyper::Error),
-    /// Nothing came in time.
-    #[error("no answer within {} s", PATIENCE.as_secs())]
+    /// No reply came in time.
+    #[error("no answer within {} s", TIMEOUT.as_secs())]
     Late,
     /// The key or the address cannot be made into a header.
     #[error("cannot make the request")]
     Request(#[from] http::Error),
 }
 
-/// Posts to one target on one connection, which is made anew whenever it has ended.
-pub struct Poster {
-    target: Arc<Target>,
+/// Posts to one URL on one connection, and connects again when that has ended.
+pub struct WebhookClient {
+    url: Arc<WebhookUrl>,
     key: Option<SecretString>,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
 
-impl Poster {
-    /// Not connected yet; without a key the events are not signed.
-    pub fn new(target: Arc<Target>, key: Option<SecretString>) -> Self {
+impl WebhookClient {
+    /// Connects at the first post. Without a key the events are not signed.
+    pub fn new(url: Arc<WebhookUrl>, key: Option<SecretString>) -> Self {
         Self {
-            target,
+            url,
             key,
             connection: None,
         }
     }
 
-    /// Posts once; the answer's status code.
+    /// Posts once and returns the reply's status code.
     pub async fn post(&mut self, body: &Bytes) -> Result<u16, PostError> {
-        // Taken out, so that a connection which still waits for an answer is closed and never used again.
+        // Taken out, so that a connection with an unfinished reply is closed and never used again.
         let mut connection = self.connection.take();
         let exchange = self.exchange(&mut connection, body);
-        let status = tokio::time::timeout(PATIENCE, exchange)
+        let status = tokio::time::timeout(TIMEOUT, exchange)
             .await
             .map_err(|_| PostError::Late)??;
         self.connection = connection;
@@ -75,8 +75,8 @@ impl Poster {
         let mut request = self.request(body)?;
         if let Some(mut kept) = connection.take().filter(SendRequest::is_ready) {
             match kept.try_send_request(request).await {
-                Ok(answer) => return finish(answer, kept, connection).await,
-                // The relay had closed an idle connection, and none of the request was sent: no try yet.
+                Ok(reply) => return finish(reply, kept, connection).await,
+                // The relay had closed the idle connection before any of the request was sent: not an attempt yet.
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(PostError::Broken(error.into_error())),
@@ -84,12 +84,12 @@ impl Poster {
             }
         }
         let mut fresh = self.connect().await?;
-        let answer = fresh.send_request(request).await;
-        finish(answer.map_err(PostError::Broken)?, fresh, connection).await
+        let reply = fresh.send_request(request).await;
+        finish(reply.map_err(PostError::Broken)?, fresh, connection).await
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, PostError> {
-        let address = (self.target.host.as_str(), self.target.port);
+        let address = (self.url.host.as_str(), self.url.port);
         let stream = TcpStream::connect(address)
             .await
             .map_err(PostError::Connect)?;
@@ -97,14 +97,14 @@ impl Poster {
         let (sender, driver) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(PostError::Broken)?;
-        // Ends with the sender; its errors reach whoever waits for an answer.
+        // Ends with the sender; its errors reach the request that waits for a reply.
         tokio::spawn(driver);
         Ok(sender)
     }
 
     fn request(&self, body: &Bytes) -> Result<http::Request<Full<Bytes>>, PostError> {
-        let mut request = http::Request::post(&self.target.path)
-            .header(http::header::HOST, &self.target.authority)
+        let mut request = http::Request::post(&self.url.path)
+            .header(http::header::HOST, &self.url.authority)
             .header(http::header::CONTENT_TYPE, "application/json")
             .header(
                 http::header::USER_AGENT,
@@ -119,15 +119,15 @@ impl Poster {
     }
 }
 
-/// Reads the answer to its end; the connection is kept where that was possible.
+/// Reads the reply to its end, and keeps the connection if that succeeds.
 async fn finish(
-    answer: http::Response<hyper::body::Incoming>,
+    reply: http::Response<hyper::body::Incoming>,
     used: SendRequest<Full<Bytes>>,
     connection: &mut Option<SendRequest<Full<Bytes>>>,
 ) -> Result<u16, PostError> {
-    let status = answer.status().as_u16();
-    // The status is the answer; what goes wrong after it is the connection's end only.
-    if Limited::new(answer.into_body(), ANSWER)
+    let status = reply.status().as_u16();
+    // The status decides; an error after it only ends the connection.
+    if Limited::new(reply.into_body(), MAX_REPLY)
         .collect()
         .await
         .is_ok()
@@ -137,7 +137,7 @@ async fn finish(
     Ok(status)
 }
 
-/// `v=<unix ms>,d=<hex>`: HMAC-SHA256 over the body and the digits (RETELL's own scheme).
+/// `v=<unix ms>,d=<hex>`: HMAC-SHA256 over the body and the digits, Retell's own scheme.
 fn sign(key: &SecretString, unix_ms: u128, body: &[u8]) -> String {
     let digits = unix_ms.to_string();
     // HMAC takes a key of any length; the error is the trait's, for other algorithms.
@@ -149,7 +149,7 @@ fn sign(key: &SecretString, unix_ms: u128, body: &[u8]) -> String {
     format!("v={digits},d={}", hex::encode(mac.finalize().into_bytes()))
 }
 
-/// hyper's own words say little; the operating system's say why.
+/// hyper's own text says little; the operating system's gives the reason.
 fn innermost(error: &hyper::Error) -> String {
     error
         .source()
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_signature_is_the_sender_s_own() {
+    fn the_signature_equals_the_sender_s_own() {
         let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/");
         let vectors = std::fs::read(format!("{fixtures}retell-signatures.json")).unwrap();
         let vectors: Vec<serde_json::Value> = serde_json::from_slice(&vectors).unwrap();

@@ -1,4 +1,4 @@
-//! What the report is made of, as `--json` prints it.
+//! The parts of the report; `--json` prints these member names.
 
 use serde::Serialize;
 
@@ -6,41 +6,34 @@ use crate::journal::engine::checkpoint;
 use crate::journal::format::segment::HEADER;
 use crate::journal::inspect::SegmentFile;
 
-/// The checkpoint.
 #[derive(Debug, Serialize)]
-pub struct Watermark {
+pub struct CheckpointRow {
     /// The first position that is still to be published.
     pub watermark: u64,
-    /// Which write of the checkpoint it is.
+    /// How often the checkpoint has been written.
     pub number: u64,
 }
 
 /// Intact records at or past the watermark.
 #[derive(Debug, Default, Serialize)]
-pub struct Unpublished {
-    /// How many.
+pub struct UnpublishedRow {
     pub events: u64,
-    /// On disk.
+    /// On disk, framing and padding included.
     pub bytes: u64,
-    /// The first one's position.
     pub oldest_position: Option<u64>,
-    /// When it was received, RFC 3339.
+    /// RFC 3339, UTC.
     pub oldest_received: Option<String>,
-    /// How long ago that is.
     pub oldest_age_seconds: Option<u64>,
 }
 
-/// A number of files.
 #[derive(Debug, Default, Serialize)]
-pub struct Files {
-    /// How many.
+pub struct FileCount {
     pub count: u64,
-    /// Together.
     pub bytes: u64,
 }
 
-impl Files {
-    pub(super) fn of(files: &[(String, u64)]) -> Self {
+impl FileCount {
+    pub fn of(files: &[(String, u64)]) -> Self {
         Self {
             count: files.len() as u64,
             bytes: files.iter().map(|(_, bytes)| bytes).sum(),
@@ -48,63 +41,56 @@ impl Files {
     }
 }
 
-/// One damage.
+/// A damaged place. Every `to_` is exclusive.
 #[derive(Debug, Serialize)]
-pub struct Damaged {
+pub struct DamageRow {
     /// The segment's file.
     pub segment: String,
-    /// The first damaged byte.
     pub from_byte: u64,
-    /// One past the last.
     pub to_byte: u64,
-    /// The first lost position.
     pub from_position: u64,
-    /// One past the last; equal to the first where no record is lost.
+    /// Equal to `from_position` if no record is lost.
     pub to_position: u64,
-    /// How many of them had not been published.
+    /// How many of the positions had not been published.
     pub lost_events: u64,
 }
 
-/// One place that the disk does not give.
+/// A place that cannot be read. Every `to_` is exclusive.
 #[derive(Debug, Serialize)]
-pub struct Unreadable {
+pub struct UnreadableRow {
     /// The segment's file, or `checkpoint`.
     pub file: String,
-    /// The first byte that is missing for it.
     pub from_byte: u64,
-    /// One past the last.
     pub to_byte: u64,
-    /// The first position that lies there.
     pub from_position: u64,
-    /// One past the last; equal to the first if nothing tells whether records lie there.
+    /// Equal to `from_position` if it is not known whether the place holds records.
     pub to_position: u64,
-    /// How many of them had not been published.
+    /// How many of the positions had not been published.
     pub unpublished_events: u64,
-    /// The operating system's words.
+    /// The operating system's error text.
     pub reason: String,
 }
 
-/// One segment's file.
 #[derive(Debug, Serialize)]
-pub struct Segment {
-    /// Its name.
+pub struct SegmentRow {
+    /// The file's name.
     pub name: String,
     /// `sealed`, `active`, `spare`, `torn`, `damaged` or `unreadable`.
     pub state: &'static str,
-    /// The first intact record's position.
+    /// The position of the first intact record.
     pub first: Option<u64>,
-    /// One past the last one's.
+    /// The position after the last intact record.
     pub end: Option<u64>,
-    /// Intact ones.
+    /// Intact records.
     pub records: u64,
     /// Up to the end of the last record.
     pub used_bytes: u64,
-    /// Of the file, reserved space included.
+    /// The length of the file, reserved space included.
     pub size_bytes: u64,
 }
 
-impl Unreadable {
-    pub(super) fn slot(from_byte: u64, reason: &str) -> Self {
+impl UnreadableRow {
+    pub fn slot(from_byte: u64, reason: &str) -> Self {
         Self {
             file: String::from(checkpoint::NAME),
             from_byte,
@@ -117,8 +103,8 @@ impl Unreadable {
     }
 }
 
-impl Segment {
-    pub(super) fn new<F>(file: &SegmentFile<F>) -> Self {
+impl SegmentRow {
+    pub fn new<F>(file: &SegmentFile<F>) -> Self {
         Self {
             name: file.name(),
             state: "",

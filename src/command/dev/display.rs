@@ -1,4 +1,4 @@
-//! A consumer that shows each event as it lands in the topic.
+//! Prints a row for each event in the topic and for each refused request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,32 +11,32 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::verdicts::Verdicts;
+use super::signatures::SignatureNotes;
 use crate::command::CommandError;
-use crate::command::render::printable;
+use crate::command::render::{printable, size};
 
-/// How soon a stop is noticed.
-const POLL: Duration = Duration::from_millis(100);
+/// The printer notices within this time that it is to stop.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The running consumer.
-pub struct Watch {
+/// The running consumer that prints events.
+pub struct EventPrinter {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
-impl Watch {
-    /// Reads every partition from its beginning; a row ends with the verdict on its event's signature, where there is one.
+impl EventPrinter {
+    /// Reads every partition from its beginning. With `notes`, a row ends with the note on its event's signature.
     pub fn start(
         bootstrap: &str,
         topic: &str,
         partitions: i32,
-        verdicts: Option<Verdicts>,
+        notes: Option<SignatureNotes>,
     ) -> Result<Self, CommandError> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("group.id", "ringback-dev")
             .set("enable.auto.commit", "false")
-            // The mock answers a fetch only when this is over, and what is shown is the time until an event is seen.
+            // The mock answers a fetch only after this time, which the rows show as part of the latency.
             .set("fetch.wait.max.ms", "20")
             .create()?;
         let mut assignment = TopicPartitionList::new();
@@ -47,14 +47,14 @@ impl Watch {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::Builder::new()
-            .name(String::from("watch"))
+            .name(String::from("event-printer"))
             .spawn(move || {
                 while !stopped.load(Ordering::Relaxed) {
-                    match consumer.poll(POLL) {
+                    match consumer.poll(POLL_TIMEOUT) {
                         Some(Ok(message)) => {
                             let id = header(&message, "ce_id").unwrap_or_default();
-                            let verdict = verdicts.as_ref().and_then(|kept| kept.take(id));
-                            println!("{}", line(&message, verdict.as_deref()));
+                            let note = notes.as_ref().and_then(|notes| notes.take(id));
+                            println!("{}", row(&message, note.as_deref()));
                         }
                         Some(Err(error)) => tracing::warn!(%error, "cannot read the topic"),
                         None => {}
@@ -64,16 +64,16 @@ impl Watch {
         Ok(Self { stop, thread })
     }
 
-    /// Ends the consumer and waits for it.
+    /// Stops the consumer and waits for it.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        // A panic in there has been printed; the command ends either way.
+        // If it has panicked, that is printed already.
         let _ = self.thread.join();
     }
 }
 
-/// The columns' names, above the first event.
-pub fn heading(with_verdicts: bool) {
+/// Prints the names of the columns.
+pub fn heading(with_notes: bool) {
     let dim = anstyle::Style::new().dimmed();
     println!(
         "{}{:<12}  {:<20}  {:<36}  {:>16}  {:>9}  {:>12}{}{}",
@@ -84,12 +84,12 @@ pub fn heading(with_verdicts: bool) {
         "partition@offset",
         "size",
         "POST→Kafka",
-        if with_verdicts { "  signature" } else { "" },
+        if with_notes { "  signature" } else { "" },
         dim.render_reset()
     );
 }
 
-/// A request that became no event.
+/// Prints a row for a refused request.
 pub fn refusal(status: u16, reason: &str, detail: &str) {
     let bad = anstyle::AnsiColor::Red.on_default();
     println!(
@@ -106,7 +106,7 @@ fn time(now: SystemTime) -> String {
     time.get(11..23).map_or_else(|| time.clone(), str::to_owned)
 }
 
-fn line(message: &BorrowedMessage<'_>, verdict: Option<&str>) -> String {
+fn row(message: &BorrowedMessage<'_>, note: Option<&str>) -> String {
     let kind = header(message, "ce_type").unwrap_or_default();
     let kind = kind.split_once('.').map_or(kind, |(_source, kind)| kind);
     let key = message.key().map_or_else(
@@ -121,11 +121,11 @@ fn line(message: &BorrowedMessage<'_>, verdict: Option<&str>) -> String {
         .as_millis();
     let took = i128::try_from(arrived).unwrap_or_default() - i128::from(posted);
     let time = time(now);
-    let (gap, verdict) = verdict.map_or(("", ""), |verdict| ("  ", verdict));
+    let (gap, note) = note.map_or(("", ""), |note| ("  ", note));
     let place = format!("{}@{}", message.partition(), message.offset());
-    let size = bytesize::ByteSize::b(message.payload_len() as u64).to_string();
+    let size = size(message.payload_len() as u64);
     let kind = printable(kind);
-    format!("{time:<12}  {kind:<20}  {key:<36}  {place:>16}  {size:>9}  {took:>9} ms{gap}{verdict}")
+    format!("{time:<12}  {kind:<20}  {key:<36}  {place:>16}  {size:>9}  {took:>9} ms{gap}{note}")
 }
 
 fn header<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a str> {

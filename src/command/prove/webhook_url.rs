@@ -1,4 +1,4 @@
-//! Where `prove` posts to: a URL, or what a relay's configuration says.
+//! The URL that `prove` posts to, given or derived from a relay's configuration.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,17 +8,17 @@ use http::Uri;
 use crate::config::Config;
 use crate::ingest::{SourceConfig, Verify};
 
-/// Where events are posted to.
+/// The URL of a relay's source, in parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct WebhookUrl {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) authority: String,
     pub(super) path: String,
 }
 
-/// As the README's relay listens.
-impl Default for Target {
+/// The address that the README's examples use.
+impl Default for WebhookUrl {
     fn default() -> Self {
         Self {
             host: String::from("localhost"),
@@ -29,7 +29,7 @@ impl Default for Target {
     }
 }
 
-impl FromStr for Target {
+impl FromStr for WebhookUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -38,11 +38,11 @@ impl FromStr for Target {
         let (Some("http"), Some(authority), Some(host)) = (uri.scheme_str(), authority, uri.host())
         else {
             return Err(String::from(
-                "give http://host:port/path; TLS is ended in front of the relay, so prove it behind that",
+                "give http://host:port/path; if a proxy terminates TLS in front of the relay, give the address behind it",
             ));
         };
         if authority.contains('@') {
-            return Err(String::from("a user's name has no place in it"));
+            return Err(String::from("remove the user name from the URL"));
         }
         let path = uri.path_and_query();
         Ok(Self {
@@ -54,15 +54,15 @@ impl FromStr for Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for WebhookUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "http://{}{}", self.authority, self.path)
     }
 }
 
-impl Target {
-    /// Where a relay with this configuration takes webhooks, seen from its own machine: at its first source that verifies,
-    /// else at its first one. `None` where it leaves the port to the system.
+impl WebhookUrl {
+    /// The URL of a relay with this configuration, seen from its own machine: of its first source that verifies signatures,
+    /// else of its first source. `None` if port 0 is configured.
     pub fn of(relay: &Config) -> Option<Self> {
         let verifies = |source: &&SourceConfig| source.verify != Verify::None;
         let mut sources = relay.source.iter();
@@ -82,7 +82,7 @@ impl Target {
         })
     }
 
-    /// The path without a query, by which a source is known.
+    /// The path without a query, which identifies a source.
     pub fn source_path(&self) -> &str {
         self.path
             .split_once('?')
@@ -98,13 +98,13 @@ mod tests {
     use crate::config::{Environment, Purpose};
 
     #[test]
-    fn a_target_is_plain_http_and_says_so() {
-        let target: Target = "http://[::1]:9000/a?b=c".parse().unwrap();
-        assert_eq!((target.host.as_str(), target.port), ("::1", 9000));
-        assert_eq!(target.path, "/a?b=c");
-        assert_eq!(target.authority, "[::1]:9000");
-        let target: Target = "http://relay".parse().unwrap();
-        assert_eq!((target.port, target.path.as_str()), (80, "/"));
+    fn a_url_must_be_plain_http() {
+        let url: WebhookUrl = "http://[::1]:9000/a?b=c".parse().unwrap();
+        assert_eq!((url.host.as_str(), url.port), ("::1", 9000));
+        assert_eq!(url.path, "/a?b=c");
+        assert_eq!(url.authority, "[::1]:9000");
+        let url: WebhookUrl = "http://relay".parse().unwrap();
+        assert_eq!((url.port, url.path.as_str()), (80, "/"));
         for bad in [
             "https://relay/webhook",
             "localhost:8080",
@@ -112,13 +112,13 @@ mod tests {
             "http://",
             "http://a@b/",
         ] {
-            assert!(bad.parse::<Target>().is_err(), "{bad}");
+            assert!(bad.parse::<WebhookUrl>().is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn a_configured_relay_is_found_at_its_address_and_its_verifying_source() {
-        let target = |listen: &str, sources: &[(&str, &str)]| {
+    fn a_configuration_gives_the_url_of_its_verifying_source() {
+        let url = |listen: &str, sources: &[(&str, &str)]| {
             let mut text = format!(
                 "[listen]\naddress = \"{listen}\"\n[kafka.client]\n\"bootstrap.servers\" = \"k:1\"\n"
             );
@@ -133,24 +133,24 @@ mod tests {
             std::fs::write(file.path(), text).unwrap();
             let environment = Environment::of_process();
             let relay = Config::load(file.path(), &environment, Purpose::Publish).unwrap();
-            Target::of(&relay).map(|target| target.to_string())
+            WebhookUrl::of(&relay).map(|url| url.to_string())
         };
         let open = ("/open", "verify = \"none\"");
         let retell = "verify = \"retell\"\nkeys = [{ env = \"RINGBACK_TEST_NEVER_SET\" }]";
-        let found = target("0.0.0.0:18080", &[open, ("/retell", retell)]);
+        let found = url("0.0.0.0:18080", &[open, ("/retell", retell)]);
         assert_eq!(found.as_deref(), Some("http://localhost:18080/retell"));
-        let found = target("[::1]:9000", &[open]);
+        let found = url("[::1]:9000", &[open]);
         assert_eq!(found.as_deref(), Some("http://[::1]:9000/open"));
-        let found = target("10.0.0.7:80", &[open]);
+        let found = url("10.0.0.7:80", &[open]);
         assert_eq!(found.as_deref(), Some("http://10.0.0.7:80/open"));
-        assert_eq!(target("0.0.0.0:0", &[open]), None);
+        assert_eq!(url("0.0.0.0:0", &[open]), None);
         assert_eq!(
-            Target::default().to_string(),
+            WebhookUrl::default().to_string(),
             "http://localhost:8080/webhook"
         );
         assert_eq!(
             "http://localhost:8080/webhook".parse(),
-            Ok(Target::default())
+            Ok(WebhookUrl::default())
         );
     }
 }

@@ -1,0 +1,64 @@
+//! Whether each event's signature is valid, kept from the event's acceptance until its row is printed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::ingest::Verdict;
+
+/// Events without a row that are kept. Rows are never that late, because the embedded Kafka is in memory.
+const MAX_PENDING: usize = 16_384;
+
+/// A note on each signature by the event's id, which its record carries too. Equal bodies have one id, hence the queues.
+#[derive(Debug, Clone, Default)]
+pub struct SignatureNotes(Arc<Mutex<BTreeMap<String, VecDeque<String>>>>);
+
+impl SignatureNotes {
+    /// Keeps the note on an accepted event.
+    pub fn keep(&self, verdict: &Verdict<'_>) {
+        let note = match verdict.outcome {
+            Ok(_) => String::from("signature is valid"),
+            Err(error) => format!("{error}: accepted without --require-signature"),
+        };
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MAX_PENDING {
+            kept.clear();
+        }
+        kept.entry(verdict.id.to_owned())
+            .or_default()
+            .push_back(note);
+    }
+
+    /// Takes the oldest note on an event with this id.
+    pub fn take(&self, id: &str) -> Option<String> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = kept.get_mut(id)?;
+        let note = notes.pop_front();
+        if notes.is_empty() {
+            kept.remove(id);
+        }
+        note
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::AuthenticateError;
+
+    #[test]
+    fn equal_bodies_get_their_notes_in_order() {
+        let notes = SignatureNotes::default();
+        for outcome in [Err(AuthenticateError::Stale), Ok(Some("0"))] {
+            let (source, id) = ("retell", "a");
+            notes.keep(&Verdict {
+                source,
+                id,
+                outcome,
+            });
+        }
+        let stale = "signature is stale: accepted without --require-signature";
+        assert_eq!(notes.take("a").as_deref(), Some(stale));
+        assert_eq!(notes.take("a").as_deref(), Some("signature is valid"));
+        assert_eq!(notes.take("a"), None);
+    }
+}

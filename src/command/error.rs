@@ -1,0 +1,129 @@
+//! Why a command ended without success, and its exit code.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::prove::ProveError;
+use crate::app::AppError;
+use crate::config::ConfigError;
+use crate::journal::inspect::InspectError;
+use crate::publish::ReplayError;
+use crate::telemetry::LevelError;
+
+/// Failed while running.
+const EXIT_FAILED: u8 = 1;
+/// The command line is wrong; clap's own code too.
+pub(super) const EXIT_USAGE: u8 = 2;
+/// The configuration is wrong: EX_CONFIG of BSD's sysexits.h.
+const EXIT_CONFIGURATION: u8 = 78;
+
+/// Why a command ended without success.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error(transparent)]
+    Configuration(#[from] ConfigError),
+    #[error(transparent)]
+    Level(#[from] LevelError),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error(
+        "--require-signature needs the key: set RETELL_API_KEY to the API key that signs the webhooks"
+    )]
+    NoKey,
+    #[error("cannot listen on {address}: take another port with {option}, 0 for a free one")]
+    Port {
+        address: SocketAddr,
+        option: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Prove(#[from] ProveError),
+    #[error("cannot start the embedded Kafka")]
+    EmbeddedKafka(#[from] rdkafka::error::KafkaError),
+    #[error("cannot look into the journal at {path}")]
+    Inspect {
+        path: String,
+        #[source]
+        source: InspectError,
+    },
+    #[error("{places} places in the journal cannot be read; whether they are damaged is not known")]
+    Unreadable { places: usize },
+    #[error(
+        "a running ringback holds the journal at {path} and publishes it itself; stop that one first"
+    )]
+    JournalHeld { path: String },
+    /// A drain ended before the journal was empty. `left` is a number or says that it is not known.
+    #[error("events left in the journal: {left}{reasons}")]
+    EventsLeft { left: String, reasons: String },
+    #[error("cannot publish what is set aside at {path}")]
+    SetAside {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "{segments} set aside beside the journal (unreadable-….segment) could not be published whole and stay; drain again \
+         after the disk is repaired"
+    )]
+    SetAsideLeft { segments: String },
+    #[error("cannot list the dead letters in {path}")]
+    DeadLetters {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("damaged dead letters: {0}")]
+    DamagedDeadLetters(usize),
+    #[error("dead letters not replayed: {0}")]
+    NotReplayed(usize),
+    #[error("cannot replay")]
+    Replay(#[from] ReplayError),
+    /// The runtime, a thread or a temporary folder.
+    #[error("cannot start")]
+    Io(#[from] io::Error),
+    #[error("cannot write the output")]
+    Output(#[source] io::Error),
+}
+
+impl CommandError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Configuration(_)
+            | Self::Level(_)
+            | Self::App(AppError::Ingest(_))
+            | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,
+            Self::NoKey => EXIT_USAGE,
+            Self::Prove(error) if error.is_usage() => EXIT_USAGE,
+            _ => EXIT_FAILED,
+        }
+    }
+
+    /// Adds the journal's folder to an error.
+    pub(super) fn inspect(path: &Path) -> impl Fn(InspectError) -> Self + use<> {
+        let path = path.display().to_string();
+        move |source| Self::Inspect {
+            path: path.clone(),
+            source,
+        }
+    }
+
+    /// Adds the folder of dead letters to an error.
+    pub(super) fn dead_letters(folder: &Path) -> impl Fn(io::Error) -> Self + use<> {
+        let path = folder.display().to_string();
+        move |source| Self::DeadLetters {
+            path: path.clone(),
+            source,
+        }
+    }
+
+    /// Adds the journal's folder, or a segment's file, to an error.
+    pub(super) fn set_aside(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.display().to_string();
+        move |source| Self::SetAside {
+            path: path.clone(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Arguments that name a journal: by the relay's configuration, or by its folder.
+
+use std::path::{Path, PathBuf};
+
+use super::{CommandError, load};
+use crate::config::{Config, Purpose};
+use crate::journal::inspect::{Folder, Inspection};
+
+/// For commands that only read.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+pub struct JournalPath {
+    /// The relay's configuration file (TOML); its journal.path is used
+    #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]
+    config: Option<PathBuf>,
+    /// The journal's folder, instead of the configured one
+    #[arg(long, value_name = "DIR")]
+    path: Option<PathBuf>,
+}
+
+impl JournalPath {
+    /// The journal's folder. If `--path` is given, the configuration is not even read.
+    pub fn resolve(&self) -> Result<PathBuf, CommandError> {
+        match (&self.path, &self.config) {
+            (Some(path), _) => Ok(path.clone()),
+            (None, Some(config)) => Ok(load(config, Purpose::Journal)?.journal.path),
+            // clap requires one of the two.
+            (None, None) => Ok(crate::journal::Config::default().path),
+        }
+    }
+}
+
+/// For commands that publish.
+#[derive(Debug, clap::Args)]
+pub struct ConfiguredJournal {
+    /// The relay's configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]
+    config: PathBuf,
+    /// Another journal's folder instead of the configured one, with the dead letters in it
+    #[arg(long, value_name = "DIR")]
+    path: Option<PathBuf>,
+}
+
+impl ConfiguredJournal {
+    /// The configuration, with `--path` as the journal's folder if it is given.
+    pub fn load(&self) -> Result<Config, CommandError> {
+        let mut config = load(&self.config, Purpose::Publish)?;
+        if let Some(path) = &self.path {
+            config.journal.path.clone_from(path);
+        }
+        Ok(config)
+    }
+}
+
+/// Opens the folder for reading; fails if it holds no journal.
+pub fn inspect(path: &Path) -> Result<Inspection<Folder>, CommandError> {
+    Folder::open(path)
+        .and_then(Inspection::open)
+        .map_err(CommandError::inspect(path))
+}
