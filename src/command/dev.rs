@@ -18,7 +18,7 @@ use crate::signal::Signals;
 use crate::telemetry;
 
 use super::CommandError;
-use crate::ingest::Observed;
+use crate::ingest::Observation;
 use verdicts::Verdicts;
 
 const TOPIC: &str = "retell-events";
@@ -77,13 +77,13 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         let (bootstrap, partitions) = (&cluster.bootstrap, kafka::PARTITIONS);
         let watch = watch::Watch::start(bootstrap, TOPIC, partitions, verdicts.clone())?;
         let app = App::start(config, ports, |ingest| {
-            ingest.observing(lenient, move |observed| match observed {
-                Observed::Taken(verdict) => {
+            ingest.observing(lenient, move |observation| match observation {
+                Observation::Accepted { id, signature } => {
                     if let Some(verdicts) = &verdicts {
-                        verdicts.keep(verdict);
+                        verdicts.keep(id, *signature);
                     }
                 }
-                Observed::Refused {
+                Observation::Refused {
                     status,
                     reason,
                     detail,

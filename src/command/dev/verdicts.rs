@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::ingest::Verdict;
+use crate::ingest::AuthenticateError;
 
 /// So many events without a row are no longer waited for: Kafka's part is in memory and never that late.
 const MOST: usize = 16_384;
@@ -14,8 +14,8 @@ pub struct Verdicts(Arc<Mutex<BTreeMap<String, VecDeque<String>>>>);
 
 impl Verdicts {
     /// Keeps what is to be said of an accepted event.
-    pub fn keep(&self, verdict: &Verdict<'_>) {
-        let words = match verdict.outcome {
+    pub fn keep(&self, id: &str, signature: Result<Option<&str>, AuthenticateError>) {
+        let words = match signature {
             Ok(_) => String::from("signature is valid"),
             Err(error) => format!("{error}: accepted, dev only tells"),
         };
@@ -23,9 +23,7 @@ impl Verdicts {
         if kept.len() >= MOST {
             kept.clear();
         }
-        kept.entry(verdict.id.to_owned())
-            .or_default()
-            .push_back(words);
+        kept.entry(id.to_owned()).or_default().push_back(words);
     }
 
     /// Takes the oldest verdict on an event of this id.
@@ -43,18 +41,12 @@ impl Verdicts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingest::AuthenticateError;
 
     #[test]
     fn equal_bodies_have_their_verdicts_in_turn() {
         let verdicts = Verdicts::default();
-        for outcome in [Err(AuthenticateError::Stale), Ok(Some("0"))] {
-            let (source, id) = ("retell", "a");
-            verdicts.keep(&Verdict {
-                source,
-                id,
-                outcome,
-            });
+        for signature in [Err(AuthenticateError::Stale), Ok(Some("0"))] {
+            verdicts.keep("a", signature);
         }
         let stale = "signature is stale: accepted, dev only tells";
         assert_eq!(verdicts.take("a").as_deref(), Some(stale));
