@@ -1,40 +1,45 @@
-//! The admin listener, on a thread and runtime of its own: `/metrics`, `/livez`, `/readyz`.
+//! The admin listener: `/metrics`, `/livez`, `/readyz`.
 //!
-//! A relay too busy to answer webhooks must still answer its probes, and a scrape must not delay an answer.
+//! It has a thread and a runtime of its own, because a relay too busy to answer webhooks must still answer its probes, and
+//! a scrape must not delay a webhook's answer.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::readiness::Readiness;
 use crate::telemetry;
 
-/// A probe or a scrape that does not send its head within this time is let go.
+/// How long a client may take to send its request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
-/// One request, one answer, and that within this time: who does not read must not hold up the probes.
+/// How long a connection may last. It carries one request; a client that does not read must not keep probes waiting.
 const LIFETIME: Duration = Duration::from_secs(10);
-/// Prometheus' own content type for its text format.
+/// The content type of Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
-/// Concurrent admin connections; more wait in the kernel's backlog.
+/// Concurrent admin connections; further ones wait in the kernel's backlog.
 const MAX_CONNECTIONS: usize = 256;
 
 /// `[admin]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where `/metrics`, `/livez` and `/readyz` are served. Keep it inside the cluster. Default `0.0.0.0:9464`.
+    /// Where `/metrics`, `/livez` and `/readyz` are served. Keep it inside the cluster. Default: `0.0.0.0:9464`.
     pub address: SocketAddr,
 }
 
@@ -54,13 +59,13 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Where the server listens; of use where port 0 was asked for.
+    /// The address that the server listens on, with the port that the system chose if it was configured as 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Serves on `listener` (which the caller bound) until the returned handle is dropped.
+/// Serves on `listener` until the returned handle is dropped.
 pub fn serve(
     listener: TcpListener,
     readiness: Readiness,
@@ -79,7 +84,7 @@ pub fn serve(
                 tokio::select! {
                     _ = stopped => {}
                     error = accept(listener, &readiness, &metrics) => {
-                        tracing::error!(%error, "the admin listener has failed");
+                        tracing::error!(%error, "the admin listener failed");
                     }
                 }
             });
@@ -99,7 +104,20 @@ async fn accept(
         Ok(listener) => listener,
         Err(error) => return error,
     };
-    let permits = std::sync::Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (readiness, metrics) = (readiness.clone(), metrics.clone());
+    let stack = ServiceBuilder::new()
+        // No cache may answer a probe or a scrape. Outermost, so that it applies to the answer to a panic as well.
+        .layer(SetResponseHeaderLayer::overriding(
+            CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
+        .layer(CatchPanicLayer::new())
+        .service_fn(move |request: Request<_>| {
+            let answer = answer(&request, &readiness, &metrics);
+            async move { Ok::<_, Infallible>(answer) }
+        });
+    let service = TowerToHyperService::new(stack);
     loop {
         let Ok(permit) = permits.clone().acquire_owned().await else {
             return io::Error::other("the connection limit is gone");
@@ -107,18 +125,14 @@ async fn accept(
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of descriptors, or a peer already gone: neither may end the probes.
+                // Descriptors have run out, or the client has left. Neither may end the probes.
                 tracing::debug!(%error, "cannot accept an admin connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
-        let (readiness, metrics) = (readiness.clone(), metrics.clone());
+        let service = service.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let response = answer(&request, &readiness, &metrics);
-                async move { Ok::<_, Infallible>(response) }
-            });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
@@ -126,7 +140,7 @@ async fn accept(
                 .serve_connection(TokioIo::new(stream), service);
             match tokio::time::timeout(LIFETIME, connection).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "an admin connection has failed"),
+                Ok(Err(error)) => tracing::debug!(%error, "an admin connection failed"),
                 Err(_) => tracing::debug!("an admin connection took too long"),
             }
             drop(permit);
@@ -149,7 +163,7 @@ fn answer<B>(
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "use GET\n");
-        let allow = http::HeaderValue::from_static("GET, HEAD");
+        let allow = HeaderValue::from_static("GET, HEAD");
         response.headers_mut().insert(ALLOW, allow);
         return response;
     }
@@ -195,9 +209,9 @@ fn text(
 ) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 

@@ -1,7 +1,7 @@
-//! What travels from ingest through the journal to publish: an event's provenance and its untouched body.
+//! An event on its way from ingest through the journal to publish: its provenance and its unchanged body.
 //!
-//! In the journal an event is the payload of one record: an *envelope* (provenance, encoded here) followed directly
-//! by the body's bytes. The journal sees only bytes; ingest encodes, publish decodes.
+//! In the journal an event is the payload of one record: an *envelope* (the provenance, encoded here), followed by the
+//! body's bytes. The journal sees only bytes: ingest encodes, publish decodes.
 //!
 //! ```text
 //! envelope: version u8 | flags u8 | received_ms u64 | 7 × (length u32) | the seven texts, back to back
@@ -11,79 +11,51 @@
 
 use bytes::{Buf, BufMut};
 
-/// The envelope format this build writes; a journal holding a newer one is refused record by record, never guessed.
+/// The envelope format that this build writes. Each record with a newer one is refused, never guessed at.
 const VERSION: u8 = 1;
 const HAS_KEY: u8 = 1;
 const TEXTS: usize = 7;
 const FIXED: usize = 1 + 1 + 8 + TEXTS * 4;
 
-/// The event kinds that Retell AI documents; as a metric label every other kind counts as `other`.
-const KNOWN_KINDS: [&str; 11] = [
-    "call_started",
-    "call_ended",
-    "call_analyzed",
-    "transcript_updated",
-    "transfer_started",
-    "transfer_bridged",
-    "transfer_cancelled",
-    "transfer_ended",
-    "chat_started",
-    "chat_ended",
-    "chat_analyzed",
-];
-
-/// The bounded metric label of an event kind: the kind itself where it is documented, else `other`.
-pub fn kind_label(kind: &str) -> &'static str {
-    KNOWN_KINDS
-        .into_iter()
-        .find(|known| *known == kind)
-        .unwrap_or("other")
-}
-
-/// Every value that [`kind_label`] can return, so that metric children can be resolved at start.
-pub fn kind_labels() -> impl Iterator<Item = &'static str> {
-    KNOWN_KINDS.into_iter().chain(["other"])
-}
-
 /// One accepted event, borrowed from a request or from a journal record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event<'a> {
-    /// When ringback had received the whole body, in milliseconds since the Unix epoch: the record's timestamp.
+    /// When the whole body had arrived, in milliseconds since the Unix epoch: the Kafka record's timestamp.
     pub received_ms: u64,
-    /// The configured name of the source, as `retell`.
+    /// The configured name of the source, such as `retell`.
     pub source: &'a str,
-    /// The sender's own name of the event, as `call_ended`.
+    /// The sender's name of the event, such as `call_ended`.
     pub kind: &'a str,
-    /// The Kafka key; `None` where none of the source's pointers hit.
+    /// The Kafka key; `None` if none of the source's pointers leads to a string.
     pub key: Option<&'a str>,
     /// CloudEvents' `ce_id`: the same for every retry of the same body.
     pub id: &'a str,
-    /// The request's `Content-Type`, or `application/json` where it had none.
+    /// The request's `Content-Type`, or `application/json` if it has none.
     pub content_type: &'a str,
-    /// W3C trace context, passed through only when well-formed; empty where there was none.
+    /// W3C trace context; empty if missing or malformed.
     pub traceparent: &'a str,
-    /// W3C trace state; empty where there was none.
+    /// W3C trace state; empty if missing or malformed.
     pub tracestate: &'a str,
     /// The request's body, byte for byte.
     pub body: &'a [u8],
 }
 
-/// Why a record's payload is no event.
+/// Why a record's payload is not an event.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DecodeError {
-    /// Written by a newer ringback: go back to that version to publish it.
+    /// A newer ringback wrote it, and is needed to publish it.
     #[error("envelope version {0} is newer than this build's {VERSION}")]
     Version(u8),
-    /// Shorter than its own lengths say; the record's CRC held, so a writer's fault rather than the disk's.
+    /// The envelope is shorter than its lengths say. The record's CRC matched, so the writer is at fault, not the disk.
     #[error("envelope is cut short")]
     Truncated,
-    /// A text is not UTF-8; as above, a writer's fault.
+    /// A text is not UTF-8. As above, the writer is at fault.
     #[error("envelope text is not UTF-8")]
     Text,
 }
 
 impl<'a> Event<'a> {
-    /// Encodes the provenance; record payload = this envelope, then [`Event::body`].
+    /// Encodes the provenance. A record's payload is this envelope, then [`Event::body`].
     pub fn encode_envelope(&self) -> Vec<u8> {
         let texts = self.texts();
         let length = FIXED + texts.iter().map(|text| text.len()).sum::<usize>();
@@ -92,7 +64,10 @@ impl<'a> Event<'a> {
         envelope.put_u8(if self.key.is_some() { HAS_KEY } else { 0 });
         envelope.put_u64_le(self.received_ms);
         for text in texts {
-            // A request's head and body are bounded far below 4 GiB.
+            debug_assert!(
+                u32::try_from(text.len()).is_ok(),
+                "heads and bodies are far below 4 GiB"
+            );
             envelope.put_u32_le(u32::try_from(text.len()).unwrap_or(u32::MAX));
         }
         for text in texts {
@@ -187,13 +162,6 @@ mod tests {
             Event::decode(&bytes),
             Err(DecodeError::Version(VERSION + 1))
         );
-    }
-
-    #[test]
-    fn kinds_outside_the_documented_list_share_one_label() {
-        assert_eq!(kind_label("call_ended"), "call_ended");
-        assert_eq!(kind_label("call_ended2"), "other");
-        assert_eq!(kind_labels().count(), KNOWN_KINDS.len() + 1);
     }
 
     proptest! {

@@ -54,7 +54,7 @@ fn round(bodies: &[Body], product: &Ingest<AtOnce>, time: Duration) -> [f64; 5] 
         each(bodies, time, |body| {
             assert!(black_box(product.validates(0, body)));
         }),
-        // The same check without the key, by the library that the slow way uses.
+        // The same check without the key, by the library that decides where the scan gives up.
         each(bodies, time, |body| {
             let text = std::str::from_utf8(body).expect("it is text");
             let _: IgnoredAny = black_box(serde_json::from_str(text).expect("it is JSON"));

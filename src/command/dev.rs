@@ -15,7 +15,7 @@ use anstream::println;
 use super::{CommandError, DEFAULT_TOPIC, RETELL_KEY, block_on};
 use crate::app::{App, AppError, Ports};
 use crate::config::{Config, Environment};
-use crate::ingest::Observed;
+use crate::ingest::Observation;
 use crate::signal::Signals;
 use crate::telemetry;
 use display::EventPrinter;
@@ -70,13 +70,13 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     let notes = lenient.then(SignatureNotes::default);
     let printer = EventPrinter::start(&kafka.bootstrap, DEFAULT_TOPIC, PARTITIONS, notes.clone())?;
     let app = App::start(config, ports, |ingest| {
-        ingest.observing(lenient, move |observed| match observed {
-            Observed::Taken(verdict) => {
+        ingest.observing(lenient, move |observation| match observation {
+            Observation::Accepted { id, signature } => {
                 if let Some(notes) = &notes {
-                    notes.keep(verdict);
+                    notes.keep(id, *signature);
                 }
             }
-            Observed::Refused {
+            Observation::Refused {
                 status,
                 reason,
                 detail,

@@ -135,7 +135,7 @@ fn source_keys(source: &ingest::SourceConfig) -> Vec<(&'static str, String)> {
         .collect();
     let pointers = match key_pointers {
         Some(pointers) => array(pointers),
-        None => array(&ingest::SourceConfig::RETELL_POINTERS),
+        None => array(verify.key_pointers()),
     };
     vec![
         ("name", quoted(name)),

@@ -1,19 +1,21 @@
 //! Collects a request's body: bounded in size, in time and by the memory that all bodies share.
 //!
-//! What hyper hands out are slices of larger read buffers, which would stay alive as long as the slice. So the bytes
-//! are copied once, into a buffer of the declared size as far as it has arrived, and that buffer is what the journal
-//! gets: its charge is given back when the journal drops it, after the sync.
+//! hyper hands out slices of larger read buffers, which stay alive as long as a slice of them. So the bytes are copied
+//! once, into a buffer that grows with them, and the journal gets that buffer. Its charge is returned when the journal
+//! drops it, after the sync.
 
-use super::memory::{Budget, Charge};
-use super::refusal::Rejection;
+use std::time::Duration;
+
 use bytes::{Buf, Bytes};
 use http_body::Body;
-use http_body_util::BodyExt;
-use std::time::Duration;
+use http_body_util::BodyExt as _;
+
+use super::memory::{Budget, Charge};
+use super::refusal::Refusal;
 
 /// What a body may take.
 #[derive(Debug, Clone)]
-pub(super) struct Limits {
+pub(super) struct BodyLimits {
     /// Bytes of one body.
     pub(super) max_body: usize,
     /// For the whole body, from the end of the head.
@@ -22,27 +24,27 @@ pub(super) struct Limits {
     pub(super) budget: Budget,
 }
 
-/// Reads `body` to its end. `head_bytes` of the request's head are charged with it while it is being read, because a
-/// head stays in memory as long as its body makes it wait.
+/// Reads `body` to its end. The `head_bytes` of the request's head are charged as well until then, because a head stays
+/// in memory while its body arrives.
 pub(super) async fn collect<B>(
     body: B,
     head_bytes: usize,
-    limits: &Limits,
-) -> Result<Bytes, Rejection>
+    limits: &BodyLimits,
+) -> Result<Bytes, Refusal>
 where
     B: Body + Unpin,
 {
     let mut charge = limits.budget.charge();
     charge
         .grow(head_bytes)
-        .map_err(|_| Rejection::MemoryExhausted)?;
+        .map_err(|_| Refusal::MemoryExhausted)?;
     let collected = tokio::time::timeout(limits.timeout, read(body, charge, limits.max_body));
-    let mut collected = collected.await.map_err(|_| Rejection::BodyTimeout)??;
+    let mut collected = collected.await.map_err(|_| Refusal::BodyTimeout)??;
     collected.charge.shrink(head_bytes);
     Ok(Bytes::from_owner(collected))
 }
 
-/// A body and its part of the budget, dropped together.
+/// A body and its charge, dropped together.
 struct Collected {
     bytes: Vec<u8>,
     charge: Charge,
@@ -54,7 +56,7 @@ impl AsRef<[u8]> for Collected {
     }
 }
 
-async fn read<B>(mut body: B, charge: Charge, max_body: usize) -> Result<Collected, Rejection>
+async fn read<B>(mut body: B, charge: Charge, max_body: usize) -> Result<Collected, Refusal>
 where
     B: Body + Unpin,
 {
@@ -66,14 +68,14 @@ where
         charge,
     };
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Rejection::BodyBroken)?;
+        let frame = frame.map_err(|_| Refusal::BodyBroken)?;
         // Trailers carry nothing that ringback reads.
         let Ok(mut data) = frame.into_data() else {
             continue;
         };
         let needed = collected.bytes.len() + data.remaining();
         if needed > max_body {
-            return Err(Rejection::BodyTooLarge { max_body });
+            return Err(Refusal::BodyTooLarge { max_body });
         }
         collected.make_room(needed, ceiling)?;
         while data.has_remaining() {
@@ -87,9 +89,9 @@ where
 }
 
 impl Collected {
-    /// Grows the buffer to at most twice what has arrived, and never on the strength of a declared length alone:
-    /// memory is charged for exactly what is allocated.
-    fn make_room(&mut self, needed: usize, ceiling: usize) -> Result<(), Rejection> {
+    /// Grows the buffer to `needed` bytes, or to twice that if budget and `ceiling` allow. A declared length alone never
+    /// makes it grow, and exactly what is allocated is charged.
+    fn make_room(&mut self, needed: usize, ceiling: usize) -> Result<(), Refusal> {
         let present = self.bytes.capacity();
         if needed <= present {
             return Ok(());
@@ -100,7 +102,7 @@ impl Collected {
         } else {
             self.charge
                 .grow(needed - present)
-                .map_err(|_| Rejection::MemoryExhausted)?;
+                .map_err(|_| Refusal::MemoryExhausted)?;
             needed
         };
         self.bytes.reserve_exact(target - self.bytes.len());
@@ -118,9 +120,9 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
-    fn limits(max_body: usize, budget: usize) -> (Limits, IntGauge) {
+    fn limits(max_body: usize, budget: usize) -> (BodyLimits, IntGauge) {
         let gauge = IntGauge::new("held", "held").unwrap();
-        let limits = Limits {
+        let limits = BodyLimits {
             max_body,
             timeout: Duration::from_secs(10),
             budget: Budget::new(budget, gauge.clone()),
@@ -173,13 +175,13 @@ mod tests {
         let (small, gauge) = limits(10, 1000);
         assert!(matches!(
             collect(chunks(3, 4), 0, &small).await,
-            Err(Rejection::BodyTooLarge { max_body: 10 })
+            Err(Refusal::BodyTooLarge { max_body: 10 })
         ));
         assert_eq!(gauge.get(), 0);
         let (tight, gauge) = limits(1000, 10);
         assert!(matches!(
             collect(chunks(3, 4), 0, &tight).await,
-            Err(Rejection::MemoryExhausted)
+            Err(Refusal::MemoryExhausted)
         ));
         assert_eq!(collect(chunks(5, 2), 0, &tight).await.unwrap().len(), 10);
         assert_eq!(gauge.get(), 0);

@@ -1,13 +1,16 @@
-//! `[listen]` and `[[source]]`: what the floor above reads and ingest is built from.
+//! `[listen]` and `[[source]]` of the configuration.
 
-use bytesize::ByteSize;
-use serde::Deserialize;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `[listen]`: the webhook listener and its limits. The configuration's own checks hold the bounds.
+use bytesize::ByteSize;
+use serde::Deserialize;
+
+use super::scheme::retell::events::{EVENT_POINTER, KEY_POINTERS, KINDS};
+
+/// `[listen]`: the webhook listener and its limits. `config::bounds` checks the bounds.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListenConfig {
@@ -15,20 +18,20 @@ pub struct ListenConfig {
     pub address: SocketAddr,
     /// Connections served at once; further ones wait in the kernel's backlog. Default: 10,000; at least 1.
     pub max_connections: usize,
-    /// For the first byte, for a request's whole head, and between two requests. Default: 10 s.
+    /// Time for the first byte, for a request's whole head, and between two requests. Default: 10 s.
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,
-    /// For a request's whole body. Default: 10 s.
+    /// Time for a request's whole body. Default: 10 s.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
     /// Bytes of one body. Default: 8 MiB.
     pub max_body: ByteSize,
-    /// For the journal's sync; inside the sender's own 10 s. Default: 8 s.
+    /// Time for the journal's sync; shorter than the sender's timeout of 10 s. Default: 8 s.
     #[serde(with = "humantime_serde")]
     pub commit_timeout: Duration,
     /// Bytes of all bodies in memory together, until they are synced. Default: 64 MiB; at least `max_body`.
     pub max_in_flight: ByteSize,
-    /// Peers (CIDR) whose `X-Forwarded-For` is believed, read from the right. Default: none.
+    /// Proxies (CIDR) whose `X-Forwarded-For` is trusted, read from the right. Default: none.
     pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
@@ -55,37 +58,56 @@ pub struct SourceConfig {
     pub name: String,
     /// The URL's path, starting with `/`; compared exactly, without the query; unique.
     pub path: String,
-    /// How senders prove themselves. No default: accepting everybody must be spelled out.
+    /// How senders are authenticated. No default: accepting everybody must be explicit.
     pub verify: Verify,
-    /// The live keys; any of them will do, so that keys can be exchanged without a gap.
+    /// The live keys. A signature under any of them is valid, so that a key can be replaced without a gap.
     #[serde(default)]
     pub keys: Vec<KeyConfig>,
-    /// JSON pointers to the record's key, the first that hits a string wins. Default: Retell's three
-    /// ([`SourceConfig::RETELL_POINTERS`]); an empty list means no key.
+    /// JSON pointers to the record's key; the first that leads to a string wins. Default: [`Verify::key_pointers`]; an
+    /// empty list means no key.
     #[serde(default)]
     pub key_pointers: Option<Vec<String>>,
 }
 
 impl SourceConfig {
-    /// Where Retell AI puts a call's or a chat's id; the second is an older sample's shape.
-    pub const RETELL_POINTERS: [&'static str; 3] =
-        ["/call/call_id", "/data/call_id", "/chat/chat_id"];
-
-    /// The metric label of the key at `index`: its configured name, else its index.
-    pub(super) fn key_label(&self, index: usize) -> String {
-        let name = self.keys.get(index).and_then(|key| key.name.clone());
-        name.unwrap_or_else(|| index.to_string())
+    /// The metric label of each key: its configured name, else its index.
+    pub(super) fn key_labels(&self) -> impl Iterator<Item = String> {
+        let keys = self.keys.iter().enumerate();
+        keys.map(|(index, key)| key.name.clone().unwrap_or_else(|| index.to_string()))
     }
 }
 
-/// How a source's senders prove themselves.
+/// How a source's senders are authenticated.
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verify {
-    /// Not at all.
+    /// Not at all; the events are Retell's.
     None,
-    /// `X-Retell-Signature`.
+    /// By `X-Retell-Signature`.
     Retell,
+}
+
+impl Verify {
+    /// The default of `key_pointers`.
+    pub fn key_pointers(self) -> &'static [&'static str] {
+        match self {
+            Self::None | Self::Retell => &KEY_POINTERS,
+        }
+    }
+
+    /// JSON pointer to the event's name.
+    pub(super) fn event_pointer(self) -> &'static str {
+        match self {
+            Self::None | Self::Retell => EVENT_POINTER,
+        }
+    }
+
+    /// The documented names of events, each a metric label of its own.
+    pub(super) fn event_kinds(self) -> &'static [&'static str] {
+        match self {
+            Self::None | Self::Retell => &KINDS,
+        }
+    }
 }
 
 impl fmt::Display for Verify {
@@ -97,7 +119,7 @@ impl fmt::Display for Verify {
     }
 }
 
-/// Where a secret is to be read: exactly one of `env` and `file`.
+/// Where a secret is read from: exactly one of `env` and `file`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {
@@ -105,6 +127,6 @@ pub struct KeyConfig {
     pub env: Option<String>,
     /// A file; one newline at its end is not part of the key.
     pub file: Option<PathBuf>,
-    /// In the metrics, so that one sees when an old key has gone out of use; the key's index by default.
+    /// The key's label in the metrics, which show when an old key is no longer used. Default: the key's index.
     pub name: Option<String>,
 }

@@ -1,24 +1,27 @@
-//! What all requests share, and the seam to the journal.
+//! What all requests share, and the interface to the journal.
 
-use super::body::Limits;
-use super::metrics::Metrics;
-use super::payload::pointers::Pointers;
-use super::scheme::{AuthenticateError, Authenticator};
-use crate::journal::{AppendError, Appender, Commit};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
 use bytes::Bytes;
 use ipnet::IpNet;
-use std::collections::HashMap;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::watch;
+
+use super::body::BodyLimits;
+use super::metrics::Metrics;
+use super::refusal::Reason;
+use super::scheme::AuthenticateError;
+use super::source::Source;
+use crate::journal::{AppendError, Appender, Commit};
+use crate::log_throttle::LogThrottle;
+use crate::time;
 
 /// What ingest needs of a journal; tests put a slow or failing one in its place.
 pub trait Append: Send + Sync + 'static {
     /// Resolves to the record's position once it is synced.
     type Commit: Future<Output = Result<u64, AppendError>> + Send + Unpin + 'static;
 
-    /// Hands over one record (payload = head then body) without blocking; it goes on whatever becomes of the commit.
+    /// Hands over one record (payload = head then body) without blocking. Dropping the commit does not undo it.
     fn append(&self, head: Vec<u8>, body: Bytes) -> Result<Self::Commit, AppendError>;
 }
 
@@ -30,117 +33,75 @@ impl Append for Appender {
     }
 }
 
-/// What [`Ingest::observing`](super::Ingest::observing)'s hook is told of each request.
+/// What the observer given to [`Ingest::observing`](super::Ingest::observing) learns of each request.
 #[derive(Debug, Clone, Copy)]
-pub enum Observed<'a> {
-    /// It is taken, and about to be appended.
-    Taken(Verdict<'a>),
-    /// It is refused.
+pub enum Observation<'a> {
+    /// The event is accepted and about to be appended.
+    Accepted {
+        /// Its `ce_id`, which its record in the topic has too.
+        id: &'a str,
+        /// The label of the key that matched (`None` if the source verifies nothing), or what is wrong with the
+        /// signature.
+        signature: Result<Option<&'a str>, AuthenticateError>,
+    },
+    /// The request is refused.
     Refused {
-        /// The answer's.
+        /// The answer's status.
         status: u16,
         /// The metric's label.
         reason: &'static str,
-        /// What the sender is told to mend.
+        /// What the answer tells the sender to fix.
         detail: &'a str,
     },
 }
 
-/// What a source's scheme says of one request.
-#[derive(Debug, Clone, Copy)]
-pub struct Verdict<'a> {
-    /// The source's name.
-    pub source: &'a str,
-    /// The event's `ce_id`, by which it can be found again in the topic.
-    pub id: &'a str,
-    /// The matching key's label (`None` where the scheme has no keys), or what is wrong with the signature.
-    pub outcome: Result<Option<&'a str>, AuthenticateError>,
-}
-
-/// Whoever looks on.
+/// Sees every request.
 pub(super) struct Observer {
-    /// What is wrong with a signature is told and does not count.
+    /// True if events are accepted whatever their signature.
     pub(super) lenient: bool,
-    pub(super) tell: Box<dyn Fn(&Observed<'_>) + Send + Sync>,
-}
-pub(super) type Clock = Box<dyn Fn() -> u64 + Send + Sync>;
-
-/// How far the end has come; it only goes forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    /// As ever.
-    Serving,
-    /// Serving as ever, but each connection ends after its request.
-    Leaving,
-    /// Nothing new is accepted; what has begun is finished.
-    Stopping,
+    pub(super) on_event: Box<dyn Fn(&Observation<'_>) + Send + Sync>,
 }
 
-/// One per process.
-pub(super) struct Shared<A> {
+/// The shared state of ingest; one per process.
+pub(super) struct Ingress<A> {
     pub(super) appender: A,
     pub(super) sources: Vec<Source>,
     /// From a path to an index of `sources`.
     pub(super) routes: HashMap<String, usize>,
-    pub(super) metrics: Metrics,
-    pub(super) limits: Limits,
-    pub(super) header_timeout: Duration,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) limits: BodyLimits,
     pub(super) commit_timeout: Duration,
-    pub(super) max_connections: usize,
     pub(super) trusted_proxies: Vec<IpNet>,
-    pub(super) phase: watch::Sender<Phase>,
     pub(super) observer: OnceLock<Observer>,
-    pub(super) clock: OnceLock<Clock>,
-    pub(super) born: Instant,
-    pub(super) warned: AtomicU64,
+    /// Set if something other than the system tells the time, in milliseconds since the Unix epoch.
+    pub(super) clock: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
+    pub(super) warnings: LogThrottle,
 }
 
-/// One `[[source]]`, ready to serve.
-#[derive(Debug)]
-pub(super) struct Source {
-    pub(super) name: String,
-    pub(super) authenticator: Authenticator,
-    pub(super) key_labels: Vec<String>,
-    pub(super) pointers: Pointers,
-}
+/// The least time between two warnings with the same reason.
+pub(super) const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Between two warnings of our own faults: they come with every request, and the metrics have their number.
-const WARN_EVERY: Duration = Duration::from_secs(10);
-
-impl<A> Shared<A> {
-    pub(super) fn phase(&self) -> Phase {
-        *self.phase.borrow()
-    }
-
-    /// Goes forward to `phase`, never back.
-    pub(super) fn advance(&self, phase: Phase) {
-        self.phase.send_if_modified(|present| {
-            let forward = *present < phase;
-            if forward {
-                *present = phase;
-            }
-            forward
-        });
-    }
-
+impl<A> Ingress<A> {
     /// Milliseconds since the Unix epoch.
     pub(super) fn now_ms(&self) -> u64 {
         if let Some(clock) = self.clock.get() {
             return clock();
         }
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        // A clock before 1970 finds every signature stale, which is the safe side.
-        u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+        time::now_ms()
     }
 
-    /// True at most once in ten seconds.
-    pub(super) fn may_warn(&self) -> bool {
-        let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let every = u64::try_from(WARN_EVERY.as_millis()).unwrap_or(u64::MAX);
-        self.warned
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
-                (now >= next).then(|| now.saturating_add(every))
-            })
-            .is_ok()
+    /// Logs that events are refused although their senders did nothing wrong. That can happen with every request, so
+    /// repetitions are only counted for a while.
+    pub(super) fn warn_of_own_fault(&self, reason: Reason) {
+        let reason = reason.label();
+        if let Some(suppressed) = self.warnings.permit(reason) {
+            tracing::warn!(
+                reason,
+                suppressed,
+                "refusing events for a fault of this server"
+            );
+        } else {
+            tracing::debug!(reason, "refused");
+        }
     }
 }

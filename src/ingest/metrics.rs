@@ -1,26 +1,29 @@
-//! What ingest counts. Every child is resolved at start: a request looks nothing up and allocates nothing for it.
+//! Ingest's metrics. Every child is resolved at start, so a request looks nothing up and allocates nothing for it.
 
-use super::config::SourceConfig;
-use super::refusal::{LABELS, Rejection};
-use crate::event;
-use crate::telemetry::Registry;
+use std::time::Duration;
+
 use prometheus::{
     Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
 };
-use std::time::Duration;
+
+use super::config::SourceConfig;
+use super::refusal::Reason;
+use crate::telemetry::Registry;
 
 /// Every status that a request can be answered with.
 const CODES: [u16; 11] = [204, 400, 401, 403, 404, 405, 408, 413, 415, 431, 503];
-/// Seconds. Dense around the time of a disk's sync, where the answer's time is decided; up to the sender's 10 s.
+/// Seconds. Dense around the time of a disk's sync, which decides an answer's time; up to the sender's limit of 10 s.
 const ANSWER_BUCKETS: [f64; 14] = [
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
-/// Seconds. From hashing a kilobyte to a body that takes all of its time.
+/// Seconds. From hashing a kilobyte to a body that takes all of `body_timeout`.
 const STAGE_BUCKETS: [f64; 12] = [
     0.000_005, 0.000_02, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 10.0,
 ];
+/// The label of all kinds that the source's scheme does not document.
+const OTHER_KIND: &str = "other";
 
-/// Ingest's metrics, all sources'.
+/// The metrics of all sources.
 #[derive(Debug)]
 pub struct Metrics {
     pub(super) connections: IntGauge,
@@ -29,40 +32,55 @@ pub struct Metrics {
     pub(super) verify: Histogram,
     pub(super) validate: Histogram,
     pub(super) commit: Histogram,
-    /// What happens before a source is known.
-    pub(super) unknown: SourceMetrics,
+    /// Requests on unknown paths, and connections that failed without a request.
+    pub(super) unknown: RequestMetrics,
     /// In the order of the configuration.
     pub(super) sources: Vec<SourceMetrics>,
 }
 
-/// One source's children.
+/// What is counted of each request.
+#[derive(Debug)]
+pub(super) struct RequestMetrics {
+    answers: Vec<(u16, IntCounter)>,
+    rejections: [IntCounter; Reason::ALL.len()],
+    duration: Histogram,
+}
+
+/// What is counted of one source's requests and events.
 #[derive(Debug)]
 pub(super) struct SourceMetrics {
-    answers: Vec<(u16, IntCounter)>,
-    rejections: Vec<(&'static str, IntCounter)>,
-    pub(super) duration: Histogram,
-    accepted: Vec<(&'static str, IntCounter)>,
-    pub(super) without_key: Option<IntCounter>,
+    pub(super) requests: RequestMetrics,
+    kinds: Vec<(&'static str, IntCounter)>,
+    other_kind: IntCounter,
+    without_key: IntCounter,
+    /// By the index of the key that matched.
     pub(super) matches: Vec<IntCounter>,
 }
 
-struct Families {
-    requests: IntCounterVec,
-    duration: HistogramVec,
-    rejections: IntCounterVec,
-    accepted: IntCounterVec,
-    without_key: IntCounterVec,
-    matches: IntCounterVec,
+/// The counters that one event increments when it is committed.
+pub(super) struct EventCounters {
+    kind: IntCounter,
+    /// `None` if the event has a key.
+    without_key: Option<IntCounter>,
+}
+
+impl EventCounters {
+    pub(super) fn count(&self) {
+        self.kind.inc();
+        if let Some(counter) = &self.without_key {
+            counter.inc();
+        }
+    }
 }
 
 impl Metrics {
     /// Registers everything, with a child for each of `sources`.
     pub fn register(registry: &Registry, sources: &[SourceConfig]) -> Result<Self, Error> {
         let families = Families::register(registry)?;
-        let connections = IntGauge::new("http_connections", "Webhook connections that are open.")?;
+        let connections = IntGauge::new("http_connections", "Open webhook connections.")?;
         let body_bytes = IntGauge::new(
             "http_body_bytes",
-            "Bytes of request bodies held in memory, from their arrival until they are synced (and of heads while their bodies are awaited).",
+            "Bytes of request bodies in memory, from their arrival until they are synced, and of heads while their bodies arrive.",
         )?;
         let stages = HistogramVec::new(
             HistogramOpts::new(
@@ -82,51 +100,57 @@ impl Metrics {
             verify: stages.with_label_values(&["verify"]),
             validate: stages.with_label_values(&["validate"]),
             commit: stages.with_label_values(&["commit"]),
-            unknown: families.resolve("", None),
+            unknown: families.requests_of(""),
             sources: sources
                 .iter()
-                .map(|source| families.resolve(&source.name, Some(source)))
+                .map(|source| families.source(source))
                 .collect(),
         })
     }
 
-    /// The children of the source at `index`, or of requests without one.
-    pub(super) fn of(&self, index: Option<usize>) -> &SourceMetrics {
-        index
-            .and_then(|index| self.sources.get(index))
-            .unwrap_or(&self.unknown)
+    /// The metrics of requests to the source at `index`, or to no source.
+    pub(super) fn requests_of(&self, index: Option<usize>) -> &RequestMetrics {
+        index.map_or(&self.unknown, |index| &self.sources[index].requests)
+    }
+}
+
+impl RequestMetrics {
+    /// Counts an answer, given this long after the head.
+    pub(super) fn answered(&self, status: u16, elapsed: Duration) {
+        let answer = self.answers.iter().find(|(code, _)| *code == status);
+        debug_assert!(answer.is_some(), "{status} has no counter");
+        if let Some((_, counter)) = answer {
+            counter.inc();
+        }
+        self.duration.observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts a refused request, or a connection closed for a fault.
+    pub(super) fn rejected(&self, reason: Reason) {
+        self.rejections[reason as usize].inc();
     }
 }
 
 impl SourceMetrics {
-    /// Counts an answer.
-    pub(super) fn answered(&self, status: u16, after: Duration) {
-        if let Some((_, counter)) = self.answers.iter().find(|(code, _)| *code == status) {
-            counter.inc();
-        }
-        self.duration.observe(after.as_secs_f64());
-    }
-
-    /// Counts a refusal.
-    pub(super) fn refused(&self, rejection: Rejection) {
-        self.count(rejection.label());
-    }
-
-    /// Counts a refusal that no answer could be given to; `label` is one of [`LABELS`].
-    pub(super) fn count(&self, label: &str) {
-        if let Some((_, counter)) = self.rejections.iter().find(|(known, _)| *known == label) {
-            counter.inc();
+    /// The counters of an event of this kind.
+    pub(super) fn of_event(&self, kind: &str, has_key: bool) -> EventCounters {
+        let known = self.kinds.iter().find(|(known, _)| *known == kind);
+        EventCounters {
+            kind: known
+                .map_or(&self.other_kind, |(_, counter)| counter)
+                .clone(),
+            without_key: (!has_key).then(|| self.without_key.clone()),
         }
     }
+}
 
-    /// The counter of committed events of this kind.
-    pub(super) fn accepted(&self, kind: &str) -> Option<&IntCounter> {
-        let label = event::kind_label(kind);
-        self.accepted
-            .iter()
-            .find(|(known, _)| *known == label)
-            .map(|(_, counter)| counter)
-    }
+struct Families {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    rejections: IntCounterVec,
+    accepted: IntCounterVec,
+    without_key: IntCounterVec,
+    matches: IntCounterVec,
 }
 
 impl Families {
@@ -139,7 +163,7 @@ impl Families {
         let duration = HistogramVec::new(
             HistogramOpts::new(
                 "http_request_duration_seconds",
-                "Time from a request's head to its answer; for an accepted event that is after the sync.",
+                "Time from a request's head to its answer, which for an accepted event comes after the sync.",
             )
             .buckets(ANSWER_BUCKETS.to_vec()),
             &["source"],
@@ -148,13 +172,13 @@ impl Families {
         Ok(Self {
             requests: counter(
                 "http_requests_total",
-                "Webhook requests that ringback answered (what its HTTP parser refuses by itself is in the rejections only); the source is empty where the path belongs to none.",
+                "Webhook requests that ringback answered. Requests that its HTTP parser refuses are counted as rejections only. The source is empty if no source has the path.",
                 &["source", "code"],
             )?,
             duration,
             rejections: counter(
                 "http_rejections_total",
-                "Refused requests and connections closed for a fault, by reason; the source is empty where it was not known.",
+                "Refused requests, and connections closed for a fault, by reason. The source is empty if it is not known.",
                 &["source", "reason"],
             )?,
             accepted: counter(
@@ -169,39 +193,66 @@ impl Families {
             )?,
             matches: counter(
                 "signature_matches_total",
-                "Requests whose signature matched, by the key that it matched.",
+                "Requests with a matching signature, by the key that matched.",
                 &["source", "key"],
             )?,
         })
     }
 
-    fn resolve(&self, name: &str, source: Option<&SourceConfig>) -> SourceMetrics {
-        let labelled = |family: &IntCounterVec, label: &'static str| {
-            (label, family.with_label_values(&[name, label]))
-        };
-        let keys = source.map_or(0, |source| source.keys.len());
-        SourceMetrics {
+    fn requests_of(&self, source: &str) -> RequestMetrics {
+        RequestMetrics {
             answers: CODES
                 .iter()
                 .map(|code| {
                     let label = code.to_string();
-                    (*code, self.requests.with_label_values(&[name, &label]))
+                    (*code, self.requests.with_label_values(&[source, &label]))
                 })
                 .collect(),
-            rejections: LABELS
-                .into_iter()
-                .map(|label| labelled(&self.rejections, label))
-                .collect(),
-            duration: self.duration.with_label_values(&[name]),
-            accepted: event::kind_labels()
-                .filter(|_| source.is_some())
-                .map(|label| labelled(&self.accepted, label))
-                .collect(),
-            without_key: source.map(|_| self.without_key.with_label_values(&[name])),
-            matches: (0..keys)
-                .filter_map(|index| source.map(|source| source.key_label(index)))
+            rejections: Reason::ALL
+                .map(|reason| self.rejections.with_label_values(&[source, reason.label()])),
+            duration: self.duration.with_label_values(&[source]),
+        }
+    }
+
+    fn source(&self, source: &SourceConfig) -> SourceMetrics {
+        let name = source.name.as_str();
+        let kind = |kind: &str| self.accepted.with_label_values(&[name, kind]);
+        let kinds = source.verify.event_kinds().iter();
+        SourceMetrics {
+            requests: self.requests_of(name),
+            kinds: kinds.map(|known| (*known, kind(known))).collect(),
+            other_kind: kind(OTHER_KIND),
+            without_key: self.without_key.with_label_values(&[name]),
+            matches: source
+                .key_labels()
                 .map(|key| self.matches.with_label_values(&[name, key.as_str()]))
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::config::Verify;
+
+    #[test]
+    fn kinds_that_the_scheme_does_not_document_share_one_label() {
+        let source = SourceConfig {
+            name: "retell".into(),
+            path: "/".into(),
+            verify: Verify::None,
+            keys: Vec::new(),
+            key_pointers: None,
+        };
+        let metrics = Metrics::register(&Registry::new(), &[source]).unwrap();
+        let source = &metrics.sources[0];
+        for kind in ["call_ended", "call_ended2", ""] {
+            source.of_event(kind, true).count();
+        }
+        let known = source.kinds.iter().find(|(kind, _)| *kind == "call_ended");
+        assert_eq!(known.unwrap().1.get(), 1);
+        assert_eq!(source.other_kind.get(), 2);
+        assert_eq!(source.kinds.len(), 11);
     }
 }

@@ -1,60 +1,63 @@
-//! Validation without a tree: one pass checks that the whole body is JSON and picks `event` and the key.
+//! Validates a body and finds the event's name and key in one pass, without building a tree.
 //!
-//! Nearly every body takes the quick way (`scan`, 64 bytes at once), the rest the slow one (`walk`), which also has the
-//! last word on what is no JSON: serde_json skips what is not wanted without recursion, so depth costs no stack, and
-//! recurses only along the configured pointers, whose depth is bounded. Of duplicate members the last wins, as in most
-//! readers of JSON.
+//! The scan (`scan`) takes nearly every body, 64 bytes at a time. The rest goes to serde_json (`serde`), which also has
+//! the last word on what is not JSON. It skips unwanted values without recursion, so depth costs no stack, and recurses
+//! only along the configured pointers, whose depth is bounded. Of duplicate members the last wins, as in most JSON readers.
 
 pub(super) mod pointers;
 mod scan;
-mod walk;
+mod serde;
 
-use crate::ingest::payload::pointers::{EVENT, Pointers};
 use std::borrow::Cow;
-use walk::Hit;
 
-/// The longest key that is used, in bytes. It travels twice in a Kafka record (key and `ce_subject`), whose size beside
-/// the body is bounded; a longer one is treated as no key at all.
+use self::pointers::{EVENT, Pointers};
+use self::serde::Text;
+
+/// The longest key in bytes; a longer one counts as no key. A key travels twice in a Kafka record (as key and as
+/// `ce_subject`), and the record's size beside the body is bounded.
 pub(super) const MAX_KEY: usize = 8 * 1024;
-/// The longest event name that is kept, in bytes: `ce_type` carries it, cut at a character.
+/// The longest event name in bytes; a longer one is cut at a character. It travels in `ce_type`.
 pub(super) const MAX_KIND: usize = 1024;
 
 /// Why a body is not an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Invalid {
-    /// Not UTF-8, not JSON, or something after it.
+    /// Not UTF-8, or not exactly one JSON document.
     NotJson,
-    /// No object, or no member `event`, or it is not a string.
+    /// There is no string where the event's name is expected.
     NoEvent,
 }
 
-/// What a body says of itself.
+/// What ringback needs from a body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found<'a> {
-    /// The `event` member; lone surrogates, which UTF-8 cannot hold, are replaced.
+pub(super) struct EventFields<'a> {
+    /// The event's name; lone surrogates, which UTF-8 cannot represent, are replaced.
     pub(super) kind: Cow<'a, str>,
     /// The first pointer's usable string: Unicode text of at most [`MAX_KEY`] bytes.
     pub(super) key: Option<Cow<'a, str>>,
 }
 
 /// Reads `body` once.
-pub(super) fn validate<'a>(body: &'a [u8], pointers: &Pointers) -> Result<Found<'a>, Invalid> {
+pub(super) fn validate<'a>(
+    body: &'a [u8],
+    pointers: &Pointers,
+) -> Result<EventFields<'a>, Invalid> {
     let text = simdutf8::basic::from_utf8(body).map_err(|_| Invalid::NotJson)?;
-    let mut hits = match scan::scan(text, pointers) {
-        Some(hits) => hits,
-        None => walk::walk(text, pointers).map_err(|_| Invalid::NotJson)?,
+    let mut slots = match scan::scan(text, pointers) {
+        Some(slots) => slots,
+        None => serde::find(text, pointers).map_err(|_| Invalid::NotJson)?,
     };
-    let kind = match hits[EVENT].take() {
-        Some(Hit::Text(kind)) => kind,
-        Some(Hit::NotUnicode(bytes)) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    let kind = match slots[EVENT].take() {
+        Some(Text::Unicode(kind)) => kind,
+        Some(Text::NotUnicode(bytes)) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
         None => return Err(Invalid::NoEvent),
     };
-    let mut texts = hits.into_iter().skip(EVENT + 1).flatten();
-    let key = texts.find_map(|hit| match hit {
-        Hit::Text(key) if key.len() <= MAX_KEY => Some(key),
+    let mut keys = slots.into_iter().skip(EVENT + 1).flatten();
+    let key = keys.find_map(|text| match text {
+        Text::Unicode(key) if key.len() <= MAX_KEY => Some(key),
         _ => None,
     });
-    Ok(Found {
+    Ok(EventFields {
         kind: shorten(kind),
         key,
     })

@@ -1,22 +1,24 @@
-//! What of a request's head travels with the event, and who sent it: all of it checked, none of it believed blindly.
+//! Reads from a request's head what travels with the event, and the client's address. Everything is checked first.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
-use std::borrow::Cow;
-use std::net::IpAddr;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const JSON: &str = "application/json";
-/// Longer content types are no content types.
+/// The longest content type in bytes; a longer one is ignored.
 const MAX_CONTENT_TYPE: usize = 256;
-/// What every participant must be able to pass on (W3C Trace Context, section 3.3.1.5); also the bound here.
+/// The longest trace state in bytes: every participant must be able to pass on that much (W3C Trace Context, section
+/// 3.3.1.5).
 const MAX_TRACESTATE: usize = 512;
-/// W3C Trace Context, section 3.3.1.1.
+/// Members of a trace state (W3C Trace Context, section 3.3.1.1).
 const MAX_TRACESTATE_MEMBERS: usize = 32;
 
-/// The `Content-Type` as received where it is short visible ASCII, else `application/json`.
+/// The `Content-Type` as received if it is short visible ASCII, else `application/json`.
 pub(super) fn content_type(headers: &HeaderMap) -> &str {
     headers
         .get(CONTENT_TYPE)
@@ -25,7 +27,7 @@ pub(super) fn content_type(headers: &HeaderMap) -> &str {
         .unwrap_or(JSON)
 }
 
-/// `traceparent` and `tracestate`, each empty where absent or malformed; a state without its parent means nothing.
+/// `traceparent` and `tracestate`, each empty if missing or malformed. A state without its parent is dropped.
 pub(super) fn trace_context(headers: &HeaderMap) -> (&str, Cow<'_, str>) {
     let mut parents = headers.get_all(TRACEPARENT).iter();
     let parent = match (parents.next(), parents.next()) {
@@ -120,8 +122,8 @@ fn is_state_value(value: &str) -> bool {
         && !value.ends_with(' ')
 }
 
-/// The address that the request came from. Each proxy appends the peer that it saw, so the list is read from the
-/// right, as far as the word comes from a trusted proxy; what stands left of that a client could have written itself.
+/// The client's address. Each proxy appends the peer that it saw to `X-Forwarded-For`, so the list is read from the right,
+/// and each entry counts only if a trusted proxy wrote it. A client could have written the entries further left itself.
 pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let mut client = peer.to_canonical();
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_content_type_is_kept_only_where_it_is_short_visible_ascii() {
+    fn a_content_type_is_kept_only_if_it_is_short_visible_ascii() {
         let long = "a".repeat(257);
         for (sent, kept) in [
             (

@@ -1,268 +1,309 @@
-//! The one translation of refusals to answers and to their bounded metric labels.
+//! Translates every refusal into its answer (RFC 9457 problem details) and its metric label; nothing else does.
 //!
-//! The words of an answer are for the sender: what to mend. They never hold a secret, a path of ours or Kafka's text.
+//! The `detail` of an answer tells the sender what to fix. It never holds a secret, a local path or Kafka's error text.
 
-use super::payload::Invalid;
-use super::scheme::AuthenticateError;
-use crate::journal::AppendError;
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
-/// Why a request was refused.
+use super::payload::Invalid;
+use super::scheme::AuthenticateError;
+use crate::journal::AppendError;
+
+/// Why a request is refused with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rejection {
-    /// No source has this path.
+pub(super) enum Refusal {
     UnknownPath,
-    /// Not a POST.
     MethodNotAllowed,
-    /// `Content-Encoding` other than identity.
     ContentEncoding,
-    /// `Transfer-Encoding` other than chunked.
     TransferEncoding,
-    /// More headers than one head may have.
     TooManyHeaders,
-    /// Declared or streamed beyond `max_body` bytes.
+    /// The limit in bytes goes into the answer.
     BodyTooLarge {
-        /// The limit, told to the sender.
         max_body: usize,
     },
-    /// Not complete within `body_timeout`.
     BodyTimeout,
-    /// Ended early, or with a broken chunk.
+    /// The body ended early, or had a malformed chunk.
     BodyBroken,
-    /// `max_in_flight` is used up.
     MemoryExhausted,
-    /// The signature.
     Unauthenticated(AuthenticateError),
-    /// Not an event.
     Invalid(Invalid),
-    /// The journal did not take it.
     NotAppended(AppendError),
-    /// No commit within `commit_timeout`; it may still land.
+    /// Not synced within `commit_timeout`. The event may still be stored.
     CommitTimeout,
-    /// Our own fault.
     Panicked,
+}
+
+/// Declares the closed list of labels, so that each has one counter, resolved at start and found by its index.
+macro_rules! reasons {
+    ($($name:ident = $label:literal,)*) => {
+        /// The `reason` label of `ringback_http_rejections_total`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Reason { $($name,)* }
+
+        impl Reason {
+            /// Every reason, in the order of its discriminants.
+            pub(super) const ALL: [Self; [$($label),*].len()] = [$(Self::$name),*];
+
+            pub(super) fn label(self) -> &'static str {
+                match self { $(Self::$name => $label,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    UnknownPath = "unknown_path",
+    MethodNotAllowed = "method_not_allowed",
+    ContentEncoding = "content_encoding",
+    TransferEncoding = "transfer_encoding",
+    TooManyHeaders = "too_many_headers",
+    BodyTooLarge = "body_too_large",
+    BodyTimeout = "body_timeout",
+    BodyBroken = "body_broken",
+    MemoryExhausted = "memory_exhausted",
+    SignatureMissing = "signature_missing",
+    SignatureMalformed = "signature_malformed",
+    SignatureStale = "signature_stale",
+    SignatureMismatch = "signature_mismatch",
+    NotJson = "not_json",
+    NoEvent = "no_event",
+    JournalFull = "journal_full",
+    JournalPoisoned = "journal_poisoned",
+    JournalOverloaded = "journal_overloaded",
+    JournalClosed = "journal_closed",
+    CommitTimeout = "commit_timeout",
+    Panic = "panic",
+    // Without an answer. The client left first; if its event was appended, it is stored all the same.
+    ClientGone = "client_gone",
+    HeaderTimeout = "header_timeout",
+    HeadMalformed = "head_malformed",
+    HeadTooLarge = "head_too_large",
+    WriteTimeout = "write_timeout",
 }
 
 /// Seconds after which room in memory or in the queue is likely: both empty with the next syncs.
 const SOON: u32 = 1;
-/// Seconds for what takes a drained journal or a new process.
+/// Seconds for what needs a drained journal or a new process.
 const LATER: u32 = 5;
 
-/// Every label that [`Rejection::label`] or a connection's end can give, so that children are resolved at start.
-pub(super) const LABELS: [&str; 26] = [
-    "unknown_path",
-    "method_not_allowed",
-    "content_encoding",
-    "transfer_encoding",
-    "too_many_headers",
-    "body_too_large",
-    "body_timeout",
-    "body_broken",
-    "memory_exhausted",
-    "signature_missing",
-    "signature_malformed",
-    "signature_stale",
-    "signature_mismatch",
-    "not_json",
-    "no_event",
-    "journal_full",
-    "journal_poisoned",
-    "journal_overloaded",
-    "journal_closed",
-    "commit_timeout",
-    "panic",
-    "client_gone",
-    "header_timeout",
-    "head_malformed",
-    "head_too_large",
-    "write_timeout",
-];
+/// The answer to a refusal.
+pub(super) struct Problem {
+    pub(super) reason: Reason,
+    pub(super) status: StatusCode,
+    title: &'static str,
+    /// What the sender has to fix.
+    pub(super) detail: Cow<'static, str>,
+    /// True if the request's body was not read to its end.
+    pub(super) body_unread: bool,
+    /// Whole seconds, at least one, if a retry can succeed.
+    retry_after: Option<u32>,
+}
 
-/// A sender that left before its answer; its event, if it was appended, lands all the same.
-pub(super) const CLIENT_GONE: &str = "client_gone";
+/// Extension of an answer: part of the request's body is still on the connection, where the next request would begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyUnread;
 
-impl Rejection {
-    /// The metric label, one of [`LABELS`]; also the last part of the problem's `type`.
-    pub(super) fn label(self) -> &'static str {
+impl Refusal {
+    pub(super) fn problem(self) -> Problem {
         match self {
-            Self::UnknownPath => "unknown_path",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::ContentEncoding => "content_encoding",
-            Self::TransferEncoding => "transfer_encoding",
-            Self::TooManyHeaders => "too_many_headers",
-            Self::BodyTooLarge { .. } => "body_too_large",
-            Self::BodyTimeout => "body_timeout",
-            Self::BodyBroken => "body_broken",
-            Self::MemoryExhausted => "memory_exhausted",
-            Self::Unauthenticated(AuthenticateError::Missing { .. }) => "signature_missing",
-            Self::Unauthenticated(AuthenticateError::Malformed) => "signature_malformed",
-            Self::Unauthenticated(AuthenticateError::Stale) => "signature_stale",
-            Self::Unauthenticated(AuthenticateError::Mismatch) => "signature_mismatch",
-            Self::Invalid(Invalid::NotJson) => "not_json",
-            Self::Invalid(Invalid::NoEvent) => "no_event",
-            Self::NotAppended(AppendError::Full) => "journal_full",
-            Self::NotAppended(AppendError::Poisoned) => "journal_poisoned",
-            Self::NotAppended(AppendError::Overloaded) => "journal_overloaded",
-            Self::NotAppended(AppendError::Closed) => "journal_closed",
-            Self::CommitTimeout => "commit_timeout",
-            Self::Panicked => "panic",
-        }
-    }
-
-    /// The answer's status.
-    pub(super) fn status(self) -> StatusCode {
-        match self {
-            Self::UnknownPath => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::ContentEncoding | Self::TransferEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyBroken | Self::Invalid(_) => StatusCode::BAD_REQUEST,
-            Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-            Self::MemoryExhausted | Self::NotAppended(_) | Self::CommitTimeout | Self::Panicked => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-        }
-    }
-
-    /// True where the request's body was not, or not wholly, read: the connection cannot carry another request.
-    pub(super) fn leaves_body_unread(self) -> bool {
-        match self {
-            Self::UnknownPath
-            | Self::MethodNotAllowed
-            | Self::ContentEncoding
-            | Self::TransferEncoding
-            | Self::TooManyHeaders
-            | Self::BodyTooLarge { .. }
-            | Self::BodyTimeout
-            | Self::BodyBroken
-            | Self::MemoryExhausted
-            | Self::Panicked => true,
-            Self::Unauthenticated(_)
-            | Self::Invalid(_)
-            | Self::NotAppended(_)
-            | Self::CommitTimeout => false,
-        }
-    }
-
-    /// Whole seconds, at least one, where trying again helps.
-    fn retry_after(self) -> Option<u32> {
-        match self {
-            Self::NotAppended(AppendError::Full | AppendError::Poisoned | AppendError::Closed) => {
-                Some(LATER)
-            }
-            other => (other.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(SOON),
-        }
-    }
-
-    /// What the sender is told to mend.
-    pub(super) fn detail(self) -> String {
-        self.words().1
-    }
-
-    fn words(self) -> (&'static str, String) {
-        let (title, detail) = match self {
-            Self::UnknownPath => (
+            Self::UnknownPath => Problem::before_body(
+                Reason::UnknownPath,
+                StatusCode::NOT_FOUND,
                 "No such path",
                 "No webhook source is configured at this path.",
             ),
-            Self::MethodNotAllowed => ("Method not allowed", "Send events with POST."),
-            Self::ContentEncoding => (
+            Self::MethodNotAllowed => Problem::before_body(
+                Reason::MethodNotAllowed,
+                StatusCode::METHOD_NOT_ALLOWED,
+                "Method not allowed",
+                "Send events with POST.",
+            ),
+            Self::ContentEncoding => Problem::before_body(
+                Reason::ContentEncoding,
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "Content encoding not supported",
                 "Send the body as it was signed, without Content-Encoding.",
             ),
-            Self::TransferEncoding => (
+            Self::TransferEncoding => Problem::before_body(
+                Reason::TransferEncoding,
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "Transfer encoding not supported",
                 "Send the body with Content-Length, or with chunked as its only Transfer-Encoding.",
             ),
-            Self::TooManyHeaders => ("Too many headers", "Send fewer headers."),
-            Self::BodyTooLarge { max_body } => {
-                return (
-                    "Body too large",
-                    format!("Bodies may have {max_body} bytes at most."),
-                );
-            }
-            Self::BodyTimeout => (
-                "Body not received in time",
-                "The body was not complete in time; send it again, faster.",
+            Self::TooManyHeaders => Problem::before_body(
+                Reason::TooManyHeaders,
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "Too many headers",
+                "Send fewer headers.",
             ),
-            Self::BodyBroken => (
+            Self::BodyTooLarge { max_body } => Problem::before_body(
+                Reason::BodyTooLarge,
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "Body too large",
+                format!("A body may have at most {max_body} bytes."),
+            ),
+            Self::BodyTimeout => Problem::before_body(
+                Reason::BodyTimeout,
+                StatusCode::REQUEST_TIMEOUT,
+                "Body not received in time",
+                "The body did not arrive completely in time. Send it again, faster.",
+            ),
+            Self::BodyBroken => Problem::before_body(
+                Reason::BodyBroken,
+                StatusCode::BAD_REQUEST,
                 "Body incomplete",
                 "The body ended before its declared length or its last chunk.",
             ),
-            Self::MemoryExhausted => (
+            Self::MemoryExhausted => Problem::before_body(
+                Reason::MemoryExhausted,
+                StatusCode::SERVICE_UNAVAILABLE,
                 "Too much in flight",
-                "Too many bodies are being received at once; try again shortly.",
+                "This server is receiving too many bodies at once. Try again shortly.",
             ),
-            Self::Unauthenticated(AuthenticateError::Missing { header }) => {
-                return (
-                    "Signature missing",
-                    format!("The signature header, {header}, is missing."),
-                );
-            }
-            Self::Unauthenticated(AuthenticateError::Malformed) => (
-                "Signature malformed",
-                "The signature header does not have the form that the sender documents, or is repeated.",
-            ),
-            Self::Unauthenticated(AuthenticateError::Stale) => (
-                "Signature stale",
-                "The signature's timestamp is more than five minutes from this server's clock.",
-            ),
-            Self::Unauthenticated(AuthenticateError::Mismatch) => (
-                "Signature mismatch",
-                "The signature does not match the body under any configured key.",
-            ),
-            Self::Invalid(Invalid::NotJson) => ("Not JSON", "The body is not one JSON document."),
-            Self::Invalid(Invalid::NoEvent) => (
-                "Not an event",
-                "The body must be a JSON object with a string member \"event\".",
-            ),
-            Self::NotAppended(AppendError::Full) => (
-                "Storage full",
-                "Events cannot be stored at the moment; try again later.",
-            ),
-            Self::NotAppended(AppendError::Overloaded) => (
-                "Overloaded",
-                "More events arrive than can be stored; try again shortly.",
-            ),
-            Self::NotAppended(AppendError::Poisoned | AppendError::Closed) => (
-                "Storage unavailable",
-                "Events cannot be stored until this server has restarted; try again later.",
-            ),
-            Self::CommitTimeout => (
+            Self::Unauthenticated(error) => unauthenticated(error),
+            Self::Invalid(error) => invalid(error),
+            Self::NotAppended(error) => not_appended(error),
+            Self::CommitTimeout => Problem::after_body(
+                Reason::CommitTimeout,
+                StatusCode::SERVICE_UNAVAILABLE,
                 "Storage slow",
-                "The event was not known to be stored in time; send it again, unchanged.",
+                "The event was not confirmed as stored in time. Send it again, unchanged.",
             ),
-            Self::Panicked => ("Internal fault", "Something failed here; send it again."),
-        };
-        (title, detail.to_owned())
+            Self::Panicked => Problem::before_body(
+                Reason::Panic,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Internal error",
+                "This server failed while handling the request. Send it again.",
+            ),
+        }
+    }
+}
+
+fn unauthenticated(error: AuthenticateError) -> Problem {
+    let (reason, title, detail) = match error {
+        AuthenticateError::Missing { header } => {
+            let detail = format!("The signature header, {header}, is missing.");
+            let (reason, title) = (Reason::SignatureMissing, "Signature missing");
+            return Problem::after_body(reason, StatusCode::UNAUTHORIZED, title, detail);
+        }
+        AuthenticateError::Malformed => (
+            Reason::SignatureMalformed,
+            "Signature malformed",
+            "The signature header is repeated, or does not have its documented form.",
+        ),
+        AuthenticateError::Stale => (
+            Reason::SignatureStale,
+            "Signature stale",
+            "The signature's timestamp is more than five minutes from this server's clock.",
+        ),
+        AuthenticateError::Mismatch => (
+            Reason::SignatureMismatch,
+            "Signature mismatch",
+            "The signature does not match the body under any configured key.",
+        ),
+    };
+    Problem::after_body(reason, StatusCode::UNAUTHORIZED, title, detail)
+}
+
+fn invalid(error: Invalid) -> Problem {
+    let (reason, title, detail) = match error {
+        Invalid::NotJson => (
+            Reason::NotJson,
+            "Not JSON",
+            "The body is not one JSON document.",
+        ),
+        Invalid::NoEvent => (
+            Reason::NoEvent,
+            "Not an event",
+            "The body must be a JSON object with a string member \"event\".",
+        ),
+    };
+    Problem::after_body(reason, StatusCode::BAD_REQUEST, title, detail)
+}
+
+fn not_appended(error: AppendError) -> Problem {
+    const RESTART: &str = "This server cannot store events until it restarts. Try again later.";
+    let (reason, seconds, title, detail) = match error {
+        AppendError::Full => (
+            Reason::JournalFull,
+            LATER,
+            "Storage full",
+            "This server cannot store events at the moment. Try again later.",
+        ),
+        AppendError::Overloaded => (
+            Reason::JournalOverloaded,
+            SOON,
+            "Overloaded",
+            "Events arrive faster than this server can store them. Try again shortly.",
+        ),
+        AppendError::Poisoned => (
+            Reason::JournalPoisoned,
+            LATER,
+            "Storage unavailable",
+            RESTART,
+        ),
+        AppendError::Closed => (Reason::JournalClosed, LATER, "Storage unavailable", RESTART),
+    };
+    Problem {
+        retry_after: Some(seconds),
+        ..Problem::after_body(reason, StatusCode::SERVICE_UNAVAILABLE, title, detail)
+    }
+}
+
+impl Problem {
+    /// A refusal before the request's body was read to its end.
+    fn before_body(
+        reason: Reason,
+        status: StatusCode,
+        title: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            reason,
+            status,
+            title,
+            detail: detail.into(),
+            body_unread: true,
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(SOON),
+        }
     }
 
-    /// The answer: an RFC 9457 problem document and the headers that its status asks for.
-    pub(super) fn into_response(self) -> Response<Full<Bytes>> {
-        let (title, detail) = self.words();
-        let status = self.status();
-        let problem = serde_json::json!({
-            "type": format!("urn:ringback:problem:{}", self.label()),
-            "title": title,
-            "status": status.as_u16(),
-            "detail": detail,
+    /// A refusal after the whole body was read.
+    fn after_body(
+        reason: Reason,
+        status: StatusCode,
+        title: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            body_unread: false,
+            ..Self::before_body(reason, status, title, detail)
+        }
+    }
+
+    /// The problem document and the headers that its status requires.
+    pub(super) fn to_response(&self) -> Response<Full<Bytes>> {
+        let document = serde_json::json!({
+            "type": format!("urn:ringback:problem:{}", self.reason.label()),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
         });
-        let mut response = Response::new(Full::new(Bytes::from(problem.to_string())));
-        *response.status_mut() = status;
+        let mut response = Response::new(Full::new(Bytes::from(document.to_string())));
+        *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if let Some(seconds) = self.retry_after() {
+        if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self == Self::MethodNotAllowed {
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("POST"));
         }
         response
@@ -273,47 +314,56 @@ impl Rejection {
 mod tests {
     use super::*;
 
-    const ALL: [Rejection; 21] = [
-        Rejection::UnknownPath,
-        Rejection::MethodNotAllowed,
-        Rejection::ContentEncoding,
-        Rejection::TransferEncoding,
-        Rejection::TooManyHeaders,
-        Rejection::BodyTooLarge { max_body: 7 },
-        Rejection::BodyTimeout,
-        Rejection::BodyBroken,
-        Rejection::MemoryExhausted,
-        Rejection::Unauthenticated(AuthenticateError::Missing { header: "X" }),
-        Rejection::Unauthenticated(AuthenticateError::Malformed),
-        Rejection::Unauthenticated(AuthenticateError::Stale),
-        Rejection::Unauthenticated(AuthenticateError::Mismatch),
-        Rejection::Invalid(Invalid::NotJson),
-        Rejection::Invalid(Invalid::NoEvent),
-        Rejection::NotAppended(AppendError::Full),
-        Rejection::NotAppended(AppendError::Poisoned),
-        Rejection::NotAppended(AppendError::Overloaded),
-        Rejection::NotAppended(AppendError::Closed),
-        Rejection::CommitTimeout,
-        Rejection::Panicked,
+    const ALL: [Refusal; 21] = [
+        Refusal::UnknownPath,
+        Refusal::MethodNotAllowed,
+        Refusal::ContentEncoding,
+        Refusal::TransferEncoding,
+        Refusal::TooManyHeaders,
+        Refusal::BodyTooLarge { max_body: 7 },
+        Refusal::BodyTimeout,
+        Refusal::BodyBroken,
+        Refusal::MemoryExhausted,
+        Refusal::Unauthenticated(AuthenticateError::Missing { header: "X" }),
+        Refusal::Unauthenticated(AuthenticateError::Malformed),
+        Refusal::Unauthenticated(AuthenticateError::Stale),
+        Refusal::Unauthenticated(AuthenticateError::Mismatch),
+        Refusal::Invalid(Invalid::NotJson),
+        Refusal::Invalid(Invalid::NoEvent),
+        Refusal::NotAppended(AppendError::Full),
+        Refusal::NotAppended(AppendError::Poisoned),
+        Refusal::NotAppended(AppendError::Overloaded),
+        Refusal::NotAppended(AppendError::Closed),
+        Refusal::CommitTimeout,
+        Refusal::Panicked,
     ];
 
     #[test]
     fn every_refusal_has_its_own_label_from_the_closed_list() {
-        let labels: Vec<_> = ALL.iter().map(|rejection| rejection.label()).collect();
-        assert_eq!(labels[..], LABELS[..ALL.len()]);
-        assert!(LABELS.contains(&CLIENT_GONE));
+        let reasons: Vec<_> = ALL.iter().map(|refusal| refusal.problem().reason).collect();
+        assert_eq!(reasons[..], Reason::ALL[..ALL.len()]);
+        let mut labels: Vec<_> = Reason::ALL.iter().map(|reason| reason.label()).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), Reason::ALL.len());
+        assert!(
+            Reason::ALL
+                .iter()
+                .enumerate()
+                .all(|(index, reason)| *reason as usize == index)
+        );
     }
 
     #[test]
     fn every_503_names_whole_seconds_to_wait_and_nothing_else_does() {
-        for rejection in ALL {
-            let response = rejection.into_response();
+        for refusal in ALL {
+            let response = refusal.problem().to_response();
             let seconds = response
                 .headers()
                 .get(RETRY_AFTER)
                 .map(|value| value.to_str().unwrap().parse::<u32>().unwrap());
             let unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
-            assert_eq!(seconds.is_some(), unavailable, "{rejection:?}");
+            assert_eq!(seconds.is_some(), unavailable, "{refusal:?}");
             assert!(seconds.is_none_or(|seconds| seconds >= 1));
         }
     }

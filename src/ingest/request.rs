@@ -1,279 +1,267 @@
-//! One request's way: cheap refusals first, then the body, then who sent it, and only then what it says.
+//! One request from its head to its answer: the cheapest refusals first, then the body, then who sent it, then what it
+//! says, and last the journal.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use prometheus::Histogram;
 
 use super::body::collect;
-use super::ingress::{Append, Observed, Shared, Source, Verdict};
+use super::commit::CountedCommit;
+use super::ingress::{Append, Ingress, Observation};
+use super::memory::head_cost;
+use super::metrics::RequestMetrics;
 use super::payload::validate;
-use super::provenance::{content_type, trace_context};
-use super::refusal::Rejection;
-use super::server::connection::MAX_HEADERS;
-use super::stack::{Call, Outcome};
+use super::provenance::{client_address, content_type, trace_context};
+use super::refusal::{BodyUnread, Reason, Refusal};
+use super::server::MAX_HEADERS;
 use crate::event::Event;
-use crate::journal::AppendError;
-use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Response, StatusCode};
-use http_body::Body;
-use http_body_util::Full;
-use prometheus::{Histogram, IntCounter};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Instant;
-use tokio::runtime::Handle;
-use tower::Service;
 
 const RINGBACK_ID: HeaderName = HeaderName::from_static("ringback-id");
-/// Digits of an event's id.
-const ID: usize = 32;
+/// Hexadecimal digits of an event's id.
+const ID_DIGITS: usize = 32;
 
-/// The innermost service.
-pub(super) struct Handler<A> {
-    shared: Arc<Shared<A>>,
+/// Answers one request, whatever happens to it.
+pub(super) async fn respond<A: Append>(
+    ingress: Arc<Ingress<A>>,
+    peer: IpAddr,
+    mut request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut exchange = Exchange::begin(&ingress, peer, &request);
+    let outcome = {
+        let mut accepting = pin!(accept(&exchange, &mut request));
+        // A future that panicked is not polled again, so its broken state is never seen.
+        poll_fn(|cx| {
+            catch_unwind(AssertUnwindSafe(|| accepting.as_mut().poll(cx)))
+                .unwrap_or(Poll::Ready(Err(Refusal::Panicked)))
+        })
+        .await
+    };
+    let answer = outcome.unwrap_or_else(|refusal| exchange.refuse(refusal));
+    exchange.answered(&answer);
+    Ok(answer)
 }
 
-impl<A> Handler<A> {
-    pub(super) fn new(shared: Arc<Shared<A>>) -> Self {
-        Self { shared }
-    }
-}
+/// Takes the event of `request` into the journal; an answer means that it is synced.
+async fn accept<A: Append>(
+    exchange: &Exchange<'_, A>,
+    request: &mut Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Refusal> {
+    let ingress = exchange.ingress;
+    let index = exchange.source.ok_or(Refusal::UnknownPath)?;
+    let (source, metrics) = (&ingress.sources[index], &ingress.metrics);
+    check_head(request, ingress.limits.max_body)?;
 
-impl<A, B> Service<Call<B>> for Handler<A>
-where
-    A: Append,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-{
-    type Response = Response<Full<Bytes>>;
-    type Error = Rejection;
-    type Future = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+    let head_bytes = head_cost(request.headers());
+    let body = collect(request.body_mut(), head_bytes, &ingress.limits).await?;
+    let received_ms = ingress.now_ms();
+    let mut timer = StageTimer(exchange.started);
+    timer.finish(&metrics.receive);
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call<B>) -> Self::Future {
-        Box::pin(handle(Arc::clone(&self.shared), call))
-    }
-}
-
-async fn handle<A, B>(shared: Arc<Shared<A>>, call: Call<B>) -> Outcome
-where
-    A: Append,
-    B: Body<Data = Bytes> + Unpin,
-{
-    let index = call.source.ok_or(Rejection::UnknownPath)?;
-    let source = &shared.sources[index];
-    let metrics = &shared.metrics;
-    let headers = &call.head.headers;
-    if call.head.method != Method::POST {
-        return Err(Rejection::MethodNotAllowed);
-    }
-    check_head(headers, &call.body, shared.limits.max_body)?;
-
-    let body = collect(call.body, head_cost(headers), &shared.limits).await?;
-    let received_ms = shared.now_ms();
-    let mut step = Step(call.started);
-    step.ends(&metrics.receive);
-
+    let headers = request.headers();
     let verdict = source
         .authenticator
         .authenticate(headers, &body, received_ms);
-    step.ends(&metrics.verify);
+    timer.finish(&metrics.verify);
     if let Ok(Some(key)) = verdict
         && let Some(counter) = metrics.sources[index].matches.get(key)
     {
         counter.inc();
     }
-    let observer = shared.observer.get();
+    let observer = ingress.observer.get();
     if !observer.is_some_and(|observer| observer.lenient) {
-        verdict.map_err(Rejection::Unauthenticated)?;
+        verdict.map_err(Refusal::Unauthenticated)?;
     }
 
-    let mut id = [0; ID];
+    let mut id = [0; ID_DIGITS];
     let id = event_id(&body, &mut id);
-    let (envelope, accepted) = {
-        let found = validate(&body, &source.pointers).map_err(Rejection::Invalid)?;
+    let (envelope, counters) = {
+        let fields = validate(&body, &source.pointers).map_err(Refusal::Invalid)?;
         let (traceparent, tracestate) = trace_context(headers);
         let event = Event {
             received_ms,
             source: &source.name,
-            kind: &found.kind,
-            key: found.key.as_deref(),
+            kind: &fields.kind,
+            key: fields.key.as_deref(),
             id,
             content_type: content_type(headers),
             traceparent,
             tracestate: &tracestate,
             body: &[],
         };
-        let metrics = &metrics.sources[index];
-        let accepted = Accepted {
-            kind: metrics.accepted(&found.kind).cloned(),
-            without_key: metrics.without_key.clone().filter(|_| found.key.is_none()),
-        };
-        (event.encode_envelope(), accepted)
+        let counters = metrics.sources[index].of_event(&fields.kind, fields.key.is_some());
+        (event.encode_envelope(), counters)
     };
-    step.ends(&metrics.validate);
+    timer.finish(&metrics.validate);
     if let Some(observer) = observer {
-        (observer.tell)(&Observed::Taken(Verdict {
-            source: &source.name,
+        (observer.on_event)(&Observation::Accepted {
             id,
-            outcome: verdict.map(|key| source.key_label(key)),
-        }));
-        // What an observer takes is no part of the commit.
-        step = Step(Instant::now());
+            signature: verdict.map(|key| source.key_label(key)),
+        });
+        // The observer's time is not part of the commit.
+        timer = StageTimer(Instant::now());
     }
-    // Nothing more is asked of it, and a slow disk may keep the rest of this waiting.
-    drop(call.head);
+    // The head is not needed any more, its charge has been returned, and the commit may take long on a slow disk.
+    *request.headers_mut() = HeaderMap::new();
+    *request.uri_mut() = Uri::default();
 
-    let commit = shared
+    let commit = ingress
         .appender
         .append(envelope, body)
-        .map_err(Rejection::NotAppended)?;
-    let committing = Committing {
-        commit: Some(commit),
-        accepted,
-    };
-    tokio::time::timeout(shared.commit_timeout, committing)
+        .map_err(Refusal::NotAppended)?;
+    let commit = CountedCommit::<A>::new(commit, counters);
+    tokio::time::timeout(ingress.commit_timeout, commit)
         .await
-        .map_err(|_| Rejection::CommitTimeout)?
-        .map_err(Rejection::NotAppended)?;
-    step.ends(&metrics.commit);
-    Ok(accept(id))
-}
+        .map_err(|_| Refusal::CommitTimeout)?
+        .map_err(Refusal::NotAppended)?;
+    timer.finish(&metrics.commit);
 
-/// A step of the way, by when it began; the next one begins where it ends, so that the clock is read once for both.
-struct Step(Instant);
-
-impl Step {
-    fn ends(&mut self, duration: &Histogram) {
-        let now = Instant::now();
-        duration.observe(now.duration_since(self.0).as_secs_f64());
-        self.0 = now;
-    }
-}
-
-fn accept(id: &str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
     if let Ok(id) = HeaderValue::from_str(id) {
-        response.headers_mut().insert(RINGBACK_ID, id);
+        answer.headers_mut().insert(RINGBACK_ID, id);
     }
-    response
+    Ok(answer)
 }
 
-/// What can be refused before a byte of the body is asked for.
-fn check_head<B: Body>(headers: &HeaderMap, body: &B, max_body: usize) -> Result<(), Rejection> {
+/// Refuses what can be refused before a byte of the body is asked for.
+fn check_head(request: &Request<Incoming>, max_body: usize) -> Result<(), Refusal> {
+    if request.method() != Method::POST {
+        return Err(Refusal::MethodNotAllowed);
+    }
     // HTTP/2 bounds a head by its bytes alone, and a header of one byte costs a hundred in memory.
-    if headers.len() > MAX_HEADERS {
-        return Err(Rejection::TooManyHeaders);
+    if request.headers().len() > MAX_HEADERS {
+        return Err(Refusal::TooManyHeaders);
     }
     let only = |name: HeaderName, coding: &[u8]| {
-        let mut values = headers.get_all(name).iter();
+        let mut values = request.headers().get_all(name).iter();
         values.all(|value| value.as_bytes().eq_ignore_ascii_case(coding))
     };
     if !only(CONTENT_ENCODING, b"identity") {
-        return Err(Rejection::ContentEncoding);
+        return Err(Refusal::ContentEncoding);
     }
     // A transfer coding before `chunked` would change the body as well.
     if !only(TRANSFER_ENCODING, b"chunked") {
-        return Err(Rejection::TransferEncoding);
+        return Err(Refusal::TransferEncoding);
     }
-    if usize::try_from(body.size_hint().lower()).map_or(true, |lower| lower > max_body) {
-        return Err(Rejection::BodyTooLarge { max_body });
+    let least = usize::try_from(request.body().size_hint().lower());
+    if least.map_or(true, |least| least > max_body) {
+        return Err(Refusal::BodyTooLarge { max_body });
     }
     Ok(())
 }
 
-/// What a request costs in memory beside its body, in bytes: the task with its futures, and a map's entry a header.
-/// Measured on stalled HTTP/2 streams: 3 KB for a head of one header, about 100 bytes for each further one.
-fn head_cost(headers: &HeaderMap) -> usize {
-    const REQUEST: usize = 3 * 1024;
-    const HEADER: usize = 128;
-    let texts = headers.iter();
-    let texts: usize = texts
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
-    REQUEST + texts + HEADER * headers.len()
-}
-
-/// `ce_id`: the first 128 bits of BLAKE3 in hex, so that a retry of the same body repeats it. `hex` holds its digits.
-fn event_id<'a>(body: &[u8], hex: &'a mut [u8; ID]) -> &'a str {
+/// `ce_id`: the first 128 bits of BLAKE3 in hexadecimal, so that a retry of the same body repeats it.
+fn event_id<'a>(body: &[u8], digits: &'a mut [u8; ID_DIGITS]) -> &'a str {
     let hash = blake3::hash(body);
-    // The lengths fit, and digits are text.
-    let _ = hex::encode_to_slice(&hash.as_bytes()[..ID / 2], hex);
-    std::str::from_utf8(hex).unwrap_or_default()
+    let encoded = hex::encode_to_slice(&hash.as_bytes()[..ID_DIGITS / 2], digits);
+    debug_assert!(encoded.is_ok(), "two digits per byte");
+    std::str::from_utf8(digits).unwrap_or_default()
 }
 
-impl Source {
-    fn key_label(&self, key: Option<usize>) -> Option<&str> {
-        key.and_then(|key| self.key_labels.get(key))
-            .map(String::as_str)
+/// Measures the stages of one request. A stage begins where the one before it ended, so that one clock read serves both.
+struct StageTimer(Instant);
+
+impl StageTimer {
+    fn finish(&mut self, stage: &Histogram) {
+        let now = Instant::now();
+        stage.observe(now.duration_since(self.0).as_secs_f64());
+        self.0 = now;
     }
 }
 
-/// The counters of one event, due when it is committed.
-struct Accepted {
-    kind: Option<IntCounter>,
-    without_key: Option<IntCounter>,
+/// One request and its answer, as they are counted and logged. Dropped without an answer, it counts a client that left.
+struct Exchange<'a, A> {
+    ingress: &'a Ingress<A>,
+    /// The index of the source that has the request's path.
+    source: Option<usize>,
+    /// When the head was complete.
+    started: Instant,
+    /// The sender's address; determined only if it will be logged.
+    client: Option<IpAddr>,
+    is_head: bool,
+    has_body: bool,
+    is_answered: bool,
 }
 
-impl Accepted {
-    fn count(&self) {
-        for counter in [&self.kind, &self.without_key].into_iter().flatten() {
-            counter.inc();
+impl<'a, A> Exchange<'a, A> {
+    fn begin(ingress: &'a Ingress<A>, peer: IpAddr, request: &Request<Incoming>) -> Self {
+        let client = tracing::enabled!(tracing::Level::DEBUG)
+            .then(|| client_address(peer, request.headers(), &ingress.trusted_proxies));
+        Self {
+            ingress,
+            // A webhook's address is its path alone, without the query.
+            source: ingress.routes.get(request.uri().path()).copied(),
+            started: Instant::now(),
+            client,
+            is_head: request.method() == Method::HEAD,
+            has_body: !request.body().is_end_stream(),
+            is_answered: false,
         }
     }
-}
 
-/// A commit that is counted exactly when it happens, whether or not anybody still waits for it.
-///
-/// While the request waits, nothing but the request is needed. If it is dropped first (its time was up, its client has
-/// left), the rest of the wait moves to a task of its own, so only such events cost one.
-struct Committing<C>
-where
-    C: Future<Output = Result<u64, AppendError>> + Send + Unpin + 'static,
-{
-    commit: Option<C>,
-    accepted: Accepted,
-}
-
-impl<C> Future for Committing<C>
-where
-    C: Future<Output = Result<u64, AppendError>> + Send + Unpin + 'static,
-{
-    type Output = Result<u64, AppendError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(commit) = self.commit.as_mut() else {
-            return Poll::Pending;
-        };
-        let outcome = std::task::ready!(Pin::new(commit).poll(cx));
-        self.commit = None;
-        if outcome.is_ok() {
-            self.accepted.count();
-        }
-        Poll::Ready(outcome)
+    fn metrics(&self) -> &RequestMetrics {
+        self.ingress.metrics.requests_of(self.source)
     }
-}
 
-impl<C> Drop for Committing<C>
-where
-    C: Future<Output = Result<u64, AppendError>> + Send + Unpin + 'static,
-{
-    fn drop(&mut self) {
-        let Some(commit) = self.commit.take() else {
-            return;
-        };
-        // Without a runtime the process is ending, and its metrics with it.
-        if let Ok(runtime) = Handle::try_current() {
-            let accepted = Accepted {
-                kind: self.accepted.kind.take(),
-                without_key: self.accepted.without_key.take(),
-            };
-            runtime.spawn(async move {
-                if commit.await.is_ok() {
-                    accepted.count();
-                }
+    /// Counts and reports a refusal; gives its answer.
+    fn refuse(&self, refusal: Refusal) -> Response<Full<Bytes>> {
+        let problem = refusal.problem();
+        let reason = problem.reason;
+        self.metrics().rejected(reason);
+        if let Some(observer) = self.ingress.observer.get() {
+            (observer.on_event)(&Observation::Refused {
+                status: problem.status.as_u16(),
+                reason: reason.label(),
+                detail: &problem.detail,
             });
+        }
+        if problem.status.is_server_error() {
+            self.ingress.warn_of_own_fault(reason);
+        } else {
+            tracing::debug!(reason = reason.label(), "refused");
+        }
+        let mut answer = problem.to_response();
+        if self.is_head {
+            // hyper leaves the body out for HTTP/1 only; over HTTP/2 a body would be a protocol error.
+            let length = HeaderValue::from(answer.body().size_hint().lower());
+            answer.headers_mut().insert(CONTENT_LENGTH, length);
+            *answer.body_mut() = Full::default();
+        }
+        if self.has_body && problem.body_unread {
+            answer.extensions_mut().insert(BodyUnread);
+        }
+        answer
+    }
+
+    fn answered(&mut self, answer: &Response<Full<Bytes>>) {
+        let (status, elapsed) = (answer.status().as_u16(), self.started.elapsed());
+        self.metrics().answered(status, elapsed);
+        if let Some(client) = self.client {
+            let sources = &self.ingress.sources;
+            let source = self.source.map_or("", |index| &sources[index].name);
+            tracing::debug!(%client, source, status, ?elapsed, "answered");
+        }
+        self.is_answered = true;
+    }
+}
+
+impl<A> Drop for Exchange<'_, A> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.metrics().rejected(Reason::ClientGone);
         }
     }
 }

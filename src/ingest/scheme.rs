@@ -1,39 +1,24 @@
-//! Who sent this? Decided over the raw bytes, before anything is parsed or looked up.
+//! Authenticates a request over its raw bytes, before anything is parsed or looked up.
 //!
-//! Each scheme is a variant of [`Verify`](super::Verify) and a file here with one function: headers, body, one key and
-//! the time in, a verdict out. Keys are tried in turn, so that two can be live while one replaces the other.
+//! Each scheme is a variant of [`Verify`](super::Verify) and a file here. All live keys are tried in turn, so that two can
+//! be live while one replaces the other.
 
+mod error;
 mod keys;
-mod retell;
+pub(super) mod retell;
 
-use super::config::{SourceConfig, Verify};
-use arc_swap::ArcSwap;
-use http::HeaderMap;
-use keys::Key;
-pub use keys::KeyError;
+pub use self::error::AuthenticateError;
+pub use self::keys::KeyError;
+
 use std::sync::Arc;
 
-/// Why a request is not believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AuthenticateError {
-    /// No signature in the scheme's header.
-    #[error("signature is missing")]
-    Missing {
-        /// As the sender writes its name.
-        header: &'static str,
-    },
-    /// Not of the scheme's form, or repeated.
-    #[error("signature is malformed")]
-    Malformed,
-    /// Its time is outside the scheme's window.
-    #[error("signature is stale")]
-    Stale,
-    /// No live key gives it.
-    #[error("signature does not match")]
-    Mismatch,
-}
+use arc_swap::ArcSwap;
+use http::HeaderMap;
 
-/// One source's scheme and live keys.
+use self::keys::Key;
+use super::config::{SourceConfig, Verify};
+
+/// The scheme and the live keys of one source.
 #[derive(Debug)]
 pub(super) struct Authenticator {
     scheme: Verify,
@@ -41,7 +26,7 @@ pub(super) struct Authenticator {
 }
 
 impl Authenticator {
-    /// Reads the keys; fails where a scheme that needs keys has none.
+    /// Reads the keys; fails if the scheme needs keys and there are none.
     pub(super) fn new(source: &SourceConfig) -> Result<Self, KeyError> {
         Ok(Self {
             scheme: source.verify,
@@ -49,17 +34,17 @@ impl Authenticator {
         })
     }
 
-    /// The keys as they are now outside, to be put in by [`Authenticator::replace`].
+    /// Reads the keys again, to be put into use by [`Authenticator::replace`].
     pub(super) fn read_again(source: &SourceConfig) -> Result<FreshKeys, KeyError> {
         keys::read(source).map(FreshKeys)
     }
 
-    /// Running requests finish with the keys they began with.
+    /// Puts `fresh` into use. Running requests finish with the old keys.
     pub(super) fn replace(&self, fresh: FreshKeys) {
         self.keys.store(Arc::new(fresh.0));
     }
 
-    /// The index of the key that signed `body`; `None` where the scheme has no keys.
+    /// The index of the key that signed `body`; `None` if the scheme has no keys.
     pub(super) fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -81,6 +66,6 @@ impl Authenticator {
     }
 }
 
-/// Keys that were read and found good, but are not yet in use.
+/// Valid keys that are not yet in use.
 #[derive(Debug)]
 pub(super) struct FreshKeys(Vec<Key>);

@@ -1,5 +1,50 @@
-//! Sockets and protocols: who is accepted, how a connection begins and how it ends.
+//! Sockets and protocols: which connections are accepted, how each begins and how it ends.
+//!
+//! The server does not know what a request means. It asks [`Server::make_service`] for one tower service per connection
+//! and gives it that connection's requests.
 
-pub(super) mod connection;
+mod activity;
+mod connection;
+mod fault;
+mod http1;
+mod http2;
 pub(super) mod listener;
-pub(super) mod sniff;
+mod phase;
+mod sniff;
+
+pub(super) use self::phase::{Phase, Phases};
+pub(super) use self::sniff::Protocol;
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tower::util::BoxService;
+
+use super::metrics::Metrics;
+
+/// The longest request head, in bytes; hyper answers 431 to a longer one.
+pub(super) const MAX_HEAD: u32 = 64 * 1024;
+/// The most headers of one head. hyper's default is 100, which a request through many proxies can exceed.
+pub(super) const MAX_HEADERS: usize = 256;
+/// How long a stopping server waits for a request that its client has sent but the network has not yet delivered.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Answers the requests of one connection. Boxing costs one allocation per request and keeps the server free of type
+/// parameters.
+pub(super) type HttpService = BoxService<Request<Incoming>, Response<Full<Bytes>>, Infallible>;
+
+/// What all connections share.
+pub(super) struct Server {
+    pub(super) max_connections: usize,
+    pub(super) header_timeout: Duration,
+    pub(super) phases: Phases,
+    pub(super) metrics: Arc<Metrics>,
+    /// Makes the service of one connection from its peer's address and its protocol.
+    pub(super) make_service: Box<dyn Fn(IpAddr, Protocol) -> HttpService + Send + Sync>,
+}

@@ -1,9 +1,11 @@
-//! What configurations are refused, and how keys are exchanged while serving.
+//! Which configurations are refused, and how keys are replaced while serving.
+
+use std::future::{Ready, ready};
+
+use ::bytes::Bytes;
 
 use super::*;
 use crate::journal::AppendError;
-use ::bytes::Bytes;
-use std::future::{Ready, ready};
 
 struct Nowhere;
 
@@ -26,7 +28,7 @@ fn source(name: &str, path: &str) -> SourceConfig {
 }
 
 #[test]
-fn sources_that_could_not_be_told_apart_or_reached_are_refused_by_name() {
+fn sources_that_are_ambiguous_or_unreachable_are_refused_by_name() {
     let good = [
         source("retell", "/webhook"),
         source("agent-2_x", "/agents/2"),
@@ -89,7 +91,7 @@ fn a_reload_that_fails_keeps_every_old_key() {
             "x-retell-signature",
             sign(secret, b"body", 7).parse().unwrap(),
         );
-        ingest.shared.sources[0]
+        ingest.ingress.sources[0]
             .authenticator
             .authenticate(&headers, b"body", 7)
     };

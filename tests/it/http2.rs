@@ -1,4 +1,5 @@
-//! The contract over HTTP/2 without TLS (h2c, prior knowledge): the same refusals, streams side by side, orderly ends.
+//! The HTTP contract over HTTP/2 without TLS (h2c, prior knowledge): the same refusals, concurrent streams, orderly
+//! shutdown.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -22,10 +23,10 @@ const EVENT: &[u8] = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
 
 async fn connect(server: &Server) -> (SendRequest<Body>, JoinHandle<hyper::Result<()>>) {
     let stream = tokio::net::TcpStream::connect(server.address).await;
-    let stream = TokioIo::new(stream.expect("it listens"));
+    let stream = TokioIo::new(stream.expect("the relay listens"));
     let (sender, connection) = http2::handshake(TokioExecutor::new(), stream)
         .await
-        .expect("it speaks HTTP/2");
+        .expect("the relay speaks HTTP/2");
     (sender, tokio::spawn(connection))
 }
 
@@ -33,7 +34,7 @@ fn whole(body: impl Into<Bytes>) -> Body {
     Full::new(body.into()).boxed()
 }
 
-/// A body that is sent as its sender is fed, and stays open until that is dropped.
+/// A body that sends what its channel receives, and stays open until the channel's sender is dropped.
 struct Fed(mpsc::UnboundedReceiver<Bytes>);
 
 fn fed() -> (mpsc::UnboundedSender<Bytes>, Body) {
@@ -79,7 +80,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 #[test]
-fn streams_of_one_connection_are_answered_side_by_side() {
+fn streams_of_one_connection_are_answered_concurrently() {
     let server = small_limits();
     run(async {
         let (sender, _connection) = connect(&server).await;
@@ -124,7 +125,7 @@ fn a_head_of_very_many_headers_is_refused_and_a_head_request_has_no_body() {
 
 #[test]
 fn stalled_requests_are_charged_with_what_they_cost() {
-    // 128 KiB for bodies and heads: fewer than fifty requests, though none of them sends a byte of its body.
+    // 128 KiB for bodies and heads hold fewer than fifty requests, although none of them sends a byte of its body.
     let server = small_limits();
     run(async {
         let (mut sender, _connection) = connect(&server).await;
@@ -135,7 +136,7 @@ fn stalled_requests_are_charged_with_what_they_cost() {
             let answer = sender.send_request(request(Method::POST, "/open", body));
             running.push((feed, answer));
         }
-        // None is refused before the room is used up, and each is charged before its body is asked for.
+        // No request is refused before the budget is used up, and each is charged before its body is read.
         while server.refused("open", "memory_exhausted") < 15.0 {
             tokio::task::yield_now().await;
         }
@@ -147,7 +148,7 @@ fn stalled_requests_are_charged_with_what_they_cost() {
         }
         let refused = codes.iter().filter(|code| **code == 503).count();
         assert!((15..=45).contains(&refused), "{refused} of 60 were refused");
-        // The others end without a byte.
+        // The other bodies end without a byte.
         assert!(
             codes.iter().all(|code| matches!(code, 400 | 503)),
             "{codes:?}"
@@ -195,7 +196,7 @@ fn a_streamed_body_over_the_limit_gets_413_and_one_that_stops_408() {
         let (feed, body) = fed();
         for _ in 0..5 {
             feed.send(Bytes::from(vec![b' '; 16_000]))
-                .expect("it is taken");
+                .expect("the body is open");
         }
         let answer = send(&mut sender, request(Method::POST, "/open", body)).await;
         assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
@@ -205,22 +206,22 @@ fn a_streamed_body_over_the_limit_gets_413_and_one_that_stops_408() {
         let (mut sender, _connection) = connect(&server).await;
         let (feed, body) = fed();
         feed.send(Bytes::from_static(b"{\"event\":"))
-            .expect("it is taken");
+            .expect("the body is open");
         let answer = send(&mut sender, request(Method::POST, "/open", body)).await;
         assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
         drop(feed);
-        // The connection carries on.
+        // The connection stays usable.
         let answer = send(&mut sender, request(Method::POST, "/open", whole(EVENT))).await;
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     });
 }
 
 #[test]
-fn an_idle_connection_is_told_to_go() {
+fn an_idle_connection_is_closed() {
     let server = limits("1s", "60s");
     run(async {
         let (sender, connection) = connect(&server).await;
-        // Nothing but the relay ends it: the sender is kept.
+        // Only the relay can end the connection, because the client keeps its sender.
         let ended = connection.await.expect("no panic");
         assert!(ended.is_ok(), "{ended:?}");
         drop(sender);
@@ -229,7 +230,7 @@ fn an_idle_connection_is_told_to_go() {
 }
 
 #[test]
-fn at_the_end_a_running_request_is_answered_and_the_connection_told_to_go() {
+fn shutdown_answers_a_running_request_and_then_closes_the_connection() {
     let server = small_limits();
     run(async {
         let (mut sender, connection) = connect(&server).await;
@@ -239,13 +240,13 @@ fn at_the_end_a_running_request_is_answered_and_the_connection_told_to_go() {
         sender.ready().await.expect("the connection is open");
         let running = tokio::spawn(sender.send_request(request(Method::POST, "/open", body)));
         feed.send(Bytes::from_static(&EVENT[..10]))
-            .expect("it is taken");
+            .expect("the body is open");
         while server.sample("ringback_http_body_bytes") < 10.0 {
             tokio::task::yield_now().await;
         }
         server.terminate();
         feed.send(Bytes::from_static(&EVENT[10..]))
-            .expect("it is taken");
+            .expect("the body is open");
         drop(feed);
         let answer = running.await.expect("no panic").expect("it is answered");
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);

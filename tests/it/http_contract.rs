@@ -10,7 +10,7 @@ use crate::support::server::{
 const EVENT: &[u8] = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
 const CLOSE: &str = "Connection: close\r\n";
 
-/// A refusal of ours: its status, a problem document of the same status, and no word of our inside.
+/// Asserts that `answer` is a refusal: its status, and a problem document with the same status and every member.
 fn assert_problem(answer: &str, status: u16) {
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     let head = head.to_ascii_lowercase();
@@ -112,7 +112,7 @@ fn a_signature_that_is_missing_malformed_stale_or_wrong_gets_401() {
         assert_problem(&answer, 401);
         assert_eq!(server.refused("retell", reason), before + 1.0, "{reason}");
     }
-    // Not JSON and not signed: who sent it is asked first.
+    // Neither JSON nor signed: the signature is checked first.
     assert_problem(&server.exchange(&post("/webhook", CLOSE, b"not json")), 401);
     assert_eq!(server.sample("ringback_journal_unpublished_events"), 0.0);
     let good = format!("{}{CLOSE}", signature(KEY, now_ms(), EVENT));
@@ -156,7 +156,7 @@ fn a_head_byte_by_byte_or_no_byte_at_all_is_closed_without_an_answer() {
                 .iter()
                 .chain(std::iter::repeat(&b'x'));
             for byte in endless {
-                // Closed, as it should be: nothing else ends this head.
+                // The relay has closed the connection, as it should: this head never ends.
                 if slow.write_all(&[*byte]).is_err() {
                     break;
                 }
@@ -167,7 +167,10 @@ fn a_head_byte_by_byte_or_no_byte_at_all_is_closed_without_an_answer() {
     assert_eq!(until_closed(&mut slow), "");
     assert_eq!(until_closed(&mut silent), "");
     server.await_refused("", "header_timeout", 2.0);
-    writer.expect("a second handle").join().expect("it ends");
+    writer
+        .expect("a second handle")
+        .join()
+        .expect("the writer ends");
 }
 
 #[test]
@@ -191,11 +194,15 @@ fn what_the_parser_refuses_gets_its_own_answer_and_is_closed() {
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     assert!(
         answer.ends_with("\r\n\r\n"),
-        "the parser has no words: {answer}"
+        "the parser answers without a body: {answer}"
     );
     server.await_refused("", "head_too_large", 2.0);
     let answered = "ringback_http_requests_total{code=\"431\",source=\"\"}";
-    assert_eq!(server.sample(answered), 0.0, "the README says so");
+    assert_eq!(
+        server.sample(answered),
+        0.0,
+        "the parser's answers are not counted as requests"
+    );
 }
 
 #[test]
@@ -220,7 +227,7 @@ fn bodies_beyond_the_memory_for_them_get_503_and_room_comes_back() {
     );
     let half = |_| {
         let mut half = server.connect();
-        half.write_all(&large[..45_000]).expect("it is sent");
+        half.write_all(&large[..45_000]).expect("the half is sent");
         half
     };
     let halves: Vec<_> = (0..2).map(half).collect();
@@ -274,9 +281,9 @@ fn pipelined_requests_are_answered_in_order() {
         .flat_map(|(at, body)| post("/open", if at == last { CLOSE } else { "" }, body))
         .collect();
     let answer = server.exchange(&requests);
-    let told: Vec<_> = answer
+    let answered: Vec<_> = answer
         .lines()
         .filter_map(|line| line.strip_prefix("ringback-id: "))
         .collect();
-    assert_eq!(told, ids);
+    assert_eq!(answered, ids);
 }

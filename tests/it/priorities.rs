@@ -1,4 +1,4 @@
-//! Who goes first where cores are short, as the kernel has it.
+//! The scheduling priorities of the threads, as the kernel reports them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use crate::support::server::{PATIENCE, Server};
 
 /// Names and nice values of a process's threads.
 fn threads(process: u32) -> BTreeSet<(String, i32)> {
-    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
     let of_task = |task: fs::DirEntry| {
         // A thread may end between the listing and the reading.
         let stat = fs::read_to_string(task.path().join("stat")).ok()?;
@@ -21,9 +21,9 @@ fn threads(process: u32) -> BTreeSet<(String, i32)> {
 }
 
 #[test]
-fn publishing_stands_back_behind_answers() {
+fn publishing_has_a_lower_priority_than_answers() {
     let own = threads(std::process::id());
-    let base = own.first().expect("this thread is there").1;
+    let base = own.first().expect("this thread exists").1;
     let server = Server::start("", "");
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::ingest::Verdict;
+use crate::ingest::AuthenticateError;
 
 /// Events without a row that are kept. Rows are never that late, because the embedded Kafka is in memory.
 const MAX_PENDING: usize = 16_384;
@@ -14,8 +14,8 @@ pub struct SignatureNotes(Arc<Mutex<BTreeMap<String, VecDeque<String>>>>);
 
 impl SignatureNotes {
     /// Keeps the note on an accepted event.
-    pub fn keep(&self, verdict: &Verdict<'_>) {
-        let note = match verdict.outcome {
+    pub fn keep(&self, id: &str, signature: Result<Option<&str>, AuthenticateError>) {
+        let note = match signature {
             Ok(_) => String::from("signature is valid"),
             Err(error) => format!("{error}: accepted without --require-signature"),
         };
@@ -23,9 +23,7 @@ impl SignatureNotes {
         if kept.len() >= MAX_PENDING {
             kept.clear();
         }
-        kept.entry(verdict.id.to_owned())
-            .or_default()
-            .push_back(note);
+        kept.entry(id.to_owned()).or_default().push_back(note);
     }
 
     /// Takes the oldest note on an event with this id.
@@ -43,18 +41,12 @@ impl SignatureNotes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingest::AuthenticateError;
 
     #[test]
     fn equal_bodies_get_their_notes_in_order() {
         let notes = SignatureNotes::default();
-        for outcome in [Err(AuthenticateError::Stale), Ok(Some("0"))] {
-            let (source, id) = ("retell", "a");
-            notes.keep(&Verdict {
-                source,
-                id,
-                outcome,
-            });
+        for signature in [Err(AuthenticateError::Stale), Ok(Some("0"))] {
+            notes.keep("a", signature);
         }
         let stale = "signature is stale: accepted without --require-signature";
         assert_eq!(notes.take("a").as_deref(), Some(stale));

@@ -1,29 +1,29 @@
 //! JSON pointers (RFC 6901), compiled into one tree that a single pass over a body follows.
 
-/// Deeper pointers are refused: following one costs a stack frame a token, and no sender nests its id that far.
+/// The most tokens of one pointer: following it costs a stack frame per token, and no sender nests its ids deeper.
 const MAX_TOKENS: usize = 32;
-/// The slot of the `event` member, which every source needs; the pointers' slots follow in their order.
+/// The slot of the first pointer, which leads to the event's name. The others lead to the key, in order of precedence.
 pub(crate) const EVENT: usize = 0;
 
-/// A source's pointers and the `event` member, as a tree.
+/// A source's pointers as a tree.
 #[derive(Debug)]
 pub(crate) struct Pointers {
     pub(crate) root: Node,
-    /// How many slots there are: one for `event`, one a pointer.
+    /// How many slots there are: one per pointer.
     pub(crate) slots: usize,
 }
 
-/// A place in a document that lies on the way to, or at, something wanted.
+/// A place in a document that a pointer passes through or ends at.
 #[derive(Debug, Default)]
 pub(crate) struct Node {
     pub(crate) children: Vec<Child>,
-    /// The slots of what is wanted here: a pointer may be given twice, or lead to `event`.
+    /// The slots of the pointers that end here: the same pointer may be given more than once.
     pub(crate) leaves: Vec<usize>,
-    /// All slots at and below this place: a later duplicate of this member undoes their hits.
+    /// The slots of all pointers that end at or below this place: a duplicate of this member clears them.
     pub(crate) beneath: Vec<usize>,
 }
 
-/// A way down, by a member's name or an element's index.
+/// One token of a pointer: a member's name, or an element's index.
 #[derive(Debug)]
 pub(crate) struct Child {
     pub(crate) name: String,
@@ -34,29 +34,28 @@ pub(crate) struct Child {
 /// Why a text is not a usable JSON pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PointerError {
-    /// The empty pointer names the whole document, which is no string in any event.
+    /// The pointer does not start with a slash. The empty pointer means the whole document, which is never a string.
     #[error("must start with \"/\"")]
     Start,
-    /// RFC 6901, section 3.
+    /// An escape is not `~0` or `~1` (RFC 6901, section 3).
     #[error("has a \"~\" that is not followed by 0 or 1")]
     Escape,
-    /// More than 32 tokens.
+    /// The pointer has too many tokens.
     #[error("has more than {MAX_TOKENS} tokens")]
     Depth,
 }
 
 impl Pointers {
-    /// Compiles `pointers`; the first one that hits a string wins.
+    /// Compiles `pointers`, the event's first. An error has the index of the pointer that is malformed.
     pub(crate) fn compile<S: AsRef<str>>(pointers: &[S]) -> Result<Self, (usize, PointerError)> {
         let mut root = Node::default();
-        root.insert(&["event".to_owned()], EVENT);
-        for (index, pointer) in pointers.iter().enumerate() {
-            let tokens = tokens(pointer.as_ref()).map_err(|error| (index, error))?;
-            root.insert(&tokens, index + 1);
+        for (slot, pointer) in pointers.iter().enumerate() {
+            let tokens = tokens(pointer.as_ref()).map_err(|error| (slot, error))?;
+            root.insert(&tokens, slot);
         }
         Ok(Self {
             root,
-            slots: pointers.len() + 1,
+            slots: pointers.len(),
         })
     }
 }
@@ -84,8 +83,8 @@ impl Node {
             self.leaves.push(slot);
             return;
         };
-        let place = self.children.iter().position(|child| child.name == *name);
-        let place = place.unwrap_or_else(|| {
+        let child = self.children.iter().position(|child| child.name == *name);
+        let child = child.unwrap_or_else(|| {
             self.children.push(Child {
                 index: array_index(name),
                 name: name.clone(),
@@ -93,7 +92,7 @@ impl Node {
             });
             self.children.len() - 1
         });
-        self.children[place].node.insert(rest, slot);
+        self.children[child].node.insert(rest, slot);
     }
 }
 
@@ -125,7 +124,7 @@ fn unescape(token: &str) -> Result<String, PointerError> {
     Ok(text)
 }
 
-/// RFC 6901, section 4: digits without a leading zero.
+/// An array's index is digits without a leading zero (RFC 6901, section 4).
 fn array_index(token: &str) -> Option<usize> {
     let plain = token.bytes().all(|byte| byte.is_ascii_digit());
     (plain && (token == "0" || !token.starts_with('0')))
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_pointer_is_named_by_its_place() {
+    fn a_malformed_pointer_is_reported_by_its_index() {
         assert!(matches!(
             Pointers::compile(&["/a", "b"]),
             Err((1, PointerError::Start))

@@ -1,14 +1,21 @@
 //! Validation against an oracle that builds the tree.
 
-use super::*;
 use proptest::prelude::*;
 use serde_json::Value;
 
+use super::*;
+
 const RETELL: [&str; 3] = ["/call/call_id", "/data/call_id", "/chat/chat_id"];
 
-fn find<'a>(body: &'a str, pointers: &[&str]) -> Result<Found<'a>, Invalid> {
-    let pointers = Pointers::compile(pointers).unwrap();
-    validate(body.as_bytes(), &pointers)
+/// The event's pointer, then those to the key.
+pub(super) fn compile<S: AsRef<str>>(keys: &[S]) -> Pointers {
+    let keys = keys.iter().map(AsRef::as_ref);
+    let pointers: Vec<&str> = std::iter::once("/event").chain(keys).collect();
+    Pointers::compile(&pointers).unwrap()
+}
+
+fn find<'a>(body: &'a str, pointers: &[&str]) -> Result<EventFields<'a>, Invalid> {
+    validate(body.as_bytes(), &compile(pointers))
 }
 
 fn key(body: &str, pointers: &[&str]) -> Option<String> {
@@ -69,7 +76,7 @@ fn of_duplicate_members_the_last_wins() {
 }
 
 #[test]
-fn what_is_not_json_and_what_is_no_event_are_told_apart() {
+fn what_is_not_json_and_what_is_no_event_are_distinguished() {
     for body in [
         "",
         " ",
@@ -93,7 +100,7 @@ fn what_is_not_json_and_what_is_no_event_are_told_apart() {
     ] {
         assert_eq!(find(body, &RETELL), Err(Invalid::NotJson), "{body}");
     }
-    let pointers = Pointers::compile(&RETELL).unwrap();
+    let pointers = compile(&RETELL);
     assert_eq!(
         validate(b"{\"event\":\"\xff\"}", &pointers),
         Err(Invalid::NotJson)
@@ -121,7 +128,7 @@ fn what_is_not_json_and_what_is_no_event_are_told_apart() {
 }
 
 #[test]
-fn text_that_utf8_cannot_hold_is_no_key_and_no_reason_to_refuse() {
+fn text_that_utf8_cannot_represent_is_no_key_and_no_reason_to_refuse() {
     for body in [
         r#"{"event":"e","call":{"call_id":"\ud800"}}"#,
         r#"{"event":"e","call":{"call_id":"\udc00\ud800x"}}"#,
@@ -172,7 +179,7 @@ fn depth_costs_no_stack_and_is_not_refused() {
 }
 
 #[test]
-fn pointers_reach_into_arrays_and_may_lie_on_each_others_way() {
+fn pointers_reach_into_arrays_and_may_share_a_path() {
     let body = r#"{"event":"e","a":["x",{"b":"y"}],"0":{"~/":"z"},"":"w"}"#;
     for (pointers, expected) in [
         (&["/a/0"][..], Some("x")),
@@ -266,13 +273,13 @@ proptest! {
             Some(kind) => Ok((kind.to_owned(), pointers.iter().find_map(|pointer| text(pointer)).map(str::to_owned))),
             None => Err(Invalid::NoEvent),
         };
-        let compiled = Pointers::compile(&pointers).unwrap();
+        let compiled = compile(&pointers);
         let found = validate(body.as_bytes(), &compiled)
             .map(|found| (found.kind.into_owned(), found.key.map(Cow::into_owned)));
         prop_assert_eq!(found, expected);
-        // The exact way is rarely taken; it must find the same.
-        let quick = walk::pass(&body, &compiled, false).unwrap();
-        prop_assert_eq!(walk::pass(&body, &compiled, true).unwrap(), quick);
+        // The exact mode runs rarely; it must find the same.
+        let interpreted = super::serde::pass(&body, &compiled, false).unwrap();
+        prop_assert_eq!(super::serde::pass(&body, &compiled, true).unwrap(), interpreted);
     }
 
     #[test]
@@ -284,7 +291,7 @@ proptest! {
         let mut at = cut.index(body.len() + 1);
         while !body.is_char_boundary(at) { at -= 1; }
         let mutated = format!("{}{insert}{}", &body[..at], body[at..].chars().skip(1).collect::<String>());
-        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&mutated).is_ok();
+        let is_json = serde_json::from_str::<::serde::de::IgnoredAny>(&mutated).is_ok();
         let refused = find(&mutated, &["/call/call_id", "/call/0"]) == Err(Invalid::NotJson);
         prop_assert_eq!(refused, !is_json);
     }

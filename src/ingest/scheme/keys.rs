@@ -1,21 +1,23 @@
-//! Reading keys: from files and the environment only, and failing closed.
+//! Reads keys, from files and the environment only. A missing or blank key is an error, never a key.
 
-use crate::ingest::config::{KeyConfig, SourceConfig, Verify};
-use hmac::{Hmac, KeyInit};
-use secrecy::zeroize::Zeroizing;
-use sha2::Sha256;
 use std::fmt;
 
-/// A live key, prepared for HMAC-SHA256: the two blocks that depend on the key alone are hashed once.
+use hmac::{Hmac, KeyInit as _};
+use secrecy::zeroize::Zeroizing;
+use sha2::Sha256;
+
+use crate::ingest::config::{KeyConfig, SourceConfig, Verify};
+
+/// A live key as an HMAC-SHA256 state: the two blocks that depend on the key alone are already hashed.
 pub(crate) struct Key(Hmac<Sha256>);
 
 impl Key {
-    /// `None` only if HMAC refused the length, which it does for none.
+    /// `None` if HMAC refuses the key's length; it accepts every length.
     pub(crate) fn new(secret: &[u8]) -> Option<Self> {
         Hmac::new_from_slice(secret).ok().map(Self)
     }
 
-    /// An HMAC to be fed with a message.
+    /// A new HMAC under this key, before any message bytes.
     pub(crate) fn mac(&self) -> Hmac<Sha256> {
         self.0.clone()
     }
@@ -30,7 +32,7 @@ impl fmt::Debug for Key {
 /// Why a source's keys cannot be used. `key` is the key's name or index.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// `verify` asks for keys and there are none.
+    /// `verify` needs keys and there are none.
     #[error(
         "verify = \"{verify}\" needs keys: give keys = [{{ env = \"NAME\" }}] or [{{ file = \"PATH\" }}]"
     )]
@@ -38,8 +40,8 @@ pub enum KeyError {
         /// The scheme.
         verify: Verify,
     },
-    /// `verify = "none"` with keys would look safer than it is.
-    #[error("verify = \"none\" does not use keys: remove them, or say how to verify")]
+    /// `verify = "none"` ignores keys, so configured ones would only look like protection.
+    #[error("verify = \"none\" does not use keys: remove them, or set verify")]
     Unused,
     /// Neither or both of `env` and `file`.
     #[error("key {key}: give exactly one of env and file")]
@@ -66,7 +68,7 @@ pub enum KeyError {
         #[source]
         source: std::io::Error,
     },
-    /// An empty key would let everybody sign.
+    /// The key is empty, so that anybody could sign with it.
     #[error("key {key}: is empty")]
     Empty {
         /// The key.
@@ -88,9 +90,7 @@ pub(crate) fn read(source: &SourceConfig) -> Result<Vec<Key>, KeyError> {
         (verify, true) => return Err(KeyError::None { verify }),
         (_, false) => {}
     }
-    let labels: Vec<String> = (0..source.keys.len())
-        .map(|index| source.key_label(index))
-        .collect();
+    let labels: Vec<String> = source.key_labels().collect();
     let mut keys = Vec::with_capacity(labels.len());
     for (index, (config, label)) in source.keys.iter().zip(&labels).enumerate() {
         if labels[..index].contains(label) {
@@ -122,7 +122,7 @@ fn secret(config: &KeyConfig, label: &str) -> Result<Zeroizing<Vec<u8>>, KeyErro
                 source,
             })?;
             let mut bytes = Zeroizing::new(bytes);
-            // An editor's newline, of either kind, is never part of a key.
+            // Editors add a newline, which is never part of a key.
             if bytes.last() == Some(&b'\n') {
                 bytes.pop();
                 if bytes.last() == Some(&b'\r') {

@@ -2,19 +2,22 @@
 //!
 //! `d` is HMAC-SHA256 under the API key over the raw body followed by the timestamp's digits as they were received.
 
-use super::AuthenticateError;
-use super::keys::Key;
-use hmac::Mac;
+pub(crate) mod events;
+
+use hmac::Mac as _;
 use http::{HeaderMap, HeaderName};
+
+use super::error::AuthenticateError;
+use super::keys::Key;
 
 const HEADER: HeaderName = HeaderName::from_static("x-retell-signature");
 const MISSING: AuthenticateError = AuthenticateError::Missing {
     header: "X-Retell-Signature",
 };
-/// The documented window, either side of our clock.
+/// The documented window, before and after this server's clock.
 const WINDOW_MS: u64 = 5 * 60 * 1000;
 
-/// A well-formed signature, not yet checked.
+/// A well-formed signature that is not yet verified.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Signature<'a> {
     digits: &'a str,
@@ -23,7 +26,7 @@ pub(crate) struct Signature<'a> {
 }
 
 impl<'a> Signature<'a> {
-    /// The one signature header; a repeated one is malformed, because it leaves open which was meant.
+    /// Reads the signature header. A repeated one is malformed, because it is ambiguous.
     pub(crate) fn from_headers(headers: &'a HeaderMap) -> Result<Self, AuthenticateError> {
         let mut values = headers.get_all(HEADER).iter();
         let value = values.next().ok_or(MISSING)?;
@@ -36,7 +39,7 @@ impl<'a> Signature<'a> {
 
     fn parse(text: &'a str) -> Option<Self> {
         let (digits, hex) = text.strip_prefix("v=")?.split_once(",d=")?;
-        // `parse` alone would also take a sign and leading zeros, which are signed but never sent.
+        // `parse` alone would also accept a sign and leading zeros, which the sender never sends.
         let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
         let timestamp_ms = digits.parse().ok().filter(|_| plain)?;
         let mut digest = [0; 32];
@@ -48,7 +51,7 @@ impl<'a> Signature<'a> {
         })
     }
 
-    /// `now_ms` since the Unix epoch.
+    /// Checks that the signature's time is within the window of `now_ms` (milliseconds since the Unix epoch).
     pub(crate) fn check_age(&self, now_ms: u64) -> Result<(), AuthenticateError> {
         if self.timestamp_ms.abs_diff(now_ms) > WINDOW_MS {
             return Err(AuthenticateError::Stale);
@@ -56,7 +59,7 @@ impl<'a> Signature<'a> {
         Ok(())
     }
 
-    /// Compares in constant time.
+    /// True if `key` gives this signature over `body`; compares in constant time.
     pub(crate) fn matches(&self, key: &Key, body: &[u8]) -> bool {
         let mut mac = key.mac();
         mac.update(body);
@@ -138,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_and_a_repeated_header_are_told_apart() {
+    fn a_missing_and_a_repeated_header_are_distinguished() {
         let mut headers = HeaderMap::new();
         assert_eq!(Signature::from_headers(&headers), Err(MISSING));
         let value: http::HeaderValue = format!("v=1,d={DIGEST}").parse().unwrap();
@@ -153,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_taken_from_a_header_is_all_that_it_says(
+        fn a_parsed_signature_holds_everything_that_its_header_says(
             text in prop_oneof!["\\PC*", "v=[0-9]{0,21},d=[0-9a-fA-F]{63,65}"]
         ) {
             if let Some(signature) = Signature::parse(&text) {

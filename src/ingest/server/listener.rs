@@ -1,33 +1,34 @@
-//! Accepts connections, as many as are allowed, until it is told to stop; then sees all of them to their end.
+//! Accepts connections up to the limit until the shutdown, then waits for all of them to end.
 
-use super::connection;
-use crate::ingest::ingress::{Append, Phase, Shared};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-/// After a failed accept: descriptors come free as connections end, not sooner for being asked for.
+use super::phase::Phase;
+use super::{Server, connection};
+
+/// Waits after a failed accept, which means that descriptors have run out: they come free only as connections end.
 const FIRST_BACKOFF: Duration = Duration::from_millis(5);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// Serves until `shutdown` resolves and every connection has ended. Dropping the future cuts off what still runs.
-pub(crate) async fn serve<A: Append>(
+pub(crate) async fn serve(
     listener: TcpListener,
-    shared: Arc<Shared<A>>,
+    server: Arc<Server>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    // A limit beyond what the semaphore can count never takes effect anyway.
+    let permits = server.max_connections.clamp(1, Semaphore::MAX_PERMITS);
     let mut acceptor = Acceptor {
-        // More permits than the semaphore can count are as good as no limit.
-        permits: Arc::new(Semaphore::new(
-            shared.max_connections.clamp(1, Semaphore::MAX_PERMITS),
-        )),
+        permits: Arc::new(Semaphore::new(permits)),
         connections: JoinSet::new(),
-        shared,
+        server,
     };
     let mut shutdown = pin!(shutdown);
     let mut backoff = FIRST_BACKOFF;
@@ -43,7 +44,7 @@ pub(crate) async fn serve<A: Append>(
                 backoff = FIRST_BACKOFF;
                 acceptor.spawn(stream, peer, permit);
             }
-            // The client's affair: it left between its handshake and our accept.
+            // The client left between its handshake and our accept.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(%error, ?backoff, "cannot accept connections, trying again");
@@ -55,34 +56,34 @@ pub(crate) async fn serve<A: Append>(
             }
         }
     }
-    acceptor.shared.advance(Phase::Stopping);
+    acceptor.server.phases.advance(Phase::Stopping);
     acceptor.drain_backlog(listener).await?;
     while acceptor.connections.join_next().await.is_some() {}
     Ok(())
 }
 
-struct Acceptor<A> {
+struct Acceptor {
     permits: Arc<Semaphore>,
     connections: JoinSet<()>,
-    shared: Arc<Shared<A>>,
+    server: Arc<Server>,
 }
 
-impl<A: Append> Acceptor<A> {
+impl Acceptor {
     fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
-        // Answers are single small packets. A socket that refuses the option is gone already.
+        // An answer is one small packet, so waiting for more to send only delays it. If setting the option fails, the
+        // connection is already gone.
         let _ = stream.set_nodelay(true);
-        let shared = Arc::clone(&self.shared);
-        let phase = shared.phase.subscribe();
-        let open = Open::new(shared.metrics.connections.clone());
+        let server = Arc::clone(&self.server);
+        let open = OpenConnection::new(server.metrics.connections.clone());
         self.connections.spawn(async move {
             let _held = (open, permit);
-            connection::serve(stream, peer, shared, phase).await;
+            connection::serve(stream, peer, server).await;
         });
     }
 
-    /// Closing a listener resets what the kernel has accepted for it and we have not: so all of that is taken first.
+    /// Accepts what is in the kernel's backlog, because closing a listener resets those connections.
     async fn drain_backlog(&mut self, listener: TcpListener) -> io::Result<()> {
-        // tokio's own accept waits for readiness; only the call itself tells for certain that nothing is left.
+        // tokio's accept would wait for more; a non-blocking accept reports that the backlog is empty.
         let listener = listener.into_std()?;
         loop {
             let permit = tokio::select! {
@@ -100,7 +101,7 @@ impl<A: Append> Acceptor<A> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept what had connected before the end");
+                    tracing::warn!(%error, "cannot accept the connections left in the backlog at shutdown");
                     return Ok(());
                 }
             }
@@ -108,7 +109,7 @@ impl<A: Append> Acceptor<A> {
     }
 }
 
-/// The permit comes first: what is beyond the limit waits in the kernel, at no cost to us.
+/// Takes the permit before accepting, so that connections beyond the limit wait in the kernel and cost no descriptor.
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
@@ -121,17 +122,17 @@ async fn accept(
     Ok((stream, peer, permit))
 }
 
-/// Counts an open connection.
-struct Open(prometheus::IntGauge);
+/// Keeps one connection counted in the gauge until it is dropped.
+struct OpenConnection(prometheus::IntGauge);
 
-impl Open {
+impl OpenConnection {
     fn new(gauge: prometheus::IntGauge) -> Self {
         gauge.inc();
         Self(gauge)
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.dec();
     }

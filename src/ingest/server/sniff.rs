@@ -1,80 +1,34 @@
-//! A connection's bytes: what was read to tell the protocol comes first, a stalled write has an end.
+//! A connection's byte stream: detects the protocol from the first bytes, and bounds how long a write may stall.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
-/// RFC 9113, section 3.4.
+use super::activity::Activity;
+
+/// The first bytes of every HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// What a refused upload may still send after its answer before it is cut off, in bytes and time: enough for a client
-/// to notice the answer instead of a reset, too little to keep an upload alive.
+/// How much, and how long, a client may still send after the last answer before the connection is cut: enough to notice
+/// the answer instead of a reset, too little to keep an upload alive.
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The protocol that a client's first bytes speak.
+/// The protocol of a connection, told by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
     Http2,
 }
 
-/// What a connection is doing, seen from both its bytes and its requests.
-#[derive(Debug, Default)]
-pub(crate) struct Activity {
-    requests: AtomicU64,
-    in_flight: AtomicUsize,
-    /// Bytes have come that no request has begun or ended after: a head is on its way.
-    arriving: AtomicBool,
-    pub(crate) begun: Notify,
-}
-
-/// A running request.
-pub(crate) struct InFlight(Arc<Activity>);
-
-impl Activity {
-    /// A request's head is complete.
-    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
-        self.arriving.store(false, Ordering::Relaxed);
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.begun.notify_one();
-        InFlight(Arc::clone(self))
-    }
-
-    /// How many requests have begun so far.
-    pub(crate) fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
-    /// True between requests, with nothing of a further one received.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight() == 0 && !self.arriving.load(Ordering::Relaxed)
-    }
-
-    /// Requests without an answer.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        // What came until now belonged to this request's body.
-        self.0.arriving.store(false, Ordering::Relaxed);
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// One connection's two directions.
+/// A connection's stream. The bytes read for sniffing are read again by hyper.
 #[derive(Debug)]
-pub(crate) struct Io {
+pub(crate) struct SniffedStream {
     stream: TcpStream,
     prefix: [u8; PREFACE.len()],
     /// The unread part of `prefix`.
@@ -86,8 +40,8 @@ pub(crate) struct Io {
     stall: Option<Pin<Box<Sleep>>>,
 }
 
-impl Io {
-    /// A client that takes nothing for `stall_limit` is given up.
+impl SniffedStream {
+    /// Writes fail with `TimedOut` once a client has taken nothing for `stall_limit`.
     pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>, stall_limit: Duration) -> Self {
         Self {
             stream,
@@ -102,7 +56,7 @@ impl Io {
     }
 
     /// Reads until the protocol is certain, which for HTTP/1 is nearly always the first read; `None` if the client
-    /// closed before that. Unbounded in time: the caller's matter. May be cancelled and called again.
+    /// closed before that. The caller bounds the time; a cancelled call may be repeated.
     pub(crate) async fn sniff(&mut self) -> io::Result<Option<Protocol>> {
         loop {
             if self.prefix[..self.end] != PREFACE[..self.end] {
@@ -117,7 +71,7 @@ impl Io {
                 return Ok(None);
             }
             self.end += read;
-            self.activity.arriving.store(true, Ordering::Relaxed);
+            self.activity.bytes_arrived();
         }
     }
 
@@ -126,8 +80,8 @@ impl Io {
         self.end > 0
     }
 
-    /// Ends the connection so that the last answer is not lost to a reset: says that nothing more will be sent, then
-    /// takes what is still coming, within bounds.
+    /// Closes the connection without losing the last answer to a reset: closes the sending side, then reads and drops
+    /// what the client still sends, within [`LINGER_BYTES`] and [`LINGER`].
     pub(crate) async fn linger(mut self) {
         if self.stream.shutdown().await.is_err() || self.ended {
             return;
@@ -142,7 +96,7 @@ impl Io {
                 }
             }
         };
-        // Whether the client or the time ended it, there is nothing left to do.
+        // Whichever ended first, client or time, the connection is now dropped.
         let _ = tokio::time::timeout(LINGER, drain).await;
     }
 
@@ -166,7 +120,7 @@ impl Io {
     }
 }
 
-impl AsyncRead for Io {
+impl AsyncRead for SniffedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -182,7 +136,7 @@ impl AsyncRead for Io {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if matches!(polled, Poll::Ready(Ok(()))) {
             if buffer.filled().len() > before {
-                self.activity.arriving.store(true, Ordering::Relaxed);
+                self.activity.bytes_arrived();
             } else {
                 self.ended = true;
             }
@@ -191,7 +145,7 @@ impl AsyncRead for Io {
     }
 }
 
-impl AsyncWrite for Io {
+impl AsyncWrite for SniffedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

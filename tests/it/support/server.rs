@@ -1,4 +1,4 @@
-//! The real binary, serving without a Kafka, with small limits; raw sockets to it.
+//! The real binary, serving with small limits and without a Kafka, and raw sockets to it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use sha2::Sha256;
 
 /// The relay's key.
 pub const KEY: &str = "key_of_the_contract";
-/// Bounds every wait, so that a hang fails: nothing here takes that long, even on busy cores.
+/// Bounds every wait, so that a hang fails the test. Nothing here takes that long, even on busy cores.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running relay.
@@ -22,12 +22,12 @@ pub struct Server {
     /// Where webhooks go.
     pub address: SocketAddr,
     admin: SocketAddr,
-    /// Where nobody else keeps it.
+    /// Holds the configuration and the journal, unless the caller does.
     _folder: Option<tempfile::TempDir>,
 }
 
 impl Server {
-    /// Starts with these further lines of `[listen]` and `[journal]`.
+    /// Starts with these additional lines in `[listen]` and `[journal]`.
     pub fn start(listen: &str, journal: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut server = Self::start_in(folder.path(), "127.0.0.1:1", listen, journal);
@@ -35,8 +35,8 @@ impl Server {
         server
     }
 
-    /// As [`Server::start`], with `ringback.toml` and `journal/` in `folder`, which outlives it; `more.toml` there, if it
-    /// exists, ends the configuration.
+    /// As [`Server::start`], with `ringback.toml` and `journal/` in `folder`, which the caller keeps. `more.toml` there, if
+    /// it exists, is appended to the configuration.
     pub fn start_in(folder: &Path, bootstrap: &str, listen: &str, journal: &str) -> Self {
         let config = write_config(folder, bootstrap, listen, journal);
         let mut child = Command::new(env!("CARGO_BIN_EXE_ringback"))
@@ -48,12 +48,13 @@ impl Server {
             .spawn()
             .expect("the binary runs");
         let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
-        let said = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::new(Mutex::new(Vec::new()));
         let (address, admin) = loop {
             let mut line = String::new();
             let read = log.read_line(&mut line).expect("the log is text");
             assert!(read > 0, "it ended before it was ready");
-            said.lock()
+            lines
+                .lock()
                 .expect("nobody panics with it")
                 .push(line.clone());
             let line: serde_json::Value = serde_json::from_str(&line).expect("JSON lines");
@@ -65,23 +66,23 @@ impl Server {
                 break (address("address"), address("admin"));
             }
         };
-        // Read on, so that the pipe never fills.
-        let lines = said.clone();
+        // The rest is read as well, so that the pipe never fills.
+        let more = lines.clone();
         std::thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
-                lines.lock().expect("nobody panics with it").push(line);
+                more.lock().expect("nobody panics with it").push(line);
             }
         });
         Self {
             child,
-            log: said,
+            log: lines,
             address,
             admin,
             _folder: None,
         }
     }
 
-    /// Posts to the unsigned source; the answer's status.
+    /// Posts to the source without verification; gives the answer's status.
     pub fn post(&self, body: &[u8]) -> u16 {
         let answer = self.exchange(&post("/open", "Connection: close\r\n", body));
         let status = answer.get(9..12).expect("a status line");
@@ -101,15 +102,15 @@ impl Server {
         stream
     }
 
-    /// Sends all of it, reads until the connection is closed.
+    /// Sends `bytes` on a new connection and reads until it is closed.
     pub fn exchange(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect();
-        // A refusal may come, and the connection close, before everything is sent.
+        // A refusal may close the connection before everything is sent.
         let _ = stream.write_all(bytes);
         until_closed(&mut stream)
     }
 
-    /// A page of the admin port, with its head.
+    /// The answer of the admin port to a GET of `path`, with its head.
     pub fn admin(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.admin).expect("the admin port is open");
         let request = format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
@@ -125,7 +126,7 @@ impl Server {
         value.parse().expect("a number")
     }
 
-    /// Its process's number.
+    /// The relay's process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -142,12 +143,12 @@ impl Server {
         rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("it runs");
     }
 
-    /// All that it has logged so far.
+    /// Everything logged so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("nobody panics with it").clone()
     }
 
-    /// Waits for a line of the log that holds `what`.
+    /// Waits for a log line that contains `what`.
     pub fn logged(&self, what: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -160,12 +161,12 @@ impl Server {
         }
     }
 
-    /// Waits for its end, which it has been told to make.
+    /// Waits for the process to exit after a signal.
     pub fn wait(mut self) -> ExitStatus {
         self.child.wait().expect("it can be waited for")
     }
 
-    /// Waits until as many were refused for this reason: a connection's end is counted just after it.
+    /// Waits until `count` were refused for this reason: a connection's end is counted just after the client sees it.
     pub fn await_refused(&self, source: &str, reason: &str, count: f64) {
         let deadline = Instant::now() + PATIENCE;
         while self.refused(source, reason) < count {
@@ -174,7 +175,7 @@ impl Server {
         assert_eq!(self.refused(source, reason), count, "{reason}");
     }
 
-    /// How many requests or connections were refused for this reason.
+    /// The number of requests or connections refused for this reason.
     pub fn refused(&self, source: &str, reason: &str) -> f64 {
         self.sample(&format!(
             "ringback_http_rejections_total{{reason=\"{reason}\",source=\"{source}\"}}"
@@ -182,7 +183,7 @@ impl Server {
     }
 }
 
-/// `ringback.toml` of a relay whose journal is in `folder`; its path.
+/// Writes the `ringback.toml` of a relay whose journal is in `folder`; gives its path.
 pub fn write_config(folder: &Path, bootstrap: &str, listen: &str, journal: &str) -> PathBuf {
     let config = folder.join("ringback.toml");
     let text = format!(
@@ -218,13 +219,13 @@ keys = [{{ env = "RETELL_API_KEY" }}]
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nothing is left to ask of it.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What comes until the other side closes; a reset ends it as well.
+/// Reads until the other side closes or resets the connection.
 pub fn until_closed(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
@@ -239,7 +240,7 @@ pub fn until_closed(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A POST with a declared length; `more` are further header lines, each with its end.
+/// A POST with a declared length. `more` are additional header lines, each with its line end.
 pub fn post(path: &str, more: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n{more}\r\n",
@@ -248,12 +249,12 @@ pub fn post(path: &str, more: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A relay with bodies of 64 KiB and memory for two of them, and all the time that a busy machine needs.
+/// A relay with bodies of at most 64 KiB, memory for two of them, and timeouts that a busy machine never reaches.
 pub fn small_limits() -> Server {
     limits("60s", "60s")
 }
 
-/// As [`small_limits`], with these times for a head and for a body: short ones only where a test waits for them to pass.
+/// As [`small_limits`], with these timeouts for a head and for a body. Only tests that wait for one make it short.
 pub fn limits(header_timeout: &str, body_timeout: &str) -> Server {
     Server::start(
         &format!(
@@ -263,7 +264,7 @@ pub fn limits(header_timeout: &str, body_timeout: &str) -> Server {
     )
 }
 
-/// The wall clock.
+/// The wall clock, in milliseconds since the Unix epoch.
 pub fn now_ms() -> u128 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.expect("the clock is past 1970").as_millis()

@@ -1,27 +1,32 @@
-//! A text in blocks of 64 bytes, each class of bytes as one word: bit *i* stands for byte *i*.
+//! Classifies 64 bytes at once; in each word of a class, bit *i* stands for byte *i*.
 //!
-//! The only place that knows vectors. `fearless_simd` chooses the instructions when the program runs (SSE2 to AVX-512,
-//! NEON), without `unsafe` here.
+//! Only this file uses vector instructions. `fearless_simd` chooses them when the program runs (SSE2 to AVX-512, NEON), so
+//! no `unsafe` is needed here.
 
 use fearless_simd::{Simd, SimdBase as _, SimdMask as _, u8x64};
 
 /// Bytes of a block.
 pub(crate) const BLOCK: usize = 64;
 
-/// Where the bytes of each class are, inside and outside of strings alike.
+/// True if JSON allows `byte` between tokens.
+pub(crate) fn is_white(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// Where the bytes of each class are, inside and outside of strings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Classes {
     pub(crate) quotes: u64,
     pub(crate) backslashes: u64,
     /// Below U+0020.
     pub(crate) controls: u64,
-    /// The four that may stand between tokens.
+    /// As [`is_white`].
     pub(crate) whites: u64,
     /// `{` and `[`.
     pub(crate) opens: u64,
     /// `}` and `]`.
     pub(crate) closes: u64,
-    /// Of the brackets, those of objects; of other bytes nothing is said.
+    /// Of the brackets, those of objects. The bits of other bytes mean nothing.
     pub(crate) curly: u64,
     pub(crate) commas: u64,
     pub(crate) colons: u64,
@@ -31,7 +36,7 @@ pub(crate) struct Classes {
     pub(crate) minuses: u64,
 }
 
-/// What only a number with an exponent has.
+/// The bytes that only numbers with an exponent have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Exponents {
     /// `e` and `E`.
@@ -51,11 +56,11 @@ impl<S: Simd> Block<S> {
 
     #[inline(always)]
     pub(crate) fn classes(self) -> Classes {
-        // The brackets of objects and arrays differ in this bit alone, and no other byte is like them without it.
+        // The brackets of objects and arrays differ in this bit only, and no other byte equals them without it.
         let folded = self.0 | 0x20;
         let controls = self.0.simd_lt(0x20).to_bitmask();
         let mut whites = self.equal(b' ');
-        // Compact JSON has none of the others.
+        // Compact JSON has no other white space.
         if controls != 0 {
             whites |= self.equal(b'\n') | self.equal(b'\r') | self.equal(b'\t');
         }

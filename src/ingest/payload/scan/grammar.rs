@@ -1,11 +1,11 @@
-//! Which token may follow which, for 64 bytes at once.
+//! Checks which token may follow which, for 64 bytes at once.
 //!
-//! JSON's grammar needs a stack only to tell objects from arrays. With that known for each byte, every rule is one about
-//! a token and the one before it, and a rule is some operations on words.
+//! JSON's grammar needs a stack only to tell objects from arrays. Once that is known for each byte, every rule concerns a
+//! token and the one before it, and takes a few operations on words.
 
 use super::scalars::{next, past};
 
-/// What the end of one block says of the next token.
+/// State carried from one block to the next.
 #[derive(Debug)]
 pub(crate) struct Grammar {
     member: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Tokens {
     pub(crate) commas: u64,
     pub(crate) colons: u64,
     pub(crate) strings: u64,
-    /// The bytes of strings, from the opening quote to before the closing one.
+    /// The bytes of strings, from the opening quote to before the closing quote.
     pub(crate) quoted: u64,
     pub(crate) scalars: u64,
     /// The bytes whose innermost container is an object.
@@ -33,7 +33,7 @@ pub(crate) struct Tokens {
 }
 
 impl Default for Grammar {
-    /// A document is a value.
+    /// A document begins with a value.
     fn default() -> Self {
         Self {
             member: 0,
@@ -46,10 +46,10 @@ impl Default for Grammar {
 }
 
 impl Grammar {
-    /// True if the block goes on with what came before, and within itself.
+    /// True if each token of the block may follow the token before it.
     #[inline(always)]
     pub(crate) fn accepts(&mut self, tokens: &Tokens) -> bool {
-        // Nothing between the tokens is how machines write, and takes a third of the operations.
+        // Machines write no white space between tokens, and without it a third of the operations is enough.
         if tokens.whites == 0 {
             self.follow(tokens, 0)
         } else {
@@ -68,12 +68,12 @@ impl Grammar {
         let value = follows(elements | tokens.colons, whites, &mut self.value);
         let no_end = follows(separators, whites, &mut self.no_end);
         let names = tokens.strings & member;
-        // No name begins where the last one still goes on or ends.
+        // No name begins while the previous one continues or ends.
         let from = names | std::mem::take(&mut self.name);
         let ends = past(from, tokens.quoted, &mut self.name);
         let colon = follows(ends, whites, &mut self.colon);
 
-        // A member begins with its name, and what begins neither member nor value has something before it.
+        // A member begins with its name, and a value must be expected.
         let wrong = (values & !(member | value))
             | (member & values & !tokens.strings)
             | (separators & (member | value))
@@ -83,7 +83,7 @@ impl Grammar {
     }
 }
 
-/// The bytes that come next after each of `tokens`, white space skipped.
+/// The next byte after each of `tokens` that is not white space.
 #[inline(always)]
 fn follows(tokens: u64, whites: u64, carry: &mut u64) -> u64 {
     let from = next(tokens, carry);

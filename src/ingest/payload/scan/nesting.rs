@@ -1,41 +1,40 @@
-//! The containers around each byte, and which of them lie on a pointer's path.
+//! Follows brackets: the container of each byte, and the containers on a pointer's path.
 
-use super::blocks::Classes;
-use super::is_white;
+use super::blocks::{Classes, is_white};
 use super::strings::Quoted;
 use crate::ingest::payload::pointers::{Node, Pointers};
 
-/// Levels that the stack of one word can hold.
+/// Levels that one word can hold as a stack.
 const MAX_DEPTH: usize = 63;
-/// Slots and levels on a path that cost no allocation; more are the slow way's.
+/// Slots, and levels of a path, that fit without an allocation. The scan gives up on more.
 const MAX_SLOTS: usize = 8;
 const MAX_PATH: usize = 8;
 
 /// Where each slot's string begins.
-pub(crate) type Places = [Option<usize>; MAX_SLOTS];
+pub(crate) type Starts = [Option<usize>; MAX_SLOTS];
 
 pub(crate) struct Nesting<'t, 'n> {
     text: &'t [u8],
-    /// A bit a level, one for an object; the innermost is the lowest.
+    /// One bit per level, the innermost lowest; one for an object, zero for an array.
     stack: u64,
     depth: usize,
-    /// The nodes of the outermost levels, as far as they are on a path.
+    /// The nodes of the outermost levels, as far as these lie on a pointer's path.
     path: [Option<&'n Node>; MAX_PATH],
     followed: usize,
-    /// The node of the value that comes next.
+    /// The node of the value that follows.
     pending: Option<&'n Node>,
-    pub(crate) places: Places,
-    /// The quotes of the last string before this block.
+    pub(crate) starts: Starts,
+    /// The quotes of the last string of the previous blocks.
     opened: usize,
     closed: usize,
-    /// The last name's opening quote.
+    /// The opening quote of the last name.
     named: Option<usize>,
-    /// Behind the document.
+    /// The end of the document, once its last bracket is closed.
     pub(crate) end: Option<usize>,
 }
 
 impl<'t, 'n> Nesting<'t, 'n> {
-    /// `None` where there are more pointers than this has room for.
+    /// `None` if there are more pointers than [`MAX_SLOTS`].
     pub(crate) fn new(text: &'t [u8], pointers: &'n Pointers) -> Option<Self> {
         (pointers.slots <= MAX_SLOTS).then_some(Self {
             text,
@@ -44,7 +43,7 @@ impl<'t, 'n> Nesting<'t, 'n> {
             path: [None; MAX_PATH],
             followed: 0,
             pending: Some(&pointers.root),
-            places: [None; MAX_SLOTS],
+            starts: [None; MAX_SLOTS],
             opened: 0,
             closed: 0,
             named: None,
@@ -52,7 +51,7 @@ impl<'t, 'n> Nesting<'t, 'n> {
         })
     }
 
-    /// The bytes of the block at `start` whose innermost container is an object; `None` where brackets do not match.
+    /// The bytes of the block at `start` whose innermost container is an object; `None` if brackets do not match.
     #[inline(always)]
     pub(crate) fn read(
         &mut self,
@@ -68,7 +67,7 @@ impl<'t, 'n> Nesting<'t, 'n> {
         let (mut brackets, mut colons) = (opens | closes, colons);
         while brackets != 0 {
             let bit = brackets.trailing_zeros();
-            // This bracket and all that is behind it.
+            // This bracket and everything after it.
             let from = u64::MAX << bit;
             let opening = (opens >> bit) & 1 == 1;
             let object = (classes.curly >> bit) & 1;
@@ -100,14 +99,14 @@ impl<'t, 'n> Nesting<'t, 'n> {
         (self.stack, self.depth) = (stack, depth);
         if self.followed == depth {
             self.members(colons, quoted, start)?;
-            // Off the paths nobody asks for a name.
+            // Names matter only on a pointer's path.
             self.opened = last(quoted.opening, start).unwrap_or(self.opened);
             self.closed = last(quoted.closing, start).unwrap_or(self.closed);
         }
         Some(in_objects)
     }
 
-    /// A bracket of a container on a path, or of one within it.
+    /// Follows a bracket of a container on a path, or of one directly within it.
     fn bracket(&mut self, opening: bool, object: bool) -> Option<()> {
         let pending = self.pending.take();
         if !opening {
@@ -122,12 +121,12 @@ impl<'t, 'n> Nesting<'t, 'n> {
             self.followed += 1;
             return Some(());
         }
-        // Counting elements is left to the slow way.
+        // The scan does not count elements.
         let indexed = node.children.iter().any(|child| child.index.is_some());
         (!indexed).then_some(())
     }
 
-    /// Members of the innermost container, which is on a path, by the colons behind their names.
+    /// Reads the members of the innermost container, which is on a path, by the colons after their names.
     fn members(&mut self, mut colons: u64, quoted: Quoted, start: usize) -> Option<()> {
         while colons != 0 {
             let colon = start + colons.trailing_zeros() as usize;
@@ -139,12 +138,12 @@ impl<'t, 'n> Nesting<'t, 'n> {
                 .and_then(|top| self.path[top])?;
             let opened = last(quoted.opening & before, start).unwrap_or(self.opened);
             let closed = last(quoted.closing & before, start).unwrap_or(self.closed);
-            // A name has one colon; looking at a long one for each of many would take long.
+            // A name has one colon. Without this check a long name followed by many colons would take quadratic time.
             if self.named.replace(opened) == Some(opened) {
                 return None;
             }
             let name = self.text.get(opened + 1..closed)?;
-            // An escape may spell any name, and the pointer of the escape's own letters names another.
+            // An escaped name may spell any other, which a comparison of bytes would not find.
             if name.contains(&b'\\') {
                 return None;
             }
@@ -155,16 +154,16 @@ impl<'t, 'n> Nesting<'t, 'n> {
             if !child.children.is_empty() {
                 self.pending = Some(child);
             }
-            // A duplicate of a member replaces all that its earlier one led to.
+            // A duplicate member replaces everything that the earlier one led to.
             for slot in &child.beneath {
-                self.places[*slot] = None;
+                self.starts[*slot] = None;
             }
             if !child.leaves.is_empty() {
                 let rest = &self.text[colon + 1..];
                 let value = colon + 1 + rest.iter().take_while(|byte| is_white(**byte)).count();
                 if self.text.get(value) == Some(&b'"') {
                     for slot in &child.leaves {
-                        self.places[*slot] = Some(value);
+                        self.starts[*slot] = Some(value);
                     }
                 }
             }
@@ -173,7 +172,7 @@ impl<'t, 'n> Nesting<'t, 'n> {
     }
 }
 
-/// The place of the last of `bits`.
+/// The position in the text of the last of `bits`.
 #[inline(always)]
 fn last(bits: u64, start: usize) -> Option<usize> {
     bits.checked_ilog2().map(|bit| start + bit as usize)

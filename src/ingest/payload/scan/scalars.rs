@@ -1,32 +1,32 @@
-//! Numbers and the three names, checked 64 bytes at once.
+//! Checks numbers, `true`, `false` and `null`, 64 bytes at once.
 
 use super::blocks::{Block, Classes};
 use fearless_simd::Simd;
 
-/// What the end of one block says of the next; each a bit for the next block's first byte, but `name`.
+/// State carried from one block to the next: each a bit for the next block's first byte, except `name`.
 #[derive(Debug, Default)]
 pub(crate) struct Scalars {
-    /// A scalar goes on.
+    /// A scalar continues.
     inside: u64,
-    /// A name's bytes that lie in the next block.
+    /// The bytes of a name that lie in the next block.
     name: u64,
-    /// A name has ended, or goes on.
+    /// A name continues or has just ended.
     named: u64,
-    /// A zero has begun an integer.
+    /// The last byte was a zero that began an integer.
     zero: u64,
-    /// A digit must come.
+    /// The next byte must be a digit.
     digit: u64,
-    /// A digit has been.
+    /// The last byte was a digit.
     digits: u64,
-    /// A fraction's digits come or go on.
+    /// A fraction's digits begin or continue.
     fraction: u64,
-    /// An exponent's sign or digits come.
+    /// An exponent's sign or digits follow.
     exponent: u64,
-    /// An exponent's digits come or go on.
+    /// An exponent's digits begin or continue.
     power: u64,
 }
 
-/// The bits moved on by one byte; the last one goes to `carry`, what that held comes in.
+/// Moves the bits on by one byte. The last bit goes into `carry`, and the previous carry becomes the first bit.
 #[inline(always)]
 pub(crate) fn next(bits: u64, carry: &mut u64) -> u64 {
     let moved = (bits << 1) | *carry;
@@ -34,8 +34,8 @@ pub(crate) fn next(bits: u64, carry: &mut u64) -> u64 {
     moved
 }
 
-/// The first byte after each run of `run` that begins at one of `from`, which may also be such bytes themselves; a run
-/// that goes on in the next block is added to `carry`.
+/// The first byte after each run of `run` that begins at a bit of `from`; a bit of `from` outside of `run` is itself that
+/// byte. A run that continues in the next block is added to `carry`.
 #[inline(always)]
 pub(crate) fn past(from: u64, run: u64, carry: &mut u64) -> u64 {
     let (sum, overflow) = from.overflowing_add(run);
@@ -44,7 +44,7 @@ pub(crate) fn past(from: u64, run: u64, carry: &mut u64) -> u64 {
 }
 
 impl Scalars {
-    /// Reads the bytes of a block that are neither in strings nor structure nor white; gives where they begin.
+    /// Reads the bytes of a block that are neither strings nor structure nor white space; gives where scalars begin.
     #[inline(always)]
     pub(crate) fn read<S: Simd>(
         &mut self,
@@ -69,7 +69,8 @@ impl Scalars {
         let after_digit = next(digits, &mut self.digits);
         let fraction = next(dots, &mut self.fraction);
         let mut leading = classes.zeros & digits & !(after_digit | fraction);
-        // So a dot or a letter without a digit before it is wrong already: it begins a scalar, or stands where one must be.
+        // A digit must follow. A dot or letter without a digit before it is thereby wrong as well: it begins a scalar, or
+        // stands where a digit must be.
         let mut must = minuses | dots;
 
         let others = (numbers & !(digits | must)) | (minuses & !starts);
@@ -92,7 +93,7 @@ impl Scalars {
         (wrong == 0).then_some(starts)
     }
 
-    /// The bytes of names: what goes on from the block before, and those that begin at `starts`.
+    /// The bytes of names: the rest of one from the previous block, and those that begin at `starts`.
     fn names(&mut self, mut starts: u64, text: &[u8], start: usize) -> Option<u64> {
         let mut bytes = self.name;
         self.name = 0;

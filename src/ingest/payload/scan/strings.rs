@@ -1,13 +1,13 @@
-//! Which bytes lie within strings, and whether what lies there may.
+//! Finds the bytes within strings, and checks that strings may hold them.
 
 use super::blocks::{BLOCK, Classes};
 
-/// What the end of one block says of the next.
+/// State carried from one block to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Strings {
-    /// All ones where a string goes on.
+    /// All ones if a string continues in the next block.
     within: u64,
-    /// One where the next byte is escaped.
+    /// One if the next block's first byte is escaped.
     escaped: u64,
 }
 
@@ -16,19 +16,19 @@ pub(crate) struct Strings {
 pub(crate) struct Quoted {
     pub(crate) opening: u64,
     pub(crate) closing: u64,
-    /// From the opening quote to the last byte before the closing one.
+    /// From the opening quote to the last byte before the closing quote.
     pub(crate) within: u64,
 }
 
 impl Strings {
-    /// Reads the block that begins at `start` of `text`; `None` where a string holds what it must not.
+    /// Reads the block at `start` of `text`; `None` if a string holds what JSON forbids.
     #[inline(always)]
     pub(crate) fn read(&mut self, classes: &Classes, text: &[u8], start: usize) -> Option<Quoted> {
         let mut quotes = classes.quotes;
         if (classes.backslashes | self.escaped) != 0 {
             quotes &= !self.escapes(classes.backslashes, text, start)?;
         }
-        let within = below(quotes) ^ self.within;
+        let within = prefix_parity(quotes) ^ self.within;
         self.within = 0_u64.wrapping_sub(within >> (BLOCK - 1));
         (classes.controls & within == 0).then_some(Quoted {
             opening: quotes & within,
@@ -37,8 +37,7 @@ impl Strings {
         })
     }
 
-    /// The bytes that a backslash before them has robbed of their meaning. One outside of strings is no token, and so
-    /// is refused with the tokens.
+    /// The bytes that a backslash escapes. A backslash outside of strings is not a token, so the tokens' check finds it.
     fn escapes(&mut self, mut backslashes: u64, text: &[u8], start: usize) -> Option<u64> {
         let mut escaped = self.escaped;
         self.escaped = 0;
@@ -62,9 +61,9 @@ impl Strings {
     }
 }
 
-/// Each bit the parity of the bits up to it: ones from each odd bit to before the next.
+/// Sets each bit to the parity of the bits up to and including it: ones from each odd bit to before the next one.
 #[inline(always)]
-fn below(mut bits: u64) -> u64 {
+fn prefix_parity(mut bits: u64) -> u64 {
     bits ^= bits << 1;
     bits ^= bits << 2;
     bits ^= bits << 4;

@@ -1,12 +1,14 @@
-//! The quick way against the slow one, on every level of instructions that this machine has.
+//! The scan against serde_json as its oracle, on every instruction set that this machine has.
+
+use proptest::prelude::*;
 
 use super::*;
-use crate::ingest::payload::walk;
-use proptest::prelude::*;
+use crate::ingest::payload::serde;
+use crate::ingest::payload::tests::compile;
 
 const POINTERS: [&str; 4] = ["/call/call_id", "/data/call_id", "/chat/chat_id", "/call"];
 
-/// All that can be tried here.
+/// Every instruction set that can be tested here.
 fn levels() -> Vec<Level> {
     let best = Level::new();
     let mut levels = vec![best, Level::baseline()];
@@ -18,29 +20,29 @@ fn levels() -> Vec<Level> {
     levels
 }
 
-/// What every level says, which must be the same.
-fn quick<'a>(text: &'a str, pointers: &Pointers) -> Hits<'a> {
-    let mut said: Vec<_> = levels()
+/// What the scan finds, which must be the same at every level.
+fn scan_at_all_levels<'a>(text: &'a str, pointers: &Pointers) -> Slots<'a> {
+    let mut results: Vec<_> = levels()
         .into_iter()
         .map(|level| scan_at(level, text, pointers))
         .collect();
-    said.dedup();
-    assert_eq!(said.len(), 1, "levels differ: {text:?}");
-    said.remove(0)
+    results.dedup();
+    assert_eq!(results.len(), 1, "levels differ: {text:?}");
+    results.remove(0)
 }
 
-/// Whether the quick way took it; what it found is compared.
-fn takes(text: &str, pointers: &Pointers) -> bool {
-    let Some(found) = quick(text, pointers) else {
+/// True if the scan accepts `text`; what it found must be what serde_json finds.
+fn accepts(text: &str, pointers: &Pointers) -> bool {
+    let Some(found) = scan_at_all_levels(text, pointers) else {
         return false;
     };
-    let slow = walk::walk(text, pointers);
-    assert_eq!(slow.ok(), Some(found), "{text:?}");
+    let oracle = serde::find(text, pointers);
+    assert_eq!(oracle.ok(), Some(found), "{text:?}");
     true
 }
 
 fn is_json(text: &str) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+    serde_json::from_str::<::serde::de::IgnoredAny>(text).is_ok()
 }
 
 const VALUES: &[&str] = &[
@@ -153,11 +155,11 @@ const NO_VALUES: &[&str] = &[
     "1]",
 ];
 
-/// At every place of a block and over its edges, in objects and in arrays.
+/// At every offset of a block and across its edges, in objects and in arrays.
 #[test]
-fn each_token_is_judged_alike_wherever_it_lies() {
-    let pointers = Pointers::compile(&POINTERS).unwrap();
-    // Strings that fill blocks, too.
+fn each_token_is_judged_alike_at_every_offset() {
+    let pointers = compile(&POINTERS);
+    // Strings longer than a block as well.
     let long = "x".repeat(150);
     let (name, value) = (format!("{{\"{long}\":1}}"), format!("\"{long}\""));
     let (missing, no_comma) = (format!("{{\"{long}\"}}"), format!("[1 \"{long}\"]"));
@@ -174,29 +176,29 @@ fn each_token_is_judged_alike_wherever_it_lies() {
                 format!("{{\"a\":{white}{token}{white}\n}}"),
             ] {
                 assert_eq!(is_json(&text), good, "{text:?}");
-                assert_eq!(takes(&text, &pointers), good, "{text:?}");
+                assert_eq!(accepts(&text, &pointers), good, "{text:?}");
             }
         }
     }
 }
 
-/// One document a body, with white space around it at most, and what follows the path follows it only.
+/// A body is one document with nothing but white space around it, and a string counts only exactly on its path.
 #[test]
-fn what_is_behind_a_document_or_beside_a_path_is_seen() {
-    let pointers = Pointers::compile(&POINTERS).unwrap();
+fn what_follows_a_document_or_lies_beside_a_path_is_noticed() {
+    let pointers = compile(&POINTERS);
     for behind in [
         "{}", ",{}", ",", ":{}", "1", "\"a\"", "]", "}", "[", "\u{0}", "\u{a0}",
     ] {
         for length in 0..140 {
             let white = " ".repeat(length);
             let text = format!("{{}}{white}{behind}");
-            assert!(!is_json(&text) && !takes(&text, &pointers), "{text:?}");
-            assert!(takes(&format!("{white}{{}}{white}"), &pointers));
+            assert!(!is_json(&text) && !accepts(&text, &pointers), "{text:?}");
+            assert!(accepts(&format!("{white}{{}}{white}"), &pointers));
         }
     }
-    // One look at a name, however long and however many colons follow it.
+    // A long name is read once, however many colons follow it.
     let colons = format!("{{\"{}\"{}1}}", "x".repeat(1 << 20), ":".repeat(64));
-    assert!(!is_json(&colons) && !takes(&colons, &pointers));
+    assert!(!is_json(&colons) && !accepts(&colons, &pointers));
     for (text, found) in [
         (r#"{"call":7,"x":{"call_id":"a"}}"#, None),
         (r#"{"call":{"x":{"call_id":"a"}}}"#, None),
@@ -204,17 +206,17 @@ fn what_is_behind_a_document_or_beside_a_path_is_seen() {
         (r#"{"x":{},"call":{"call_id":"a"}}"#, Some("a")),
         (r#"{"call":{"x":{"y":[]},"call_id":"a"}}"#, Some("a")),
     ] {
-        let hits = quick(text, &pointers).unwrap();
-        let found = found.map(|id| Hit::Text(id.into()));
-        assert_eq!(hits[1], found, "{text}");
+        let slots = scan_at_all_levels(text, &pointers).unwrap();
+        let found = found.map(|id| Text::Unicode(id.into()));
+        assert_eq!(slots[1], found, "{text}");
     }
 }
 
-/// What senders send takes the quick way, compact as it comes and laid out for people.
+/// What senders send, compact as it comes and pretty-printed.
 #[test]
-fn events_take_the_quick_way() {
+fn the_scan_accepts_events() {
     let events = include_str!("../../../../tests/fixtures/retell-events.ndjson");
-    let pointers = Pointers::compile(&POINTERS).unwrap();
+    let pointers = compile(&POINTERS);
     for event in events.lines() {
         let tree: serde_json::Value = serde_json::from_str(event).unwrap();
         for text in [
@@ -222,20 +224,20 @@ fn events_take_the_quick_way() {
             serde_json::to_string_pretty(&tree).unwrap(),
             format!(" \n{event}\r\n\t"),
         ] {
-            assert!(takes(&text, &pointers), "{text}");
+            assert!(accepts(&text, &pointers), "{text}");
         }
     }
 }
 
-/// The shapes that are left to the slow way are those, and no neighbours of theirs.
+/// The shapes that the scan gives up on are those of its documentation, and no similar ones.
 #[test]
-fn the_quick_way_ends_where_it_says() {
+fn the_scan_gives_up_only_on_the_documented_shapes() {
     let nested = |levels: usize| {
         let (open, close) = ("[".repeat(levels), "]".repeat(levels));
         format!("{{\"a\":{open}1{close}}}")
     };
-    let pointers = Pointers::compile(&["/call/0/id", "/call/call_id"]).unwrap();
-    for (text, taken) in [
+    let pointers = compile(&["/call/0/id", "/call/call_id"]);
+    for (text, accepted) in [
         (nested(62), true),
         (nested(63), false),
         ("[]".into(), false),
@@ -250,22 +252,22 @@ fn the_quick_way_ends_where_it_says() {
         ),
     ] {
         assert!(is_json(&text));
-        assert_eq!(takes(&text, &pointers), taken, "{text}");
+        assert_eq!(accepts(&text, &pointers), accepted, "{text}");
     }
-    let raw = Pointers::compile(&[r"/a\n", r"/a\n/b", r"/\u0061"]).unwrap();
+    let raw = compile(&[r"/a\n", r"/a\n/b", r"/\u0061"]);
     for text in [
         r#"{"a\n":"x"}"#,
         r#"{"a\n":{"b":"x"}}"#,
         r#"{"a\\n":"x"}"#,
         r#"{"\u0061":"x"}"#,
     ] {
-        assert!(is_json(text) && !takes(text, &raw), "{text}");
+        assert!(is_json(text) && !accepts(text, &raw), "{text}");
     }
-    let many = |pointers: usize| Pointers::compile(&vec!["/a"; pointers]).unwrap();
-    assert!(takes("{}", &many(7)) && !takes("{}", &many(8)));
-    let deep = |tokens: usize| Pointers::compile(&["/a".repeat(tokens)]).unwrap();
+    let many = |pointers: usize| compile(&vec!["/a"; pointers]);
+    assert!(accepts("{}", &many(7)) && !accepts("{}", &many(8)));
+    let deep = |tokens: usize| compile(&["/a".repeat(tokens)]);
     let text = format!("{}\"x\"{}", "{\"a\":".repeat(9), "}".repeat(9));
-    assert!(takes(&text, &deep(8)) && !takes(&text, &deep(9)));
+    assert!(accepts(&text, &deep(8)) && !accepts(&text, &deep(9)));
 }
 
 /// JSON objects; names, strings and numbers may be longer than a block.
@@ -304,17 +306,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_takes_what_the_slow_way_takes_and_finds_the_same(
+    fn it_accepts_what_serde_json_accepts_and_finds_the_same(
         text in object(),
         changes in prop::collection::vec(
             (any::<prop::sample::Index>(), 0_usize..2, r#"[\[\]{}:,"\\0-9eE.+\- \ntu]{0,2}"#),
             0..3,
         ),
     ) {
-        let pointers = Pointers::compile(&POINTERS).unwrap();
+        let pointers = compile(&POINTERS);
         prop_assert!(is_json(&text));
-        // Only escapes in names on a path keep JSON from the quick way.
-        prop_assert!(takes(&text, &pointers) || text.contains('\\'), "{}", text);
+        // Of these texts the scan gives up only on those with an escaped name on a path.
+        prop_assert!(accepts(&text, &pointers) || text.contains('\\'), "{}", text);
         let mut changed = text;
         for (place, removed, inserted) in changes {
             let at = changed.floor_char_boundary(place.index(changed.len() + 1));
@@ -322,6 +324,6 @@ proptest! {
             changed.push_str(&inserted);
             changed.extend(rest.chars().skip(removed));
         }
-        takes(&changed, &pointers);
+        accepts(&changed, &pointers);
     }
 }

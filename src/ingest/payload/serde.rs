@@ -1,31 +1,34 @@
-//! The slow way: a pass over a document by serde_json that follows a tree of pointers and skips everything else.
+//! Reads a document with serde_json, follows a tree of pointers and skips everything else.
 //!
-//! Of two ways through the places on a pointer's path one lets serde_json interpret them, and the exact one only splits
-//! them off. They differ where a value on the path, or a name beside it, is valid JSON that serde_json refuses to
-//! represent (a lone surrogate, a number beyond f64); then, and for bodies that are no JSON, the exact way decides.
+//! A pass handles the values and names on a pointer's path in one of two modes. The interpreting mode lets serde_json
+//! decode them. The exact mode takes them as raw text, which also works for valid JSON that serde_json cannot represent (a
+//! lone surrogate, a number beyond f64). The interpreting mode is faster and runs first; if it fails, the exact mode
+//! decides whether the document is JSON.
 
-use super::pointers::{Node, Pointers};
+use std::borrow::Cow;
+use std::fmt;
+
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 use serde_json::value::RawValue;
-use std::borrow::Cow;
-use std::fmt;
 
-/// A string that a pointer led to.
+use super::pointers::{Node, Pointers};
+
+/// A string that a pointer leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Hit<'a> {
-    /// Unescaped; borrowed where there was nothing to unescape.
-    Text(Cow<'a, str>),
-    /// With lone surrogates (WTF-8).
+pub(crate) enum Text<'a> {
+    /// Unescaped; borrowed if it has no escapes.
+    Unicode(Cow<'a, str>),
+    /// WTF-8: the string has lone surrogates.
     NotUnicode(Vec<u8>),
 }
 
-/// What each slot holds, or why `text` is no JSON document.
-pub(crate) fn walk<'a>(
+/// The string of each slot, or why `text` is not a JSON document.
+pub(crate) fn find<'a>(
     text: &'a str,
     pointers: &Pointers,
-) -> Result<Vec<Option<Hit<'a>>>, serde_json::Error> {
+) -> Result<Vec<Option<Text<'a>>>, serde_json::Error> {
     pass(text, pointers, false).or_else(|_| pass(text, pointers, true))
 }
 
@@ -33,45 +36,45 @@ pub(crate) fn pass<'a>(
     text: &'a str,
     pointers: &Pointers,
     exact: bool,
-) -> Result<Vec<Option<Hit<'a>>>, serde_json::Error> {
-    let mut hits = vec![None; pointers.slots];
+) -> Result<Vec<Option<Text<'a>>>, serde_json::Error> {
+    let mut slots = vec![None; pointers.slots];
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let place = Place {
+    let root = ValueSeed {
         node: &pointers.root,
-        hits: &mut hits,
+        slots: &mut slots,
         exact,
     };
-    place.deserialize(&mut deserializer)?;
+    root.deserialize(&mut deserializer)?;
     deserializer.end()?;
-    Ok(hits)
+    Ok(slots)
 }
 
-/// One value on a pointer's path.
-struct Place<'n, 'h, 'a> {
+/// Reads one value on a pointer's path.
+struct ValueSeed<'n, 'h, 'a> {
     node: &'n Node,
-    hits: &'h mut [Option<Hit<'a>>],
+    slots: &'h mut [Option<Text<'a>>],
     exact: bool,
 }
 
-impl<'a> Place<'_, '_, 'a> {
-    fn down<'s>(&'s mut self, node: &'s Node) -> Place<'s, 's, 'a> {
-        // A duplicate of a member replaces all that its earlier one led to.
+impl<'a> ValueSeed<'_, '_, 'a> {
+    fn down<'s>(&'s mut self, node: &'s Node) -> ValueSeed<'s, 's, 'a> {
+        // A duplicate member replaces everything that the earlier one led to.
         for slot in &node.beneath {
-            self.hits[*slot] = None;
+            self.slots[*slot] = None;
         }
-        Place {
+        ValueSeed {
             node,
-            hits: self.hits,
+            slots: self.slots,
             exact: self.exact,
         }
     }
 
-    fn split_off(self, raw: &'a str) -> Result<(), serde_json::Error> {
+    fn read_raw(self, raw: &'a str) -> Result<(), serde_json::Error> {
         match raw.as_bytes().first() {
             Some(b'"') if !self.node.leaves.is_empty() => {
-                let hit = unescape(raw)?;
+                let text = unescape(raw)?;
                 for slot in &self.node.leaves {
-                    self.hits[*slot] = Some(hit.clone());
+                    self.slots[*slot] = Some(text.clone());
                 }
                 Ok(())
             }
@@ -83,19 +86,19 @@ impl<'a> Place<'_, '_, 'a> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Place<'_, '_, 'de> {
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         if self.exact || !self.node.leaves.is_empty() {
             let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
-            return self.split_off(raw.get()).map_err(D::Error::custom);
+            return self.read_raw(raw.get()).map_err(D::Error::custom);
         }
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Place<'_, '_, 'de> {
+impl<'de> Visitor<'de> for ValueSeed<'_, '_, 'de> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,7 +107,7 @@ impl<'de> Visitor<'de> for Place<'_, '_, 'de> {
 
     fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<(), M::Error> {
         let (node, exact) = (self.node, self.exact);
-        while let Some(child) = map.next_key_seed(Name { node, exact })? {
+        while let Some(child) = map.next_key_seed(NameSeed { node, exact })? {
             match child {
                 Some(child) => map.next_value_seed(self.down(child))?,
                 None => {
@@ -154,14 +157,14 @@ impl<'de> Visitor<'de> for Place<'_, '_, 'de> {
     }
 }
 
-/// A member's name. serde_json checks what it gives as text and what it splits off, but not what it gives as bytes; so
-/// a name with a lone surrogate, which is no text, is split off, in the exact way.
-struct Name<'n> {
+/// Reads a member's name and gives its child. serde_json validates names that it gives as text and as raw text, but not
+/// those that it gives as bytes, so the exact mode reads a name as raw text.
+struct NameSeed<'n> {
     node: &'n Node,
     exact: bool,
 }
 
-impl<'de, 'n> DeserializeSeed<'de> for Name<'n> {
+impl<'de, 'n> DeserializeSeed<'de> for NameSeed<'n> {
     type Value = Option<&'n Node>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -170,13 +173,13 @@ impl<'de, 'n> DeserializeSeed<'de> for Name<'n> {
         }
         let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
         Ok(match unescape(raw.get()).map_err(D::Error::custom)? {
-            Hit::Text(name) => self.node.member(name.as_bytes()),
-            Hit::NotUnicode(_) => None,
+            Text::Unicode(name) => self.node.member(name.as_bytes()),
+            Text::NotUnicode(_) => None,
         })
     }
 }
 
-impl<'n> Visitor<'_> for Name<'n> {
+impl<'n> Visitor<'_> for NameSeed<'n> {
     type Value = Option<&'n Node>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,15 +191,15 @@ impl<'n> Visitor<'_> for Name<'n> {
     }
 }
 
-pub(crate) fn unescape(raw: &str) -> Result<Hit<'_>, serde_json::Error> {
+pub(crate) fn unescape(raw: &str) -> Result<Text<'_>, serde_json::Error> {
     let inner = &raw[1..raw.len() - 1];
     if !inner.contains('\\') {
-        return Ok(Hit::Text(Cow::Borrowed(inner)));
+        return Ok(Text::Unicode(Cow::Borrowed(inner)));
     }
     let bytes = serde_json::Deserializer::from_str(raw).deserialize_bytes(Unescaped)?;
     Ok(match String::from_utf8(bytes) {
-        Ok(text) => Hit::Text(Cow::Owned(text)),
-        Err(error) => Hit::NotUnicode(error.into_bytes()),
+        Ok(text) => Text::Unicode(Cow::Owned(text)),
+        Err(error) => Text::NotUnicode(error.into_bytes()),
     })
 }
 

@@ -1,0 +1,177 @@
+//! `[[source]]` as it is served, and what is wrong with a configured one.
+
+use std::collections::{HashMap, HashSet};
+
+use super::config::SourceConfig;
+use super::payload::pointers::{PointerError, Pointers};
+use super::scheme::{Authenticator, KeyError};
+
+/// The longest name of a source, in bytes.
+const MAX_NAME: usize = 64;
+
+/// Why the sources cannot be served. Each error names the source and what would be valid.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// Nothing would ever be accepted.
+    #[error("no [[source]] is configured: give at least one, with name, path and verify")]
+    NoSource,
+    /// The name does not fit into headers, logs and metrics.
+    #[error(
+        "source \"{name}\": a name has 1 to {MAX_NAME} characters of a-z, 0-9, \"-\" and \"_\""
+    )]
+    Name {
+        /// As configured.
+        name: String,
+    },
+    /// Two sources have one name.
+    #[error("source \"{name}\": another source has this name; names must be unique")]
+    DuplicateName {
+        /// As configured.
+        name: String,
+    },
+    /// The path is not the path of a URL.
+    #[error(
+        "source \"{name}\": path \"{path}\" must start with \"/\" and be visible ASCII without \"?\" and \"#\""
+    )]
+    Path {
+        /// The source.
+        name: String,
+        /// As configured.
+        path: String,
+    },
+    /// Two sources have one path.
+    #[error("source \"{name}\": another source has path \"{path}\"; paths must be unique")]
+    DuplicatePath {
+        /// The source.
+        name: String,
+        /// As configured.
+        path: String,
+    },
+    /// A key pointer is not a JSON pointer.
+    #[error("source \"{name}\": key pointer \"{pointer}\" is not a usable JSON pointer (RFC 6901)")]
+    Pointer {
+        /// The source.
+        name: String,
+        /// As configured.
+        pointer: String,
+        /// What is wrong with it.
+        #[source]
+        source: PointerError,
+    },
+    /// Keys are missing, unreadable or empty.
+    #[error("source \"{name}\": its keys cannot be used")]
+    Key {
+        /// The source.
+        name: String,
+        /// Which key, and why.
+        #[source]
+        source: KeyError,
+    },
+}
+
+impl IngestError {
+    /// The configuration key at fault in the source at `index`, as `source.0.path`.
+    pub fn key(&self, index: usize) -> String {
+        let key = match self {
+            Self::NoSource => return String::from("source"),
+            Self::Name { .. } | Self::DuplicateName { .. } => "name",
+            Self::Path { .. } | Self::DuplicatePath { .. } => "path",
+            Self::Pointer { .. } => "key_pointers",
+            Self::Key { .. } => "keys",
+        };
+        format!("source.{index}.{key}")
+    }
+}
+
+/// One `[[source]]`, ready to serve.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) authenticator: Authenticator,
+    pub(super) pointers: Pointers,
+    key_labels: Vec<String>,
+}
+
+impl Source {
+    /// Compiles the pointers and reads the keys.
+    fn new(config: &SourceConfig) -> Result<Self, IngestError> {
+        let name = || config.name.clone();
+        let keys = config.key_pointers.as_deref();
+        // The event's name has the first slot, the keys have the following ones.
+        let mut pointers = vec![config.verify.event_pointer()];
+        match keys {
+            Some(keys) => pointers.extend(keys.iter().map(String::as_str)),
+            None => pointers.extend(config.verify.key_pointers()),
+        }
+        let compiled =
+            Pointers::compile(&pointers).map_err(|(index, source)| IngestError::Pointer {
+                name: name(),
+                pointer: pointers[index].to_owned(),
+                source,
+            })?;
+        let authenticator = Authenticator::new(config).map_err(|source| IngestError::Key {
+            name: name(),
+            source,
+        })?;
+        Ok(Self {
+            name: name(),
+            authenticator,
+            pointers: compiled,
+            key_labels: config.key_labels().collect(),
+        })
+    }
+
+    pub(super) fn key_label(&self, key: Option<usize>) -> Option<&str> {
+        key.and_then(|key| self.key_labels.get(key))
+            .map(String::as_str)
+    }
+}
+
+/// The sources ready to serve, and from each path the index of its source.
+pub(super) fn build(
+    configs: &[SourceConfig],
+) -> Result<(Vec<Source>, HashMap<String, usize>), IngestError> {
+    if configs.is_empty() {
+        return Err(IngestError::NoSource);
+    }
+    let mut names = HashSet::new();
+    let mut routes = HashMap::new();
+    let mut sources = Vec::with_capacity(configs.len());
+    for (index, config) in configs.iter().enumerate() {
+        let (name, path) = (|| config.name.clone(), || config.path.clone());
+        if !is_name(&config.name) {
+            return Err(IngestError::Name { name: name() });
+        }
+        if !names.insert(&config.name) {
+            return Err(IngestError::DuplicateName { name: name() });
+        }
+        if !is_path(&config.path) {
+            return Err(IngestError::Path {
+                name: name(),
+                path: path(),
+            });
+        }
+        if routes.insert(path(), index).is_some() {
+            return Err(IngestError::DuplicatePath {
+                name: name(),
+                path: path(),
+            });
+        }
+        sources.push(Source::new(config)?);
+    }
+    Ok((sources, routes))
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+}
+
+fn is_path(path: &str) -> bool {
+    path.starts_with('/')
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'))
+}
