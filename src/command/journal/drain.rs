@@ -14,7 +14,7 @@ use crate::command::progress;
 use crate::command::render::{self, count, grouped};
 use crate::config::Config;
 use crate::journal::OpenError;
-use crate::journal::disk::filesystem::FolderError;
+use crate::journal::disk::real::FolderError;
 use crate::publish;
 use crate::signal::Signals;
 use crate::telemetry;
