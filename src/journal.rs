@@ -1,47 +1,50 @@
-//! The write-ahead journal: bytes in, synced to disk, bytes out in the same order. It knows neither HTTP nor Kafka.
+//! The write-ahead journal: bytes in, synced to disk, the same bytes out in the same order. It knows neither HTTP nor Kafka.
 //!
 //! # On disk
 //!
 //! One flat folder, locked by one process:
 //!
 //! ```text
-//! lock                                  held for as long as the journal is open
-//! checkpoint                            two slots: up to which position everything is published   (checkpoint)
-//! 0000000000000007.segment              header, then records, then reserved zeros                 (segment, record)
+//! lock                                  held while the journal is open
+//! checkpoint                            two slots: the position up to which everything is published   (checkpoint)
+//! 0000000000000007.segment              header, then records, then reserved zeros                     (segment, record)
 //! 0000000000000008.segment              all zeros: the spare
-//! quarantine-<segment>-<offset>         a copy of what was damaged
+//! quarantine-<segment>-<offset>         a copy of damaged bytes
+//! torn-<segment>-<offset>               a copy of a write that a crash cut short
+//! unreadable-<segment>                  a second name that keeps a segment with an unreadable place
 //! ```
 //!
-//! A *position* numbers a record for good. Positions are contiguous within a segment; between two segments there may be
-//! a gap, which holds nothing and counts as done. Each start leaves [`recovery::LEAP`] positions out.
+//! A *position* numbers a record for good. Positions are contiguous within a segment. Between two segments there may be a gap,
+//! which holds nothing and counts as done: each open skips [`recovery::POSITION_STRIDE`] positions.
 //!
 //! # Invariants
 //!
-//! 1. A record is acknowledged after one `pwrite` and one completed `fdatasync` that cover it. The file's name was
-//!    synced when the file was the spare, and its header goes with the first batch: rotation costs a commit nothing.
-//! 2. The reader sees only what is synced. Recovery syncs files and folder before it believes anything.
+//! 1. A record is acknowledged after one `pwrite` and one completed `fdatasync` that cover it. The file's name was synced when
+//!    the file was the spare, and its header is written with the first batch: rotation adds no sync to a commit.
+//! 2. The reader sees only what is synced. Recovery syncs files and folder before it trusts them.
 //! 3. A segment is unlinked only after a checkpoint that covers it was synced.
-//! 4. After a failed write or sync nothing is acknowledged and no sync is tried again: the journal is *poisoned*. What
-//!    was synced before stays readable.
-//! 5. After a start, writing goes to a new segment: there are no torn bytes under the write point. A tail is cut as torn
-//!    only where nothing intact follows it; every other damage is copied, counted and passed over, record by record.
-//! 6. An append is refused before it could fail: by the budget (unpublished records and dead letters), by the disk's
-//!    room (the next segment is reserved ahead), by the queue's length. Room comes back by itself.
+//! 4. After a failed write or sync the journal is *poisoned*: it acknowledges nothing and syncs nothing again. What was synced
+//!    before stays readable.
+//! 5. An opened journal writes to a new segment, so no torn bytes lie under its writes. A tail is truncated as torn only if
+//!    nothing intact follows it; all other damage is copied, counted and passed over, record by record.
+//! 6. An append is refused before it could fail: by the budget (unpublished records and dead letters), by the disk's room
+//!    (the next segment is reserved ahead), by the queue's length. Once there is room again, appends are accepted again.
 //!
 //! # Limits
 //!
-//! Memory: the queue (65,536 records, 1 GiB; ingest's own limit is usually smaller), one batch of 8 MiB or one larger
-//! record, one chunk of 256 KiB or one larger record in the reader. Disk: the budget, and three segments; while a
-//! backlog leaves, also what was published within some two seconds, unless the disk is full.
+//! Memory: the queue (65,536 records, 1 GiB; ingest's own limit is usually smaller), one batch of 8 MiB or one larger record,
+//! one chunk of 256 KiB or one larger record in the reader. Disk: the budget and three segments; during a backlog's
+//! publication also what was published within some two seconds, unless the disk is full.
 //!
 //! # Parts
 //!
-//! The core is synchronous and has no thread, clock or randomness of its own: [`writer`], [`maintenance`], [`reader`],
-//! [`recovery`] over a [`filesystem::FileSystem`], sharing [`state`]. [`appender`] and [`truncator`] put threads
-//! around it. [`open`] hands out three handles, so that a type, not a custom, keeps ingest from reading. [`inspect`] looks
-//! into a journal that somebody else may hold, and changes nothing.
+//! The [`engine`] is synchronous and has no thread, clock or randomness of its own: writer, upkeep and reader share one state
+//! over a [`FileSystem`]. [`recovery`] builds that state from what is on the disk. [`commit_loop`] and `threads` run the
+//! engine. [`open`] hands out three handles, so that ingest cannot read. [`inspect`] looks into a journal that another process
+//! may hold, and changes nothing.
 
 pub mod appender;
+pub mod commit_loop;
 pub mod disk;
 pub mod engine;
 pub mod error;
@@ -50,6 +53,7 @@ pub mod inspect;
 pub mod metrics;
 pub mod recovery;
 pub mod set_aside;
+pub mod threads;
 pub mod truncator;
 
 use std::path::PathBuf;
@@ -59,31 +63,32 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use self::disk::filesystem::{DiskFileSystem, FileSystem};
-use self::engine::Shared;
-use self::engine::admission::Gate;
-use self::engine::upkeep::Maintenance;
-use metrics::Snapshot;
+use self::disk::filesystem::FileSystem;
+use self::disk::real::DiskFileSystem;
+use self::engine::Engine;
+use self::engine::upkeep::Upkeep;
+use self::metrics::Snapshot;
+use self::threads::Threads;
 
+pub use self::appender::{Appender, Commit};
 pub use self::engine::reader::{Reader, Record};
-pub use appender::{Appender, Commit};
-pub use error::{AppendError, OpenError, ReadError};
-pub use metrics::Metrics;
-pub use recovery::Recovery;
-pub use truncator::Truncator;
+pub use self::error::{AppendError, OpenError, ReadError};
+pub use self::metrics::Metrics;
+pub use self::recovery::Recovery;
+pub use self::truncator::Truncator;
 
 /// `[journal]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The folder, made if missing. Default `/var/lib/ringback`.
+    /// The folder, created if missing. Default `/var/lib/ringback`.
     pub path: PathBuf,
     /// The size of one file. Default 64 MiB; 1 MiB to 4 GiB. A larger record gets a file of its own size.
     pub segment_size: ByteSize,
     /// Bytes of unpublished records, dead letters and segments set aside that may be kept. Default 8 GiB; 4 MiB to 1 TiB.
     pub budget: ByteSize,
-    /// How long a place may stay unreadable, while others can be read, before it is passed over. Default 10 minutes; 1 s
-    /// to 1 day.
+    /// How long a place may stay unreadable, while others can be read, before it is passed over. Default 10 minutes; 1 s to
+    /// 1 day.
     #[serde(with = "humantime_serde")]
     pub read_patience: Duration,
 }
@@ -99,58 +104,58 @@ impl Default for Config {
     }
 }
 
-/// An open journal.
+/// An open journal: a handle for each side, and what recovery found.
 pub struct Journal<FS: FileSystem = DiskFileSystem> {
     /// For ingest.
     pub appender: Appender,
-    /// For publish: reads.
+    /// For publish.
     pub reader: Reader<FS>,
-    /// For publish: removes.
+    /// For publish.
     pub truncator: Truncator<FS>,
     /// What was found.
     pub recovery: Recovery,
 }
 
-/// Opens the journal on the real disk; blocks for as long as syncing and reading the tail take.
+/// Opens the journal on the real disk. Blocks while it syncs the files and reads the tail.
 pub fn open(config: &Config, metrics: Metrics) -> Result<Journal, OpenError> {
     let fs = DiskFileSystem::lock(&config.path)?;
     open_with(fs, config, metrics)
 }
 
-/// Opens the journal on any file system; `config.path` has been used by then.
+/// Opens the journal on any file system, which stands for `config.path`.
 pub fn open_with<FS: FileSystem>(
     fs: FS,
     config: &Config,
     metrics: Metrics,
 ) -> Result<Journal<FS>, OpenError> {
-    let (shared, mut maintenance, recovery) = recover_with(fs, config, metrics, rand::random())?;
-    let thread = |source| OpenError::Io {
-        operation: String::from("start a thread"),
-        source,
-    };
-    // The first spare, so that the first request does not wait for it; a full disk is not a reason not to start.
-    maintenance.step();
-    let reader = Reader::new(shared.clone());
-    let (appender, queue, writer) = appender::start(shared.clone()).map_err(thread)?;
-    let truncator = Truncator::start(shared, queue, writer, maintenance).map_err(thread)?;
+    let (engine, mut upkeep, recovery) = recover_with(fs, config, metrics, rand::random())?;
+    // Makes the first spare, so that the first request does not wait for it. A full disk is no reason not to open.
+    upkeep.step();
+    let reader = Reader::new(engine.clone());
+    let (appender, threads) =
+        Threads::start(engine.clone(), upkeep).map_err(|source| OpenError::Io {
+            operation: String::from("start a thread"),
+            source,
+        })?;
     Ok(Journal {
         appender,
         reader,
-        truncator,
+        truncator: Truncator::new(engine, threads),
         recovery,
     })
 }
 
-/// What the threads share, what one of them does, and what was found.
-pub type Recovered<FS> = (Arc<Shared<FS>>, Maintenance<FS>, Recovery);
+/// The engine, its upkeep, and what recovery found.
+pub type RecoveredEngine<FS> = (Arc<Engine<FS>>, Upkeep<FS>, Recovery);
 
-/// The synchronous half of [`open_with`]: the core's parts without a thread, for tests and simulators as well.
+/// The synchronous half of [`open_with`]: the engine without threads, for tests and simulators too. `fresh_id` becomes the
+/// journal's id if it has none yet.
 pub fn recover_with<FS: FileSystem>(
     fs: FS,
     config: &Config,
     metrics: Metrics,
     fresh_id: [u8; 16],
-) -> Result<Recovered<FS>, OpenError> {
+) -> Result<RecoveredEngine<FS>, OpenError> {
     let recovered = recovery::recover(&fs, fresh_id)?;
     let recovery = recovered.recovery;
     metrics.recovered(recovery.recovered_events, recovery.missing_events);
@@ -159,29 +164,27 @@ pub fn recover_with<FS: FileSystem>(
         unpublished = recovery.recovered_events,
         torn_bytes = recovery.torn_bytes,
         resume_at = recovery.resume_at,
-        "the journal is recovered"
+        "recovered the journal"
     );
-    let shared = Arc::new(Shared::new(
+    let engine = Arc::new(Engine::new(
         fs,
         recovered.journal_id,
-        config.segment_size.as_u64(),
-        config.read_patience,
-        Gate::new(config.budget.as_u64()),
+        config,
         metrics,
         recovered.state,
     ));
-    let weak = Arc::downgrade(&shared);
-    shared
+    let weak = Arc::downgrade(&engine);
+    engine
         .metrics
         .set_source(Box::new(move || Some(snapshot(&*weak.upgrade()?))));
-    let maintenance = Maintenance::new(shared.clone(), recovered.checkpoint, recovered.leftovers);
-    Ok((shared, maintenance, recovery))
+    let upkeep = Upkeep::new(engine.clone(), recovered.checkpoint, recovered.leftovers);
+    Ok((engine, upkeep, recovery))
 }
 
-fn snapshot<FS: FileSystem>(shared: &Shared<FS>) -> Snapshot {
-    let now = shared.fs.now_ms();
-    let budget = shared.gate.budget();
-    let state = shared.lock();
+fn snapshot<FS: FileSystem>(engine: &Engine<FS>) -> Snapshot {
+    let now = engine.fs.now_ms();
+    let budget = engine.admission.budget();
+    let state = engine.lock();
     #[allow(
         clippy::cast_precision_loss,
         reason = "an age in milliseconds is far below 2^52"
@@ -192,12 +195,12 @@ fn snapshot<FS: FileSystem>(shared: &Shared<FS>) -> Snapshot {
         budget,
         unpublished: state.unpublished(),
         oldest_seconds,
-        // Refusing is full, though the last bytes below the budget were too few for the next record.
-        exhaustion_seconds: if shared.gate.is_full() {
+        // A journal that refuses is full, even if some bytes, too few for the last record, are left.
+        exhaustion_seconds: if engine.admission.is_full() {
             0.0
         } else {
             state.exhaustion_seconds(budget, now)
         },
-        poisoned: shared.gate.is_poisoned(),
+        poisoned: engine.admission.is_poisoned(),
     }
 }

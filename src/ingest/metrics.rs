@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{
-    Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-};
+use prometheus::{Error, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
 use super::config::SourceConfig;
 use super::refusal::Reason;
@@ -77,25 +75,18 @@ impl Metrics {
     /// Registers everything, with a child for each of `sources`.
     pub fn register(registry: &Registry, sources: &[SourceConfig]) -> Result<Self, Error> {
         let families = Families::register(registry)?;
-        let connections = IntGauge::new("http_connections", "Open webhook connections.")?;
-        let body_bytes = IntGauge::new(
-            "http_body_bytes",
-            "Bytes of request bodies in memory, from their arrival until they are synced, and of heads while their bodies arrive.",
-        )?;
-        let stages = HistogramVec::new(
-            HistogramOpts::new(
-                "stage_duration_seconds",
-                "Time that an event spends in each stage of ingest.",
-            )
-            .buckets(STAGE_BUCKETS.to_vec()),
+        let stages = registry.histograms(
+            "stage_duration_seconds",
+            "Time that an event spends in each stage of ingest.",
             &["stage"],
+            &STAGE_BUCKETS,
         )?;
-        registry.register(Box::new(connections.clone()))?;
-        registry.register(Box::new(body_bytes.clone()))?;
-        registry.register(Box::new(stages.clone()))?;
         Ok(Self {
-            connections,
-            body_bytes,
+            connections: registry.gauge("http_connections", "Open webhook connections.")?,
+            body_bytes: registry.gauge(
+                "http_body_bytes",
+                "Bytes of request bodies in memory, from their arrival until they are synced, and of heads while their bodies arrive.",
+            )?,
             receive: stages.with_label_values(&["receive"]),
             verify: stages.with_label_values(&["verify"]),
             validate: stages.with_label_values(&["validate"]),
@@ -155,43 +146,34 @@ struct Families {
 
 impl Families {
     fn register(registry: &Registry) -> Result<Self, Error> {
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, Error>(counter)
-        };
-        let duration = HistogramVec::new(
-            HistogramOpts::new(
-                "http_request_duration_seconds",
-                "Time from a request's head to its answer, which for an accepted event comes after the sync.",
-            )
-            .buckets(ANSWER_BUCKETS.to_vec()),
-            &["source"],
-        )?;
-        registry.register(Box::new(duration.clone()))?;
         Ok(Self {
-            requests: counter(
+            requests: registry.counters(
                 "http_requests_total",
                 "Webhook requests that ringback answered. Requests that its HTTP parser refuses are counted as rejections only. The source is empty if no source has the path.",
                 &["source", "code"],
             )?,
-            duration,
-            rejections: counter(
+            duration: registry.histograms(
+                "http_request_duration_seconds",
+                "Time from a request's head to its answer, which for an accepted event comes after the sync.",
+                &["source"],
+                &ANSWER_BUCKETS,
+            )?,
+            rejections: registry.counters(
                 "http_rejections_total",
                 "Refused requests, and connections closed for a fault, by reason. The source is empty if it is not known.",
                 &["source", "reason"],
             )?,
-            accepted: counter(
+            accepted: registry.counters(
                 "events_accepted_total",
                 "Events committed to the journal, whether or not the sender waited for the answer.",
                 &["source", "kind"],
             )?,
-            without_key: counter(
+            without_key: registry.counters(
                 "events_without_key_total",
                 "Accepted events in which none of the source's key pointers led to a string.",
                 &["source"],
             )?,
-            matches: counter(
+            matches: registry.counters(
                 "signature_matches_total",
                 "Requests with a matching signature, by the key that matched.",
                 &["source", "key"],

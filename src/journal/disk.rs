@@ -1,4 +1,5 @@
-//! The disk: the trait that the journal is written against, the real one, and reading past what a disk does not give.
+//! The disk: the trait that the journal is written against, the real disk, and reading past what a disk cannot read.
 
 pub mod filesystem;
+pub mod real;
 pub mod zero_fill;

@@ -1,8 +1,7 @@
-//! The one object that all handles and threads of a journal hold.
+//! The synchronous engine: the state, the disk, and the signals between the journal's threads.
 
 pub mod admission;
 pub mod checkpoint;
-pub mod obsolete;
 pub mod quarantine;
 pub mod reader;
 pub mod reclaim;
@@ -12,65 +11,59 @@ pub mod writer;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use self::admission::Admission;
+use self::state::State;
 use super::disk::filesystem::FileSystem;
 use super::format::record::Codec;
 use super::metrics::Metrics;
-use crate::journal::engine::admission::Gate;
-use crate::journal::engine::state::State;
 
 /// Called after each commit.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
 
-/// State, disk and what wakes whom.
-pub struct Shared<FS: FileSystem> {
+/// What all handles and threads of one journal share.
+pub struct Engine<FS: FileSystem> {
     /// The disk.
     pub fs: FS,
-    /// The journal's id.
-    pub journal_id: [u8; 16],
-    /// The journal's checksums.
+    pub(super) journal_id: [u8; 16],
+    /// Encodes and checks this journal's records.
     pub codec: Codec,
     /// The configured size of a segment, in bytes.
-    pub segment_size: u64,
+    pub(super) segment_size: u64,
     /// The file system's page, in bytes: see [`FileSystem::page`].
-    pub page: u64,
-    /// How long a place may stay unreadable before it is passed over.
-    pub read_patience: Duration,
-    /// What ingest sees: whether there is room, and whether the journal lives.
-    pub gate: Gate,
-    /// Counted by whoever does the counted thing.
-    pub metrics: Metrics,
+    pub(super) page: u64,
+    /// How long a place may stay unreadable before the reader passes over it.
+    pub(super) read_patience: Duration,
+    /// Decides whether an append is accepted.
+    pub admission: Arc<Admission>,
+    pub(super) metrics: Metrics,
     state: Mutex<State<FS::File>>,
     /// The writer waits here for a segment.
-    pub segment_made: Condvar,
-    /// The maintenance thread waits here for work.
-    pub work: Condvar,
-    /// The maintenance thread is to end.
-    pub stop: AtomicBool,
+    pub(super) segment_made: Condvar,
+    /// The upkeep thread waits here for work.
+    pub(super) work: Condvar,
+    stop: AtomicBool,
     wake: OnceLock<Wake>,
 }
 
-impl<FS: FileSystem> Shared<FS> {
-    /// Puts the parts together.
-    pub fn new(
+impl<FS: FileSystem> Engine<FS> {
+    pub(super) fn new(
         fs: FS,
         journal_id: [u8; 16],
-        segment_size: u64,
-        read_patience: Duration,
-        gate: Gate,
+        config: &super::Config,
         metrics: Metrics,
         state: State<FS::File>,
     ) -> Self {
-        let shared = Self {
+        let engine = Self {
             page: fs.page(),
-            read_patience,
             fs,
             journal_id,
             codec: Codec::new(&journal_id),
-            segment_size,
-            gate,
+            segment_size: config.segment_size.as_u64(),
+            read_patience: config.read_patience,
+            admission: Arc::new(Admission::new(config.budget.as_u64())),
             metrics,
             state: Mutex::new(state),
             segment_made: Condvar::new(),
@@ -78,53 +71,59 @@ impl<FS: FileSystem> Shared<FS> {
             stop: AtomicBool::new(false),
             wake: OnceLock::new(),
         };
-        shared.publish_room(&shared.lock());
-        shared
+        engine.publish_room(&engine.lock());
+        engine
     }
 
-    /// The state; never held over I/O.
+    /// Locks the state. No thread holds this lock over I/O.
     pub fn lock(&self) -> MutexGuard<'_, State<FS::File>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells ingest how much is used and how much room the disk has; called after every change of either.
+    /// Gives admission the bytes in use and the disk's room. Call it after every change of either.
     pub fn publish_room(&self, state: &State<FS::File>) {
-        let room = if state.disk_full {
+        let room = if state.is_disk_full() {
             state.room(self.page)
         } else {
             u64::MAX
         };
-        self.gate.set(state.budget_used(), room);
+        self.admission.set(state.budget_used(), room);
     }
 
-    /// A write or sync has failed: nothing is acknowledged from here on, and nothing is tried again.
+    /// Poisons the journal after a failed write or sync: from now on it acknowledges nothing, and never retries.
     pub fn poison(&self, operation: &str, error: &io::Error) {
-        tracing::error!(operation, %error, "the journal is poisoned: nothing more is acknowledged");
-        self.gate.poison(format!("cannot {operation}: {error}"));
-        // Taken and released so that whoever waits is either before its check or in its wait.
-        drop(self.lock());
-        self.segment_made.notify_all();
-        self.work.notify_all();
+        tracing::error!(operation, %error, "the journal is poisoned: it acknowledges nothing more");
+        self.admission
+            .poison(format!("cannot {operation}: {error}"));
+        self.wake_threads();
     }
 
-    /// Who is called after each commit; the first one stays.
-    pub fn set_wake(&self, wake: Wake) {
-        // A second reader does not exist: `open` hands out one.
+    /// Sets what is called after each commit. Only the first call counts: a journal has one reader.
+    pub(super) fn set_wake(&self, wake: Wake) {
         let _ = self.wake.set(wake);
     }
 
-    /// A commit is done, or the journal has come to its end.
-    pub fn wake_reader(&self) {
+    /// Reports to the reader that a commit is visible, or that the writer has ended.
+    pub(super) fn wake_reader(&self) {
         if let Some(wake) = self.wake.get() {
             wake();
         }
     }
 
-    /// Asks the maintenance thread to end after a last checkpoint.
-    pub fn stop(&self) {
+    /// Asks the upkeep thread to write a last checkpoint and end.
+    pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        // Taken and released so that the thread is either before its check or in its wait.
+        self.wake_threads();
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    fn wake_threads(&self) {
+        // With the lock taken and released, a waiting thread is either before its check or already in its wait.
         drop(self.lock());
+        self.segment_made.notify_all();
         self.work.notify_all();
     }
 }

@@ -1,17 +1,17 @@
-//! What can go wrong, one enum an operation.
+//! Errors, one enum for each operation.
 
 use std::io;
 use std::time::Instant;
 
-use super::disk::filesystem::FolderError;
+use super::disk::real::FolderError;
 
-/// Why a journal cannot be opened; nothing was changed.
+/// Why a journal cannot be opened. Nothing of it was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The folder is not to be had.
+    /// The folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// Written by another version of the format: publish it with the ringback that wrote it.
+    /// A segment has another format version: publish it with the ringback that wrote it.
     #[error(
         "{file} has format version {version}, this ringback reads {}",
         super::format::segment::VERSION
@@ -22,16 +22,16 @@ pub enum OpenError {
         /// Its version.
         version: u32,
     },
-    /// Two journals' files in one folder: take the one apart that does not belong.
+    /// A segment belongs to another journal: move it to a folder of its own.
     #[error("{file} belongs to another journal; one folder holds one journal")]
     Foreign {
         /// The segment's name.
         file: String,
     },
-    /// The disk does not do what recovery needs.
+    /// An operation of the disk failed.
     #[error("cannot {operation}")]
     Io {
-        /// What was tried, with the file's name.
+        /// The operation, with the file's name.
         operation: String,
         /// The operating system's reason.
         #[source]
@@ -39,16 +39,25 @@ pub enum OpenError {
     },
 }
 
-/// Why a record was not taken, or was taken and will never be synced.
+/// The error of an operation on a file.
+pub(super) fn failed(operation: &str) -> impl Fn(io::Error) -> OpenError + use<> {
+    let operation = operation.to_owned();
+    move |source| OpenError::Io {
+        operation: operation.clone(),
+        source,
+    }
+}
+
+/// Why a record was refused, or was queued and will never be synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// The budget or the disk is used up: refuse until there is room, which comes by itself.
+    /// The budget or the disk is used up. Appends are accepted again once there is room.
     #[error("journal is full")]
     Full,
-    /// A write or a sync has failed: refuse for good, the process is about to end.
+    /// A write or sync has failed. The journal accepts nothing more, and the process is about to end.
     #[error("journal is poisoned")]
     Poisoned,
-    /// The writer is behind by its whole queue: refuse for a moment.
+    /// The queue is full. It has room again after the next commit.
     #[error("journal queue is full")]
     Overloaded,
     /// The journal is closed.
@@ -56,10 +65,10 @@ pub enum AppendError {
     Closed,
 }
 
-/// Why the reader has no answer.
+/// Why the reader returns no record.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// A place cannot be read at present: its records are waited for, and nothing behind it is read.
+    /// A place cannot be read at present. The reader waits for its records and reads nothing after it.
     #[error("cannot read {file} at {offset}")]
     Unreadable {
         /// The segment's name.
@@ -69,12 +78,12 @@ pub enum ReadError {
         /// The operating system's reason.
         #[source]
         source: io::Error,
-        /// When it was found unreadable first.
+        /// When reading it failed first.
         since: Instant,
-        /// When the next try is due; until then this error is only repeated.
+        /// When the next attempt is due. Until then every call returns this error.
         retry_at: Instant,
     },
-    /// The disk does not do what reading needs; worth another try after a pause.
+    /// An operation other than reading a place failed. Try again after a pause.
     #[error("cannot read {file} at {offset}")]
     Io {
         /// The segment's name.

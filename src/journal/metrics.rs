@@ -1,22 +1,22 @@
-//! The journal's metrics. What changes by itself (ages, sizes) is computed when it is asked for.
+//! The journal's metrics. Gauges such as ages and sizes are computed when they are collected.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, Histogram, HistogramOpts, HistogramTimer, IntCounter, IntGauge, Opts};
+use prometheus::{Gauge, Histogram, HistogramTimer, IntCounter, IntGauge};
 
 use crate::telemetry::Registry;
 
-/// From a sync that the disk's cache answers to one that stalls (measured: p50 0.2 ms, p99 3-8 ms on a cloud disk).
+/// Seconds, from a sync that the disk's cache answers to one that stalls (a cloud disk: p50 0.2 ms, p99 3 to 8 ms).
 const SYNC_SECONDS: [f64; 13] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
 ];
-/// From one event a sync (idle) to a full queue.
+/// From one event in each sync (idle) to a full queue.
 const BATCH_EVENTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, 1024.0, 8192.0];
 
-/// What the gauges say, all of one moment.
+/// The gauges' values, all of one moment.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Snapshot {
     /// Bytes that count against the budget.
@@ -25,7 +25,7 @@ pub struct Snapshot {
     pub budget: u64,
     /// Records not yet published.
     pub unpublished: u64,
-    /// The oldest of them, in seconds.
+    /// The age of the oldest of them, in seconds.
     pub oldest_seconds: f64,
     /// Until the budget is used up, in seconds.
     pub exhaustion_seconds: f64,
@@ -49,69 +49,53 @@ pub struct Metrics {
 impl Metrics {
     /// Registers every `journal_` metric.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let sync_seconds = Histogram::with_opts(
-            HistogramOpts::new(
-                "journal_sync_duration_seconds",
-                "Time of one fdatasync of the journal, which a batch of events shares",
-            )
-            .buckets(SYNC_SECONDS.to_vec()),
-        )?;
-        let batch = Histogram::with_opts(
-            HistogramOpts::new(
-                "journal_batch_events",
-                "Events that shared one write and sync of the journal",
-            )
-            .buckets(BATCH_EVENTS.to_vec()),
-        )?;
-        let recovered = IntGauge::new(
-            "journal_recovered_events",
-            "Unpublished events that were found in the journal at start",
-        )?;
-        let corrupt = IntCounter::new(
-            "journal_corrupt_records_total",
-            "Records lost to damage on disk; copies of what was damaged are set aside beside the journal",
-        )?;
-        let unreadable = IntCounter::new(
-            "journal_unreadable_records_total",
-            "Records passed over because their place on disk stayed unreadable for read_patience; their segments are set aside whole",
-        )?;
-        let blocked_seconds = Gauge::new(
-            "journal_read_blocked_seconds",
-            "How long publishing has been waiting for a place of the journal that cannot be read; 0 while everything can be",
-        )?;
         let gauges = Gauges::new()?;
         let source = gauges.source.clone();
-        registry.register(Box::new(sync_seconds.clone()))?;
-        registry.register(Box::new(batch.clone()))?;
-        registry.register(Box::new(recovered.clone()))?;
-        registry.register(Box::new(corrupt.clone()))?;
-        registry.register(Box::new(unreadable.clone()))?;
-        registry.register(Box::new(blocked_seconds.clone()))?;
         registry.register(Box::new(gauges))?;
         Ok(Self {
-            sync_seconds,
-            batch,
-            recovered,
-            corrupt,
-            unreadable,
-            blocked_seconds,
+            sync_seconds: registry.histogram(
+                "journal_sync_duration_seconds",
+                "Time of one fdatasync of the journal, which a batch of events shares",
+                &SYNC_SECONDS,
+            )?,
+            batch: registry.histogram(
+                "journal_batch_events",
+                "Events that shared one write and sync of the journal",
+                &BATCH_EVENTS,
+            )?,
+            recovered: registry.gauge(
+                "journal_recovered_events",
+                "Unpublished events found in the journal when it was opened",
+            )?,
+            corrupt: registry.counter(
+                "journal_corrupt_records_total",
+                "Records lost to damage on disk; copies of the damaged bytes are kept beside the journal",
+            )?,
+            unreadable: registry.counter(
+                "journal_unreadable_records_total",
+                "Records passed over because they stayed unreadable for read_patience; their segments are kept whole beside the journal",
+            )?,
+            blocked_seconds: registry.add(Gauge::new(
+                "journal_read_blocked_seconds",
+                "How long publishing has been waiting for a place of the journal that cannot be read; 0 if everything can be read",
+            ))?,
             source,
         })
     }
 
-    /// What recovery found: the gauge is set once.
+    /// Sets what recovery found, once.
     pub(super) fn recovered(&self, events: u64, missing: u64) {
         self.recovered
             .set(i64::try_from(events).unwrap_or(i64::MAX));
         self.corrupt.inc_by(missing);
     }
 
-    /// A segment that could not be read at the start holds so many records more, or fewer, than it was taken to hold.
+    /// Corrects what recovery found: a segment that it could not read holds so many records more, or fewer, than estimated.
     pub(super) fn recovered_more(&self, more: i64) {
         self.recovered.add(more);
     }
 
-    /// Reading waits for the disk since so long; zero once it does not.
+    /// Sets how long the reader has been waiting for an unreadable place.
     pub(super) fn read_blocked(&self, waited: Duration) {
         self.blocked_seconds.set(waited.as_secs_f64());
     }
@@ -136,9 +120,8 @@ impl Metrics {
         self.sync_seconds.start_timer()
     }
 
-    /// Where the gauges get their values from; `None` once the journal is closed.
+    /// Sets where the gauges get their values from; it returns `None` once the journal is closed. Only the first call counts.
     pub(super) fn set_source(&self, source: Source) {
-        // One journal, one source: the first stays.
         let _ = self.source.set(source);
     }
 }
@@ -155,55 +138,54 @@ struct Gauges {
 
 impl Gauges {
     fn new() -> Result<Self, prometheus::Error> {
-        // Not journal_bytes{...}: the file sizes are the operator's df; this is what the budget counts.
         Ok(Self {
-            bytes: IntGauge::with_opts(Opts::new(
+            bytes: IntGauge::new(
                 "journal_bytes",
                 "Bytes of unpublished events and dead letters, which count against the budget",
-            ))?,
-            budget: IntGauge::with_opts(Opts::new(
+            )?,
+            budget: IntGauge::new(
                 "journal_budget_bytes",
                 "The configured budget; beyond it webhooks are answered 503",
-            ))?,
-            unpublished: IntGauge::with_opts(Opts::new(
+            )?,
+            unpublished: IntGauge::new(
                 "journal_unpublished_events",
                 "Events that are on disk and neither in Kafka nor dead-lettered",
-            ))?,
-            oldest: Gauge::with_opts(Opts::new(
+            )?,
+            oldest: Gauge::new(
                 "journal_oldest_unpublished_age_seconds",
-                "How long the oldest unpublished event has been waiting; 0 where there is none",
-            ))?,
-            exhaustion: Gauge::with_opts(Opts::new(
+                "How long the oldest unpublished event has been waiting; 0 if there is none",
+            )?,
+            exhaustion: Gauge::new(
                 "journal_exhaustion_seconds",
-                "Time until the budget is used up at the rate of the last minute; +Inf where it is not growing",
-            ))?,
-            poisoned: IntGauge::with_opts(Opts::new(
+                "Time until the budget is used up at the rate of the last minute; +Inf if usage is not growing",
+            )?,
+            poisoned: IntGauge::new(
                 "journal_poisoned",
-                "1 after a write or sync has failed: nothing is acknowledged any more, the process is about to end",
-            ))?,
+                "1 after a write or sync has failed: nothing more is acknowledged, and the process is about to end",
+            )?,
             source: Arc::new(OnceLock::new()),
         })
     }
-}
 
-impl Collector for Gauges {
-    fn desc(&self) -> Vec<&Desc> {
-        let collectors: [&dyn Collector; 6] = [
+    fn all(&self) -> [&dyn Collector; 6] {
+        [
             &self.bytes,
             &self.budget,
             &self.unpublished,
             &self.oldest,
             &self.exhaustion,
             &self.poisoned,
-        ];
-        collectors
-            .iter()
-            .flat_map(|collector| collector.desc())
-            .collect()
+        ]
+    }
+}
+
+impl Collector for Gauges {
+    fn desc(&self) -> Vec<&Desc> {
+        self.all().into_iter().flat_map(Collector::desc).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        // A journal that is closed keeps its last values until the process is gone.
+        // After the journal is closed, the last values stay.
         if let Some(now) = self.source.get().and_then(|source| source()) {
             let integer = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
             self.bytes.set(integer(now.bytes));
@@ -213,17 +195,9 @@ impl Collector for Gauges {
             self.exhaustion.set(now.exhaustion_seconds);
             self.poisoned.set(i64::from(now.poisoned));
         }
-        let collectors: [&dyn Collector; 6] = [
-            &self.bytes,
-            &self.budget,
-            &self.unpublished,
-            &self.oldest,
-            &self.exhaustion,
-            &self.poisoned,
-        ];
-        collectors
-            .iter()
-            .flat_map(|collector| collector.collect())
+        self.all()
+            .into_iter()
+            .flat_map(Collector::collect)
             .collect()
     }
 }

@@ -1,14 +1,15 @@
-//! Segments with a place that could not be read, kept whole beside the journal: publishing them when the disk is well.
+//! Segments that were set aside because a place in them could not be read: publishing them once the disk is readable again.
 //!
-//! Such a segment is published as a journal of its own: a copy, in a folder of its own, with no checkpoint, so that all its
-//! records go out again under the positions that they always had. Making the copy is also the proof that every byte can be
-//! read. The segment itself is removed only after that.
+//! Such a segment is published as a journal of its own: a copy in a folder of its own, without a checkpoint, so that all its
+//! records are published again under their old positions. Making the copy proves that every byte can be read. The segment
+//! itself is removed only after that.
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::disk::filesystem::{DiskFileSystem, read_full};
+use super::disk::filesystem::read_full;
+use super::disk::real::DiskFileSystem;
 use super::engine::checkpoint::CheckpointFile;
 use super::format::record::Codec;
 use super::format::scan;
@@ -16,7 +17,7 @@ use super::format::segment::{
     HEADER, HEADER_BYTES, Header, name, set_aside_name, set_aside_sequence,
 };
 
-/// How the name begins of the folder in which a copy is published.
+/// The prefix of the folder's name in which a copy is published.
 const FOLDER: &str = "drain-";
 /// Bytes copied at once.
 const CHUNK: usize = 1 << 20;
@@ -43,18 +44,18 @@ pub fn list(journal: &Path) -> io::Result<Vec<SetAside>> {
 }
 
 impl SetAside {
-    /// The file.
+    /// The segment's path.
     pub fn path(&self) -> PathBuf {
         self.journal.join(set_aside_name(self.sequence))
     }
 
-    /// Where the copy lies.
+    /// The copy's folder.
     pub fn folder(&self) -> PathBuf {
         self.journal.join(format!("{FOLDER}{:016x}", self.sequence))
     }
 
-    /// Copies the segment of the journal with this id into a folder of its own; an error if a part of it still cannot be
-    /// read, or there is no room.
+    /// Copies the segment into the copy's folder. Fails if a part of the segment still cannot be read, or if there is no room.
+    /// `journal_id` is the id of the segment's journal.
     pub fn copy(&self, journal_id: [u8; 16]) -> io::Result<()> {
         self.remove_copy()?;
         fs::create_dir(self.folder())?;
@@ -73,8 +74,8 @@ impl SetAside {
         self.identify(&from, offset, journal_id)
     }
 
-    /// Where the header is damaged, a checkpoint in the copy's folder tells the journal's id, and that what lies before the
-    /// first intact record is done with.
+    /// If the header is damaged, writes a checkpoint beside the copy: with the journal's id, and the first intact record as its
+    /// watermark.
     fn identify(&self, file: &fs::File, length: u64, journal_id: [u8; 16]) -> io::Result<()> {
         let mut bytes = [0; HEADER_BYTES];
         let read = read_full(file, &mut bytes, 0)?;
@@ -91,7 +92,7 @@ impl SetAside {
         Ok(())
     }
 
-    /// Removes the copy, and what publishing has made beside it.
+    /// Removes the copy's folder.
     pub fn remove_copy(&self) -> io::Result<()> {
         match fs::remove_dir_all(self.folder()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -99,7 +100,7 @@ impl SetAside {
         }
     }
 
-    /// Removes the segment, durably: all of it is published.
+    /// Removes the segment durably. Call it after all its records are published.
     pub fn remove(&self) -> io::Result<()> {
         fs::remove_file(self.path())?;
         fs::File::open(&self.journal)?.sync_all()

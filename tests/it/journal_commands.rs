@@ -82,7 +82,7 @@ fn segments(path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn status_and_dump_look_into_a_running_relay_s_journal_and_a_killed_one_s_and_change_nothing() {
+fn status_and_dump_read_a_running_and_a_killed_relay_s_journal_and_change_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("journal");
     let server = relay(folder.path());
@@ -164,7 +164,7 @@ impl Drop for Stop<'_> {
 }
 
 #[test]
-fn a_busy_relay_s_journal_is_never_taken_for_a_damaged_one() {
+fn a_busy_relay_s_journal_never_seems_damaged() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("journal");
     let kafka = MockKafka::start();
@@ -172,7 +172,7 @@ fn a_busy_relay_s_journal_is_never_taken_for_a_damaged_one() {
     let roomy = "segment_size = \"1MiB\"\nbudget = \"1GiB\"";
     let server = Server::start_in(folder.path(), &kafka.bootstrap, "", roomy);
     let done = AtomicBool::new(false);
-    // Writers wait for a publisher that busy cores hold up: what a look has to read stays the same.
+    // Writers wait for a publisher that busy cores delay, so an inspection always has the same amount to read.
     let is_behind = || server.sample("ringback_journal_unpublished_events") > 200.0;
     std::thread::scope(|scope| {
         // Three writers: batches grow, segments of a megabyte come and go.
@@ -193,12 +193,12 @@ fn a_busy_relay_s_journal_is_never_taken_for_a_damaged_one() {
                 })
             })
             .collect();
-        // Also where an assertion fails: the scope waits for the writers.
+        // Also if an assertion fails: the scope waits for the writers.
         let stop = Stop(&done);
         let mut deadline = Instant::now() + PATIENCE;
         let mut looks = 0;
         let (mut first, mut last) = (None, String::new());
-        // Until segments have been removed under its eyes.
+        // Until segments have been removed during an inspection.
         while looks < 20 || first.as_ref() == Some(&last) {
             let status = status(&path);
             assert_eq!(status["locked"], true);
@@ -233,7 +233,7 @@ fn a_busy_relay_s_journal_is_never_taken_for_a_damaged_one() {
 }
 
 #[test]
-fn a_flipped_bit_is_told_with_its_place_the_neighbours_are_listed_and_nothing_is_changed() {
+fn a_flipped_bit_is_reported_with_its_place_the_neighbours_are_listed_and_nothing_is_changed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("journal");
     relay(folder.path()).kill();
@@ -274,7 +274,7 @@ fn a_flipped_bit_is_told_with_its_place_the_neighbours_are_listed_and_nothing_is
 }
 
 #[test]
-fn a_write_that_was_cut_is_told_as_a_torn_tail() {
+fn a_write_that_was_cut_short_is_reported_as_a_torn_tail() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("journal");
     relay(folder.path()).kill();
@@ -317,7 +317,7 @@ fn a_missing_and_an_empty_folder_exit_1_with_the_reason_and_are_left_alone() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_closed_output_is_no_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("journal");
     let server = Server::start_in(folder.path(), "127.0.0.1:1", "", SMALL);
@@ -341,7 +341,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
-fn a_journal_that_is_not_named_is_asked_for_in_both_ways() {
+fn without_a_journal_s_path_the_error_names_both_ways_to_give_it() {
     for command in [["journal", "status"], ["dead-letter", "list"]] {
         let output = ringback(&command).output().expect("the binary runs");
         let words = text(&output.stderr);

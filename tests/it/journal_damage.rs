@@ -27,7 +27,7 @@ fn any_single_flipped_bit_loses_at_most_its_own_record_and_is_counted() {
             copy.damage(name, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
             let mut core = match Core::open(&copy, SEGMENT, BUDGET) {
                 Ok(core) => core,
-                // Another version or id, intact by its CRC, is refused rather than guessed; a flipped bit is neither.
+                // Another version or id with a right CRC is refused; a flipped bit is neither.
                 Err(error) => panic!("{name} bit {bit}: {error}"),
             };
             let records = core.read_all();
@@ -69,13 +69,13 @@ fn quiet() -> rand::rngs::StdRng {
 }
 
 #[test]
-fn a_start_s_leap_is_not_counted_as_missing() {
+fn the_positions_that_an_open_skips_do_not_count_as_missing() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     core.append(&[body(10)]).expect("it is appended");
     core.read_all();
     core.truncate(0);
-    core.maintenance.step();
+    core.upkeep.step();
     drop(core);
     let mut core = open(&disk);
     let before = segments(&disk);
@@ -118,10 +118,10 @@ fn a_missing_segment_is_counted_and_the_rest_delivered() {
 }
 
 #[test]
-fn a_last_record_is_counted_though_the_next_header_which_would_tell_of_it_is_damaged_too() {
+fn a_lost_last_record_is_counted_though_the_next_header_is_damaged_too() {
     let disk = FaultyFs::default();
     for _ in 0..2 {
-        // A start's leap lies between the two segments, so that the second one's records tell nothing of the first's.
+        // An open's stride lies between the two segments, so the second one's records say nothing about the first's.
         let mut core = open(&disk);
         core.append(&[body(40), body(40)]).expect("it is appended");
     }
@@ -136,12 +136,12 @@ fn a_last_record_is_counted_though_the_next_header_which_would_tell_of_it_is_dam
 }
 
 #[test]
-fn a_position_is_not_used_again_where_nothing_is_left_of_what_had_it() {
+fn a_position_is_not_used_again_though_nothing_is_left_of_its_record() {
     let disk = FaultyFs::default();
     drop(open(&disk));
     let first = open(&disk)
         .append(&[body(20)])
-        .expect("it is appended after a leap");
+        .expect("it is appended after a stride");
     for name in segments(&disk) {
         disk.damage(&name, |bytes| bytes.fill(0));
     }
@@ -150,7 +150,7 @@ fn a_position_is_not_used_again_where_nothing_is_left_of_what_had_it() {
 }
 
 #[test]
-fn the_first_position_is_not_used_again_where_its_record_has_rotted_and_the_checkpoint_is_lost() {
+fn the_first_position_is_not_used_again_though_its_record_is_damaged_and_the_checkpoint_lost() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     let first = core.append(&[body(20)]).expect("it is appended");
@@ -162,7 +162,7 @@ fn the_first_position_is_not_used_again_where_its_record_has_rotted_and_the_chec
 }
 
 #[test]
-fn a_segment_of_which_a_late_record_alone_is_left_is_no_torn_tail() {
+fn a_segment_with_only_one_late_record_left_is_no_torn_tail() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     let records: Vec<_> = (0..150).map(|_| body(40)).collect();
@@ -171,7 +171,7 @@ fn a_segment_of_which_a_late_record_alone_is_left_is_no_torn_tail() {
     // Records of 64 bytes after a header of 72, in segments of 4,096.
     let end = 62 + 62;
     core.truncate(end - 1);
-    core.maintenance.step();
+    core.upkeep.step();
     drop(core);
     // The last segment, alone since the others are published, loses its header and its first record.
     let name = segments(&disk).remove(0);
@@ -185,7 +185,7 @@ fn a_segment_of_which_a_late_record_alone_is_left_is_no_torn_tail() {
 }
 
 #[test]
-fn rotten_reserved_space_before_a_damaged_header_costs_no_record() {
+fn damaged_reserved_space_before_a_damaged_header_costs_no_record() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     for _ in 0..2 {
@@ -201,7 +201,7 @@ fn rotten_reserved_space_before_a_damaged_header_costs_no_record() {
 }
 
 #[test]
-fn damage_that_grows_is_counted_once_where_it_was_known() {
+fn known_damage_that_grows_is_not_counted_twice() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     let records: Vec<_> = (0..6).map(|_| body(40)).collect();
@@ -228,7 +228,7 @@ fn three() -> FaultyFs {
 }
 
 #[test]
-fn a_segment_with_another_s_content_is_damage_and_nothing_is_delivered_twice() {
+fn a_segment_with_another_segment_s_content_is_damage_and_nothing_is_delivered_twice() {
     let disk = three();
     let names = segments(&disk);
     let first = disk.bytes(&names[0]);
@@ -254,7 +254,7 @@ fn a_missing_segment_is_counted_though_the_next_header_is_damaged() {
 }
 
 #[test]
-fn a_start_counts_the_bytes_that_the_process_before_it_counted() {
+fn an_open_counts_the_bytes_that_the_previous_process_counted() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     for _ in 0..6 {
@@ -262,7 +262,7 @@ fn a_start_counts_the_bytes_that_the_process_before_it_counted() {
     }
     core.read_all();
     core.truncate(2);
-    core.maintenance.step();
+    core.upkeep.step();
     let before = core.metric("journal_bytes");
     assert!(before >= 3 * 1500, "{before}");
     drop(core);
@@ -273,7 +273,7 @@ fn a_start_counts_the_bytes_that_the_process_before_it_counted() {
 }
 
 #[test]
-fn a_copy_that_a_killed_process_left_short_is_made_whole() {
+fn a_copy_that_a_killed_process_left_short_is_completed() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     core.append(&[body(40), body(40)]).expect("it is appended");
@@ -286,7 +286,7 @@ fn a_copy_that_a_killed_process_left_short_is_made_whole() {
 }
 
 #[test]
-fn a_first_write_that_never_got_whole_is_torn_and_nothing_is_missing() {
+fn an_incomplete_first_write_is_torn_and_nothing_is_missing() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     core.append(&[body(3000)]).expect("it is appended");
@@ -303,7 +303,7 @@ fn a_first_write_that_never_got_whole_is_torn_and_nothing_is_missing() {
     assert!((written - 8..=written).contains(&torn), "{torn}");
     assert_eq!(core.recovery.missing_events, 0);
     assert_eq!(core.unpublished(), 1);
-    // Its number stays, until a start finds a newer one.
+    // Its number stays until an open finds a newer one.
     assert!(disk.bytes(&names[1]).is_empty());
     drop(core);
     drop(open(&disk));

@@ -20,7 +20,7 @@ fn drain(folder: &Path, more: &[&str]) -> Command {
         .arg(folder.join("ringback.toml"))
         .args(more)
         .env_remove("RINGBACK_LOG")
-        // What signs webhooks is none of this machine's business.
+        // This machine has none of the keys that sign webhooks.
         .env_remove("RETELL_API_KEY");
     command
 }
@@ -129,7 +129,7 @@ fn a_drain_refuses_a_journal_that_a_relay_holds_and_a_folder_without_one() {
 }
 
 #[test]
-fn without_a_kafka_it_gives_up_after_the_timeout_and_says_what_is_left() {
+fn without_a_kafka_a_drain_gives_up_after_the_timeout_and_reports_what_is_left() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     leave(folder.path(), 3);
     let output = run(folder.path(), &["--timeout", "1s"]);
@@ -144,7 +144,7 @@ fn without_a_kafka_it_gives_up_after_the_timeout_and_says_what_is_left() {
 }
 
 #[test]
-fn ctrl_c_ends_it_safely_and_the_next_drain_sends_the_rest() {
+fn ctrl_c_ends_a_drain_safely_and_the_next_one_sends_the_rest() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     leave(folder.path(), 5);
     let path = folder.path().join("journal");

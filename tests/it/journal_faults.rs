@@ -5,10 +5,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use bytesize::ByteSize;
 use rand::RngExt as _;
-use ringback::journal::disk::filesystem::{DiskFileSystem, FolderError};
-use ringback::journal::engine::writer::Outcome;
+use ringback::journal::disk::real::{DiskFileSystem, FolderError};
+use ringback::journal::engine::writer::CommitResult;
 use ringback::journal::error::OpenError;
-use ringback::journal::recovery::LEAP;
+use ringback::journal::recovery::POSITION_STRIDE;
 use ringback::journal::{self, AppendError, Config, Journal, Metrics};
 
 use crate::support::core::{BUDGET, Core, SEGMENT, body, open, segments};
@@ -31,76 +31,82 @@ fn a_failed_write_or_sync_poisons_for_good_and_what_was_synced_stays_readable() 
             None,
             "no second try after {operation:?}"
         );
-        assert!(core.shared.gate.is_poisoned());
+        assert!(core.engine.admission.is_poisoned());
         assert_eq!(core.read_all().len(), 1);
-        assert_eq!(core.shared.gate.admit(0, 1), Err(AppendError::Poisoned));
+        assert_eq!(
+            core.engine.admission.admit(0, 1),
+            Err(AppendError::Poisoned)
+        );
     }
 }
 
 #[test]
-fn what_is_synced_after_a_poison_is_published_and_not_acknowledged() {
+fn a_batch_synced_after_the_journal_was_poisoned_is_published_and_not_acknowledged() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     let batch = [body(10)];
-    let Ok(begun) = core.writer.begin(&batch, 1_000) else {
+    let Ok(unsynced) = core.writer.write(&batch, 1_000) else {
         panic!("it is written");
     };
     let error = std::io::Error::other("the checkpoint cannot be written");
-    core.shared.poison("write the checkpoint", &error);
-    assert_eq!(core.writer.finish(begun), Outcome::Poisoned);
+    core.engine.poison("write the checkpoint", &error);
+    assert_eq!(core.writer.sync(unsynced), CommitResult::Poisoned);
     assert_eq!(core.read_all().len(), 1);
 }
 
 #[test]
-fn a_full_disk_refuses_before_a_write_could_fail_and_opens_again_by_itself() {
+fn a_full_disk_refuses_before_a_write_could_fail_and_accepts_again_once_there_is_room() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     disk.set_capacity(Some(disk.names().len() as u64 * 4096 + 8192));
     let mut taken = 0;
     while core.append(&[body(1000)]).is_some() {
         taken += 1;
-        core.maintenance.step();
+        core.upkeep.step();
         assert!(taken < 100, "the disk never ran full");
     }
-    assert!(!core.shared.gate.is_poisoned());
-    assert!(core.shared.lock().disk_full);
-    assert_eq!(core.shared.gate.admit(0, 1 << 20), Err(AppendError::Full));
-    // Everything is published: even the active segment is given up, which may be all the room there is.
+    assert!(!core.engine.admission.is_poisoned());
+    assert!(core.engine.lock().is_disk_full());
+    assert_eq!(
+        core.engine.admission.admit(0, 1 << 20),
+        Err(AppendError::Full)
+    );
+    // Everything is published: even the open segment is given up, which may be all the room there is.
     let last = core.read_all().last().expect("records were taken").position;
     core.truncate(last);
     for _ in 0..3 {
-        core.maintenance.step();
+        core.upkeep.step();
     }
-    assert!(!core.shared.lock().disk_full);
+    assert!(!core.engine.lock().is_disk_full());
     assert!(core.append(&[body(1000)]).is_some());
 }
 
 #[test]
-fn a_segment_that_cannot_be_made_for_want_of_descriptors_poisons_nothing() {
+fn a_lack_of_descriptors_for_a_segment_does_not_poison() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     // The spare is used up, and the next one fails once.
     core.append(&[body(3000)]).expect("it is appended");
     disk.fail_next(Operation::Create);
-    core.maintenance.step();
-    assert!(!core.shared.gate.is_poisoned());
-    assert!(core.shared.lock().disk_full);
-    core.maintenance.step();
-    assert!(!core.shared.lock().disk_full);
+    core.upkeep.step();
+    assert!(!core.engine.admission.is_poisoned());
+    assert!(core.engine.lock().is_disk_full());
+    core.upkeep.step();
+    assert!(!core.engine.lock().is_disk_full());
     core.append(&[body(3000)]).expect("there is room again");
 }
 
 #[test]
-fn a_failed_checkpoint_is_not_tried_a_second_time() {
+fn a_failed_checkpoint_is_not_retried() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     core.append(&[body(10)]).expect("it is appended");
     core.truncate(0);
     disk.fail_next(Operation::Sync);
-    core.maintenance.step();
-    assert!(core.shared.gate.is_poisoned());
+    core.upkeep.step();
+    assert!(core.engine.admission.is_poisoned());
     disk.take_log();
-    assert!(core.maintenance.checkpoint().is_err());
+    assert!(core.upkeep.checkpoint().is_err());
     assert_eq!(
         disk.take_log(),
         [] as [String; 0],
@@ -109,16 +115,16 @@ fn a_failed_checkpoint_is_not_tried_a_second_time() {
 }
 
 #[test]
-fn starts_whose_sync_fails_leave_a_durable_checkpoint_to_a_power_cut() {
+fn opens_whose_sync_fails_leave_a_durable_checkpoint_for_a_power_cut() {
     for seed in 0..64 {
         let mut random: rand::rngs::StdRng = rand::SeedableRng::seed_from_u64(seed);
         let disk = FaultyFs::default();
         let mut core = open(&disk);
         let taken = core.append(&[body(10), body(10)]).expect("they are taken");
         core.truncate(taken[1]);
-        core.maintenance.checkpoint().expect("it is written");
+        core.upkeep.checkpoint().expect("it is written");
         drop(core);
-        // Each such start may leave a slot in the page cache that the disk never gets.
+        // Each such open may leave a slot in the page cache that never reaches the disk.
         for _ in 0..4 {
             disk.fail_sync_of("checkpoint", random.random_range(0..2));
             let failed = Core::open(&disk, SEGMENT, BUDGET);
@@ -130,14 +136,14 @@ fn starts_whose_sync_fails_leave_a_durable_checkpoint_to_a_power_cut() {
 }
 
 #[test]
-fn a_start_on_a_full_disk_publishes_and_refuses() {
+fn a_journal_opened_on_a_full_disk_publishes_and_refuses() {
     let disk = FaultyFs::default();
     open(&disk).append(&[body(10)]).expect("it is appended");
     disk.set_capacity(Some(0));
     let mut core = open(&disk);
     assert_eq!(core.read_all().len(), 1);
     assert_eq!(core.append(&[body(10)]), None);
-    assert!(!core.shared.gate.is_poisoned());
+    assert!(!core.engine.admission.is_poisoned());
 }
 
 #[test]
@@ -150,7 +156,7 @@ fn a_segment_is_unlinked_only_after_the_checkpoint_is_synced() {
     let last = core.read_all().last().expect("records").position;
     disk.take_log();
     core.truncate(last);
-    core.maintenance.step();
+    core.upkeep.step();
     let log = disk.take_log();
     let checkpoint = log
         .iter()
@@ -163,7 +169,7 @@ fn a_segment_is_unlinked_only_after_the_checkpoint_is_synced() {
     assert!(checkpoint < unlink, "{log:?}");
     assert!(log[unlink..].contains(&String::from("sync .")), "{log:?}");
     assert_eq!(
-        core.shared.lock().segments.len(),
+        core.engine.lock().segments.len(),
         1,
         "only the active segment is left"
     );
@@ -180,8 +186,8 @@ fn a_failed_checkpoint_unlinks_nothing() {
     core.truncate(last);
     disk.take_log();
     disk.fail_next(Operation::Sync);
-    core.maintenance.step();
-    assert!(core.shared.gate.is_poisoned());
+    core.upkeep.step();
+    assert!(core.engine.admission.is_poisoned());
     assert!(
         !disk
             .take_log()
@@ -191,7 +197,7 @@ fn a_failed_checkpoint_unlinks_nothing() {
 }
 
 #[test]
-fn what_is_published_counts_no_more_when_the_next_record_comes() {
+fn published_records_do_not_count_again_when_the_next_record_comes() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     core.append(&[body(1000), body(1000)])
@@ -199,11 +205,11 @@ fn what_is_published_counts_no_more_when_the_next_record_comes() {
     assert_eq!(core.read_all().len(), 2);
     core.truncate(1);
     core.append(&[body(100)]).expect("it is appended");
-    let used = core.shared.lock().unpublished_bytes();
+    let used = core.engine.lock().unpublished_bytes();
     assert!((100..200).contains(&used), "{used}");
     assert_eq!(core.read_all().len(), 1);
     core.truncate(2);
-    assert_eq!(core.shared.lock().unpublished_bytes(), 0);
+    assert_eq!(core.engine.lock().unpublished_bytes(), 0);
 }
 
 #[test]
@@ -222,18 +228,18 @@ fn a_record_larger_than_a_segment_gets_its_own() {
 }
 
 #[test]
-fn each_start_leaves_positions_out_and_the_gap_counts_as_done() {
+fn each_open_skips_positions_and_the_gap_counts_as_done() {
     let disk = FaultyFs::default();
     assert_eq!(open(&disk).append(&[body(1), body(2)]), Some(vec![0, 1]));
     let mut core = open(&disk);
-    assert_eq!(core.append(&[body(3)]), Some(vec![2 + LEAP]));
+    assert_eq!(core.append(&[body(3)]), Some(vec![2 + POSITION_STRIDE]));
     assert_eq!(core.unpublished(), 3);
     core.read_all();
     core.truncate(1);
     assert_eq!(core.unpublished(), 1);
-    core.truncate(2 + LEAP);
+    core.truncate(2 + POSITION_STRIDE);
     assert_eq!(
-        (core.unpublished(), core.shared.lock().unpublished_bytes()),
+        (core.unpublished(), core.engine.lock().unpublished_bytes()),
         (0, 0)
     );
 }
@@ -246,10 +252,10 @@ fn a_lost_checkpoint_costs_duplicates_and_no_events() {
         .expect("it is appended");
     core.read_all();
     core.truncate(1);
-    core.maintenance.checkpoint().expect("it is written");
+    core.upkeep.checkpoint().expect("it is written");
     drop(core);
     assert_eq!(open(&disk).read_all().len(), 1);
-    // One slot spoilt: the older one still tells. Both: everything is there again, under the same id.
+    // With one slot damaged, the older one is used. With both damaged, everything is there again, under the same id.
     let id = open(&disk).recovery.journal_id;
     disk.damage("checkpoint", |bytes| bytes.fill(0));
     let mut core = open(&disk);

@@ -1,12 +1,12 @@
-//! Several damages at once, anywhere: what is intact is delivered as it was, no position comes twice, and where no file is
-//! gone the losses are counted, neither in silence nor by thousands.
+//! Several damages at once, anywhere: intact records are delivered unchanged, no position is delivered twice, and if no file is
+//! gone the losses are counted, without a great error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use ringback::journal::format::record::{Codec, Found};
+use ringback::journal::format::record::{Codec, Decoded};
 
 use crate::support::core::{Body, Core};
 use crate::support::faulty_fs::FaultyFs;
@@ -41,7 +41,7 @@ struct History {
     /// What was acknowledged.
     all: BTreeMap<u64, Vec<u8>>,
     watermark: u64,
-    /// Whole files are gone, or the watermark is: of their positions nobody may be left to tell.
+    /// Whole files, or the watermark, are gone: nothing may be left that shows their positions.
     file_lost: bool,
 }
 
@@ -101,7 +101,7 @@ impl History {
             let body = Body((0..size).map(|_| self.random.random()).collect());
             let position = core.append(std::slice::from_ref(&body)).expect("room")[0];
             self.all.insert(position, body.0);
-            core.maintenance.step();
+            core.upkeep.step();
         }
         let unpublished: Vec<_> = self
             .all
@@ -111,7 +111,7 @@ impl History {
         if self.random.random_range(0..3) == 0 && !unpublished.is_empty() {
             let upto = unpublished[self.random.random_range(0..unpublished.len())];
             core.truncate(upto);
-            core.maintenance.step();
+            core.upkeep.step();
             self.watermark = upto + 1;
         }
     }
@@ -128,7 +128,7 @@ impl History {
             0..=4 => self.disk.damage(name, |bytes| bytes[HEADER_BYTE] ^= 1),
             5..=7 => {
                 let record = records[self.random.random_range(0..records.len())].clone();
-                // The very last record cannot be told from one that was never whole.
+                // The very last record cannot be distinguished from a torn one.
                 if name != last || record.end != end {
                     self.disk
                         .damage(name, |bytes| bytes[record.start + PAYLOAD] ^= 1);
@@ -175,7 +175,7 @@ impl History {
         let counted = core.metric("journal_corrupt_records_total");
         if !self.file_lost {
             assert_eq!(lost == 0, counted == 0, "seed {seed}: {counted} of {lost}");
-            // Where two neighbouring headers are gone their records' sizes bound how many there were.
+            // If two neighbouring headers are gone, their records' sizes bound how many there were.
             assert!(
                 counted <= lost + LONGEST / 24,
                 "seed {seed}: {counted} of {lost}"
@@ -197,7 +197,7 @@ fn records(bytes: &[u8]) -> BTreeMap<u64, Range<usize>> {
     let (mut found, mut at) = (BTreeMap::new(), HEADER);
     while at < bytes.len() {
         match codec.decode(&bytes[at..]) {
-            Found::Record(record) => {
+            Decoded::Record(record) => {
                 found.insert(record.position, at..at + record.size);
                 at += record.size;
             }

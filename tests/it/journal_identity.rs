@@ -1,4 +1,4 @@
-//! Whose records these are, where the checkpoint is lost and no segment's header is intact.
+//! The journal's id if the checkpoint is lost and no segment's header is intact.
 
 use ringback::journal::recovery::recover;
 
@@ -7,7 +7,7 @@ use crate::support::faulty_fs::FaultyFs;
 
 #[test]
 fn records_are_delivered_though_their_only_header_is_damaged_and_the_checkpoint_is_lost() {
-    // The header's checksum, then a byte of the id, which one of the checkpoint's damaged slots still tells.
+    // The header's checksum, then a byte of the id, which one of the checkpoint's damaged slots still has.
     for (byte, is_lost) in [(65, true), (17, false)] {
         let disk = FaultyFs::default();
         let mut core = open(&disk);
@@ -32,12 +32,12 @@ fn records_are_delivered_though_their_only_header_is_damaged_and_the_checkpoint_
 }
 
 #[test]
-fn what_cannot_be_told_apart_any_more_is_set_aside_and_counted_rather_than_taken_for_torn() {
+fn records_that_cannot_be_identified_are_copied_and_counted_and_are_not_torn() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     core.append(&[body(40)]).expect("it is appended");
     // The next segment, reserved and unused, is no loss.
-    core.maintenance.step();
+    core.upkeep.step();
     drop(core);
     assert_eq!(segments(&disk).len(), 2);
     let name = segments(&disk).remove(0);

@@ -1,4 +1,4 @@
-//! Looking into a journal finds what a relay would find that opens it, and leaves every byte as it was.
+//! An inspection finds what a relay that opened the journal would find, and leaves every byte as it was.
 
 use rand::SeedableRng as _;
 use ringback::journal::Record;
@@ -104,7 +104,7 @@ fn any_single_flipped_bit_is_seen_as_recovery_sees_it() {
                 .expect("it is appended");
             if let Some(upto) = published {
                 core.truncate(upto);
-                core.maintenance.checkpoint().expect("it is written");
+                core.upkeep.checkpoint().expect("it is written");
             }
         }
         let intact = inspect(&disk);
@@ -124,7 +124,7 @@ fn any_single_flipped_bit_is_seen_as_recovery_sees_it() {
                 damaged += u64::from(!found.damage.is_empty());
             }
         }
-        assert!(damaged > 1_000, "only {damaged} flips were told");
+        assert!(damaged > 1_000, "only {damaged} flips were found");
     }
 }
 
@@ -181,7 +181,7 @@ fn segments_that_are_gone_are_counted_as_a_relay_counts_them_whatever_strides_li
             for _ in 0..10 {
                 core.append(&[body(size)]).expect("it is appended");
             }
-            core.maintenance.checkpoint().expect("it is written");
+            core.upkeep.checkpoint().expect("it is written");
         }
         let mut names = segments(&disk);
         names.retain(|name| disk.bytes(name).first() == Some(&b'r'));
@@ -198,7 +198,7 @@ fn segments_that_are_gone_are_counted_as_a_relay_counts_them_whatever_strides_li
 }
 
 #[test]
-fn a_lost_checkpoint_leaves_every_record_to_be_seen() {
+fn without_a_checkpoint_every_record_is_listed() {
     let disk = FaultyFs::default();
     open(&disk)
         .append(&[body(20), body(100)])
@@ -210,7 +210,7 @@ fn a_lost_checkpoint_leaves_every_record_to_be_seen() {
 }
 
 #[test]
-fn a_walk_may_begin_anywhere_and_passes_over_whole_segments() {
+fn a_walk_may_begin_anywhere_and_skips_whole_segments() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     for _ in 0..6 {
@@ -225,7 +225,7 @@ fn a_walk_may_begin_anywhere_and_passes_over_whole_segments() {
 }
 
 #[test]
-fn a_folder_without_a_journal_is_told_apart() {
+fn a_folder_without_a_journal_has_its_own_error() {
     let disk = FaultyFs::default();
     assert!(matches!(
         Inspection::open(disk.clone()),

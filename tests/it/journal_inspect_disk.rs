@@ -1,7 +1,8 @@
-//! What a look says of bytes between the records: padding is nothing, and what the disk does not give is not damaged.
+//! An inspection's report on bytes between records: padding is not reported, and unreadable bytes are not damaged.
 
 use std::ops::Range;
 
+use ringback::journal::OpenError;
 use ringback::journal::format::record::size_on_disk;
 use ringback::journal::inspect::{InspectError, Inspection, Item};
 
@@ -113,7 +114,7 @@ fn damage_behind_padding_begins_with_the_page_and_padding_that_is_not_zero_is_da
 }
 
 #[test]
-fn what_lies_around_an_unreadable_block_is_found_and_none_of_it_is_called_damaged() {
+fn records_around_an_unreadable_block_are_found_and_none_is_reported_as_damaged() {
     let records = 120;
     for which in 0..2 {
         for page in 1..14 {
@@ -170,14 +171,14 @@ fn an_unreadable_block_behind_the_last_record_is_reported_without_a_position() {
 }
 
 #[test]
-fn an_unreadable_slot_is_a_lost_slot_and_nothing_is_missing_for_it() {
+fn an_unreadable_slot_counts_as_lost_and_no_record_as_missing() {
     for slot in 0..2 {
         let disk = FaultyFs::default();
         let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
         for record in 0..200 {
             core.append(&[body(BODY)]).expect("it is appended");
             core.truncate(record);
-            core.maintenance.step();
+            core.upkeep.step();
         }
         disk.wear_out("checkpoint", slot * PAGE..slot * PAGE + 10);
         let inspection = Inspection::open(disk.clone()).expect("the other slot tells");
@@ -189,14 +190,14 @@ fn an_unreadable_slot_is_a_lost_slot_and_nothing_is_missing_for_it() {
 }
 
 #[test]
-fn where_nothing_tells_the_journal_the_disk_s_reason_is_given() {
+fn if_nothing_has_the_journal_s_id_the_disk_s_reason_is_reported() {
     let disk = journal(3);
     disk.wear_out("checkpoint", 0..2 * PAGE);
     for name in segments(&disk) {
         disk.wear_out(&name, 0..PAGE);
     }
     match Inspection::open(disk) {
-        Err(InspectError::Io { source, .. }) => {
+        Err(InspectError::Open(OpenError::Io { source, .. })) => {
             assert!(source.to_string().contains("os error 5"), "{source}");
         }
         Err(other) => panic!("{other:?}"),

@@ -1,10 +1,11 @@
-//! Looking into a journal while its relay writes and removes: whatever happens between two of the looker's own reads, an
-//! intact journal is never taken for a damaged one.
+//! An inspection while the relay writes and removes: whatever happens between two of the inspection's reads, an intact journal
+//! never seems damaged.
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use ringback::journal::disk::filesystem::{DiskFileSystem, File, FileSystem};
+use ringback::journal::disk::filesystem::{File, FileSystem};
+use ringback::journal::disk::real::DiskFileSystem;
 use ringback::journal::inspect::{Folder, Inspection, Item};
 
 use crate::support::core::{Body, Core, segments};
@@ -14,7 +15,7 @@ use crate::support::faulty_fs::{FaultyFile, FaultyFs};
 const SEGMENT: u64 = 3 << 20;
 const BUDGET: u64 = 64 << 20;
 
-/// The disk as the looker sees it: something happens between two of its operations.
+/// The disk as the inspection sees it: something happens between two of its operations.
 struct Watched {
     disk: FaultyFs,
     turn: Arc<Mutex<Turn>>,
@@ -26,7 +27,7 @@ struct Turn {
     /// Operations between two events; `None` if there is only one event.
     pause: Option<usize>,
     event: Box<dyn FnMut(&mut Core) + Send>,
-    /// The relay, which does not know that somebody looks.
+    /// The relay, which cannot see the inspection.
     relay: Core,
     happened: usize,
     /// The first listing misses the newest file but one, as one that is not atomic can.
@@ -180,8 +181,8 @@ fn relay(disk: &FaultyFs, records: usize) -> Core {
     relay
 }
 
-/// Looks once: no damage, nothing missing, all `records` of before unless they are published, and no hole if the relay
-/// knows of the look. Returns how many events happened.
+/// Inspects once and expects no damage, nothing missing, all earlier `records` that are not published, and no gap if the relay
+/// can see the inspection. Returns how many events happened.
 fn look(watched: Watched, records: u64, is_known: bool, case: &str) -> usize {
     let turn = watched.turn.clone();
     let inspection = Inspection::open(watched).expect("there is a journal");
@@ -206,7 +207,7 @@ fn look(watched: Watched, records: u64, is_known: bool, case: &str) -> usize {
             Item::Tail { .. } => {}
         }
     }
-    let published = turn.lock().expect("no panic").relay.shared.lock().watermark;
+    let published = turn.lock().expect("no panic").relay.engine.lock().watermark;
     assert!(
         next.unwrap_or(published) >= records.min(published.max(watermark)) || next >= Some(records),
         "{case}: only up to {next:?}"
@@ -215,7 +216,7 @@ fn look(watched: Watched, records: u64, is_known: bool, case: &str) -> usize {
     turn.happened
 }
 
-/// Looks once for every operation before which `event` can happen; returns how many there are.
+/// Inspects once for every operation before which `event` can happen; returns how many there are.
 fn at_every_operation(
     records: usize,
     is_known: bool,
@@ -246,13 +247,13 @@ fn records_that_appear_meanwhile_leave_no_hole() {
 fn segments_that_are_begun_and_removed_meanwhile_are_not_missed() {
     let operations = at_every_operation(6, true, |core| turn_over(core, 7));
     assert!(operations > 10, "only {operations}");
-    // None of those that were listed is left.
+    // None of the listed files is left.
     let operations = at_every_operation(6, true, |core| turn_over(core, 9));
     assert!(operations > 10, "only {operations}");
 }
 
 #[test]
-fn a_segment_that_is_looked_at_is_not_cut_when_it_is_removed() {
+fn an_inspected_segment_is_not_truncated_when_it_is_removed() {
     // One of four segments or three, so that the walk passes from what is gone to what is not.
     for upto in [4, 9] {
         let operations = at_every_operation(16, true, move |core| remove_and_cut(core, upto));
@@ -261,7 +262,7 @@ fn a_segment_that_is_looked_at_is_not_cut_when_it_is_removed() {
 }
 
 #[test]
-fn a_segment_that_is_cut_by_a_relay_that_cannot_see_the_look_was_published() {
+fn a_segment_truncated_by_a_relay_that_cannot_see_the_inspection_was_published() {
     for upto in [4, 14] {
         let operations = at_every_operation(16, false, move |core| remove_and_cut(core, upto));
         assert!(operations > 20, "only {operations}");
@@ -269,7 +270,7 @@ fn a_segment_that_is_cut_by_a_relay_that_cannot_see_the_look_was_published() {
 }
 
 #[test]
-fn a_relay_that_never_rests_is_seen_whole() {
+fn a_relay_that_never_rests_is_inspected_without_a_gap() {
     for pause in [2, 5, 13] {
         for before in 0..8 {
             let disk = FaultyFs::default();
@@ -287,7 +288,7 @@ fn a_relay_that_never_rests_is_seen_whole() {
 }
 
 #[test]
-fn a_listing_that_misses_a_file_is_taken_again() {
+fn a_listing_that_misses_a_file_is_repeated() {
     let disk = FaultyFs::default();
     let watched = Watched::new(&disk, relay(&disk, 16), |_| {});
     look(watched.set(|turn| turn.is_blind = true), 16, true, "blind");
@@ -298,7 +299,7 @@ fn a_spare_that_is_still_being_reserved_may_be_full_when_it_is_read() {
     for before in 0..40 {
         let disk = FaultyFs::default();
         let mut relay = relay(&disk, 4);
-        relay.maintenance.step();
+        relay.upkeep.step();
         let spare = segments(&disk).pop().expect("there is one");
         disk.damage(&spare, |bytes| bytes.truncate(1 << 20));
         let reserved = disk.clone();
@@ -335,7 +336,7 @@ fn the_relay_keeps_removed_files_whole_for_as_long_as_an_inspection_lives() {
         let folder = Folder::open(folder.path()).expect("it is there");
         Inspection::open(folder)
     };
-    // No journal yet, hence no look.
+    // No journal yet, hence no inspection.
     assert!(inspect().is_err());
     assert!(!is_looked_into());
     let disk = FaultyFs::default();
@@ -357,14 +358,14 @@ fn turn_over(core: &mut Core, upto: u64) {
         core.append(&[large()]).expect("it is appended");
     }
     core.truncate(upto);
-    core.maintenance.step();
+    core.upkeep.step();
     core.append(&[large()]).expect("it is appended");
 }
 
 fn remove_and_cut(core: &mut Core, upto: u64) {
     turn_over(core, upto);
-    while core.maintenance.freeing().is_some() {
-        core.maintenance.free();
+    while core.upkeep.reclaim_pause().is_some() {
+        core.upkeep.reclaim();
     }
 }
 
@@ -374,10 +375,10 @@ fn never_rest(core: &mut Core, step: u64) {
         core.append(&[large()]).expect("it is appended");
         return;
     }
-    let tail = core.shared.lock().tail();
+    let tail = core.engine.lock().tail();
     core.truncate(tail.saturating_sub(4));
-    core.maintenance.step();
-    while core.maintenance.freeing().is_some() {
-        core.maintenance.free();
+    core.upkeep.step();
+    while core.upkeep.reclaim_pause().is_some() {
+        core.upkeep.reclaim();
     }
 }

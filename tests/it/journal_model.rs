@@ -144,12 +144,12 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     model.acknowledged.retain(|position, _| *position > upto);
                 }
             }
-            Step::Maintain => core.maintenance.step(),
+            Step::Maintain => core.upkeep.step(),
             Step::Reopen => {
                 disk.mend();
                 // A journal poisoned by its checkpoint does not try it again.
-                let written = core.maintenance.checkpoint();
-                prop_assert!(written.is_ok() || core.shared.gate.is_poisoned());
+                let written = core.upkeep.checkpoint();
+                prop_assert!(written.is_ok() || core.engine.admission.is_poisoned());
                 drop(core);
                 core = reopen(&disk, &mut model)?;
                 last_read = None;
@@ -161,7 +161,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 last_read = None;
             }
         }
-        if !core.shared.gate.is_poisoned() {
+        if !core.engine.admission.is_poisoned() {
             let must: Vec<_> = model.acknowledged.keys().copied().collect();
             prop_assert!(
                 core.unpublished() >= must.len() as u64,
@@ -183,7 +183,7 @@ fn append(core: &mut Core, model: &mut Model, sizes: &[usize]) {
     }
 }
 
-/// Opens again and holds everything that is there against everything that must be.
+/// Opens the journal again and compares what is there with what must be there.
 fn reopen(disk: &FaultyFs, model: &mut Model) -> Result<Core, TestCaseError> {
     disk.mend();
     let mut core = Core::open(disk, SEGMENT, BUDGET).expect("a crashed journal opens");
@@ -212,7 +212,7 @@ fn reopen(disk: &FaultyFs, model: &mut Model) -> Result<Core, TestCaseError> {
         "recovered - corrupt = unpublished"
     );
     prop_assert_eq!(core.unpublished(), records.len() as u64);
-    // From here on the records that nobody was told of are as good as acknowledged.
+    // From here on, unacknowledged records that were found count as acknowledged.
     for record in records {
         let mut serial = [0; 8];
         serial.copy_from_slice(&record.payload[..8]);

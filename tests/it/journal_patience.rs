@@ -1,4 +1,4 @@
-//! A start waits for no device: few reads may fail before it returns, and what they would have told comes later.
+//! An open waits for no device: it returns after a few failing reads, and what they hide is found out later.
 
 use crate::support::core::{Core, body, segments};
 use crate::support::faulty_fs::FaultyFs;
@@ -9,21 +9,21 @@ const BUDGET: u64 = 1 << 20;
 /// The header, a read of many pages at once, two pages that fail, and the one that ends it.
 const FEW: usize = 5;
 
-/// So many batches of one record, a page each, in one segment, of which the checkpoint knows the first `checkpointed`.
+/// A segment of `records` batches of one record, a page each. The checkpoint has the first `checkpointed` as synced.
 fn journal(records: usize, checkpointed: usize) -> FaultyFs {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
     for record in 0..records {
         core.append(&[body(100)]).expect("it is appended");
         if record + 1 == checkpointed {
-            core.maintenance.checkpoint().expect("it is written");
+            core.upkeep.checkpoint().expect("it is written");
         }
     }
     disk
 }
 
 #[test]
-fn a_start_waits_for_few_reads_that_fail_however_many_pages_are_bad() {
+fn an_open_waits_for_few_failing_reads_however_many_pages_are_bad() {
     for checkpointed in [100, 40, 5, 0] {
         let case = format!("{checkpointed} of 100 checkpointed");
         let disk = journal(100, checkpointed);
@@ -37,7 +37,7 @@ fn a_start_waits_for_few_reads_that_fail_however_many_pages_are_bad() {
         assert!(publisher.read_for(PATIENCE * 4), "{case}");
         let expected: Vec<_> = (0..10).chain(fresh).collect();
         assert_eq!(publisher.read, expected, "{case}");
-        // What the checkpoint knows is counted exactly, and what lies behind it as one.
+        // Records before the synced end are counted exactly, everything after it as one.
         let known = u64::try_from(checkpointed).expect("a small number");
         let counted = known.max(10) - 10 + u64::from(checkpointed < 100);
         let lost = publisher.count("journal_unreadable_records_total");
@@ -47,7 +47,7 @@ fn a_start_waits_for_few_reads_that_fail_however_many_pages_are_bad() {
 }
 
 #[test]
-fn what_a_start_did_not_wait_for_is_published_once_it_can_be_read() {
+fn records_that_an_open_did_not_wait_for_are_published_once_they_can_be_read() {
     for checkpointed in [0, 5, 40, 100] {
         let disk = journal(100, checkpointed);
         let name = segments(&disk).remove(0);
@@ -74,7 +74,7 @@ fn what_a_start_did_not_wait_for_is_published_once_it_can_be_read() {
 }
 
 #[test]
-fn bad_pages_below_the_synced_end_hold_back_nothing_before_them() {
+fn bad_pages_before_the_synced_end_delay_no_record_before_them() {
     let disk = journal(100, 99);
     let name = segments(&disk).remove(0);
     disk.wear_out(&name, 50 * PAGE..60 * PAGE);
@@ -89,13 +89,13 @@ fn bad_pages_below_the_synced_end_hold_back_nothing_before_them() {
 }
 
 #[test]
-fn a_last_page_that_the_checkpoint_knows_is_counted_exactly_after_a_kill() {
+fn an_unreadable_last_page_before_the_synced_end_is_counted_exactly_after_a_kill() {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
     for _ in 0..10 {
         core.append(&[body(40), body(40)]).expect("it is appended");
     }
-    core.maintenance.checkpoint().expect("it is written");
+    core.upkeep.checkpoint().expect("it is written");
     drop(core);
     let name = segments(&disk).remove(0);
     disk.wear_out(&name, 9 * PAGE..10 * PAGE);

@@ -3,9 +3,9 @@
 use crate::support::core::{body, open, segments};
 use crate::support::faulty_fs::FaultyFs;
 
-/// A start can tell neither from a first write that never got whole, though both had readers.
+/// To an open, neither looks different from an incomplete first write, though both were read.
 #[test]
-fn positions_of_starts_of_which_no_record_is_left_are_not_given_out_again() {
+fn positions_of_opens_without_a_remaining_record_are_not_given_out_again() {
     let disk = FaultyFs::default();
     open(&disk).append(&[body(1)]).expect("it is appended");
     let mut last = 0;
@@ -15,7 +15,7 @@ fn positions_of_starts_of_which_no_record_is_left_are_not_given_out_again() {
         (true, true, 9),
         (false, false, 30),
     ] {
-        // Starts that end before they leave a file: only the checkpoint tells of them.
+        // Opens that end before they leave a file: only the checkpoint has them.
         for _ in 0..starts_between {
             let names = disk.names();
             drop(open(&disk));
@@ -24,7 +24,7 @@ fn positions_of_starts_of_which_no_record_is_left_are_not_given_out_again() {
             }
         }
         let rotten = open(&disk).append(&[body(2)]).expect("it is appended");
-        // What lies below could be reached by a later start's leap.
+        // Lower positions could be reached by a later open's stride.
         assert!(rotten[0] > last, "{rotten:?} after {last}");
         last = rotten[0];
         let newest = written(&disk).expect("it was written");
@@ -32,7 +32,7 @@ fn positions_of_starts_of_which_no_record_is_left_are_not_given_out_again() {
             bytes[72 + 16] ^= 1;
             bytes[17] ^= u8::from(header_too);
         });
-        // A start that removes what it makes nothing of, ends before it writes, and leaves its checkpoint to rot.
+        // An open that removes the files without records, and ends before it writes; its checkpoint is damaged later.
         drop(open(&disk));
         disk.damage("checkpoint", |bytes| bytes.fill(0));
         if !spare_made {
@@ -41,14 +41,14 @@ fn positions_of_starts_of_which_no_record_is_left_are_not_given_out_again() {
     }
 }
 
-/// Nothing but the checkpoint's older slot and a file's number tell of it.
+/// Only the checkpoint's older slot and a file's number show it.
 #[test]
-fn a_position_of_a_start_that_found_no_segment_is_not_given_out_again() {
+fn a_position_of_an_open_that_found_no_segment_is_not_given_out_again() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     let first = core.append(&[body(1)]).expect("it is appended");
     core.truncate(first[0]);
-    core.maintenance.checkpoint().expect("it is written");
+    core.upkeep.checkpoint().expect("it is written");
     drop(core);
     drop(open(&disk));
     assert_eq!(written(&disk), None, "the segment was published");
@@ -73,19 +73,19 @@ fn a_position_of_a_start_that_found_no_segment_is_not_given_out_again() {
     assert!(next[0] > lost[0], "{next:?} after {lost:?}");
 }
 
-/// Else a start would apply what the checkpoint says of the old file to the new one, and not write its last batch again.
+/// Otherwise an open would take the old file's synced end for the new file's, and not write its last batch again.
 #[test]
-fn the_number_of_a_file_of_which_the_checkpoint_tells_is_not_given_out_again() {
+fn the_number_of_the_file_in_the_checkpoint_is_not_given_out_again() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     let first = core.append(&[body(1)]).expect("it is appended");
     let old = written(&disk).expect("it was written");
     core.truncate(first[0]);
-    core.maintenance.checkpoint().expect("it is written");
+    core.upkeep.checkpoint().expect("it is written");
     drop(core);
     drop(open(&disk));
     assert_eq!(written(&disk), None, "the segment was published");
-    // As a start on a full disk leaves it.
+    // As an open on a full disk leaves it.
     for spare in segments(&disk) {
         disk.lose_file(&spare);
     }

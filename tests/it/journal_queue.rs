@@ -1,9 +1,10 @@
-//! The queue before the journal's writer: bounded, and empty again once it is written.
+//! The writer's queue: bounded, and empty again once it is written.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use ringback::journal::appender::{Appender, Stepper, Turn, unstarted};
+use ringback::journal::Appender;
+use ringback::journal::commit_loop::{CommitLoop, Step};
 use ringback::journal::format::record::size_on_disk;
 use ringback::journal::{self, AppendError, Config, Metrics};
 
@@ -15,9 +16,9 @@ const RECORDS: usize = 1 << 16;
 const BYTES: usize = 1 << 30;
 const LARGEST: usize = 1 << 31;
 
-fn queue() -> (Appender, Stepper<FaultyFs>) {
+fn queue() -> (Appender, CommitLoop<FaultyFs>) {
     let core = Core::open(&FaultyFs::default(), 1 << 20, 8 << 30).expect("the journal opens");
-    unstarted(core.shared)
+    CommitLoop::new(core.engine)
 }
 
 fn refusal(appender: &Appender, body: &Bytes) -> Option<AppendError> {
@@ -25,20 +26,20 @@ fn refusal(appender: &Appender, body: &Bytes) -> Option<AppendError> {
 }
 
 #[test]
-fn so_many_records_may_wait_and_no_more_until_some_are_written() {
-    let (appender, mut stepper) = queue();
+fn the_queue_holds_a_bounded_number_of_records_until_some_are_written() {
+    let (appender, mut commits) = queue();
     let nothing = Bytes::new();
     for _ in 0..RECORDS {
         assert_eq!(refusal(&appender, &nothing), None);
     }
     assert_eq!(refusal(&appender, &nothing), Some(AppendError::Overloaded));
-    assert_eq!(stepper.step(), Turn::Written);
+    assert_eq!(commits.step(), Step::Written);
     assert_eq!(refusal(&appender, &nothing), None);
 }
 
 #[test]
-fn so_many_bytes_may_wait_and_no_more_until_some_are_written() {
-    let (appender, mut stepper) = queue();
+fn the_queue_holds_a_bounded_number_of_bytes_until_some_are_written() {
+    let (appender, mut commits) = queue();
     let eighth = BYTES / 8 - usize::try_from(size_on_disk(0)).expect("it is small");
     let eighth = Bytes::from(vec![0; eighth]);
     for _ in 0..8 {
@@ -48,8 +49,8 @@ fn so_many_bytes_may_wait_and_no_more_until_some_are_written() {
         refusal(&appender, &Bytes::new()),
         Some(AppendError::Overloaded)
     );
-    // The first of them is more than a segment; this journal's maintenance does not run, so nothing is answered.
-    assert_eq!(stepper.step(), Turn::NeedsSegment);
+    // The first of them is more than a segment; this journal's upkeep does not run, so nothing is answered.
+    assert_eq!(commits.step(), Step::NeedsSegment);
     assert_eq!(
         refusal(&appender, &Bytes::new()),
         Some(AppendError::Overloaded)
@@ -57,9 +58,9 @@ fn so_many_bytes_may_wait_and_no_more_until_some_are_written() {
 }
 
 #[test]
-fn a_record_that_no_length_can_tell_of_is_refused() {
-    let (appender, _stepper) = queue();
-    // Zeroed memory that is never looked at is not there.
+fn a_record_too_long_for_the_format_is_refused() {
+    let (appender, _commits) = queue();
+    // Zeroed memory that is never touched takes no room.
     let giant = Bytes::from(vec![0; LARGEST]);
     assert_eq!(refusal(&appender, &giant), Some(AppendError::Full));
     assert_eq!(
@@ -70,21 +71,21 @@ fn a_record_that_no_length_can_tell_of_is_refused() {
 }
 
 #[test]
-fn the_writer_ends_once_the_last_appender_is_gone_and_what_waited_is_written() {
-    let (appender, mut stepper) = queue();
+fn the_writer_ends_once_the_last_appender_is_dropped_and_the_queue_is_written() {
+    let (appender, mut commits) = queue();
     let mut other = Some(appender.clone());
     let commit = appender.append(Vec::new(), Bytes::from_static(b"{}"));
     drop(appender);
     let mut turns = Vec::new();
-    while turns.last() != Some(&Turn::End) {
-        turns.push(stepper.step());
-        if turns.last() == Some(&Turn::Idle) {
+    while turns.last() != Some(&Step::End) {
+        turns.push(commits.step());
+        if turns.last() == Some(&Step::Idle) {
             assert!(other.take().is_some(), "it does not end: {turns:?}");
         }
     }
     assert_eq!(
         turns,
-        [Turn::Written, Turn::Answered, Turn::Idle, Turn::End]
+        [Step::Written, Step::Answered, Step::Idle, Step::End]
     );
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.expect("a runtime without drivers");
@@ -93,7 +94,7 @@ fn the_writer_ends_once_the_last_appender_is_gone_and_what_waited_is_written() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_journal_that_is_gone() -> Result<(), Box<dyn std::error::Error>> {
+async fn nobody_waits_for_a_journal_that_has_ended() -> Result<(), Box<dyn std::error::Error>> {
     let disk = FaultyFs::default();
     let metrics = Metrics::register(&ringback::telemetry::Registry::new())?;
     let journal = journal::open_with(disk.clone(), &Config::default(), metrics)?;

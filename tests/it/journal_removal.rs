@@ -1,74 +1,73 @@
-//! How published segments leave: together, at a pace, and under a reader's feet.
+//! The removal of published segments: together, at a pace, and while a reader is in them.
 
+use std::mem;
 use std::time::Instant;
+
+use ringback::journal::engine::state::Spare;
 
 use crate::support::core::{Core, SEGMENT, body, open, segments};
 use crate::support::faulty_fs::FaultyFs;
 
 #[test]
-fn published_segments_leave_together_while_there_is_room() {
+fn published_segments_are_removed_together_while_there_is_room() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     for _ in 0..3 {
         core.append(&[body(3000)]).expect("it is appended");
-        core.maintenance.step();
+        core.upkeep.step();
     }
     let before = segments(&disk);
     core.truncate(1);
-    let state = core.shared.lock();
+    let state = core.engine.lock();
     assert!(state.has_removable());
-    assert!(!core.maintenance.is_due(&state), "at once");
-    assert!(core.maintenance.is_behind(&state), "never");
+    assert!(!core.upkeep.is_due(&state), "at once");
+    assert!(core.upkeep.is_behind(&state), "never");
     drop(state);
-    core.shared.lock().disk_full = true;
-    let state = core.shared.lock();
-    assert!(core.maintenance.is_due(&state), "the room is needed");
+    let spare = mem::replace(&mut core.engine.lock().spare, Spare::NoRoom);
+    let state = core.engine.lock();
+    assert!(core.upkeep.is_due(&state), "the room is needed");
     drop(state);
-    core.shared.lock().disk_full = false;
-    // One whose name stays, whatever the reason, is not cut: no checkpoint may be left to say that it is published.
+    core.engine.lock().spare = spare;
+    // A file that keeps a name is not truncated: there may be no checkpoint later that has it as published.
     disk.lose_file(&before[0]);
-    core.maintenance.step();
+    core.upkeep.step();
     assert_eq!(segments(&disk), before[2..]);
-    core.maintenance.free();
-    assert_eq!(core.maintenance.freeing(), None);
+    core.upkeep.reclaim();
+    assert_eq!(core.upkeep.reclaim_pause(), None);
 }
 
 #[test]
-fn a_segment_that_cannot_be_removed_is_tried_again_and_those_behind_it_wait() {
+fn removing_a_segment_is_retried_and_later_segments_wait() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     for _ in 0..4 {
         core.append(&[body(3000)]).expect("it is appended");
     }
     let before = segments(&disk);
-    // The full disk does not let go of the second, nor has it room for a spare before that one and the next are gone. The
+    // The full disk cannot remove the second, and has no room for a spare before that one and the next are removed. The
     // checkpoint takes as much as two segments.
     disk.stick(Some(&before[1]));
     disk.set_capacity(Some(4 * SEGMENT));
     core.truncate(2);
     for _ in 0..2 {
-        core.maintenance.step();
+        core.upkeep.step();
         assert_eq!(segments(&disk), before[1..]);
-        let state = core.shared.lock();
-        assert!(state.disk_full);
-        assert!(!core.maintenance.is_due(&state), "no pause");
-        assert!(core.maintenance.is_behind(&state), "given up");
+        let state = core.engine.lock();
+        assert!(state.is_disk_full());
+        assert!(!core.upkeep.is_due(&state), "no pause");
+        assert!(core.upkeep.is_behind(&state), "given up");
     }
     disk.stick(None);
-    core.maintenance.step();
+    core.upkeep.step();
     assert_eq!(segments(&disk)[0], before[3]);
-    let state = core.shared.lock();
-    assert!(
-        state.spare.is_some() && !state.disk_full,
-        "{:?}",
-        disk.names()
-    );
-    assert!(!core.maintenance.is_behind(&state), "no end");
+    let state = core.engine.lock();
+    assert!(matches!(state.spare, Spare::Ready(_)), "{:?}", disk.names());
+    assert!(!core.upkeep.is_behind(&state), "no end");
 }
 
-/// A start without a checkpoint tells a segment's end by the next one's header.
+/// Without a checkpoint, recovery takes a segment's end from the next one's header.
 #[test]
-fn nothing_is_taken_for_lost_where_a_published_segment_could_not_be_removed() {
+fn nothing_counts_as_lost_if_a_published_segment_could_not_be_removed() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     for _ in 0..4 {
@@ -76,7 +75,7 @@ fn nothing_is_taken_for_lost_where_a_published_segment_could_not_be_removed() {
     }
     disk.stick(Some(&segments(&disk)[0]));
     core.truncate(2);
-    core.maintenance.step();
+    core.upkeep.step();
     drop(core);
     disk.stick(None);
     disk.damage("checkpoint", |bytes| bytes.fill(0));
@@ -86,15 +85,15 @@ fn nothing_is_taken_for_lost_where_a_published_segment_could_not_be_removed() {
 }
 
 #[test]
-fn a_reader_that_went_back_takes_no_removed_segment_for_damaged() {
+fn a_removed_segment_is_not_damage_for_a_reader_that_has_gone_back() {
     let disk = FaultyFs::default();
     let mut core = Core::open(&disk, 1 << 20, 64 << 20).expect("the journal opens");
     for _ in 0..25 {
         core.append(&[body(100_000)]).expect("it is appended");
     }
-    let first_of_next = core.shared.lock().segments[1].first;
+    let first_of_next = core.engine.lock().segments[1].first;
     assert_eq!(core.read_all().len(), 25);
-    // A producer was given up; what is read again had arrived all the same, but for the first of it.
+    // A producer was replaced. All records that are read again had arrived, except the first.
     core.reader.seek(0);
     let again = core
         .reader
@@ -102,9 +101,9 @@ fn a_reader_that_went_back_takes_no_removed_segment_for_damaged() {
         .expect("it can be read");
     assert_eq!(again.map(|record| record.position), Some(0));
     core.truncate(first_of_next - 1);
-    core.maintenance.step();
-    while core.maintenance.freeing().is_some() {
-        core.maintenance.free();
+    core.upkeep.step();
+    while core.upkeep.reclaim_pause().is_some() {
+        core.upkeep.reclaim();
     }
     // Some were in memory.
     let left = core.read_all();

@@ -1,4 +1,4 @@
-//! The end of the journal: what was synced there is never taken for a torn write, and what is cut is copied first.
+//! The end of the journal: synced bytes never count as a torn write, and truncated bytes are copied first.
 
 use ringback::journal::disk::filesystem::{File as _, FileSystem as _};
 
@@ -19,7 +19,7 @@ fn closed() -> FaultyFs {
     for _ in 0..10 {
         core.append(&[body(40), body(40)]).expect("they are taken");
     }
-    core.maintenance.close().expect("it is closed");
+    core.upkeep.close().expect("it is closed");
     disk
 }
 
@@ -29,7 +29,7 @@ fn copies(disk: &FaultyFs, kind: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_batch_begins_on_a_page_of_its_own_and_nothing_synced_before_is_written_again() {
+fn a_batch_begins_on_a_page_of_its_own_and_no_synced_page_is_written_again() {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = open(&disk);
     let name = segments(&disk).remove(0);
@@ -39,7 +39,7 @@ fn a_batch_begins_on_a_page_of_its_own_and_nothing_synced_before_is_written_agai
     let second = disk.bytes(&name);
     assert_eq!(second[..2 * PAGE], first[..2 * PAGE]);
     assert_ne!(second[2 * PAGE], 0);
-    // Whatever the device makes of the second batch's page.
+    // Whatever the device does to the second batch's page.
     let mut random = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1);
     let disk = disk.crash(&mut random);
     disk.damage(&name, |bytes| bytes[2 * PAGE..3 * PAGE].fill(0xa5));
@@ -93,13 +93,13 @@ fn a_segment_that_was_synced_and_is_gone_is_counted() {
 }
 
 #[test]
-fn what_is_cut_above_the_synced_end_is_copied_and_never_counted_and_eight_copies_are_kept() {
+fn bytes_truncated_after_the_synced_end_are_copied_and_not_counted_and_eight_copies_are_kept() {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut made = Vec::new();
     for round in 0..12_u8 {
         let mut core = open(&disk);
         core.append(&[body(40)]).expect("it is taken");
-        core.maintenance.checkpoint().expect("it is written");
+        core.upkeep.checkpoint().expect("it is written");
         let name = segments(&disk)
             .into_iter()
             .rfind(|name| disk.bytes(name).first() == Some(&b'r'));
@@ -122,11 +122,11 @@ fn what_is_cut_above_the_synced_end_is_copied_and_never_counted_and_eight_copies
 }
 
 #[test]
-fn a_torn_first_write_is_kept_under_another_name_without_room_for_a_copy() {
+fn a_torn_first_write_is_kept_under_another_name_if_there_is_no_room_for_a_copy() {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = open(&disk);
     core.append(&[body(40)]).expect("it is taken");
-    core.maintenance.step();
+    core.upkeep.step();
     let spare = segments(&disk).pop().expect("a spare");
     drop(core);
     disk.damage(&spare, |bytes| bytes[..700].fill(7));
@@ -146,7 +146,7 @@ fn a_torn_first_write_that_cannot_be_copied_gives_its_room_to_new_events_on_a_fu
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = open(&disk);
     core.append(&[body(40)]).expect("it is taken");
-    core.maintenance.step();
+    core.upkeep.step();
     let spare = segments(&disk).pop().expect("a spare");
     drop(core);
     disk.damage(&spare, |bytes| bytes[..700].fill(7));
@@ -157,7 +157,7 @@ fn a_torn_first_write_that_cannot_be_copied_gives_its_room_to_new_events_on_a_fu
     let mut core = open(&disk);
     assert_eq!(copies(&disk, "torn-"), [] as [String; 0]);
     core.append(&[body(3_000)]).expect("it has room");
-    // Its number stays taken, and the next start removes it.
+    // Its number stays in use, and the next open removes it.
     assert_eq!(disk.bytes(&spare), [] as [u8; 0]);
     drop(core);
     let mut core = open(&disk);
@@ -175,7 +175,7 @@ fn a_missing_segment_of_an_open_in_the_middle_is_counted_without_the_stride() {
         for _ in 0..5 {
             core.append(&[body(40), body(40)]).expect("they are taken");
         }
-        core.maintenance.checkpoint().expect("it is written");
+        core.upkeep.checkpoint().expect("it is written");
         if round == 1 {
             let written = segments(&disk).into_iter();
             let mut written = written.filter(|name| disk.bytes(name).first() == Some(&b'r'));

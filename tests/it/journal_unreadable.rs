@@ -1,4 +1,5 @@
-//! Unreadable is not damaged: what the disk does not give is waited for, and what is passed over in the end is kept whole.
+//! Unreadable is not damaged: the reader waits for an unreadable place, and a segment with a place that is passed over is kept
+//! whole.
 
 use ringback::journal::disk::filesystem::FileSystem as _;
 
@@ -6,7 +7,7 @@ use crate::support::core::{body, segments};
 use crate::support::publisher::{PAGE, PATIENCE, Publisher, SEGMENT, STEP, forty, unread_names};
 
 #[test]
-fn a_volume_that_is_away_costs_nothing_however_long_that_lasts() {
+fn a_volume_that_is_gone_costs_nothing_however_long_that_lasts() {
     let disk = forty();
     let mut publisher = Publisher::new(&disk);
     disk.unplug(true);
@@ -22,7 +23,7 @@ fn a_volume_that_is_away_costs_nothing_however_long_that_lasts() {
 }
 
 #[test]
-fn a_place_is_waited_for_in_time_and_not_in_tries_and_each_good_read_begins_again() {
+fn patience_is_measured_in_time_and_begins_again_after_each_good_read() {
     let disk = forty();
     let mut publisher = Publisher::new(&disk);
     let name = segments(&disk).remove(0);
@@ -74,25 +75,25 @@ fn a_place_that_stays_unreadable_is_passed_over_after_patience_counted_exactly_a
     assert_eq!(publisher.read, expected);
     assert_eq!(publisher.core.unpublished(), 78);
     assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
-    // When everything is published, the segment is gone from the journal and kept, every byte of it, and it counts.
+    // When everything is published, the journal has removed the segment. Its second name keeps every byte, which count.
     publisher.core.truncate(79);
-    publisher.core.maintenance.step();
-    while publisher.core.maintenance.freeing().is_some() {
-        publisher.core.maintenance.free();
+    publisher.core.upkeep.step();
+    while publisher.core.upkeep.reclaim_pause().is_some() {
+        publisher.core.upkeep.reclaim();
     }
     assert!(!segments(&disk).contains(&name));
     let kept = unread_names(&disk);
     assert_eq!(kept.len(), 1);
     assert_eq!(disk.bytes(&kept[0]), whole);
     assert_eq!(publisher.count("journal_bytes"), SEGMENT);
-    // Once somebody has taken it away, its room comes back.
+    // Once somebody has removed it, its bytes no longer count.
     disk.remove(&kept[0]).expect("it is there");
-    publisher.core.maintenance.step();
+    publisher.core.upkeep.step();
     assert_eq!(publisher.count("journal_bytes"), 0);
 }
 
 #[test]
-fn a_start_does_not_wait_for_a_place_that_cannot_be_read_and_loses_nothing_once_it_can() {
+fn an_open_does_not_wait_for_an_unreadable_place_and_nothing_is_lost_once_it_can_be_read() {
     let disk = forty();
     let names = segments(&disk);
     // Under a header, in the middle, in the last segment, behind its last record, in either slot of the checkpoint.
@@ -139,7 +140,7 @@ fn a_start_does_not_wait_for_a_place_that_cannot_be_read_and_loses_nothing_once_
 }
 
 #[test]
-fn a_place_that_is_unreadable_from_the_start_costs_only_its_own_records() {
+fn a_place_that_is_unreadable_from_the_open_on_costs_only_its_own_records() {
     let disk = forty();
     let names = segments(&disk);
     for (name, hole) in [(&names[0], 0), (&names[1], 0), (&names[1], 8 * PAGE)] {
@@ -162,7 +163,7 @@ fn a_place_that_is_unreadable_from_the_start_costs_only_its_own_records() {
             "{case}"
         );
         assert_eq!(unread_names(&disk).len(), 1, "{case}");
-        // The next process waits for it again, and publishes the rest of the segment at most once more.
+        // The next process waits for it again, and publishes the rest of the segment once more at most.
         drop(publisher);
         let mut publisher = Publisher::new(&disk);
         assert!(publisher.read_for(PATIENCE * 4), "{case}");
@@ -171,14 +172,14 @@ fn a_place_that_is_unreadable_from_the_start_costs_only_its_own_records() {
 }
 
 #[test]
-fn what_was_passed_over_and_is_published_is_not_waited_for_again() {
+fn a_passed_over_place_before_the_watermark_is_not_waited_for_again() {
     let disk = forty();
     let name = segments(&disk).remove(0);
     disk.wear_out(&name, 5 * PAGE..6 * PAGE);
     let mut publisher = Publisher::new(&disk);
     publisher.read_for(PATIENCE * 2);
     publisher.core.truncate(9);
-    publisher.core.maintenance.step();
+    publisher.core.upkeep.step();
     drop(publisher);
     let mut publisher = Publisher::new(&disk);
     publisher.read().expect("nothing is waited for");
@@ -187,7 +188,7 @@ fn what_was_passed_over_and_is_published_is_not_waited_for_again() {
 }
 
 #[test]
-fn a_start_keeps_a_segment_whole_that_is_set_aside_though_it_is_the_last() {
+fn an_open_keeps_the_last_segment_whole_if_it_is_set_aside() {
     let disk = forty();
     let name = segments(&disk).remove(0);
     let last = segments(&disk)

@@ -1,4 +1,4 @@
-//! How many records a place hid that could not be read: exactly, as soon as anything on the disk tells.
+//! The number of records in a place that could not be read: exact, as soon as anything on the disk shows it.
 
 use crate::support::core::{BUDGET, Core, body, segments};
 use crate::support::faulty_fs::{FaultyFs, Operation};
@@ -11,7 +11,7 @@ fn a_spare_whose_first_page_cannot_be_read_hides_no_damage_before_it() {
     for _ in 0..15 {
         core.append(&[body(100)]).expect("it is appended");
     }
-    core.maintenance.step();
+    core.upkeep.step();
     drop(core);
     let names = segments(&disk);
     disk.damage(&names[0], |bytes| {
@@ -24,7 +24,7 @@ fn a_spare_whose_first_page_cannot_be_read_hides_no_damage_before_it() {
     assert!(!publisher.read_for(STEP * 3));
     assert_eq!(publisher.count("journal_corrupt_records_total"), 4);
     assert_eq!(publisher.read, [0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13]);
-    // Readable again, it turns out to be empty: nothing is missing, and nothing is read twice.
+    // Once readable, it turns out to be empty: nothing is missing, and nothing is read twice.
     disk.wear_out(&names[1], 0..0);
     publisher.now += STEP;
     publisher.read().expect("all can be read");
@@ -34,21 +34,21 @@ fn a_spare_whose_first_page_cannot_be_read_hides_no_damage_before_it() {
 }
 
 #[test]
-fn what_the_first_page_of_an_open_s_first_segment_held_is_counted_exactly() {
+fn the_records_in_the_first_page_of_an_open_s_first_segment_are_counted_exactly() {
     let disk = FaultyFs::with_page(PAGE as u64);
     drop(Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens"));
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("it opens again, a stride further on");
     core.append(&[body(40), body(40), body(40)])
         .expect("three in the header's page");
     core.append(&[body(40)]).expect("one behind it");
-    core.maintenance.checkpoint().expect("it is written");
+    core.upkeep.checkpoint().expect("it is written");
     drop(core);
     let name = segments(&disk)
         .into_iter()
         .find(|name| disk.bytes(name).first() == Some(&b'r'))
         .expect("one was written to");
     disk.wear_out(&name, 0..PAGE);
-    // The newest checkpoint knows it, and so does an older one, of before the first record.
+    // The newest checkpoint has it, and so has an older one, from before the first record.
     for lost_slots in [0..0, 0..8192] {
         let disk = disk.crash(&mut <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1));
         disk.damage("checkpoint", |bytes| {
@@ -68,12 +68,12 @@ fn what_the_first_page_of_an_open_s_first_segment_held_is_counted_exactly() {
 }
 
 #[test]
-fn what_was_only_estimated_is_no_damage_once_it_can_be_read() {
+fn an_estimated_record_is_no_damage_once_its_place_can_be_read() {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
     core.append(&[body(40)]).expect("it is appended");
     core.append(&[body(40)]).expect("it is appended");
-    core.maintenance.checkpoint().expect("it is written");
+    core.upkeep.checkpoint().expect("it is written");
     drop(core);
     let name = segments(&disk).remove(0);
     // Behind the last record: one more may have been there.
@@ -85,7 +85,7 @@ fn what_was_only_estimated_is_no_damage_once_it_can_be_read() {
         .core
         .append(&[body(40)])
         .expect("into a new segment");
-    publisher.core.maintenance.step();
+    publisher.core.upkeep.step();
     drop(publisher);
     disk.wear_out(&name, 0..0);
     let mut publisher = Publisher::new(&disk);
@@ -96,14 +96,14 @@ fn what_was_only_estimated_is_no_damage_once_it_can_be_read() {
 }
 
 #[test]
-fn neighbours_that_cannot_be_read_at_all_are_counted_exactly_once_the_next_one_tells() {
+fn unreadable_neighbours_are_counted_exactly_once_the_next_header_is_known() {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
     for _ in 0..80 {
         core.append(&[body(600), body(100)])
             .expect("it is appended");
     }
-    core.maintenance.step();
+    core.upkeep.step();
     drop(core);
     let names = segments(&disk);
     assert!(names.len() >= 5, "{names:?}");
@@ -124,13 +124,13 @@ fn neighbours_that_cannot_be_read_at_all_are_counted_exactly_once_the_next_one_t
 }
 
 #[test]
-fn reserved_space_that_can_be_read_does_not_speak_for_the_device() {
+fn readable_reserved_space_does_not_prove_that_the_device_can_be_read() {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
     for _ in 0..4 {
         core.append(&[body(100)]).expect("it is appended");
     }
-    core.maintenance.step();
+    core.upkeep.step();
     drop(core);
     // All that was written; the rest of the file and the spare answer with zeros.
     let name = segments(&disk).remove(0);
@@ -146,7 +146,7 @@ fn reserved_space_that_can_be_read_does_not_speak_for_the_device() {
 }
 
 #[test]
-fn intact_records_behind_an_unreadable_page_are_delivered_though_the_next_header_is_damaged() {
+fn intact_records_after_an_unreadable_page_are_delivered_though_the_next_header_is_damaged() {
     let disk = forty();
     let names = segments(&disk);
     disk.damage(&names[1], |bytes| bytes[17] ^= 1);
@@ -160,11 +160,11 @@ fn intact_records_behind_an_unreadable_page_are_delivered_though_the_next_header
 }
 
 #[test]
-fn the_last_write_is_written_again_though_a_spare_behind_it_cannot_be_read_whole() {
+fn the_last_write_is_written_again_though_the_spare_after_it_cannot_be_read_whole() {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
     core.append(&[body(100)]).expect("it is appended");
-    core.maintenance.step();
+    core.upkeep.step();
     drop(core);
     let names = segments(&disk);
     // Its header can be read, and there is none.
@@ -173,12 +173,12 @@ fn the_last_write_is_written_again_though_a_spare_behind_it_cannot_be_read_whole
     drop(Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens"));
     let sync = format!("sync {}", names[0]);
     let syncs = disk.take_log().into_iter().filter(|line| *line == sync);
-    // Once because nothing is believed without it, and once more because a failed one may have made that one lie.
+    // Once because recovery syncs before it reads, and once more because after a failed sync the first one proves nothing.
     assert_eq!(syncs.count(), 2);
 }
 
 #[test]
-fn a_header_that_cannot_be_read_behind_an_unreadable_tail_hides_no_record_once_both_can() {
+fn an_unreadable_header_after_an_unreadable_tail_hides_no_record_once_both_can_be_read() {
     let disk = forty();
     let names = segments(&disk);
     // As many records as its second half can have had are more than the next segment holds.
@@ -195,7 +195,7 @@ fn a_header_that_cannot_be_read_behind_an_unreadable_tail_hides_no_record_once_b
 }
 
 #[test]
-fn a_damaged_header_behind_an_unreadable_tail_costs_no_intact_record() {
+fn a_damaged_header_after_an_unreadable_tail_costs_no_intact_record() {
     let disk = forty();
     let names = segments(&disk);
     let half = usize::try_from(SEGMENT / 2).expect("a small number");
@@ -218,13 +218,9 @@ fn a_segment_that_cannot_be_read_takes_no_position_from_the_next_one() {
     let fresh = publisher.core.append(&[body(40)]);
     assert!(publisher.read_for(PATIENCE * 2));
     assert_eq!(Some(&publisher.read), fresh.as_ref());
-    // Nothing says that it is empty, so it counts as one record, and everything before the fresh one is done.
+    // It need not be empty, so it counts as one record, and everything before the new record is done.
     assert_eq!(publisher.count("journal_unreadable_records_total"), 1);
-    publisher
-        .core
-        .maintenance
-        .checkpoint()
-        .expect("it is written");
+    publisher.core.upkeep.checkpoint().expect("it is written");
     drop(publisher);
     let mut publisher = Publisher::new(&disk);
     publisher.read().expect("nothing is waited for");
@@ -235,11 +231,11 @@ fn a_segment_that_cannot_be_read_takes_no_position_from_the_next_one() {
 }
 
 #[test]
-fn a_spare_of_which_one_read_fails_makes_no_loss_of_what_rots_in_the_space_before_it() {
+fn a_spare_that_fails_one_read_makes_no_loss_of_damage_in_the_space_before_it() {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
     core.append(&[body(40)]).expect("it is appended");
-    core.maintenance.step();
+    core.upkeep.step();
     drop(core);
     let names = segments(&disk);
     disk.damage(&names[0], |bytes| bytes[4 * PAGE] = 1);

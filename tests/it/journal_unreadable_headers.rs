@@ -20,16 +20,16 @@ fn spoiled() -> FaultyFs {
     disk
 }
 
-/// Publishes everything up to the place that cannot be read; how many records that was.
+/// Publishes everything up to the place that cannot be read; returns the number of records.
 fn publish_up_to_the_error(publisher: &mut Publisher) -> u64 {
     assert!(!publisher.read_for(STEP * 3));
     let count = publisher.read.len() as u64;
     publisher.core.truncate(count - 1);
-    publisher.core.maintenance.step();
+    publisher.core.upkeep.step();
     count
 }
 
-/// Everything is read now, as far as it is there.
+/// Reads and publishes everything that is there.
 fn read_on(publisher: &mut Publisher) {
     publisher.now += STEP;
     publisher.read().expect("all can be read");
@@ -56,7 +56,7 @@ fn the_last_record_of_a_segment_is_counted_as_lost_once_the_next_header_can_be_r
 }
 
 #[test]
-fn it_is_counted_though_all_before_it_is_published_and_a_crash_comes_between() {
+fn the_last_record_is_counted_though_everything_before_it_is_published_and_a_crash_comes_between() {
     let disk = spoiled();
     let names = segments(&disk);
     disk.wear_out(&names[1], 0..PAGE);
@@ -72,21 +72,21 @@ fn it_is_counted_though_all_before_it_is_published_and_a_crash_comes_between() {
 }
 
 #[test]
-fn space_that_rots_behind_the_last_record_is_no_loss_while_the_next_header_cannot_be_read() {
+fn damaged_space_after_the_last_record_is_no_loss_while_the_next_header_cannot_be_read() {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
     let mut count = 0;
     // The second segment has one record, in its header's page.
     while segments(&disk).len() < 3 {
         core.append(&[body(100)]).expect("it is appended");
-        core.maintenance.step();
+        core.upkeep.step();
         count += 1;
     }
     drop(core);
-    // The next start's segment, a leap further on.
+    // The next open's segment, a stride further on.
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("it opens again");
     let last = core.append(&[body(100)]).expect("it is appended");
-    core.maintenance.step();
+    core.upkeep.step();
     drop(core);
     let names = segments(&disk);
     let end = usize::try_from(SEGMENT).expect("a small number");
@@ -97,8 +97,8 @@ fn space_that_rots_behind_the_last_record_is_no_loss_while_the_next_header_canno
     assert!(!publisher.read_for(STEP * 3));
     let read = std::mem::take(&mut publisher.read);
     publisher.core.truncate(read.len() as u64 - 1);
-    // Nothing is passed over, so that a checkpoint does not lose what cannot be read yet.
-    publisher.core.maintenance.step();
+    // The reader passes over nothing, so that no checkpoint loses what cannot be read yet.
+    publisher.core.upkeep.step();
     drop(publisher);
     disk.wear_out(&names[1], 0..0);
     let mut publisher = Publisher::new(&disk);
@@ -110,7 +110,7 @@ fn space_that_rots_behind_the_last_record_is_no_loss_while_the_next_header_canno
 }
 
 #[test]
-fn a_header_that_proves_damaged_once_it_can_be_read_leaves_the_loss_before_it_counted() {
+fn a_header_that_turns_out_damaged_leaves_the_loss_before_it_counted() {
     let disk = spoiled();
     let names = segments(&disk);
     disk.damage(&names[1], |bytes| bytes[17] ^= 1);
@@ -124,7 +124,7 @@ fn a_header_that_proves_damaged_once_it_can_be_read_leaves_the_loss_before_it_co
 }
 
 #[test]
-fn a_tail_that_can_be_read_again_is_held_against_the_next_segment_whose_header_is_damaged() {
+fn a_tail_that_can_be_read_again_is_compared_with_the_next_segment_whose_header_is_damaged() {
     let disk = spoiled();
     let names = segments(&disk);
     disk.damage(&names[1], |bytes| bytes[17] ^= 1);
@@ -160,21 +160,21 @@ fn a_lost_record_is_counted_though_its_own_header_cannot_be_read_at_once_and_the
 }
 
 #[test]
-fn what_rots_behind_a_header_that_could_not_be_read_as_the_next_segment_was_begun_is_counted() {
+fn damage_after_a_header_that_was_unreadable_when_the_next_segment_was_begun_is_counted() {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
     for _ in 0..4 {
         core.append(&[body(600), body(100)])
             .expect("it is appended");
     }
-    core.maintenance.step();
+    core.upkeep.step();
     drop(core);
     let oldest = segments(&disk)[0].clone();
     disk.wear_out(&oldest, 0..PAGE);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("it opens again");
     let later = core.append(&[body(100)]).expect("it is appended");
-    // The checkpoint now knows the end of the newer segment only.
-    core.maintenance.step();
+    // The checkpoint now has the end of the newer segment only.
+    core.upkeep.step();
     drop(core);
     disk.wear_out(&oldest, 0..0);
     // Over the last two records.

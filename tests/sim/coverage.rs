@@ -12,15 +12,15 @@ const LOGGED: [(&str, &str); 24] = [
     ("a failed read is tried again", "cannot read the journal"),
     (
         "reading goes on where it could not",
-        "the journal can be read again",
+        "the journal is readable again",
     ),
     (
         "an unreadable place is passed over",
-        "these bytes cannot be read: passing over them",
+        "passing over bytes that cannot be read",
     ),
     (
         "a torn write is copied",
-        "the last write before this start was torn",
+        "the last write before this open was torn",
     ),
     ("damage is found", "the journal is damaged at these bytes"),
     (
@@ -47,7 +47,7 @@ const LOGGED: [(&str, &str); 24] = [
     ),
     (
         "the disk has room again",
-        "there is room for the journal's next segment again",
+        "the disk has room for the journal's next segment again",
     ),
     (
         "a dead letter is written",

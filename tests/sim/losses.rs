@@ -12,9 +12,9 @@ pub struct Loss {
     pub unread: bool,
 }
 
-/// How the log lines begin that tell of a loss.
+/// How the log lines that report a loss begin.
 const DAMAGED: &str = "records lost to damage";
-const UNREAD: &str = "records are passed over because they cannot be read";
+const UNREAD: &str = "passed over records that cannot be read";
 
 /// A producer is replaced though nothing failed, because what it holds has become old.
 const RENEWED: &str = "records have waited long in the Kafka producer";

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::journal::appender::unstarted;
-use ringback::journal::engine::Shared;
-use ringback::journal::engine::upkeep::Maintenance;
+use ringback::journal::commit_loop::CommitLoop;
+use ringback::journal::engine::Engine;
+use ringback::journal::engine::upkeep::Upkeep;
 use ringback::journal::{Metrics, Reader, Truncator, recover_with};
 use ringback::journal::{OpenError, Recovery};
 use ringback::log_throttle::LogThrottle;
@@ -40,9 +40,9 @@ const PACE: u64 = SECOND;
 const UNASKED: u64 = 5;
 
 pub struct Process {
-    shared: Arc<Shared<SimDisk>>,
+    engine: Arc<Engine<SimDisk>>,
     pub recovery: Recovery,
-    maintenance: Maintenance<SimDisk>,
+    upkeep: Upkeep<SimDisk>,
     writing: Rc<RefCell<Writing>>,
     publishing: Rc<RefCell<Publishing>>,
     bell: Arc<AtomicBool>,
@@ -78,7 +78,7 @@ impl Process {
         around.disk.lock().opening = true;
         let recovered = recover_with(disk, &config, metrics, fresh_id);
         around.disk.lock().opening = false;
-        let (shared, mut maintenance, recovery) = recovered?;
+        let (engine, mut upkeep, recovery) = recovered?;
         // A copy of a torn write may have failed, without which recovery goes on.
         let checkpoint_unread = {
             let mut disk = around.disk.lock();
@@ -86,10 +86,10 @@ impl Process {
             std::mem::take(&mut disk.checkpoint_unread)
         };
         around.ledger.borrow_mut().checkpoint_damaged |= checkpoint_unread;
-        maintenance.step();
+        upkeep.step();
         let bell = Arc::new(AtomicBool::new(false));
         let rung = bell.clone();
-        let mut reader = Reader::new(shared.clone());
+        let mut reader = Reader::new(engine.clone());
         reader.on_commit(Box::new(move || {
             rung.store(!lies::is_on(Lie::NoWake), Ordering::Relaxed);
         }));
@@ -108,7 +108,7 @@ impl Process {
             letter_bytes: around.letter_bytes.clone(),
             watch: watch.clone(),
         };
-        let truncator = Truncator::without_threads(shared.clone());
+        let truncator = Truncator::without_threads(engine.clone());
         truncator.set_dead_letter_bytes(*around.letter_bytes.borrow());
         let (base, micros) = (around.clock.base(), around.clock.everywhere());
         let check = Readiness::new().check("kafka", CheckKind::Informational, "");
@@ -136,14 +136,14 @@ impl Process {
                 },
             },
         );
-        let (appender, stepper) = unstarted(shared.clone());
+        let (appender, commits) = CommitLoop::new(engine.clone());
         let journal = around.ledger.borrow_mut().journal(&recovery.journal_id);
         let now = around.clock.now();
-        let seen_next = shared.lock().next;
+        let seen_next = engine.lock().next;
         let writing = Writing {
-            shared: shared.clone(),
+            engine: engine.clone(),
             appender: Some(appender),
-            stepper: Some(stepper),
+            commits: Some(commits),
             pending: Vec::new(),
             journal,
             at: None,
@@ -160,9 +160,9 @@ impl Process {
             random: around.random.fork(),
         };
         Ok(Self {
-            shared,
+            engine,
             recovery,
-            maintenance,
+            upkeep,
             writing: Rc::new(RefCell::new(writing)),
             publishing: Rc::new(RefCell::new(publishing)),
             bell,
@@ -209,14 +209,14 @@ impl Process {
         let now = around.clock.now();
         self.upkeep_at = None;
         self.rested_at = now;
-        let tail = self.shared.lock().tail();
+        let tail = self.engine.lock().tail();
         let beside = self.beside(around);
-        interleave::with(beside, || self.maintenance.step());
-        while self.maintenance.freeing().is_some() {
-            self.maintenance.free();
+        interleave::with(beside, || self.upkeep.step());
+        while self.upkeep.reclaim_pause().is_some() {
+            self.upkeep.reclaim();
         }
-        around.note_checkpointed((self.journal, self.maintenance.checkpointed()));
-        if around.disk.lock().dead.is_none() && !self.shared.gate.is_poisoned() {
+        around.note_checkpointed((self.journal, self.upkeep.checkpointed()));
+        if around.disk.lock().dead.is_none() && !self.engine.admission.is_poisoned() {
             around.note_synced((self.journal, tail));
         }
         self.segment_made(now);
@@ -255,7 +255,7 @@ impl Process {
             let words = String::from("a producer is kept though another was asked for");
             around.ledger.borrow_mut().violate(words);
         }
-        let poisoned = self.shared.gate.is_poisoned();
+        let poisoned = self.engine.admission.is_poisoned();
         if poisoned && !self.was_poisoned() {
             around.clock.say(|| String::from("the journal is poisoned"));
             self.drain(around, 20 * SECOND);
@@ -263,10 +263,10 @@ impl Process {
         }
         self.writing.borrow_mut().was_poisoned = poisoned;
         self.check_age(around);
-        let state = self.shared.lock();
-        let due = if self.maintenance.is_due(&state) {
+        let state = self.engine.lock();
+        let due = if self.upkeep.is_due(&state) {
             Some(now + self.random.latency(MS / 5, around.slow_sync))
-        } else if self.maintenance.is_behind(&state) && !lies::is_on(Lie::CheckpointAtEnd) {
+        } else if self.upkeep.is_behind(&state) && !lies::is_on(Lie::CheckpointAtEnd) {
             Some(now.max(self.rested_at + PACE))
         } else {
             None
@@ -285,7 +285,7 @@ impl Process {
         if publishing.drain.is_none() {
             publishing.drain = Some(now + time);
             publishing.at = Some(now);
-            if !self.shared.gate.is_poisoned() {
+            if !self.engine.admission.is_poisoned() {
                 let mut writing = self.writing.borrow_mut();
                 writing.appender = None;
                 if !writing.awaits_segment {
@@ -347,17 +347,17 @@ impl Process {
             if around.disk.lock().dead.is_none() {
                 writing.answers(&nearby);
             }
-            if writing.stepper.is_none() {
+            if writing.commits.is_none() {
                 break;
             }
             if std::mem::take(&mut writing.awaits_segment) {
                 drop(writing);
-                self.maintenance.step();
+                self.upkeep.step();
             }
         }
-        let tail = self.shared.lock().tail();
-        if self.maintenance.close().is_ok() && around.disk.lock().dead.is_none() {
-            around.note_checkpointed((self.journal, self.maintenance.checkpointed()));
+        let tail = self.engine.lock().tail();
+        if self.upkeep.close().is_ok() && around.disk.lock().dead.is_none() {
+            around.note_checkpointed((self.journal, self.upkeep.checkpointed()));
             around.note_synced((self.journal, tail));
         } else {
             around.ledger.borrow_mut().untold_from(around.synced);
@@ -378,7 +378,7 @@ impl Process {
     }
 
     pub fn unpublished(&self) -> u64 {
-        self.shared.lock().unpublished()
+        self.engine.lock().unpublished()
     }
 
     pub fn is_quiet(&self) -> bool {
@@ -386,12 +386,12 @@ impl Process {
         self.writing.borrow().pending.is_empty() && !is_draining && self.unpublished() == 0
     }
 
-    pub fn shared(&self) -> &Shared<SimDisk> {
-        &self.shared
+    pub fn engine(&self) -> &Engine<SimDisk> {
+        &self.engine
     }
 
     pub fn checkpointed(&self) -> u64 {
-        self.maintenance.checkpointed()
+        self.upkeep.checkpointed()
     }
 
     pub fn journal(&self) -> usize {

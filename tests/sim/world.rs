@@ -220,7 +220,7 @@ impl World {
                 self.around
                     .clock
                     .say(|| format!("started: {:?}", process.recovery));
-                if process.shared().lock().set_aside_bytes > 0 {
+                if process.engine().lock().set_aside_bytes > 0 {
                     coverage::seen(Seen::AsideAtStart);
                 }
                 let now = (process.journal(), process.recovery.resume_at);

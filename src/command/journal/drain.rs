@@ -14,7 +14,7 @@ use crate::command::render::{count, grouped, restamped};
 use crate::command::{CommandError, block_on, dead_letter};
 use crate::config::Config;
 use crate::journal::OpenError;
-use crate::journal::disk::filesystem::FolderError;
+use crate::journal::disk::real::FolderError;
 use crate::signal::Signals;
 use crate::telemetry;
 

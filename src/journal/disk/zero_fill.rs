@@ -1,12 +1,11 @@
-//! Reading past what a disk does not give: an unreadable page reads as zeros, which no record is made of, and is
-//! remembered as a [`Holes`].
+//! Reads past what a disk cannot read: an unreadable page reads as zeros, which are no record, and is remembered in [`Holes`].
 //!
-//! Zeros say nothing about what was written there. Whoever reads through this must look at the holes before calling
-//! anything lost, torn or unused.
+//! These zeros say nothing about what was written there. Code that reads through [`ZeroFilled`] must check the holes before it
+//! calls anything lost, torn or unused.
 
 use std::cell::RefCell;
 use std::io;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::rc::Rc;
 
 use super::filesystem::ReadAt;
@@ -15,41 +14,41 @@ use super::filesystem::ReadAt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holes(Vec<Range<u64>>);
 
-/// What happens to a page that was not tried yet once too many others have failed.
+/// How a page reads that was not tried yet, after too many others have failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beyond {
-    /// It and the rest of the file, which has this many bytes, count as a hole: for whoever must not wait.
+    /// It and the rest of the file, which has this many bytes, become a hole: for callers that must not wait.
     IsHole(u64),
-    /// Reading it is an error, to be tried again with the holes found so far: for whoever must be exact.
+    /// Reading it is an error. The caller may try again, with the holes found so far: for callers that must be exact.
     IsError,
 }
 
-/// A file whose unreadable pages read as zeros.
+/// A file, owned or borrowed, whose unreadable pages read as zeros.
 #[derive(Debug)]
-pub struct ZeroFilled<'a, F> {
-    file: &'a F,
+pub struct ZeroFilled<P> {
+    file: P,
     page: u64,
     beyond: Beyond,
-    state: Tried,
+    tried: Tried,
 }
 
-/// What looks at one file have found unreadable so far, and how many more reads may fail; clones share it.
+/// What was found unreadable in one file so far, and how many more reads may fail. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Tried(Rc<RefCell<State>>);
+pub struct Tried(Rc<RefCell<ReadState>>);
 
 #[derive(Debug)]
-struct State {
+struct ReadState {
     holes: Holes,
     last_error: Option<io::Error>,
-    /// Reads that may still fail: each can take as long as the device's own time-out.
+    /// Reads that may still fail. Each can take as long as the device's own time-out.
     patience: u32,
-    /// Up to here a read of more than a page has failed: pages are read one by one, because another such read would wait
-    /// for the same bad page once more.
+    /// Up to here a read of several pages has failed. Pages before it are read one by one, because another such read would
+    /// wait for the same bad page again.
     one_by_one: u64,
 }
 
 impl Holes {
-    /// True where everything could be read.
+    /// True if everything could be read.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -59,14 +58,14 @@ impl Holes {
         self.0.iter().map(|hole| hole.end - hole.start).sum()
     }
 
-    /// The hole in which this byte lies.
+    /// The hole that contains this byte.
     pub fn at(&self, offset: u64) -> Option<Range<u64>> {
         let after = self.0.partition_point(|hole| hole.start <= offset);
         let hole = self.0.get(after.checked_sub(1)?)?;
         (offset < hole.end).then(|| hole.clone())
     }
 
-    /// True if all of `others` lies in these holes.
+    /// True if these holes contain all of `others`.
     pub fn covers(&self, others: &Self) -> bool {
         others.0.iter().all(|other| {
             self.at(other.start)
@@ -81,6 +80,14 @@ impl Holes {
         (hole.start < bytes.end && !bytes.is_empty()).then(|| hole.clone())
     }
 
+    /// From the first to the last byte of this range that lies in a hole; `None` if no byte does.
+    pub fn span_within(&self, bytes: &Range<u64>) -> Option<Range<u64>> {
+        let first = self.within(bytes)?;
+        let before_end = self.0.partition_point(|hole| hole.start < bytes.end);
+        let last = self.0.get(before_end.checked_sub(1)?)?;
+        Some(first.start.max(bytes.start)..last.end.min(bytes.end))
+    }
+
     fn add(&mut self, hole: Range<u64>) {
         let from = self.0.partition_point(|known| known.end < hole.start);
         let to = self.0.partition_point(|known| known.start <= hole.end);
@@ -88,13 +95,17 @@ impl Holes {
             joined.start.min(known.start)..joined.end.max(known.end)
         });
         self.0.splice(from..to, [joined]);
+        debug_assert!(
+            self.0.windows(2).all(|holes| holes[0].end < holes[1].start),
+            "holes are ascending and apart"
+        );
     }
 }
 
 impl Tried {
-    /// Nothing but these holes is known yet.
+    /// Only these holes are known, and `patience` more reads may fail.
     pub fn new(holes: Holes, patience: u32) -> Self {
-        Self(Rc::new(RefCell::new(State {
+        Self(Rc::new(RefCell::new(ReadState {
             holes,
             last_error: None,
             patience,
@@ -103,36 +114,63 @@ impl Tried {
     }
 }
 
-impl<'a, F: ReadAt> ZeroFilled<'a, F> {
-    /// Reads past at most `patience` failing reads; `page` is the file system's, `holes` are known from before.
-    pub fn new(file: &'a F, page: u64, holes: Holes, patience: u32, beyond: Beyond) -> Self {
-        Self::go_on(file, page, Tried::new(holes, patience), beyond)
+impl<P: Deref> ZeroFilled<P> {
+    /// Reads past at most `patience` failing reads. `page` is the file system's, in bytes; `holes` are known already.
+    pub fn new(file: P, page: u64, holes: Holes, patience: u32, beyond: Beyond) -> Self {
+        Self::resume(file, page, Tried::new(holes, patience), beyond)
     }
 
-    /// Goes on from an earlier look at the file: waits for nothing again that it has found unreadable.
-    pub fn go_on(file: &'a F, page: u64, state: Tried, beyond: Beyond) -> Self {
+    /// Continues from an earlier reading of the file: never tries again what that has found unreadable.
+    pub fn resume(file: P, page: u64, tried: Tried, beyond: Beyond) -> Self {
         Self {
             file,
             page,
             beyond,
-            state,
+            tried,
         }
     }
 
-    /// Why a page could not be read, of those that were tried.
-    pub fn last_error(&self) -> Option<io::Error> {
-        self.state.0.borrow_mut().last_error.take()
+    /// The file itself.
+    pub fn file(&self) -> &P::Target {
+        &self.file
+    }
+
+    /// Sets the file's length, for [`Beyond::IsHole`].
+    pub fn set_length(&mut self, length: u64) {
+        self.beyond = Beyond::IsHole(length);
+    }
+
+    /// Takes the last error of a page that could not be read.
+    pub fn take_last_error(&self) -> Option<io::Error> {
+        self.tried.0.borrow_mut().last_error.take()
+    }
+
+    /// The last error of a page that could not be read, as text; empty if there was none.
+    pub fn reason(&self) -> String {
+        let last_error = &self.tried.0.borrow().last_error;
+        last_error
+            .as_ref()
+            .map(io::Error::to_string)
+            .unwrap_or_default()
     }
 
     /// What could not be read so far.
     pub fn holes(&self) -> Holes {
-        self.state.0.borrow().holes.clone()
+        self.tried.0.borrow().holes.clone()
+    }
+
+    /// From the first to the last byte of this range that could not be read so far.
+    pub fn unreadable_within(&self, bytes: Range<u64>) -> Option<Range<u64>> {
+        self.tried.0.borrow().holes.span_within(&bytes)
     }
 }
 
-impl<F: ReadAt> ReadAt for ZeroFilled<'_, F> {
+impl<P> ReadAt for ZeroFilled<P>
+where
+    P: Deref<Target: ReadAt + Sized>,
+{
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut state = self.state.0.borrow_mut();
+        let mut state = self.tried.0.borrow_mut();
         if let Some(hole) = state.holes.at(offset) {
             return Ok(zeros(bytes, hole.end - offset));
         }
@@ -208,7 +246,7 @@ mod tests {
         }
     }
 
-    fn read(file: &ZeroFilled<'_, Worn>, bytes: Range<u64>) -> io::Result<Vec<u8>> {
+    fn read(file: &ZeroFilled<&Worn>, bytes: Range<u64>) -> io::Result<Vec<u8>> {
         let mut read = vec![1; usize::try_from(bytes.end - bytes.start).unwrap()];
         let length = read_full(file, &mut read, bytes.start)?;
         read.truncate(length);
@@ -229,14 +267,19 @@ mod tests {
         assert_eq!((holes.at(23), holes.at(24)), (Some(8..24), None));
         assert_eq!(holes.within(&(24..41)), Some(40..48));
         assert_eq!(holes.within(&(24..40)), None);
+        assert_eq!(holes.span_within(&(9..43)), Some(9..43));
+        assert_eq!(holes.span_within(&(0..64)), Some(8..48));
+        assert_eq!(holes.span_within(&(9..20)), Some(9..20));
+        assert_eq!(holes.span_within(&(24..40)), None);
+        assert!(file.reason().contains("os error 5"), "{}", file.reason());
     }
 
     #[test]
-    fn a_bad_page_is_waited_for_twice_at_most_and_never_again() {
+    fn a_bad_page_is_tried_twice_at_most_and_never_again() {
         let file = worn(std::iter::once(40..41).collect());
         let tried = Tried::new(Holes::default(), 2);
         for _ in 0..3 {
-            let view = ZeroFilled::go_on(&file, 8, tried.clone(), Beyond::IsError);
+            let view = ZeroFilled::resume(&file, 8, tried.clone(), Beyond::IsError);
             assert_eq!(read(&view, 0..64).unwrap().len(), 64);
             assert_eq!(view.holes(), Holes(std::iter::once(40..48).collect()));
         }

@@ -1,4 +1,4 @@
-//! What ingest may know of the journal: is there room, and does it live?
+//! Decides whether an append is accepted: is there room, and is the journal sound?
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -6,41 +6,42 @@ use tokio::sync::watch;
 
 use crate::journal::error::AppendError;
 
-/// Acceptance comes back when usage has fallen by this part of the budget, so that it does not flicker at the mark.
+/// A full journal accepts again once usage has fallen by this fraction of the budget: one sixteenth. Without it, acceptance
+/// would flicker at the limit.
 const HYSTERESIS: u64 = 16;
 
-/// Decides whether a record may come in; all in atomics, asked once an event under the queue's lock.
+/// Accepts or refuses appends. All state is atomic, because each append asks while it holds the queue's lock.
 #[derive(Debug)]
-pub struct Gate {
+pub struct Admission {
+    /// In bytes.
     budget: u64,
     /// Bytes that count against the budget, without those still queued.
     used: AtomicU64,
-    /// Bytes for which the disk is sure to have room.
+    /// Bytes for which the disk surely has room.
     room: AtomicU64,
     full: AtomicBool,
-    poisoned: watch::Sender<Option<String>>,
+    poison_reason: watch::Sender<Option<String>>,
     is_poisoned: AtomicBool,
 }
 
-impl Gate {
-    /// An empty journal with this budget, in bytes.
+impl Admission {
+    /// Admission to an empty journal with this budget, in bytes.
     pub fn new(budget: u64) -> Self {
         Self {
             budget,
             used: AtomicU64::new(0),
             room: AtomicU64::new(u64::MAX),
             full: AtomicBool::new(false),
-            poisoned: watch::Sender::new(None),
+            poison_reason: watch::Sender::new(None),
             is_poisoned: AtomicBool::new(false),
         }
     }
 
-    /// The configured budget, in bytes.
-    pub fn budget(&self) -> u64 {
+    pub(in crate::journal) fn budget(&self) -> u64 {
         self.budget
     }
 
-    /// What is used and what room there is, after a change of either.
+    /// Updates the bytes in use and the bytes of room on the disk.
     pub fn set(&self, used: u64, room: u64) {
         self.used.store(used, Ordering::Relaxed);
         self.room.store(room, Ordering::Relaxed);
@@ -49,61 +50,61 @@ impl Gate {
         }
     }
 
-    /// May a record of `size` bytes on disk come in behind `queued` bytes that are not written yet?
+    /// Accepts or refuses a record that takes `size` bytes on disk, behind `queued` bytes that are not yet written.
     pub fn admit(&self, queued: u64, size: u64) -> Result<(), AppendError> {
-        if self.is_poisoned.load(Ordering::Acquire) {
+        if self.is_poisoned() {
             return Err(AppendError::Poisoned);
         }
-        if queued.saturating_add(size) > self.room.load(Ordering::Relaxed) {
-            return Err(AppendError::Full);
-        }
-        if self.is_full() {
+        let wanted = queued.saturating_add(size);
+        if wanted > self.room.load(Ordering::Relaxed) || self.is_full() {
             return Err(AppendError::Full);
         }
         let used = self.used.load(Ordering::Relaxed);
-        if used.saturating_add(queued).saturating_add(size) > self.budget {
-            // What is only queued may fill the journal for a moment; from the low mark down it opens again.
+        if used.saturating_add(wanted) > self.budget {
+            // Below the low mark only queued bytes exceed the budget: they pass, so the journal does not count as full.
             self.full.store(used > self.low_mark(), Ordering::Relaxed);
             return Err(AppendError::Full);
         }
         Ok(())
     }
 
-    /// True while appends are refused for the budget. Only above the low mark: an asker may have stored `full` from a
-    /// figure that `set` had just replaced, and with an empty journal nothing would ever call `set` again.
-    pub fn is_full(&self) -> bool {
+    /// True while appends are refused for the budget.
+    ///
+    /// The flag alone is not enough: `admit` may set it from a figure that `set` has just replaced, and on an empty journal
+    /// nothing would ever call `set` again.
+    pub(in crate::journal) fn is_full(&self) -> bool {
         let above = self.used.load(Ordering::Relaxed) > self.low_mark();
         self.full.load(Ordering::Relaxed) && above
     }
 
-    /// Nothing comes in any more; the first reason stays.
-    pub fn poison(&self, reason: String) {
+    /// Refuses everything from now on. Only the first reason is kept.
+    pub(in crate::journal) fn poison(&self, reason: String) {
         self.is_poisoned.store(true, Ordering::Release);
-        self.poisoned.send_if_modified(|poisoned| {
-            let first = poisoned.is_none();
+        self.poison_reason.send_if_modified(|kept| {
+            let first = kept.is_none();
             if first {
-                *poisoned = Some(reason);
+                *kept = Some(reason);
             }
             first
         });
     }
 
-    /// True from the first failed write or sync on.
+    /// True after the first failed write or sync.
     pub fn is_poisoned(&self) -> bool {
         self.is_poisoned.load(Ordering::Acquire)
     }
 
-    /// The first reason, once the journal is poisoned.
-    pub fn poison_reason(&self) -> Option<String> {
-        self.poisoned.borrow().clone()
+    /// The reason of the first failure, if the journal is poisoned.
+    pub(in crate::journal) fn poison_reason(&self) -> Option<String> {
+        self.poison_reason.borrow().clone()
     }
 
-    /// Resolves with the reason once the journal is poisoned.
-    pub async fn poisoned(&self) -> String {
-        let mut receiver = self.poisoned.subscribe();
+    /// Resolves with the reason when the journal is poisoned.
+    pub(in crate::journal) async fn poisoned(&self) -> String {
+        let mut receiver = self.poison_reason.subscribe();
         match receiver.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
-            // The sender is this gate, which outlives the wait.
+            // Impossible: the sender is `self`, which outlives this wait.
             Err(_) => std::future::pending().await,
         }
     }
@@ -119,51 +120,51 @@ mod tests {
 
     #[test]
     fn a_full_journal_opens_again_only_at_the_low_mark() {
-        let gate = Gate::new(1_600);
-        gate.set(1_590, u64::MAX);
-        assert_eq!(gate.admit(0, 10), Ok(()));
-        assert_eq!(gate.admit(0, 11), Err(AppendError::Full));
-        assert_eq!(gate.admit(0, 1), Err(AppendError::Full), "no flicker");
-        gate.set(1_501, u64::MAX);
-        assert_eq!(gate.admit(0, 1), Err(AppendError::Full));
-        gate.set(1_500, u64::MAX);
-        assert_eq!(gate.admit(0, 1), Ok(()));
+        let admission = Admission::new(1_600);
+        admission.set(1_590, u64::MAX);
+        assert_eq!(admission.admit(0, 10), Ok(()));
+        assert_eq!(admission.admit(0, 11), Err(AppendError::Full));
+        assert_eq!(admission.admit(0, 1), Err(AppendError::Full), "no flicker");
+        admission.set(1_501, u64::MAX);
+        assert_eq!(admission.admit(0, 1), Err(AppendError::Full));
+        admission.set(1_500, u64::MAX);
+        assert_eq!(admission.admit(0, 1), Ok(()));
     }
 
     #[test]
-    fn what_is_queued_counts_and_does_not_shut_the_gate_for_good() {
-        let gate = Gate::new(1_600);
-        assert_eq!(gate.admit(1_600, 1), Err(AppendError::Full));
-        assert_eq!(gate.admit(0, 1), Ok(()));
+    fn queued_bytes_count_but_never_shut_admission_for_good() {
+        let admission = Admission::new(1_600);
+        assert_eq!(admission.admit(1_600, 1), Err(AppendError::Full));
+        assert_eq!(admission.admit(0, 1), Ok(()));
     }
 
     #[test]
     fn a_full_disk_refuses_what_has_no_room() {
-        let gate = Gate::new(1_600);
-        gate.set(0, 100);
-        assert_eq!(gate.admit(50, 50), Ok(()));
-        assert_eq!(gate.admit(50, 51), Err(AppendError::Full));
-        gate.set(0, u64::MAX);
-        assert_eq!(gate.admit(50, 51), Ok(()));
+        let admission = Admission::new(1_600);
+        admission.set(0, 100);
+        assert_eq!(admission.admit(50, 50), Ok(()));
+        assert_eq!(admission.admit(50, 51), Err(AppendError::Full));
+        admission.set(0, u64::MAX);
+        assert_eq!(admission.admit(50, 51), Ok(()));
     }
 
     #[test]
-    fn an_asker_that_races_with_the_last_truncation_cannot_shut_the_gate_for_good() {
-        let gate = Gate::new(1_600);
-        gate.set(1_590, u64::MAX);
-        // The asker had loaded 1,590; the last truncation empties the journal; then the asker stores what it saw.
-        gate.set(0, u64::MAX);
-        gate.full.store(true, Ordering::Relaxed);
-        assert_eq!(gate.admit(0, 1), Ok(()));
+    fn an_append_that_races_with_the_last_truncation_cannot_shut_admission_for_good() {
+        let admission = Admission::new(1_600);
+        admission.set(1_590, u64::MAX);
+        // The append has loaded 1,590; the last truncation empties the journal; then the append stores what it saw.
+        admission.set(0, u64::MAX);
+        admission.full.store(true, Ordering::Relaxed);
+        assert_eq!(admission.admit(0, 1), Ok(()));
     }
 
     #[tokio::test]
     async fn poison_is_final_and_keeps_its_first_reason() {
-        let gate = Gate::new(1_600);
-        gate.poison(String::from("first"));
-        gate.poison(String::from("second"));
-        gate.set(0, u64::MAX);
-        assert_eq!(gate.admit(0, 1), Err(AppendError::Poisoned));
-        assert_eq!(gate.poisoned().await, "first");
+        let admission = Admission::new(1_600);
+        admission.poison(String::from("first"));
+        admission.poison(String::from("second"));
+        admission.set(0, u64::MAX);
+        assert_eq!(admission.admit(0, 1), Err(AppendError::Poisoned));
+        assert_eq!(admission.poisoned().await, "first");
     }
 }

@@ -1,15 +1,15 @@
-//! The checkpoint: up to where everything is in Kafka or durably set aside.
+//! The checkpoint: the position up to which everything is published or durably dead-lettered.
 //!
-//! One file with two slots, each in a page of its own, written in turn: a torn write spoils one, and the other still
-//! tells. Losing both costs duplicates, never events. A slot that cannot be read is a lost slot.
+//! One file with two slots, each in a page of its own, written in turn: a torn write spoils one, and the other remains. Losing
+//! both costs duplicates, never events. A slot that cannot be read counts as lost.
 //!
 //! ```text
-//! slot:   magic "ringckpt" | version u32 | zeros u32 | journal id 16 | number u64 | watermark u64 | begun at u64 | CRC-32C u32
+//! slot:   magic "ringckpt" | version u32 | zeros u32 | journal id 16 | number u64 | watermark u64 | open start u64 | CRC-32C u32
 //! synced: sequence u64 | first u64 | end u64 | used u64 | closed u32 | CRC-32C u32 over both parts without the first checksum
 //! ```
 //!
-//! The second part came after the first release, which neither reads nor writes it: its checksum covers the first part, so
-//! that what an older ringback leaves standing behind its own slot does not count.
+//! The first release neither reads nor writes the second part. That part's checksum covers the first part too, so it no
+//! longer matches once an older ringback has written the first part alone.
 
 use std::io;
 
@@ -26,22 +26,22 @@ const SLOT_WITH_SYNCED: usize = SLOT + 40;
 /// One slot a page, so that no single torn sector or page spoils both.
 pub const STRIDE: u64 = 4096;
 
-/// What a slot says.
+/// One slot's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The journal's id, made once.
     pub journal_id: [u8; 16],
-    /// Which write this was; the larger of two slots counts.
+    /// Counts the writes; the slot with the larger number is valid.
     pub number: u64,
     /// The first position that is still to be published.
     pub watermark: u64,
-    /// Where the positions of the latest start begin: known even where nothing is left of what was written from there.
-    pub begun_at: u64,
+    /// The first position of the latest open, known even if nothing that it wrote is left.
+    pub open_start: u64,
     /// The newest segment as it was synced; `None` if there was none, or an older ringback wrote the slot.
     pub synced: Option<Synced>,
 }
 
-/// How far the newest segment was synced: what is missing below that at a start is damage, not a torn write.
+/// How far the newest segment was synced. If recovery finds less, the rest is damaged, not torn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Synced {
     /// The segment's number.
@@ -52,66 +52,63 @@ pub struct Synced {
     pub end: u64,
     /// The byte at which the last synced record ends.
     pub used: u64,
-    /// Nothing was written after this: the journal was closed.
+    /// The journal was closed: nothing was written after this.
     pub closed: bool,
 }
 
-/// The open file.
+/// The open checkpoint file.
 #[derive(Debug)]
 pub struct CheckpointFile<F> {
     file: F,
     last: Checkpoint,
-    /// A write or sync has failed: nothing is known of the slot any more, and a second sync would prove nothing.
+    /// A write or sync has failed. Nobody knows what the slot holds, and a second sync would prove nothing.
     failed: bool,
 }
 
 impl<F: File> CheckpointFile<F> {
-    /// Opens the file; `None` for the checkpoint where it is missing or neither slot is intact.
+    /// Opens and reads the file; `None` if it is missing or neither slot is intact.
     pub fn read(fs: &impl FileSystem<File = F>) -> io::Result<Option<(F, Checkpoint)>> {
-        let file = match fs.open(NAME) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        let Some((file, slots)) = read_slots(fs)? else {
+            return Ok(None);
         };
-        let mut slots = Vec::with_capacity(2);
-        for index in 0..2 {
-            let mut bytes = [0; SLOT_WITH_SYNCED];
-            // Should the other slot be unreadable too, the checkpoint is lost, which costs duplicates.
-            let read = read_full(&file, &mut bytes, index * STRIDE).unwrap_or_else(|error| {
-                tracing::error!(slot = index, %error, "a slot of the checkpoint cannot be read: the other one counts");
-                0
-            });
-            slots.extend(decode(&bytes[..read]));
+        let mut intact = Vec::with_capacity(2);
+        for (slot, bytes) in slots.iter().enumerate() {
+            match bytes {
+                Ok(bytes) => intact.extend(decode(bytes)),
+                Err(error) => {
+                    tracing::error!(slot, %error, "a slot of the checkpoint cannot be read; using the other one");
+                }
+            }
         }
-        slots.sort_unstable_by_key(|slot| slot.number);
-        // A torn write can leave the first part of the newest slot alone. What was synced before stays synced.
-        let synced = slots.iter().rev().find_map(|slot| slot.synced);
-        let newest = slots.pop().map(|newest| Checkpoint { synced, ..newest });
+        intact.sort_unstable_by_key(|slot| slot.number);
+        // A torn write can leave only the first part of the newest slot. What the other slot says was synced still is.
+        let synced = intact.iter().rev().find_map(|slot| slot.synced);
+        let newest = intact.pop().map(|newest| Checkpoint { synced, ..newest });
         Ok(newest.map(|newest| (file, newest)))
     }
 
-    /// Goes on with a file that was read; writes and syncs where this start's positions begin.
+    /// Continues with a file that was read: writes and syncs this open's first position.
     ///
-    /// What was read is written anew first: it may be the remains of a sync that failed, in the page cache and never on
-    /// the disk. Writing over the other slot, then the only durable one, would leave a power cut nothing to keep.
-    pub fn resume(file: F, last: Checkpoint, begun_at: u64) -> io::Result<Self> {
+    /// First it writes the slot again that was read: after a failed sync that slot may be in the page cache only. Overwriting
+    /// the other slot, then the only durable one, would let a power cut destroy both.
+    pub fn resume(file: F, last: Checkpoint, open_start: u64) -> io::Result<Self> {
         let mut checkpoint = Self {
             file,
             last,
             failed: false,
         };
         checkpoint.put(last)?;
-        checkpoint.last.begun_at = begun_at;
+        checkpoint.last.open_start = open_start;
         checkpoint.write(last.watermark, last.synced)?;
         Ok(checkpoint)
     }
 
-    /// Makes the file anew with both slots reserved, synced, its name too.
+    /// Creates the file, in place of an old one, with both slots reserved. Syncs it and its name.
     pub fn create(
         fs: &impl FileSystem<File = F>,
         journal_id: [u8; 16],
         watermark: u64,
-        begun_at: u64,
+        open_start: u64,
     ) -> io::Result<Self> {
         match fs.remove(NAME) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -123,20 +120,20 @@ impl<F: File> CheckpointFile<F> {
             journal_id,
             number: 0,
             watermark,
-            begun_at,
+            open_start,
             synced: None,
         };
-        let checkpoint = Self::resume(file, last, begun_at)?;
+        let checkpoint = Self::resume(file, last, open_start)?;
         fs.sync_directory()?;
         Ok(checkpoint)
     }
 
-    /// What was last written and synced.
+    /// The last checkpoint that was written and synced.
     pub fn last(&self) -> Checkpoint {
         self.last
     }
 
-    /// Writes the slot that does not hold the newest checkpoint and syncs it. After an error it refuses for good.
+    /// Writes and syncs a checkpoint, in the slot that does not hold the newest one. After an error every call fails.
     pub fn write(&mut self, watermark: u64, synced: Option<Synced>) -> io::Result<()> {
         self.put(Checkpoint {
             number: self.last.number + 1,
@@ -160,36 +157,39 @@ impl<F: File> CheckpointFile<F> {
     }
 }
 
-/// The journal's id as each slot tells it, intact or not; for where [`CheckpointFile::read`] has found neither so.
-pub fn damaged_ids(fs: &impl FileSystem) -> io::Result<Vec<[u8; 16]>> {
+/// The open file and the bytes of its two slots; `None` if it is missing.
+type Slots<F> = Option<(F, [io::Result<Vec<u8>>; 2])>;
+
+fn read_slots<FS: FileSystem>(fs: &FS) -> io::Result<Slots<FS::File>> {
     let file = match fs.open(NAME) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut ids = Vec::with_capacity(2);
-    for index in 0..2 {
-        let mut id = [0; 16];
-        // One that cannot be read tells nothing.
-        if read_full(&file, &mut id, index * STRIDE + 16).is_ok_and(|read| read == id.len()) {
-            ids.push(id);
-        }
-    }
-    Ok(ids)
+    let slots = [0, STRIDE].map(|start| {
+        let mut bytes = vec![0; SLOT_WITH_SYNCED];
+        let read = read_full(&file, &mut bytes, start)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    });
+    Ok(Some((file, slots)))
 }
 
-/// The first byte of each slot that cannot be read, with the reason; for who only looks.
+/// The journal's id as each readable slot has it, intact or not, for a caller for which [`CheckpointFile::read`] found neither
+/// intact.
+pub fn damaged_ids(fs: &impl FileSystem) -> io::Result<Vec<[u8; 16]>> {
+    let slots = read_slots(fs)?.map(|(_, slots)| slots);
+    let bytes = slots.into_iter().flatten().flatten();
+    let ids = bytes.filter_map(|bytes| bytes.get(16..)?.first_chunk().copied());
+    Ok(ids.collect())
+}
+
+/// The first byte of each slot that cannot be read, with the reason.
 pub fn unreadable_slots(fs: &impl FileSystem) -> io::Result<Vec<(u64, String)>> {
-    let file = match fs.open(NAME) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let slots = (0..2).map(|index| index * STRIDE).filter_map(|start| {
-        let read = read_full(&file, &mut [0; SLOT], start);
-        read.err().map(|error| (start, error.to_string()))
-    });
-    Ok(slots.collect())
+    let slots = read_slots(fs)?.map(|(_, slots)| slots);
+    let slots = [0, STRIDE].into_iter().zip(slots.into_iter().flatten());
+    let errors = slots.filter_map(|(start, bytes)| Some((start, bytes.err()?.to_string())));
+    Ok(errors.collect())
 }
 
 fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
@@ -201,10 +201,10 @@ fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
     let Checkpoint {
         number,
         watermark,
-        begun_at,
+        open_start,
         ..
     } = checkpoint;
-    for value in [number, watermark, begun_at] {
+    for value in [number, watermark, open_start] {
         bytes.extend_from_slice(&value.to_le_bytes());
     }
     bytes.extend_from_slice(&crc32c(&bytes).to_le_bytes());
@@ -218,7 +218,7 @@ fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
         part
     });
     bytes.extend_from_slice(&synced);
-    // Where nothing was synced, no checksum says that something was.
+    // Without a synced segment, the checksum must not match.
     let crc = checkpoint.synced.map_or(0, |_| crc_of_both(&bytes));
     bytes.extend_from_slice(&crc.to_le_bytes());
     bytes
@@ -240,7 +240,7 @@ fn decode(bytes: &[u8]) -> Option<Checkpoint> {
         journal_id,
         number: u64_at(slot, 32),
         watermark: u64_at(slot, 40),
-        begun_at: u64_at(slot, 48),
+        open_start: u64_at(slot, 48),
         synced: synced.map(|bytes| Synced {
             sequence: u64_at(bytes, 60),
             first: u64_at(bytes, 68),
@@ -251,7 +251,7 @@ fn decode(bytes: &[u8]) -> Option<Checkpoint> {
     })
 }
 
-/// Without the first part's own checksum: with it, that part would leave the same remainder whatever it says.
+/// The checksum of both parts without the first part's own checksum: a CRC over data and its CRC is constant.
 fn crc_of_both(bytes: &[u8]) -> u32 {
     crc32c_append(crc32c(&bytes[..56]), &bytes[SLOT..])
 }
@@ -286,7 +286,7 @@ mod tests {
                 journal_id: *b"0123456789abcdef",
                 number: 3,
                 watermark: 77,
-                begun_at: 1 << 20,
+                open_start: 1 << 20,
                 synced,
             };
             let bytes = encode(&checkpoint);
@@ -308,12 +308,12 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_ringback_leaves_behind_its_own_slot_does_not_count() {
+    fn a_second_part_does_not_count_once_an_older_ringback_has_written_the_first() {
         let checkpoint = |number, synced| Checkpoint {
             journal_id: *b"0123456789abcdef",
             number,
             watermark: 77,
-            begun_at: 1 << 20,
+            open_start: 1 << 20,
             synced,
         };
         let synced = Synced {

@@ -1,8 +1,8 @@
-//! Publish's reading handle: follows the synced tail, record by record, in position order.
+//! Publish's reading handle: returns the synced records in position order.
 //!
-//! What cannot be read is not damaged. An error is reported and tried again, at growing intervals; only a place that stays
-//! unreadable for the configured patience, while other places of the same file system can be read, is passed over, after
-//! its segment was set aside whole (`unreadable`).
+//! A place that cannot be read is not damaged. The reader reports the error and tries again, at growing intervals. It passes
+//! over a place only if that stays unreadable for the configured patience while other places of the same file system can be
+//! read, and only after it has set the segment aside whole (`unreadable`).
 
 mod pass;
 mod unreadable;
@@ -14,15 +14,16 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::state::Mark;
-use super::{Shared, Wake};
-use crate::journal::disk::filesystem::{DiskFileSystem, FileSystem, ReadAt, read_full};
+use super::{Engine, Wake};
+use crate::journal::disk::filesystem::{FileSystem, ReadAt, read_full};
+use crate::journal::disk::real::DiskFileSystem;
 use crate::journal::disk::zero_fill::Holes;
 use crate::journal::error::ReadError;
-use crate::journal::format::record::Found;
+use crate::journal::format::record::Decoded;
 use crate::journal::format::segment::{HEADER, Unresolved, name};
-use unreadable::Waiting;
+use unreadable::BlockedRead;
 
-/// Bytes read at once; a larger record is read by itself. Records share their chunk's memory.
+/// Bytes read at once; a larger record is a chunk of its own. Records share their chunk's memory.
 const CHUNK: u64 = 256 << 10;
 
 /// A synced record.
@@ -34,89 +35,95 @@ pub struct Record {
     pub payload: Bytes,
 }
 
-/// Reads; synchronous, for the publisher's own thread.
+/// Reads the journal; synchronous, for the publisher's thread.
 pub struct Reader<FS: FileSystem = DiskFileSystem> {
-    shared: Arc<Shared<FS>>,
-    place: Option<Place<FS::File>>,
-    /// The next position to be returned: records before it are passed over.
+    engine: Arc<Engine<FS>>,
+    cursor: Option<Cursor<FS::File>>,
+    /// The next position to be returned. Records before it are skipped.
     from: u64,
     chunk: Bytes,
-    /// Set while reading waits for the disk.
-    waiting: Option<Waiting>,
+    /// Set while a place cannot be read.
+    blocked: Option<BlockedRead>,
 }
 
 /// Where the reader stands in a segment.
-struct Place<F> {
+struct Cursor<F> {
     sequence: u64,
     file: Arc<F>,
-    /// Where the next record begins, and with it the chunk.
+    /// Where the next record, and the chunk, begins.
     offset: u64,
     /// The position that the next record should have.
     expected: u64,
-    /// One past the last synced position, and where it ends: as of the last look.
+    /// One past the last synced position, and the byte where its record ends, as of the last `advance`.
     end: u64,
     used: u64,
-    /// What lies before `offset` was passed over because it could not be read, not because it was damaged.
+    /// The bytes before `offset` were passed over because they were unreadable, not damaged.
     passed_unread: bool,
-    /// Pages of the segment that stayed unreadable for so long that they are passed over.
+    /// Pages that stayed unreadable for the whole patience: they count as zeros from then on.
     given_up: Holes,
-    /// The start could not tell what the segment holds, nor could anybody since.
+    /// Set while nobody knows what the segment holds, because recovery could not read it.
     unresolved: Option<Unresolved>,
 }
 
 impl<FS: FileSystem> Reader<FS> {
-    /// Starts at the watermark.
-    pub fn new(shared: Arc<Shared<FS>>) -> Self {
-        let from = shared.lock().watermark;
+    /// A reader at the watermark.
+    pub fn new(engine: Arc<Engine<FS>>) -> Self {
+        let from = engine.lock().watermark;
         Self {
-            shared,
-            place: None,
+            engine,
+            cursor: None,
             from,
             chunk: Bytes::new(),
-            waiting: None,
+            blocked: None,
         }
     }
 
-    /// The next synced record; `None` at the synced tail. `now` is the present time.
+    /// The next synced record; `None` at the synced tail.
     ///
-    /// A damaged stretch is copied to a quarantine file, counted and passed over. After an error the same place is tried
-    /// again at [`ReadError::retry_at`], and earlier calls only repeat the error.
+    /// A damaged stretch is copied to a quarantine file, counted and passed over. After [`ReadError::Unreadable`] the next
+    /// attempt is made at its `retry_at`; calls with an earlier `now` only repeat the error.
     pub fn next_record(&mut self, now: Instant) -> Result<Option<Record>, ReadError> {
-        if let Some(waiting) = self
-            .waiting
+        if let Some(blocked) = self
+            .blocked
             .as_ref()
-            .filter(|waiting| now < waiting.retry_at)
+            .filter(|blocked| now < blocked.retry_at)
         {
-            return Err(waiting.error());
+            return Err(blocked.error());
         }
         loop {
-            // Until then its bytes and positions are bounds, and what lies between them is neither lost nor damaged.
+            // Before that, the segment's extent is only a bound: nothing in it may be called lost or damaged.
             if self.is_unresolved() {
                 self.resolve(now)?;
             }
-            if self.at_end() && !self.look(now)? {
+            if self.is_at_end() && !self.advance(now)? {
                 return Ok(None);
             }
             if self.is_unresolved() {
                 continue;
             }
-            let found = self.shared.codec.decode(&self.chunk);
-            if !matches!(found, Found::Record(_)) && self.is_published() {
-                self.place = None;
+            let found = self.engine.codec.decode(&self.chunk);
+            if !matches!(found, Decoded::Record(_)) && self.is_published() {
+                self.cursor = None;
                 continue;
             }
-            let page = self.shared.page;
-            let Some(place) = &mut self.place else {
+            let page = self.engine.page;
+            let Some(cursor) = &mut self.cursor else {
                 return Ok(None);
             };
             match found {
-                Found::Record(record) if (place.expected..place.end).contains(&record.position) => {
-                    let missing = place.expected..record.position;
+                Decoded::Record(record)
+                    if (cursor.expected..cursor.end).contains(&record.position) =>
+                {
+                    let missing = cursor.expected..record.position;
                     let payload = self.chunk.slice(record.payload);
                     self.chunk = self.chunk.slice(record.size..);
-                    place.offset += record.size as u64;
-                    place.expected = record.position + 1;
-                    let unread = std::mem::take(&mut place.passed_unread);
+                    cursor.offset += record.size as u64;
+                    cursor.expected = record.position + 1;
+                    debug_assert!(
+                        cursor.offset <= cursor.used && cursor.expected <= cursor.end,
+                        "nothing is read that is not synced"
+                    );
+                    let unread = std::mem::take(&mut cursor.passed_unread);
                     if !missing.is_empty() {
                         self.lose(missing, unread);
                     }
@@ -128,15 +135,15 @@ impl<FS: FileSystem> Reader<FS> {
                         }));
                     }
                 }
-                Found::Partial(size)
-                    if place.offset + size as u64 <= place.used && self.chunk.len() < size =>
+                Decoded::Partial(size)
+                    if cursor.offset + size as u64 <= cursor.used && self.chunk.len() < size =>
                 {
                     self.fill(size as u64, now)?;
                 }
-                _ => match padding(&self.chunk, place, page) {
+                _ => match padding(&self.chunk, cursor, page) {
                     Padding::Bytes(bytes) => {
                         self.chunk = self.chunk.slice(bytes..);
-                        place.offset += bytes as u64;
+                        cursor.offset += bytes as u64;
                     }
                     Padding::Unread(size) => self.fill(size, now)?,
                     Padding::None => self.pass(now)?,
@@ -148,39 +155,39 @@ impl<FS: FileSystem> Reader<FS> {
     /// Goes to the first record at or after `position`, which must not have been truncated.
     pub fn seek(&mut self, position: u64) {
         self.from = position;
-        self.place = None;
+        self.cursor = None;
         self.chunk = Bytes::new();
     }
 
-    /// Called by the writer's thread after each commit, and when the writer ends; must be quick.
+    /// Sets what the writer's thread calls after each commit and when it ends. It must not block.
     pub fn on_commit(&mut self, wake: Wake) {
-        self.shared.set_wake(wake);
+        self.engine.set_wake(wake);
     }
 
-    /// True where nothing of the present segment is needed any more, as after going back to a record behind which others
-    /// had arrived: it may be cut by now. Only this thread lets the watermark pass what it has not read.
+    /// True if the current segment is fully published, which happens after a rewind past records acknowledged late. Its file
+    /// may already be truncated. Only this thread lets the watermark pass records that it has not read.
     fn is_published(&self) -> bool {
-        let watermark = self.shared.lock().watermark;
-        self.place
+        let watermark = self.engine.lock().watermark;
+        self.cursor
             .as_ref()
-            .is_some_and(|place| place.end <= watermark)
+            .is_some_and(|cursor| cursor.end <= watermark)
     }
 
-    fn at_end(&self) -> bool {
-        self.place
+    fn is_at_end(&self) -> bool {
+        self.cursor
             .as_ref()
-            .is_none_or(|place| place.expected >= place.end)
+            .is_none_or(|cursor| cursor.expected >= cursor.end)
     }
 
-    /// Learns of new records or the next segment; false at the synced tail.
-    fn look(&mut self, now: Instant) -> Result<bool, ReadError> {
-        let state = self.shared.lock();
+    /// Takes up the segment's new records or moves to the next segment; false at the synced tail.
+    fn advance(&mut self, now: Instant) -> Result<bool, ReadError> {
+        let state = self.engine.lock();
         let next = self
-            .place
+            .cursor
             .as_ref()
-            .map_or(self.from, |place| place.expected);
+            .map_or(self.from, |cursor| cursor.expected);
         let next = next.max(state.watermark);
-        let mark = if self.place.is_none() {
+        let mark = if self.cursor.is_none() {
             state.mark_before(next)
         } else {
             None
@@ -189,12 +196,12 @@ impl<FS: FileSystem> Reader<FS> {
             return Ok(false);
         };
         let same = self
-            .place
+            .cursor
             .as_ref()
-            .is_some_and(|place| place.sequence == segment.sequence);
-        if let Some(place) = self.place.as_mut().filter(|_| same) {
-            place.end = segment.end;
-            place.used = segment.used;
+            .is_some_and(|cursor| cursor.sequence == segment.sequence);
+        if let Some(cursor) = self.cursor.as_mut().filter(|_| same) {
+            cursor.end = segment.end;
+            cursor.used = segment.used;
             return Ok(true);
         }
         let mark = mark
@@ -206,15 +213,15 @@ impl<FS: FileSystem> Reader<FS> {
             });
         let (sequence, open) = (segment.sequence, segment.file.clone());
         drop(state);
-        // The writer has the active segment open; any other is opened here, without the lock.
+        // Only the writer's segment is open already. Any other is opened here, without the lock.
         let Some(file) = self.file(sequence, open, now)? else {
             return Ok(true);
         };
-        let mut state = self.shared.lock();
+        let mut state = self.engine.lock();
         let Some(segment) = state.segment(sequence) else {
             return Ok(true);
         };
-        self.place = Some(Place {
+        self.cursor = Some(Cursor {
             sequence,
             file,
             offset: mark.offset,
@@ -232,7 +239,7 @@ impl<FS: FileSystem> Reader<FS> {
         Ok(true)
     }
 
-    /// Opens a segment; `None` if its file is gone, with whatever it held that is not published.
+    /// Opens a segment. If its file is gone, counts its unpublished records as lost and returns `None`.
     fn file(
         &mut self,
         sequence: u64,
@@ -242,10 +249,10 @@ impl<FS: FileSystem> Reader<FS> {
         if let Some(file) = open {
             return Ok(Some(file));
         }
-        match self.shared.fs.open(&name(sequence)) {
+        match self.engine.fs.open(&name(sequence)) {
             Ok(file) => Ok(Some(Arc::new(file))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let state = self.shared.lock();
+                let state = self.engine.lock();
                 let gone = state.segment(sequence).map(|gone| gone.first..gone.end);
                 drop(state);
                 tracing::error!(
@@ -255,7 +262,7 @@ impl<FS: FileSystem> Reader<FS> {
                 if let Some(gone) = gone {
                     self.lose(gone, false);
                 }
-                self.place = None;
+                self.cursor = None;
                 Ok(None)
             }
             Err(error) => Err(self.cannot_open(sequence, &error, now)),
@@ -263,57 +270,62 @@ impl<FS: FileSystem> Reader<FS> {
     }
 
     fn is_unresolved(&self) -> bool {
-        self.place
+        self.cursor
             .as_ref()
-            .is_some_and(|place| place.unresolved.is_some())
+            .is_some_and(|cursor| cursor.unresolved.is_some())
     }
 
-    /// Reads at least `size` bytes from the present record's start, or passes over them where they stay unreadable.
+    /// Reads at least `size` bytes from the next record's start; passes over them if they cannot be read.
     fn fill(&mut self, size: u64, now: Instant) -> Result<(), ReadError> {
-        let Some(place) = &self.place else {
+        let Some(cursor) = &self.cursor else {
             return Ok(());
         };
-        let length = size.max(CHUNK).min(place.used - place.offset);
-        let page = self.shared.page;
-        let chunk = match read(&*place.file, place.offset, length) {
-            // Records before the page that cannot be read need not wait for it.
-            Err(_) => read_up_to_hole(&*place.file, page, place.offset, length),
-            outcome => outcome,
+        debug_assert!(
+            cursor.offset <= cursor.used,
+            "the reader is past the synced records"
+        );
+        let length = size.max(CHUNK).min(cursor.used - cursor.offset);
+        let page = self.engine.page;
+        let chunk = match read(&*cursor.file, cursor.offset, length) {
+            // Records before the unreadable page need not wait for it.
+            Err(_) => read_up_to_hole(&*cursor.file, page, cursor.offset, length),
+            chunk => chunk,
         };
         match chunk {
             Ok(chunk) if chunk.len() as u64 >= size => self.chunk = chunk,
             _ => return self.pass(now),
         }
-        self.is_readable(now);
-        let Some(place) = &self.place else {
+        self.read_succeeded(now);
+        let Some(cursor) = &self.cursor else {
             return Ok(());
         };
         let mark = Mark {
-            position: place.expected,
-            sequence: place.sequence,
-            offset: place.offset,
+            position: cursor.expected,
+            sequence: cursor.sequence,
+            offset: cursor.offset,
         };
-        self.shared.lock().mark(mark);
+        self.engine.lock().mark(mark);
         Ok(())
     }
 }
 
-/// What stands where there is no record.
+/// What lies before the next record.
 enum Padding {
-    /// So many zeros up to the page on which the next batch begins.
+    /// This many zeros, up to the page on which the next batch begins.
     Bytes(usize),
-    /// As far as it was read; so many bytes must be read to know.
+    /// Zeros as far as the chunk goes: this many bytes must be read to know.
     Unread(u64),
+    /// No padding: a record should begin here.
     None,
 }
 
-/// A batch begins on a page of its own, so that zeros up to the next page are no damage.
-fn padding<F>(chunk: &[u8], place: &Place<F>, page: u64) -> Padding {
-    let next = place.offset.next_multiple_of(page);
-    let size = next - place.offset;
+/// A batch begins on a page of its own, so zeros up to the next page are padding, not damage.
+fn padding<F>(chunk: &[u8], cursor: &Cursor<F>, page: u64) -> Padding {
+    let next = cursor.offset.next_multiple_of(page);
+    let size = next - cursor.offset;
     let bytes = usize::try_from(size).unwrap_or(usize::MAX);
     let known = &chunk[..chunk.len().min(bytes)];
-    if size == 0 || next >= place.used || known.iter().any(|byte| *byte != 0) {
+    if size == 0 || next >= cursor.used || known.iter().any(|byte| *byte != 0) {
         Padding::None
     } else if known.len() < bytes {
         Padding::Unread(size)
@@ -326,12 +338,12 @@ fn read(file: &impl ReadAt, offset: u64, length: u64) -> io::Result<Bytes> {
     let length = usize::try_from(length).map_err(io::Error::other)?;
     let mut bytes = vec![0; length];
     let read = read_full(file, &mut bytes, offset)?;
-    // A file that has become shorter than what was synced is damage, and is found as such: as zeros.
+    // What lies past the end of a file that has become shorter reads as zeros, and so counts as damage.
     bytes[read..].fill(0);
     Ok(bytes.into())
 }
 
-/// As many of the bytes as come before the first page that cannot be read.
+/// The bytes before the first unreadable page.
 fn read_up_to_hole(file: &impl ReadAt, page: u64, offset: u64, length: u64) -> io::Result<Bytes> {
     let mut bytes = Vec::new();
     let end = offset + length;

@@ -1,92 +1,169 @@
-//! Gives the space of removed segments back a piece at a time.
+//! Removes published segments: first their names, then, a chunk at a time, the space they hold.
 //!
-//! Where a file system tells the disk what it has freed (ext4 and others mounted with `discard`), freeing 64 MiB at once
-//! holds up the syncs that come after it by some 10 ms (docs/benchmarks.md, row 7). A removed file that is still open keeps
-//! its blocks, so it can be cut piece by piece, and no crash can leave it half cut: it has no name any more.
+//! If a file system tells the disk what it has freed (ext4 and others mounted with `discard`), freeing 64 MiB at once delays
+//! the syncs that follow by some 10 ms (docs/benchmarks.md, row 7). A removed file that is still open keeps its blocks, so it
+//! can be truncated chunk by chunk. No crash can leave a half truncated segment, because the file has no name any more.
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::journal::disk::filesystem::File;
+use crate::journal::disk::filesystem::{File, FileSystem};
+use crate::journal::format::segment::name;
 
-/// Bytes given back at once.
-const PIECE: u64 = 4 << 20;
-/// In which all that waits is to be given back; removals come about as often.
-const WITHIN: Duration = Duration::from_secs(1);
-/// Between two pieces at least, so that a sync gets its turn, and at most, because nobody waits for less room.
+/// Bytes freed at once.
+const CHUNK_BYTES: u64 = 4 << 20;
+/// All pending space is freed within this time; removals come about as often.
+const TARGET_TIME: Duration = Duration::from_secs(1);
+/// Bounds of the pause between two chunks: long enough for a sync to get its turn, and not longer than useful.
 const PAUSE: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(50);
-/// Bytes that may wait. What comes beyond that is given back at once, because room counts for more than an even pace.
-const MOST: u64 = 1 << 30;
-/// Files that may wait, each of which holds a descriptor.
-const MOST_FILES: usize = 64;
+/// Bytes that may be pending. Beyond that the oldest file is freed at once: room matters more than an even pace.
+const MAX_PENDING_BYTES: u64 = 1 << 30;
+/// Files that may be pending. Each holds a descriptor.
+const MAX_PENDING_FILES: usize = 64;
 
-/// Removed files that still hold space.
-pub struct Freeing<F> {
+/// Published segments whose names are still to be removed, oldest first.
+///
+/// Removing a name can fail: on a full disk (EDQUOT, a copy-on-write file system), or if somebody has made the file
+/// immutable. Each pass tries again, and keeps every newer name until then: without a checkpoint, recovery takes a segment's
+/// end from the next one's header and counts positions from the newest.
+#[derive(Default)]
+pub(super) struct ObsoleteSegments {
+    sequences: VecDeque<u64>,
+    /// The newest segment whose failed removal was logged.
+    logged: Option<u64>,
+}
+
+/// What one pass has removed.
+pub(super) struct Removed<F> {
+    pub(super) names: usize,
+    /// Open files that still hold their space, with their lengths in bytes.
+    pub(super) files: Vec<(F, u64)>,
+}
+
+impl ObsoleteSegments {
+    pub(super) fn is_empty(&self) -> bool {
+        self.sequences.is_empty()
+    }
+
+    /// Adds segments that are newer than all that are here.
+    pub(super) fn extend(&mut self, sequences: impl IntoIterator<Item = u64>) {
+        self.sequences.extend(sequences);
+        debug_assert!(
+            self.sequences.iter().is_sorted(),
+            "an older segment must go before a newer one"
+        );
+    }
+
+    /// Removes names, oldest first, until one cannot be removed. The caller syncs the folder.
+    pub(super) fn remove<FS: FileSystem>(&mut self, fs: &FS) -> Removed<FS::File> {
+        let mut removed = Removed {
+            names: 0,
+            files: Vec::new(),
+        };
+        while let Some(sequence) = self.sequences.front().copied() {
+            // A file that is not held open is freed at once by its removal.
+            let open = || fs.open(&name(sequence)).ok();
+            let file = (removed.files.len() < MAX_PENDING_FILES)
+                .then(open)
+                .flatten();
+            let file = file.and_then(|file| Some((file.length().ok()?, file)));
+            match fs.remove(&name(sequence)) {
+                Ok(()) => {
+                    removed.names += 1;
+                    let files = file.map(|(length, file)| (file, length));
+                    removed.files.extend(files);
+                }
+                // Somebody else removed it, and may have moved it elsewhere: its bytes are not ours to truncate.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    tracing::warn!(segment = name(sequence), %error, "a published segment has already been removed");
+                }
+                Err(error) => {
+                    if self.logged < Some(sequence) {
+                        self.logged = Some(sequence);
+                        tracing::warn!(segment = name(sequence), %error, "cannot remove a published segment; trying again");
+                    }
+                    break;
+                }
+            }
+            self.sequences.pop_front();
+        }
+        removed
+    }
+}
+
+/// Frees the space of removed files, chunk by chunk.
+pub(super) struct SpaceReclaimer<F> {
+    /// Oldest first, each with its remaining bytes.
     files: VecDeque<(Arc<F>, u64)>,
-    /// As of the last one that came.
+    /// As computed when the last file was added.
     pause: Duration,
 }
 
-impl<F: File> Freeing<F> {
-    pub(crate) fn new() -> Self {
+impl<F: File> SpaceReclaimer<F> {
+    pub(super) fn new() -> Self {
         Self {
             files: VecDeque::new(),
             pause: Duration::ZERO,
         }
     }
 
-    /// True where there is more to give back.
-    pub(crate) fn is_under_way(&self) -> bool {
+    /// True if there is space left to free.
+    pub(super) fn is_pending(&self) -> bool {
         !self.files.is_empty()
     }
 
-    /// How long the next piece may wait, while there is one.
-    pub(crate) fn pause(&self) -> Option<Duration> {
-        self.is_under_way().then_some(self.pause)
+    /// How long the next chunk may wait; `None` if there is none.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        self.is_pending().then_some(self.pause)
     }
 
-    /// Takes a file whose removal is synced, with its bytes. One that has a second name is left whole.
-    pub(crate) fn add(&mut self, file: Arc<F>, length: u64) {
+    /// Adds a file of `length` bytes whose removal is synced. A file that has another name is left whole.
+    pub(super) fn add(&mut self, file: Arc<F>, length: u64) {
         if !file.is_removed().unwrap_or(false) {
             return;
         }
         self.files.push_back((file, length));
-        while self.waiting() > MOST || self.files.len() > MOST_FILES {
-            self.finish_oldest();
+        while self.pending_bytes() > MAX_PENDING_BYTES || self.files.len() > MAX_PENDING_FILES {
+            self.free_oldest();
         }
-        let pieces = self.files.iter().map(|(_, left)| left.div_ceil(PIECE));
-        let pieces = u32::try_from(pieces.sum::<u64>()).unwrap_or(u32::MAX);
-        let pause = WITHIN.checked_div(pieces).unwrap_or_default();
+        let chunks = self
+            .files
+            .iter()
+            .map(|(_, left)| left.div_ceil(CHUNK_BYTES));
+        let chunks = u32::try_from(chunks.sum::<u64>()).unwrap_or(u32::MAX);
+        let pause = TARGET_TIME.checked_div(chunks).unwrap_or_default();
         self.pause = pause.clamp(*PAUSE.start(), *PAUSE.end());
     }
 
-    fn waiting(&self) -> u64 {
+    fn pending_bytes(&self) -> u64 {
         self.files.iter().map(|(_, left)| left).sum()
     }
 
-    /// Gives one piece back.
-    pub(crate) fn step(&mut self) {
+    /// Frees one chunk.
+    pub(super) fn step(&mut self) {
         let Some((file, left)) = self.files.front_mut() else {
             return;
         };
-        *left = left.saturating_sub(PIECE);
+        // The last chunk may be a shorter one.
+        *left = left.saturating_sub(CHUNK_BYTES);
         if *left == 0 || file.truncate(*left).is_err() {
-            self.finish_oldest();
+            self.free_oldest();
         }
     }
 
-    /// Gives everything back, because it is needed.
-    pub(crate) fn finish(&mut self) {
-        while self.is_under_way() {
-            self.finish_oldest();
+    /// Frees everything at once, because the room is needed.
+    pub(super) fn free_all(&mut self) {
+        while self.is_pending() {
+            self.free_oldest();
         }
     }
 
-    fn finish_oldest(&mut self) {
+    fn free_oldest(&mut self) {
         if let Some((file, _)) = self.files.pop_front() {
-            // The reader may still hold it open. What cannot be cut is free when the last holder is gone.
+            // The reader may still hold it open. If truncating fails, the space is free when the last holder closes it.
             let _ = file.truncate(0);
         }
     }
@@ -105,61 +182,61 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_cut_piece_by_piece_and_then_let_go() {
-        let length = 2 * PIECE + 1;
+    fn a_file_is_truncated_chunk_by_chunk_and_then_closed() {
+        let length = 2 * CHUNK_BYTES + 1;
         let held = file(length);
-        let mut freeing = Freeing::new();
-        assert_eq!(freeing.pause(), None);
-        freeing.add(held.clone(), length);
-        for left in [PIECE + 1, 1, 0] {
-            assert!(freeing.is_under_way());
-            freeing.step();
+        let mut reclaimer = SpaceReclaimer::new();
+        assert_eq!(reclaimer.pause(), None);
+        reclaimer.add(held.clone(), length);
+        for left in [CHUNK_BYTES + 1, 1, 0] {
+            assert!(reclaimer.is_pending());
+            reclaimer.step();
             assert_eq!(held.length().unwrap(), left);
         }
-        assert!(!freeing.is_under_way());
+        assert!(!reclaimer.is_pending());
         assert_eq!(Arc::strong_count(&held), 1);
-        freeing.step();
+        reclaimer.step();
     }
 
     #[test]
-    fn the_more_there_is_the_shorter_the_pause_until_it_is_through() {
-        let mut freeing = Freeing::new();
-        freeing.add(file(PIECE), PIECE);
-        assert_eq!(freeing.pause(), Some(*PAUSE.end()));
-        // Forty pieces and the one: as many in a second, and no slower for the last of them.
-        freeing.add(file(40 * PIECE), 40 * PIECE);
-        freeing.step();
-        assert_eq!(freeing.pause(), Some(WITHIN / 41));
-        let mut freeing = Freeing::new();
-        freeing.add(file(MOST), MOST);
-        assert_eq!(freeing.pause(), Some(WITHIN / 256));
+    fn the_more_is_pending_the_shorter_the_pause() {
+        let mut reclaimer = SpaceReclaimer::new();
+        reclaimer.add(file(CHUNK_BYTES), CHUNK_BYTES);
+        assert_eq!(reclaimer.pause(), Some(*PAUSE.end()));
+        // Forty-one chunks in a second; the pause does not grow as they are freed.
+        reclaimer.add(file(40 * CHUNK_BYTES), 40 * CHUNK_BYTES);
+        reclaimer.step();
+        assert_eq!(reclaimer.pause(), Some(TARGET_TIME / 41));
+        let mut reclaimer = SpaceReclaimer::new();
+        reclaimer.add(file(MAX_PENDING_BYTES), MAX_PENDING_BYTES);
+        assert_eq!(reclaimer.pause(), Some(TARGET_TIME / 256));
     }
 
     #[test]
-    fn what_comes_beyond_the_limit_or_is_needed_goes_at_once() {
-        let files: Vec<_> = (0..3).map(|_| file(MOST / 2)).collect();
-        let mut freeing = Freeing::new();
+    fn space_beyond_the_limit_or_needed_now_is_freed_at_once() {
+        let files: Vec<_> = (0..3).map(|_| file(MAX_PENDING_BYTES / 2)).collect();
+        let mut reclaimer = SpaceReclaimer::new();
         for file in &files {
-            freeing.add(file.clone(), MOST / 2);
+            reclaimer.add(file.clone(), MAX_PENDING_BYTES / 2);
         }
         let lengths = || -> Vec<_> { files.iter().map(|file| file.length().unwrap()).collect() };
-        assert_eq!(lengths(), [0, MOST / 2, MOST / 2]);
-        freeing.finish();
+        assert_eq!(lengths(), [0, MAX_PENDING_BYTES / 2, MAX_PENDING_BYTES / 2]);
+        reclaimer.free_all();
         assert_eq!(lengths(), [0; 3]);
-        assert!(!freeing.is_under_way());
+        assert!(!reclaimer.is_pending());
     }
 
     #[test]
-    fn a_file_that_has_a_second_name_stays_whole() {
+    fn a_file_with_a_second_name_stays_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("segment");
         let held = Arc::new(fs::File::create(&path).unwrap());
-        held.set_len(PIECE).unwrap();
+        held.set_len(CHUNK_BYTES).unwrap();
         fs::hard_link(&path, folder.path().join("copy")).unwrap();
         fs::remove_file(&path).unwrap();
-        let mut freeing = Freeing::new();
-        freeing.add(held.clone(), PIECE);
-        assert!(!freeing.is_under_way());
-        assert_eq!(held.length().unwrap(), PIECE);
+        let mut reclaimer = SpaceReclaimer::new();
+        reclaimer.add(held.clone(), CHUNK_BYTES);
+        assert!(!reclaimer.is_pending());
+        assert_eq!(held.length().unwrap(), CHUNK_BYTES);
     }
 }

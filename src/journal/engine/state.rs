@@ -1,7 +1,6 @@
-//! What writer, maintenance, reader and truncator know in common: the segments, the tail, the watermark.
+//! What the writer, the upkeep, the reader and the truncator share: the segments, the tail, the watermark.
 //!
-//! Every count is derived from positions and every size from offsets; nothing is counted a second time beside them, so
-//! nothing can drift apart.
+//! Every count follows from positions and every size from offsets. No counter is kept beside them, so none can drift.
 
 mod segments;
 mod times;
@@ -13,80 +12,106 @@ use std::sync::Arc;
 use super::checkpoint::Synced;
 use crate::journal::format::segment::{HEADER, Segment};
 
-/// The state behind the journal's one lock; no method does I/O.
+/// The state behind the journal's one lock. No method does I/O.
 #[derive(Debug)]
 pub struct State<F> {
-    /// Oldest first; the last may be the active one.
+    /// Oldest first.
     pub segments: VecDeque<Segment<F>>,
-    /// The last segment takes further records.
-    pub active: bool,
-    /// The writer is in the middle of a commit to the active segment, outside the lock.
-    pub writing: bool,
-    /// Reserved and synced, name and all, waiting to become active.
-    pub spare: Option<Spare<F>>,
-    /// A record waits for a segment of at least this capacity.
-    pub wanted: Option<u64>,
+    pub(in crate::journal) head: Head,
+    /// The file that becomes the next segment.
+    pub spare: Spare<F>,
+    /// The writer waits for a spare of at least this capacity, in bytes: there is none, or a smaller one, or no room.
+    pub(in crate::journal) wanted: Option<u64>,
     /// The next position to be given out.
     pub next: u64,
-    /// The first position that is neither in Kafka nor set aside.
+    /// The first position that is neither published nor dead-lettered nor lost.
     pub watermark: u64,
     /// The next file's number.
-    pub sequence: u64,
-    /// No room for a spare: appends are refused once the active segment is full.
-    pub disk_full: bool,
+    pub(super) sequence: u64,
     /// Bytes of dead letters beside the journal.
-    pub dead_letter_bytes: u64,
+    pub(in crate::journal) dead_letter_bytes: u64,
     /// Bytes of segments that are set aside because a place in them cannot be read.
     pub set_aside_bytes: u64,
-    /// Damaged ranges of positions at or past the watermark, oldest first.
+    /// Damaged ranges of positions at or past the watermark: ascending and apart.
     lost: VecDeque<Range<u64>>,
-    /// Where the reader has been, at or past the watermark, oldest first.
+    /// Where the reader has been, at or past the watermark: ascending.
     marks: VecDeque<Mark>,
-    /// (position, milliseconds): no position from here on was committed earlier.
+    /// (position, milliseconds since the Unix epoch): no position from here on was committed earlier.
     times: VecDeque<(u64, u64)>,
-    /// (milliseconds, bytes unpublished), for the rate.
+    /// (milliseconds since the Unix epoch, bytes unpublished), for the rate.
     usage: VecDeque<(u64, u64)>,
 }
 
-/// A prepared file.
+/// What the writer does with the last segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::journal) enum Head {
+    /// No segment takes records: the next batch begins one.
+    None,
+    /// The last segment takes records.
+    Open,
+    /// The writer is committing to the last segment, without holding the lock.
+    Appending,
+    /// The writer is committing the first batch of a new segment, in the spare, without holding the lock.
+    Beginning,
+}
+
+/// The file that becomes the next segment.
 #[derive(Debug)]
-pub struct Spare<F> {
-    /// The file's number.
-    pub sequence: u64,
+pub enum Spare<F> {
+    /// To be made by the upkeep.
+    Missing,
+    /// Reserved and synced, its name too.
+    Ready(SpareFile<F>),
+    /// The disk has no room for one: appends are refused once the open segment is full.
+    NoRoom,
+}
+
+/// A reserved file.
+#[derive(Debug)]
+pub struct SpareFile<F> {
+    pub(super) sequence: u64,
     /// Bytes reserved.
-    pub capacity: u64,
-    /// The open file.
-    pub file: Arc<F>,
+    pub(super) capacity: u64,
+    pub(super) file: Arc<F>,
 }
 
 /// Where a record begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// The record's position.
-    pub position: u64,
+pub(super) struct Mark {
+    pub(super) position: u64,
     /// Its segment's number.
-    pub sequence: u64,
+    pub(super) sequence: u64,
     /// Its offset in the segment, in bytes.
-    pub offset: u64,
+    pub(super) offset: u64,
+}
+
+impl Head {
+    /// True while the writer is at work outside the lock.
+    pub(super) fn is_committing(self) -> bool {
+        matches!(self, Self::Appending | Self::Beginning)
+    }
 }
 
 impl<F> State<F> {
-    /// A journal in which nothing is yet known to be read.
-    pub fn new(segments: VecDeque<Segment<F>>, next: u64, watermark: u64, sequence: u64) -> Self {
+    /// A recovered journal, of which the reader has read nothing yet.
+    pub(in crate::journal) fn new(
+        segments: VecDeque<Segment<F>>,
+        next: u64,
+        watermark: u64,
+        sequence: u64,
+    ) -> Self {
         let mut state = Self {
             times: segments
                 .iter()
                 .map(|segment| (segment.first, segment.opened_ms))
                 .collect(),
             segments,
-            active: false,
-            writing: false,
-            spare: None,
+            head: Head::None,
+            spare: Spare::Missing,
             wanted: None,
             next,
             watermark,
             sequence,
-            disk_full: false,
             dead_letter_bytes: 0,
             set_aside_bytes: 0,
             lost: VecDeque::new(),
@@ -97,23 +122,27 @@ impl<F> State<F> {
         state
     }
 
-    /// One past the last synced position; equals the watermark when everything is published.
+    /// One past the last synced position; equals the watermark if everything is published.
     pub fn tail(&self) -> u64 {
         self.segments
             .back()
             .map_or(self.watermark, |segment| segment.end.max(self.watermark))
     }
 
+    /// True if the disk has no room for the next segment.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self.spare, Spare::NoRoom)
+    }
+
     /// The segment that takes records, if there is one.
-    pub fn active(&mut self) -> Option<&mut Segment<F>> {
-        if self.active {
-            self.segments.back_mut()
-        } else {
-            None
+    pub(super) fn open_segment(&mut self) -> Option<&mut Segment<F>> {
+        match self.head {
+            Head::Open | Head::Appending => self.segments.back_mut(),
+            Head::None | Head::Beginning => None,
         }
     }
 
-    /// Records that are neither in Kafka, nor set aside, nor known to be damaged.
+    /// Records that are neither published nor dead-lettered nor known to be lost.
     pub fn unpublished(&self) -> u64 {
         let held: u64 = self
             .segments
@@ -125,19 +154,27 @@ impl<F> State<F> {
             .iter()
             .map(|range| range.end.saturating_sub(range.start.max(self.watermark)))
             .sum();
+        debug_assert!(
+            lost <= held || !self.segments.iter().all(Segment::is_certain),
+            "{lost} of {held} records are lost"
+        );
         held.saturating_sub(lost)
     }
 
-    /// Bytes on disk of unpublished records: exact at both ends, up to one of the reader's chunks too many between.
+    /// Bytes of all segments up to the last synced record, since the process started.
+    pub(super) fn bytes_written(&self) -> u64 {
+        self.segments.back().map_or(0, |last| last.base + last.used)
+    }
+
+    /// Bytes on disk of unpublished records: exact at both ends, at most one of the reader's chunks too many in between.
     pub fn unpublished_bytes(&self) -> u64 {
-        let Some(last) = self
+        if self
             .segments
             .back()
-            .filter(|last| self.watermark < last.end)
-        else {
+            .is_none_or(|last| last.end <= self.watermark)
+        {
             return 0;
-        };
-        let tail = last.base + last.used;
+        }
         let before = self
             .segments
             .iter()
@@ -154,43 +191,46 @@ impl<F> State<F> {
         } else {
             mark.map_or(HEADER, |mark| mark.offset)
         };
-        tail.saturating_sub(segment.base + from)
+        // A segment that could not be read may turn out to end before a mark in it.
+        self.bytes_written().saturating_sub(segment.base + from)
     }
 
-    /// What counts against the budget, in bytes.
+    /// Bytes that count against the budget.
     pub fn budget_used(&self) -> u64 {
         self.unpublished_bytes() + self.dead_letter_bytes + self.set_aside_bytes
     }
 
-    /// Bytes that could still be written in one batch without another segment's being made.
-    pub fn room(&self, page: u64) -> u64 {
-        let active = self.segments.back().filter(|_| self.active);
-        let left = active.map_or(0, |segment| {
+    /// Bytes that one batch can surely hold without another segment.
+    pub(super) fn room(&self, page: u64) -> u64 {
+        let open = self.segments.back().filter(|_| self.head != Head::None);
+        // The last record may end in the segment's last page: then there is no room for another.
+        let left = open.map_or(0, |segment| {
             segment.capacity.saturating_sub(segment.next_offset(page))
         });
-        let spare = self
-            .spare
-            .as_ref()
-            .map_or(0, |spare| spare.capacity - HEADER);
-        // The end of a segment may be too short for a record, so only the larger of the two is sure.
+        let spare = match &self.spare {
+            Spare::Ready(spare) => spare.capacity - HEADER,
+            Spare::Missing | Spare::NoRoom => 0,
+        };
+        // The rest of the open segment may be too short for a record, so only the larger of the two is sure.
         left.max(spare)
     }
 
-    /// Everything before `watermark` is done; going back has no effect.
+    /// Marks everything before `watermark` as done. A watermark never goes back.
     pub fn advance(&mut self, watermark: u64) {
         if watermark > self.watermark {
+            // What is done was read, so it lies before the tail; a caller may still pass the largest position there is.
             self.watermark = watermark.min(self.tail());
             self.settle();
         }
     }
 
-    /// The reader found `positions` damaged; how many of them, at or past the watermark, were not known to be.
-    pub fn lose(&mut self, positions: Range<u64>) -> u64 {
+    /// Marks `positions` as lost to damage. Returns how many of them, at or past the watermark, are newly so.
+    pub(super) fn lose(&mut self, positions: Range<u64>) -> u64 {
         let mut union = positions.start.max(self.watermark)..positions.end;
         if union.is_empty() {
             return 0;
         }
-        // Read again, a damaged stretch may have grown: what was counted before is not counted twice.
+        // A damaged stretch that is read again may have grown. Its known part must not be counted twice.
         let mut known = 0;
         let mut apart = VecDeque::with_capacity(self.lost.len() + 1);
         for range in self.lost.drain(..) {
@@ -204,13 +244,20 @@ impl<F> State<F> {
         let fresh = union.end - union.start.max(self.watermark) - known;
         let at = apart.partition_point(|range| range.start < union.start);
         apart.insert(at, union);
+        debug_assert!(
+            apart
+                .iter()
+                .zip(apart.iter().skip(1))
+                .all(|(range, next)| range.end < next.start),
+            "lost ranges are ascending and apart"
+        );
         self.lost = apart;
         self.settle();
         fresh
     }
 
-    /// The reader is at the start of a record.
-    pub fn mark(&mut self, mark: Mark) {
+    /// Remembers that a record begins here.
+    pub(super) fn mark(&mut self, mark: Mark) {
         if self
             .marks
             .back()
@@ -220,8 +267,8 @@ impl<F> State<F> {
         }
     }
 
-    /// The last known place at or before `position` in its own segment.
-    pub fn mark_before(&self, position: u64) -> Option<Mark> {
+    /// The last mark at or before `position` in the segment that holds it.
+    pub(super) fn mark_before(&self, position: u64) -> Option<Mark> {
         let after = self.marks.partition_point(|mark| mark.position <= position);
         let mark = self.marks.get(after.checked_sub(1)?)?;
         let segment = self
@@ -231,23 +278,8 @@ impl<F> State<F> {
         (segment.sequence == mark.sequence).then_some(*mark)
     }
 
-    /// The journal has a segment more, which takes records; the one before is done with.
-    pub fn push(&mut self, segment: Segment<F>) {
-        self.seal();
-        self.segments.push_back(segment);
-        self.active = true;
-    }
-
-    /// The last segment takes no further records.
-    pub fn seal(&mut self) {
-        self.active = false;
-        if let Some(sealed) = self.segments.back_mut() {
-            sealed.file = None;
-        }
-    }
-
-    /// How far the newest segment is synced; `None` if there is none, or it is not known.
-    pub fn synced(&self) -> Option<Synced> {
+    /// How far the newest segment is synced; `None` if there is none, or if nobody knows.
+    pub(super) fn synced(&self) -> Option<Synced> {
         let last = self.segments.back()?;
         last.is_certain().then_some(Synced {
             sequence: last.sequence,
@@ -258,20 +290,8 @@ impl<F> State<F> {
         })
     }
 
-    /// The segment with this number.
-    pub fn segment(&self, sequence: u64) -> Option<&Segment<F>> {
-        self.segments
-            .iter()
-            .find(|segment| segment.sequence == sequence)
-    }
-
-    /// The first segment that holds `position` or something after it.
-    pub fn segment_at(&self, position: u64) -> Option<&Segment<F>> {
-        self.segments.iter().find(|segment| position < segment.end)
-    }
-
-    /// Moves the watermark over what needs no publishing, and forgets what lies behind it.
-    pub(crate) fn settle(&mut self) {
+    /// Moves the watermark past lost positions and gaps between segments, and forgets what lies before it.
+    pub(super) fn settle(&mut self) {
         loop {
             let at = self.watermark;
             if let Some(range) = self.lost.front().filter(|range| range.start <= at) {
@@ -280,18 +300,14 @@ impl<F> State<F> {
                 continue;
             }
             // A gap between two segments holds no positions.
-            let next = self
-                .segments
-                .iter()
-                .find(|segment| at < segment.end)
-                .map(|segment| segment.first);
-            match next {
+            match self.segment_at(at).map(|segment| segment.first) {
                 Some(first) if first > at => self.watermark = first,
                 _ => break,
             }
         }
         let at = self.watermark;
-        // What comes next is all that counts: without this, what came before it in the reader's chunk would again.
+        // If everything is published, the next record begins at the tail. Without this mark, bytes would be counted from an
+        // earlier one.
         let last = self.segments.back().filter(|last| last.end == at);
         let tail = last.map(|last| Mark {
             position: at,
@@ -311,5 +327,7 @@ impl<F> State<F> {
         {
             self.times.pop_front();
         }
+        #[cfg(debug_assertions)]
+        self.assert_order();
     }
 }

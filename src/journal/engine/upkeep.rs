@@ -1,97 +1,103 @@
-//! What happens behind the commits: the spare segment, the checkpoint, the removal of what is published.
+//! The work behind the commits: the spare segment, the checkpoint, the removal of what is published.
 //!
-//! Synchronous and single-stepped; a thread calls [`Maintenance::step`] when there is work.
+//! Synchronous and single-stepped. A thread calls [`Upkeep::step`] when there is work.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Shared;
+use super::Engine;
 use super::checkpoint::{CheckpointFile, Synced};
-use super::obsolete::Leaving;
 use super::quarantine;
-use super::reclaim::Freeing;
-use super::state::{Spare, State};
+use super::reclaim::{ObsoleteSegments, SpaceReclaimer};
+use super::state::{Head, Spare, SpareFile, State};
 use crate::journal::disk::filesystem::{File as _, FileSystem, is_full};
 use crate::journal::format::segment::name;
 use crate::journal::recovery::set_aside_bytes;
 
-/// Does the journal's housekeeping.
-pub struct Maintenance<FS: FileSystem> {
-    shared: Arc<Shared<FS>>,
+/// Makes segments, writes checkpoints and removes what is published.
+pub struct Upkeep<FS: FileSystem> {
+    engine: Arc<Engine<FS>>,
     checkpoint: CheckpointFile<FS::File>,
-    leaving: Leaving,
-    freeing: Freeing<FS::File>,
-    /// Files without a record that recovery could not let go of, for want of a copy of what a torn write left in them.
+    obsolete: ObsoleteSegments,
+    reclaimer: SpaceReclaimer<FS::File>,
+    /// Files without a record that recovery kept, because it could not copy the torn write in them.
     leftovers: Vec<u64>,
-    /// Nothing is written any more.
+    /// The writer has ended.
     closed: bool,
 }
 
-impl<FS: FileSystem> Maintenance<FS> {
-    /// Goes on from the checkpoint that recovery read or made, and with the files that it could not let go of.
-    pub fn new(
-        shared: Arc<Shared<FS>>,
+/// An operation that failed, and its error.
+type Failed = (&'static str, io::Error);
+
+impl<FS: FileSystem> Upkeep<FS> {
+    /// Continues from the checkpoint that recovery read or made, with the files that it kept.
+    pub(in crate::journal) fn new(
+        engine: Arc<Engine<FS>>,
         checkpoint: CheckpointFile<FS::File>,
         leftovers: Vec<u64>,
     ) -> Self {
         Self {
-            shared,
+            engine,
             checkpoint,
-            leaving: Leaving::new(),
-            freeing: Freeing::new(),
+            obsolete: ObsoleteSegments::default(),
+            reclaimer: SpaceReclaimer::new(),
             leftovers,
             closed: false,
         }
     }
 
-    /// True where [`Maintenance::step`] has something to do at once: a spare to make, or room to give to it.
+    /// True if [`Upkeep::step`] has work that cannot wait: a spare to make, or room to make for it.
     pub fn is_due(&self, state: &State<FS::File>) -> bool {
-        let spare = !state.disk_full && (state.spare.is_none() || state.wanted.is_some());
-        // While the writer activates the spare, it is neither there nor to be replaced.
-        let spare = spare && !(state.writing && state.spare.is_some());
-        (state.lacks_removable_room() || spare) && !self.shared.gate.is_poisoned()
+        let needs_spare = match state.spare {
+            Spare::Missing => true,
+            // The writer wants a larger one, and is not just beginning this one.
+            Spare::Ready(_) => state.wanted.is_some() && !state.head.is_committing(),
+            Spare::NoRoom => false,
+        };
+        (state.lacks_removable_room() || needs_spare) && !self.engine.admission.is_poisoned()
     }
 
-    /// True where a step is worth its syncs after a pause: the watermark moved, a segment can go, the disk may have room
-    /// again. Each sync of the folder holds up the writer's, so that segments leave together.
+    /// True if a step is worth its syncs after a pause: the watermark has moved, a segment can be removed, or the disk may
+    /// have room again. Each sync of the folder delays the writer's, so segments are removed together.
     pub fn is_behind(&self, state: &State<FS::File>) -> bool {
         let last = self.checkpoint.last();
         let moved = state.watermark != last.watermark || self.synced(state) != last.synced;
-        let leaves = state.has_removable() || !self.leaving.is_empty();
-        // Somebody may take away what is set aside, or publish it.
-        let leaves = leaves || state.set_aside_bytes > 0;
-        (moved || leaves || state.disk_full) && !self.shared.gate.is_poisoned()
+        let removes = state.has_removable() || !self.obsolete.is_empty();
+        // Somebody may publish or remove segments that are set aside.
+        let recounts = state.set_aside_bytes > 0;
+        (moved || removes || recounts || state.is_disk_full())
+            && !self.engine.admission.is_poisoned()
     }
 
-    /// How long [`Maintenance::free`] may wait, where it has something to do.
-    pub fn freeing(&self) -> Option<Duration> {
-        self.freeing.pause()
+    /// How long [`Upkeep::reclaim`] may wait; `None` if it has nothing to do.
+    pub fn reclaim_pause(&self) -> Option<Duration> {
+        self.reclaimer.pause()
     }
 
-    /// Gives a piece of what removed segments still hold back to the disk.
-    pub fn free(&mut self) {
-        self.freeing.step();
+    /// Frees one chunk of the space that removed segments still hold.
+    pub fn reclaim(&mut self) {
+        self.reclaimer.step();
     }
 
-    /// Removes what is published, then makes the spare. Room that the first gives is the second's.
+    /// Removes what is published, then makes the spare, which may need the room.
     pub fn step(&mut self) {
-        if let Err((operation, error)) = self.clean() {
-            self.shared.poison(operation, &error);
+        if let Err((operation, error)) = self.remove_published() {
+            self.engine.poison(operation, &error);
             return;
         }
-        if self.shared.gate.is_poisoned() {
+        if self.engine.admission.is_poisoned() {
             return;
         }
-        if let Err((operation, error)) = self.prepare() {
-            self.shared.poison(operation, &error);
+        if let Err((operation, error)) = self.prepare_spare() {
+            self.engine.poison(operation, &error);
         }
     }
 
-    /// Writes and syncs a checkpoint where the watermark has moved, also on a poisoned journal: its own file is sound
-    /// unless it was what failed.
+    /// Writes and syncs a checkpoint if the watermark has moved. A poisoned journal writes it too, unless the checkpoint's
+    /// own file failed.
     pub fn checkpoint(&mut self) -> io::Result<()> {
-        let state = self.shared.lock();
+        let state = self.engine.lock();
         let watermark = state.watermark;
         let synced = self.synced(&state);
         drop(state);
@@ -102,21 +108,21 @@ impl<FS: FileSystem> Maintenance<FS> {
         self.checkpoint.write(watermark, synced)
     }
 
-    /// The last checkpoint of a journal to which nothing is written any more; as [`Maintenance::checkpoint`].
+    /// Writes the last checkpoint, after the writer has ended.
     pub fn close(&mut self) -> io::Result<()> {
         self.closed = true;
         self.checkpoint()
     }
 
-    /// How far the newest segment is synced. One that was not read whole at the start may hold more than is known, and
-    /// nothing newer is known either.
+    /// How far the newest segment is synced, for the checkpoint.
     fn synced(&self, state: &State<FS::File>) -> Option<Synced> {
         let last = self.checkpoint.last().synced;
+        // A segment that recovery could not read whole may hold more than is known: the last checkpoint stays right.
         let Some(synced) = state.synced() else {
             return last;
         };
         let with = |closed| Synced { closed, ..synced };
-        // Nothing is ever written to a segment that was closed.
+        // Nothing is ever written to a segment again after its journal was closed.
         let was_closed = last == Some(with(true));
         Some(with(self.closed || was_closed))
     }
@@ -126,141 +132,135 @@ impl<FS: FileSystem> Maintenance<FS> {
         self.checkpoint.last().watermark
     }
 
-    fn clean(&mut self) -> Result<(), (&'static str, io::Error)> {
+    fn remove_published(&mut self) -> Result<(), Failed> {
         self.checkpoint()
             .map_err(|error| ("write the checkpoint", error))?;
-        let checkpointed = self.checkpoint.last().watermark;
+        let checkpointed = self.checkpointed();
         self.count_set_aside();
-        let removable = self.shared.lock().removable(checkpointed);
+        let removable = self.engine.lock().take_removable(checkpointed);
         let removable = removable.iter().map(|segment| segment.sequence);
-        self.leaving.extend(removable);
-        if self.leaving.is_empty() {
+        self.obsolete.extend(removable);
+        if self.obsolete.is_empty() {
             return Ok(());
         }
-        let removed = self.leaving.remove(&self.shared.fs);
+        let removed = self.obsolete.remove(&self.engine.fs);
         if removed.names == 0 {
             return Ok(());
         }
-        self.shared
-            .fs
-            .sync_directory()
-            .map_err(|error| ("sync the journal's folder", error))?;
-        // Whoever looks goes on reading; the space is free when the last one has closed it.
-        if !self.shared.fs.is_looked_into().unwrap_or(true) {
+        self.sync_directory()?;
+        // An inspection goes on reading what it has opened; the space is free when it closes the file.
+        if !self.engine.fs.is_looked_into().unwrap_or(true) {
             for (file, length) in removed.files {
-                self.freeing.add(Arc::new(file), length);
+                self.reclaimer.add(Arc::new(file), length);
             }
         }
-        self.shared.publish_room(&self.shared.lock());
+        self.engine.publish_room(&self.engine.lock());
         Ok(())
     }
 
     fn count_set_aside(&self) {
-        if self.shared.lock().set_aside_bytes == 0 {
+        if self.engine.lock().set_aside_bytes == 0 {
             return;
         }
-        // What cannot be counted now is as it was.
-        if let Ok(bytes) = set_aside_bytes(&self.shared.fs) {
-            let mut state = self.shared.lock();
+        // If the folder cannot be listed now, the last total stays.
+        if let Ok(bytes) = set_aside_bytes(&self.engine.fs) {
+            let mut state = self.engine.lock();
             state.set_aside_bytes = bytes;
-            self.shared.publish_room(&state);
+            self.engine.publish_room(&state);
         }
     }
 
-    fn prepare(&mut self) -> Result<(), (&'static str, io::Error)> {
-        let (sequence, capacity) = {
-            let mut state = self.shared.lock();
-            let capacity = state.wanted.unwrap_or(0).max(self.shared.segment_size);
-            let fits = state
-                .spare
-                .as_ref()
-                .is_some_and(|spare| spare.capacity >= capacity);
-            if fits {
+    /// Makes the spare, or a larger one if the writer wants that, and reports the result to the writer.
+    fn prepare_spare(&mut self) -> Result<(), Failed> {
+        let mut state = self.engine.lock();
+        let capacity = state.wanted.unwrap_or(0).max(self.engine.segment_size);
+        if let Spare::Ready(spare) = &state.spare {
+            if spare.capacity >= capacity {
                 state.wanted = None;
                 drop(state);
-                self.shared.segment_made.notify_all();
+                self.engine.segment_made.notify_all();
                 return Ok(());
             }
-            // A spare that the writer is activating is no longer a spare; only an idle one may be replaced.
-            if state.writing && state.spare.is_some() {
+            // The writer may be beginning this spare: only an idle one may be replaced.
+            if state.head.is_committing() {
                 return Ok(());
             }
-            if let Some(spare) = state.spare.take() {
-                let small = name(spare.sequence);
-                drop(state);
-                self.remove_quietly(&small);
-                state = self.shared.lock();
-            }
-            state.sequence += 1;
-            (state.sequence - 1, capacity)
-        };
-        let mut sequence = sequence;
+            let small = name(spare.sequence);
+            state.spare = Spare::Missing;
+            drop(state);
+            self.remove_unused(&small);
+        } else {
+            drop(state);
+        }
+        let mut sequence = self.next_sequence();
         let mut made = self.make(sequence, capacity);
         if made.as_ref().is_err_and(|(_, error)| is_full(error)) && self.make_room() {
-            self.remove_quietly(&name(sequence));
-            // Another name: a full disk may not even let go of the one.
-            let mut state = self.shared.lock();
-            sequence = state.sequence;
-            state.sequence += 1;
-            drop(state);
+            self.remove_unused(&name(sequence));
+            // Under another name, because a full disk may refuse even to remove the first one.
+            sequence = self.next_sequence();
             made = self.make(sequence, capacity);
         }
         match made {
             Ok(file) => {
-                let mut state = self.shared.lock();
-                if state.disk_full {
-                    tracing::info!("there is room for the journal's next segment again");
+                let mut state = self.engine.lock();
+                if state.is_disk_full() {
+                    tracing::info!("the disk has room for the journal's next segment again");
                 }
-                state.disk_full = false;
                 state.wanted = None;
-                state.spare = Some(Spare {
+                state.spare = Spare::Ready(SpareFile {
                     sequence,
                     capacity,
                     file: Arc::new(file),
                 });
-                self.shared.publish_room(&state);
+                self.engine.publish_room(&state);
             }
             Err((_, error)) if is_full(&error) => {
-                self.remove_quietly(&name(sequence));
+                self.remove_unused(&name(sequence));
                 self.disk_is_full(&error);
             }
             Err(failed) => return Err(failed),
         }
-        self.shared.segment_made.notify_all();
+        self.engine.segment_made.notify_all();
         Ok(())
     }
 
-    /// Gives back at once what removed segments still hold, and copies of what was never acknowledged; true if there was any.
-    fn make_room(&mut self) -> bool {
-        let freed = self.freeing.is_under_way();
-        self.freeing.finish();
-        let freed = freed | self.cut_leftovers();
-        // A copy that stays is no worse than before.
-        freed | quarantine::forget_torn(&self.shared.fs, 0).unwrap_or(false)
+    fn next_sequence(&self) -> u64 {
+        let mut state = self.engine.lock();
+        state.sequence += 1;
+        state.sequence - 1
     }
 
-    /// On a full disk new events are worth more than the rest of a write that was never acknowledged: so are those of it that
-    /// have no second name as those that have one. The files keep their numbers; the next start removes them.
-    fn cut_leftovers(&mut self) -> bool {
+    /// Frees what removed segments still hold, and copies of writes that were never acknowledged; true if there were any.
+    fn make_room(&mut self) -> bool {
+        let freed = self.reclaimer.is_pending();
+        self.reclaimer.free_all();
+        let freed = freed | self.empty_leftovers();
+        // A copy that cannot be removed does no harm.
+        freed | quarantine::remove_torn(&self.engine.fs, 0).unwrap_or(false)
+    }
+
+    /// Empties the files that recovery kept: on a full disk new events are worth more than torn writes that were never
+    /// acknowledged. The files keep their numbers; the next open removes them.
+    fn empty_leftovers(&mut self) -> bool {
         let before = self.leftovers.len();
-        let fs = &self.shared.fs;
+        let fs = &self.engine.fs;
         self.leftovers.retain(|sequence| {
-            let cut = fs.open(&name(*sequence)).and_then(|file| file.truncate(0));
-            if let Err(error) = cut {
+            let emptied = fs.open(&name(*sequence)).and_then(|file| file.truncate(0));
+            if let Err(error) = emptied {
                 return error.kind() != io::ErrorKind::NotFound;
             }
             tracing::warn!(
                 segment = name(*sequence),
-                "the disk is full: a torn write of which no copy could be made is given up"
+                "the disk is full: gave up a torn write that could not be copied"
             );
             false
         });
         self.leftovers.len() < before
     }
 
-    fn make(&self, sequence: u64, capacity: u64) -> Result<FS::File, (&'static str, io::Error)> {
+    fn make(&self, sequence: u64, capacity: u64) -> Result<FS::File, Failed> {
         let file = self
-            .shared
+            .engine
             .fs
             .create(&name(sequence))
             .map_err(|error| ("create a segment", error))?;
@@ -268,30 +268,38 @@ impl<FS: FileSystem> Maintenance<FS> {
             .map_err(|error| ("reserve a segment", error))?;
         file.sync()
             .map_err(|error| ("sync a reserved segment", error))?;
-        self.shared
-            .fs
-            .sync_directory()
-            .map_err(|error| ("sync the journal's folder", error))?;
+        self.sync_directory()?;
         Ok(file)
     }
 
-    /// Refuses what has no room. A fully published active segment is given up, which may be all the room there is.
-    fn disk_is_full(&self, error: &io::Error) {
-        let mut state = self.shared.lock();
-        if !state.disk_full {
-            tracing::error!(%error, "no room for the journal's next segment: refusing what the active one has no room for");
-        }
-        state.disk_full = true;
-        state.wanted = None;
-        let published = state.active && !state.writing && state.watermark == state.tail();
-        if published {
-            state.seal();
-        }
-        self.shared.publish_room(&state);
+    fn sync_directory(&self) -> Result<(), Failed> {
+        let synced = self.engine.fs.sync_directory();
+        synced.map_err(|error| ("sync the journal's folder", error))
     }
 
-    fn remove_quietly(&self, name: &str) {
-        if let Err(error) = self.shared.fs.remove(name)
+    /// Refuses what has no room. If the open segment is fully published, it is given up: it may be all the room there is.
+    fn disk_is_full(&self, error: &io::Error) {
+        let mut state = self.engine.lock();
+        if !state.is_disk_full() {
+            tracing::error!(
+                %error,
+                "the disk has no room for the journal's next segment: appends that do not fit into the present one are refused"
+            );
+        }
+        debug_assert!(
+            !matches!(state.spare, Spare::Ready(_)),
+            "a spare would be lost"
+        );
+        state.spare = Spare::NoRoom;
+        state.wanted = None;
+        if state.head == Head::Open && state.watermark == state.tail() {
+            state.seal();
+        }
+        self.engine.publish_room(&state);
+    }
+
+    fn remove_unused(&self, name: &str) {
+        if let Err(error) = self.engine.fs.remove(name)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(segment = name, %error, "cannot remove an unused segment");

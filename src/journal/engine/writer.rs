@@ -1,18 +1,20 @@
-//! The writer's core: one buffer, one write, one sync a batch; synchronous, without a thread or a clock of its own.
+//! Commits batches: one buffer, one write, one sync. Synchronous, without a thread or a clock of its own.
 
 use std::sync::Arc;
 
-use super::Shared;
+use super::Engine;
+use super::state::{Head, Spare};
 use crate::journal::disk::filesystem::{File as _, FileSystem};
-use crate::journal::format::record::size_on_disk;
+use crate::journal::format::record::{ALIGNMENT, size_on_disk};
 use crate::journal::format::segment::{HEADER, Header, Segment, capacity_for};
 
-/// What one commit may hold at most, so that a long queue is answered in pieces rather than at its end.
+/// The most that one commit writes, in bytes, so that a long queue is answered in several batches. A larger record is a
+/// batch of its own.
 pub const BATCH_BYTES: u64 = 8 << 20;
 
-/// A record's two parts, in the order in which they are written.
+/// A record's payload, in two parts.
 pub trait Payload {
-    /// The parts.
+    /// The two parts in the order in which they are written.
     fn parts(&self) -> (&[u8], &[u8]);
 
     /// Bytes that the record takes on disk.
@@ -22,30 +24,30 @@ pub trait Payload {
     }
 }
 
-/// What became of a batch.
+/// The result of one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The first `count` records are synced, at `first` and following; the rest is to be given again.
+pub enum CommitResult {
+    /// The first `count` records are synced, at position `first` and following. The rest is still to be committed.
     Committed {
         /// The first record's position.
         first: u64,
-        /// How many; at least one.
+        /// At least one.
         count: usize,
     },
-    /// Nothing was written: the first record needs a segment, which maintenance has been asked for.
+    /// Nothing was written: the first record needs a segment, for which the writer has asked the upkeep.
     NeedsSegment,
-    /// A write or the sync failed, now or before: none of this is or ever will be acknowledged.
+    /// A write or sync failed, now or earlier: none of these records is or ever will be acknowledged.
     Poisoned,
 }
 
-/// Writes batches.
+/// Writes batches. A journal has one.
 pub struct Writer<FS: FileSystem> {
-    shared: Arc<Shared<FS>>,
+    engine: Arc<Engine<FS>>,
     buffer: Vec<u8>,
 }
 
 /// A batch that is written and not yet synced.
-pub struct Begun<F> {
+pub struct Unsynced<F> {
     target: Target<F>,
     used: u64,
     count: usize,
@@ -58,53 +60,62 @@ struct Target<F> {
     offset: u64,
     capacity: u64,
     first: u64,
-    /// Set where the batch begins a segment.
+    /// Set if the batch begins a segment.
     header: Option<Header>,
 }
 
 impl<FS: FileSystem> Writer<FS> {
-    /// The only writer of this journal.
-    pub fn new(shared: Arc<Shared<FS>>) -> Self {
+    /// The writer of this journal.
+    pub fn new(engine: Arc<Engine<FS>>) -> Self {
         Self {
-            shared,
+            engine,
             buffer: Vec::new(),
         }
     }
 
-    /// Writes and syncs as many of `batch` (not empty) as go into one segment.
-    pub fn commit<P: Payload>(&mut self, batch: &[P], now_ms: u64) -> Outcome {
-        match self.begin(batch, now_ms) {
-            Ok(begun) => self.finish(begun),
-            Err(outcome) => outcome,
+    /// Writes and syncs as many records of `batch`, which is not empty, as fit into one segment.
+    pub fn commit<P: Payload>(&mut self, batch: &[P], now_ms: u64) -> CommitResult {
+        match self.write(batch, now_ms) {
+            Ok(unsynced) => self.sync(unsynced),
+            Err(result) => result,
         }
     }
 
-    /// The first half of [`Writer::commit`]: writes; nothing may be acknowledged yet.
-    pub fn begin<P: Payload>(
+    /// Writes a batch. Nothing of it may be acknowledged before [`Writer::sync`].
+    pub fn write<P: Payload>(
         &mut self,
         batch: &[P],
         now_ms: u64,
-    ) -> Result<Begun<FS::File>, Outcome> {
+    ) -> Result<Unsynced<FS::File>, CommitResult> {
         let Some(size) = batch.first().map(Payload::size) else {
-            return Err(Outcome::NeedsSegment);
+            return Err(CommitResult::NeedsSegment);
         };
-        if self.shared.gate.is_poisoned() {
-            return Err(Outcome::Poisoned);
+        if self.engine.admission.is_poisoned() {
+            return Err(CommitResult::Poisoned);
         }
         let Some(target) = self.target(size, now_ms) else {
-            return Err(Outcome::NeedsSegment);
+            return Err(CommitResult::NeedsSegment);
         };
         let count = self.encode(batch, &target);
         let used = target.offset + self.buffer.len() as u64;
+        debug_assert!(count > 0, "an empty batch is no commit");
+        debug_assert!(
+            used <= target.capacity,
+            "the batch is larger than its segment"
+        );
+        debug_assert!(
+            target.offset.is_multiple_of(self.engine.page),
+            "a torn write could spoil records that were synced before"
+        );
         let written = target.file.write_all_at(&self.buffer, target.offset);
         self.buffer.clear();
-        // What one giant record took is given back; what a full commit fills is kept, because growing it anew each time
+        // A buffer that one giant record has grown is freed. A full batch's is kept: allocating it again for each batch
         // costs as much as copying into it.
         if self.buffer.capacity() as u64 > BATCH_BYTES {
             self.buffer = Vec::new();
         }
         match written {
-            Ok(()) => Ok(Begun {
+            Ok(()) => Ok(Unsynced {
                 target,
                 used,
                 count,
@@ -114,61 +125,61 @@ impl<FS: FileSystem> Writer<FS> {
         }
     }
 
-    /// The second half: syncs what [`Writer::begin`] wrote, and makes it visible.
-    pub fn finish(&mut self, begun: Begun<FS::File>) -> Outcome {
-        let timer = self.shared.metrics.sync_timer();
-        let synced = begun.target.file.sync();
+    /// Syncs what [`Writer::write`] has written, and makes it visible to the reader.
+    pub fn sync(&mut self, unsynced: Unsynced<FS::File>) -> CommitResult {
+        let timer = self.engine.metrics.sync_timer();
+        let synced = unsynced.target.file.sync();
         timer.observe_duration();
         if let Err(error) = synced {
             return self.failed("sync a segment", &error);
         }
-        let (first, count) = (begun.target.first, begun.count);
-        self.committed(begun);
-        self.shared.wake_reader();
-        self.shared.metrics.batch_events(count);
-        if self.shared.gate.is_poisoned() {
-            // By its checkpoint or its spare, meanwhile: this is on disk and will be published, but nothing is
-            // acknowledged after a poison.
-            return Outcome::Poisoned;
+        let (first, count) = (unsynced.target.first, unsynced.count);
+        self.committed(unsynced);
+        self.engine.wake_reader();
+        self.engine.metrics.batch_events(count);
+        if self.engine.admission.is_poisoned() {
+            // The upkeep has poisoned the journal meanwhile. The batch is on disk and will be published, but a poisoned
+            // journal acknowledges nothing.
+            return CommitResult::Poisoned;
         }
-        Outcome::Committed { first, count }
+        CommitResult::Committed { first, count }
     }
 
-    fn failed(&self, operation: &str, error: &std::io::Error) -> Outcome {
-        self.shared.poison(operation, error);
-        self.shared.lock().writing = false;
-        Outcome::Poisoned
+    fn failed(&self, operation: &str, error: &std::io::Error) -> CommitResult {
+        // The head stays as it is: the upkeep must not remove a segment of which nobody knows what it holds.
+        self.engine.poison(operation, error);
+        CommitResult::Poisoned
     }
 
+    /// Where a batch goes whose first record takes `size` bytes; `None` if it needs a segment that is not there yet.
     fn target(&self, size: u64, now_ms: u64) -> Option<Target<FS::File>> {
-        let mut state = self.shared.lock();
+        let mut state = self.engine.lock();
+        debug_assert!(!state.head.is_committing(), "a journal has one writer");
         let next = state.next;
-        // 0 says nothing: it lies before the first position of every segment but the very first.
-        let sealed = state.segments.back();
-        let previous_end = sealed.and_then(Segment::known_end).unwrap_or(0);
-        let page = self.shared.page;
-        if let Some(active) = state.active().filter(|active| active.fits(page, size))
-            && let Some(file) = active.file.clone()
+        // 0 means unknown: it lies before the first position of every segment except the very first.
+        let last = state.segments.back();
+        let previous_end = last.and_then(Segment::known_end).unwrap_or(0);
+        let page = self.engine.page;
+        if let Some(open) = state.open_segment().filter(|open| open.fits(page, size))
+            && let Some(file) = open.file.clone()
         {
             let target = Target {
                 file,
-                offset: active.next_offset(page),
-                capacity: active.capacity,
+                offset: open.next_offset(page),
+                capacity: open.capacity,
                 first: next,
                 header: None,
             };
-            state.writing = true;
+            state.head = Head::Appending;
             return Some(target);
         }
-        let capacity = capacity_for(size, self.shared.segment_size);
-        let Some(spare) = state
-            .spare
-            .as_ref()
-            .filter(|spare| spare.capacity >= HEADER + size)
-        else {
-            state.wanted = Some(capacity);
-            self.shared.work.notify_all();
-            return None;
+        let spare = match &state.spare {
+            Spare::Ready(spare) if spare.capacity >= HEADER + size => spare,
+            _ => {
+                state.wanted = Some(capacity_for(size, self.engine.segment_size));
+                self.engine.work.notify_all();
+                return None;
+            }
         };
         let target = Target {
             file: spare.file.clone(),
@@ -176,14 +187,14 @@ impl<FS: FileSystem> Writer<FS> {
             capacity: spare.capacity,
             first: next,
             header: Some(Header {
-                journal_id: self.shared.journal_id,
+                journal_id: self.engine.journal_id,
                 sequence: spare.sequence,
                 first: next,
                 previous_end,
                 opened_ms: now_ms,
             }),
         };
-        state.writing = true;
+        state.head = Head::Beginning;
         Some(target)
     }
 
@@ -191,7 +202,7 @@ impl<FS: FileSystem> Writer<FS> {
     fn encode<P: Payload>(&mut self, batch: &[P], target: &Target<FS::File>) -> usize {
         let wanted = HEADER + batch.iter().map(Payload::size).sum::<u64>();
         let wanted = wanted.min(BATCH_BYTES).min(target.capacity - target.offset);
-        // Once and exactly: grown by doubling, it would end above what is kept.
+        // Reserved once and exactly: a buffer that grows by doubling would end larger than what is kept.
         self.buffer
             .reserve_exact(usize::try_from(wanted).unwrap_or_default());
         if let Some(header) = &target.header {
@@ -204,27 +215,31 @@ impl<FS: FileSystem> Writer<FS> {
                 return count;
             }
             let (head, body) = record.parts();
-            self.shared
+            self.engine
                 .codec
                 .encode(position, head, body, &mut self.buffer);
+            debug_assert_eq!(self.buffer.len() as u64, after, "a record's size is wrong");
+            debug_assert!(after.is_multiple_of(ALIGNMENT));
         }
         batch.len()
     }
 
-    fn committed(&self, begun: Begun<FS::File>) {
-        let Begun {
+    fn committed(&self, unsynced: Unsynced<FS::File>) {
+        let Unsynced {
             target,
             used,
             count,
             now_ms,
-        } = begun;
-        let mut state = self.shared.lock();
+        } = unsynced;
+        let mut state = self.engine.lock();
+        debug_assert_eq!(
+            state.next, target.first,
+            "another writer gave out positions"
+        );
         let end = target.first + count as u64;
         if let Some(header) = target.header {
-            let base = state
-                .segments
-                .back()
-                .map_or(0, |last| last.base + last.used);
+            debug_assert_eq!(state.head, Head::Beginning);
+            let base = state.bytes_written();
             state.push(Segment {
                 sequence: header.sequence,
                 first: header.first,
@@ -237,18 +252,22 @@ impl<FS: FileSystem> Writer<FS> {
                 unresolved: None,
                 is_estimated: false,
             });
-            state.spare = None;
+            state.spare = Spare::Missing;
             state.wanted = None;
-            self.shared.work.notify_all();
-        } else if let Some(active) = state.active() {
-            active.end = end;
-            active.used = used;
+            self.engine.work.notify_all();
+        } else {
+            debug_assert_eq!(state.head, Head::Appending);
+            state.head = Head::Open;
+            if let Some(open) = state.open_segment() {
+                debug_assert!(open.used < used && open.end < end, "a commit adds records");
+                open.end = end;
+                open.used = used;
+            }
         }
         state.next = end;
-        state.writing = false;
         state.note(target.first, now_ms);
-        // With nothing else held, a watermark short of a gap moves up to the new segment.
+        // If the journal was empty, the watermark stands before a gap and moves up to the new segment.
         state.settle();
-        self.shared.publish_room(&state);
+        self.engine.publish_room(&state);
     }
 }

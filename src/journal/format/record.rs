@@ -1,13 +1,13 @@
-//! One record: how it lies on disk.
+//! The format of one record on disk.
 //!
 //! ```text
 //! length u32 | head CRC u32 | position u64 | payload CRC u32 | payload | zeros up to a multiple of 8
 //! ```
 //!
-//! Integers are little-endian. Both checksums are CRC-32C (Castagnoli, RFC 3720 appendix B.4), begun with the journal's
-//! id, so that neither another journal's bytes nor a sender's body made to look like a record can pass for one of ours.
-//! The head CRC covers length and position and makes a length safe to follow; the payload CRC covers position and
-//! payload, so that bytes left over from a file's earlier use never pass either.
+//! Integers are little-endian. Both checksums are CRC-32C (Castagnoli, RFC 3720 appendix B.4), seeded with the journal's id:
+//! neither another journal's records nor a body that looks like a record passes as a record of this journal. The head CRC
+//! covers length and position, so that a length can be trusted. The payload CRC covers position and payload, so that bytes
+//! from a file's earlier use never pass.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ pub const ALIGNMENT: u64 = 8;
 /// Bytes before the payload.
 pub const HEAD: usize = 20;
 
-/// Checksums of one journal.
+/// Encodes and checks one journal's records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Codec {
     seed: u32,
@@ -26,7 +26,7 @@ pub struct Codec {
 
 /// An intact record at the start of some bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decoded {
+pub struct Frame {
     /// The record's position.
     pub position: u64,
     /// Where the payload lies in the bytes.
@@ -35,19 +35,19 @@ pub struct Decoded {
     pub size: usize,
 }
 
-/// What stands at the start of some bytes.
+/// What some bytes begin with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum Decoded {
     /// An intact record.
-    Record(Decoded),
-    /// An intact head, but fewer bytes than this many that the record needs.
+    Record(Frame),
+    /// An intact head, but fewer bytes than the record needs, which is this many.
     Partial(usize),
     /// No record, or a damaged one.
     Nothing,
 }
 
 impl Codec {
-    /// The checksums of the journal with this id.
+    /// The codec of the journal with this id.
     pub fn new(journal_id: &[u8; 16]) -> Self {
         Self {
             seed: crc32c_append(0, journal_id),
@@ -56,7 +56,7 @@ impl Codec {
 
     /// Appends a record whose payload is `head` and `body`, one after the other.
     pub fn encode(self, position: u64, head: &[u8], body: &[u8], buffer: &mut Vec<u8>) {
-        // The appender refuses payloads near 4 GiB long before.
+        // The appender refuses every payload near 4 GiB.
         let length = u32::try_from(head.len() + body.len())
             .unwrap_or(u32::MAX)
             .to_le_bytes();
@@ -77,27 +77,27 @@ impl Codec {
         buffer.extend_from_slice(&[0; 8][..padding]);
     }
 
-    /// Looks for a record at the start of `bytes`.
-    pub fn decode(self, bytes: &[u8]) -> Found {
+    /// Decodes the record with which `bytes` begin.
+    pub fn decode(self, bytes: &[u8]) -> Decoded {
         let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() else {
-            return Found::Partial(HEAD);
+            return Decoded::Partial(HEAD);
         };
         let [length, head_crc] = [0, 4].map(|at| word(head, at));
         let position = &head[8..16];
         if self.crc(&[&head[..4], position]) != head_crc {
-            return Found::Nothing;
+            return Decoded::Nothing;
         }
         let length = length as usize;
         let size = HEAD + length + padding(HEAD + length);
         let Some(payload) = rest.get(..length).filter(|_| bytes.len() >= size) else {
-            return Found::Partial(size);
+            return Decoded::Partial(size);
         };
         if self.crc(&[position, payload]) != word(head, 16) {
-            return Found::Nothing;
+            return Decoded::Nothing;
         }
         let mut number = [0; 8];
         number.copy_from_slice(position);
-        Found::Record(Decoded {
+        Decoded::Record(Frame {
             position: u64::from_le_bytes(number),
             payload: HEAD..HEAD + length,
             size,
@@ -141,17 +141,17 @@ mod tests {
 
     #[test]
     fn zeros_and_another_journal_s_records_are_no_records() {
-        assert_eq!(codec().decode(&[0; 64]), Found::Nothing);
+        assert_eq!(codec().decode(&[0; 64]), Decoded::Nothing);
         let other = Codec::new(b"another journal!");
-        assert_eq!(other.decode(&encoded(7, b"h", b"body")), Found::Nothing);
+        assert_eq!(other.decode(&encoded(7, b"h", b"body")), Decoded::Nothing);
     }
 
     #[test]
     fn a_cut_record_says_how_much_it_needs() {
         let bytes = encoded(7, b"head", b"body");
         assert_eq!(bytes.len(), 32);
-        assert_eq!(codec().decode(&bytes[..10]), Found::Partial(HEAD));
-        assert_eq!(codec().decode(&bytes[..31]), Found::Partial(32));
+        assert_eq!(codec().decode(&bytes[..10]), Decoded::Partial(HEAD));
+        assert_eq!(codec().decode(&bytes[..31]), Decoded::Partial(32));
         assert_eq!(size_on_disk(8), 32);
     }
 
@@ -165,7 +165,7 @@ mod tests {
         ) {
             let mut bytes = encoded(position, &head, &body);
             prop_assert_eq!(bytes.len() as u64, size_on_disk(head.len() + body.len()));
-            let Found::Record(record) = codec().decode(&bytes) else {
+            let Decoded::Record(record) = codec().decode(&bytes) else {
                 return Err(TestCaseError::fail("not a record"));
             };
             prop_assert_eq!(record.position, position);
@@ -173,7 +173,7 @@ mod tests {
             let covered = record.payload.end;
             let bit = flip.index(covered * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
-            prop_assert!(!matches!(codec().decode(&bytes), Found::Record(_)));
+            prop_assert!(!matches!(codec().decode(&bytes), Decoded::Record(_)));
         }
     }
 }

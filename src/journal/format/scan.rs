@@ -1,14 +1,14 @@
-//! Searching a file for intact records, a window at a time: memory stays bounded whatever a segment's size.
+//! Searches a file for intact records, window by window, so that memory is bounded whatever the segment's size.
 
 use std::io;
 use std::ops::Range;
 
-use super::record::{Codec, Decoded, Found, HEAD};
+use super::record::{Codec, Decoded, Frame, HEAD};
 use crate::journal::disk::filesystem::{ReadAt, read_full};
 
-/// Bytes looked at in one read.
+/// Bytes searched at once.
 const WINDOW: u64 = 1 << 20;
-/// The smallest record, which bounds how many positions a stretch of bytes can hold.
+/// The smallest record, in bytes: it bounds how many positions a stretch of bytes can hold.
 pub const SMALLEST: u64 = 24;
 
 /// Where the intact records of a file end.
@@ -35,7 +35,7 @@ pub fn find(
         let window = fill(file, &mut buffer, offset, WINDOW.min(bytes.end - offset))?;
         let mut at = 0;
         while at + HEAD <= window.len() {
-            // Reserved space is zeros: a word at a time is fast enough for a whole segment of them.
+            // Reserved space is zeros. Comparing eight bytes at once is fast enough for a whole segment.
             if window[at..at + 8] != [0; 8] {
                 let here = offset + at as u64;
                 let record = intact(file, codec, &window[at..], here, bytes.end)?;
@@ -58,8 +58,8 @@ pub fn at(file: &impl ReadAt, codec: Codec, offset: u64, length: u64) -> io::Res
     Ok(intact(file, codec, &[], offset, length)?.map(|record| record.position))
 }
 
-/// Follows the records from `start` on, over damage as long as something intact comes after it. `page` is the file
-/// system's: a batch begins on one, so there may be padding before it.
+/// Follows the records from `start` on, past damage as long as an intact record comes after it. A batch begins at a multiple of
+/// `page`, so there may be padding before it.
 pub fn end(
     file: &impl ReadAt,
     codec: Codec,
@@ -105,7 +105,7 @@ pub fn end(
                 }
                 continue;
             }
-            // Without this, each batch's padding would cost a search through a window of its own.
+            // Without this, each batch's padding would cost a search.
             let next = here.next_multiple_of(page);
             let ahead = usize::try_from(next - offset).unwrap_or(usize::MAX);
             let Some(rest) = window.get(ahead..).filter(|_| next > here) else {
@@ -129,7 +129,7 @@ pub fn end(
     }
 }
 
-/// How many bytes of a file are not zero, from `from` up to the last such byte.
+/// The number of bytes from `from` up to the last byte that is not zero.
 pub fn garbage(file: &impl ReadAt, from: u64, length: u64) -> io::Result<u64> {
     let mut buffer = Vec::new();
     let (mut offset, mut last) = (from, from);
@@ -146,18 +146,18 @@ pub fn garbage(file: &impl ReadAt, from: u64, length: u64) -> io::Result<u64> {
     Ok(last - from)
 }
 
-/// The record at the start of `window`, reading on in the file where it reaches past the window.
+/// The record with which `window` begins; reads more of the file if the record reaches past the window.
 fn intact(
     file: &impl ReadAt,
     codec: Codec,
     window: &[u8],
     offset: u64,
     length: u64,
-) -> io::Result<Option<Decoded>> {
+) -> io::Result<Option<Frame>> {
     let mut found = codec.decode(window);
     let mut whole = Vec::new();
-    // At most twice: a head that lies past the window, then the record that it tells of.
-    while let Found::Partial(size) = found {
+    // At most twice: first for the head, then for the record whose length the head has.
+    while let Decoded::Partial(size) = found {
         if offset + size as u64 > length || whole.len() >= size {
             return Ok(None);
         }
@@ -169,7 +169,7 @@ fn intact(
         }
     }
     match found {
-        Found::Record(record) => Ok(Some(record)),
+        Decoded::Record(record) => Ok(Some(record)),
         _ => Ok(None),
     }
 }

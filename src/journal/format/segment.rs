@@ -1,4 +1,4 @@
-//! One file of the journal: its name, its header, and what the process knows of it.
+//! A segment: its file's name, its header, and what the process knows about it.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use crate::journal::engine::checkpoint::Synced;
 
 /// Bytes before the first record.
 pub const HEADER: u64 = HEADER_BYTES as u64;
-/// As a length in memory.
+/// [`HEADER`] as a length in memory.
 pub const HEADER_BYTES: usize = 72;
 const MAGIC: &[u8; 8] = b"ringback";
-/// The only format so far; another is refused at start rather than guessed.
+/// The only format version so far. The journal refuses to open files of another version.
 pub const VERSION: u32 = 1;
 const SUFFIX: &str = ".segment";
 const SET_ASIDE: &str = "unreadable-";
 
-/// A segment's first bytes, written in one write with its first records.
+/// A segment's first bytes, written together with its first batch.
 ///
 /// ```text
 /// magic "ringback" | version u32 | header length u32 | journal id 16 | sequence u64 | first position u64
@@ -31,16 +31,16 @@ pub struct Header {
     pub sequence: u64,
     /// The first record's position.
     pub first: u64,
-    /// One past the last position of the segment before: tells that one's length without reading it.
+    /// One past the last position of the previous segment, so that its end is known without reading it; 0 if unknown.
     pub previous_end: u64,
-    /// When the segment was begun, in milliseconds since the Unix epoch.
+    /// When the first batch was written, in milliseconds since the Unix epoch.
     pub opened_ms: u64,
 }
 
-/// Why the first bytes are no header.
+/// Why a segment's first bytes are no header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeaderError {
-    /// Intact, but of another format version.
+    /// An intact header of another format version.
     Version(u32),
     /// Zeros, torn or damaged.
     Invalid,
@@ -93,7 +93,7 @@ impl Header {
     }
 }
 
-/// The journal's id as it stands in a header, intact or not.
+/// The journal's id in a header, intact or not.
 pub fn id_in(header: &[u8; HEADER_BYTES]) -> [u8; 16] {
     let mut id = [0; 16];
     id.copy_from_slice(&header[16..32]);
@@ -113,7 +113,7 @@ pub fn sequence_of(name: &str) -> Option<u64> {
     u64::from_str_radix(number, 16).ok()
 }
 
-/// What the process knows of a segment that holds records.
+/// What the process knows about a segment that holds records.
 #[derive(Debug)]
 pub struct Segment<F> {
     /// The file's number.
@@ -124,45 +124,44 @@ pub struct Segment<F> {
     pub end: u64,
     /// Bytes up to the end of the last synced record.
     pub used: u64,
-    /// Bytes that the file has reserved; writing ends there.
+    /// Bytes that the file has reserved. Writing ends there.
     pub capacity: u64,
-    /// Bytes of all segments before this one since the process started: makes offsets comparable across segments.
+    /// Bytes of all earlier segments since the process started, so that offsets can be compared across segments.
     pub base: u64,
-    /// When it was begun, in milliseconds since the Unix epoch.
+    /// When its first batch was written, in milliseconds since the Unix epoch.
     pub opened_ms: u64,
-    /// The open file while the writer needs it; whoever reads opens the file by its name, so that the number of open files
-    /// does not grow with the backlog.
+    /// The open file while the writer needs it. The reader opens each segment by its name, so that open files do not grow with
+    /// the backlog.
     pub file: Option<Arc<F>>,
-    /// Set while part of the file could not be read at the start and its records cannot be counted without that part.
+    /// Set while nobody knows what it holds, because recovery could not read a part that matters.
     pub unresolved: Option<Unresolved>,
-    /// Its extent is the least that can have been there: what could not be read was passed over. Nothing on the disk may
-    /// say that it is more than an estimate.
+    /// The reader passed over an unreadable part, so the extent is only the least that it can have held. The journal must not
+    /// write it to disk as a fact.
     pub is_estimated: bool,
 }
 
-/// What is known of a segment that could not be read whole at the start. Until the reader comes to it and reads it, or
-/// gives up, `first` and `end` are bounds: all its records lie between, and there may be fewer.
+/// What recovery knows about a segment that it could not read whole. Until the reader has read it, or has given up, the
+/// segment's `first` and `end` are bounds: it may hold fewer records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unresolved {
-    /// How many unpublished records it is taken to hold.
+    /// The number of unpublished records to count for it.
     pub estimate: u64,
     /// The file's length in bytes.
     pub length: u64,
-    /// One past the last position as the next segment's header tells it; if there is none yet, as it will.
-    pub next_says: Option<u64>,
-    /// The first position that belongs to a later segment, as the nearest intact header behind this one tells it: all of
-    /// its own come before.
+    /// One past the last position, as the next segment's header has it; if there is none yet, as it will have it.
+    pub next_header_end: Option<u64>,
+    /// The first position of the next segment with an intact header: all positions of this one come before.
     pub next_first: Option<u64>,
-    /// The next segment's header was read, and is damaged.
+    /// The next segment's header was read and is damaged.
     pub is_next_headless: bool,
-    /// The next segment's header says that nobody knew, when it was written, where this one ended.
+    /// The next segment's header has no end for this one: nobody knew it when that header was written.
     pub is_next_silent: bool,
-    /// How far it was synced, as the checkpoint tells it.
+    /// How far it was synced, from the checkpoint.
     pub synced: Option<Synced>,
-    /// The first position that is not published, as the checkpoint tells it.
+    /// The first position that is not published, from the checkpoint.
     pub published: u64,
-    /// Where the positions of the last open began, as the checkpoint tells it.
-    pub begun_at: u64,
+    /// The first position of the latest open, from the checkpoint.
+    pub open_start: u64,
 }
 
 impl<F> Segment<F> {
@@ -171,26 +170,26 @@ impl<F> Segment<F> {
         self.unresolved.is_none() && !self.is_estimated
     }
 
-    /// Where the next batch would begin: on a page of its own, so that a write that is cut short cannot spoil records that
-    /// were synced before.
+    /// Where the next batch would begin: on a page of its own, so that a torn write cannot spoil records that were synced
+    /// before.
     pub fn next_offset(&self, page: u64) -> u64 {
         self.used.next_multiple_of(page)
     }
 
-    /// One past its last position, where that is known: its other records need not be.
+    /// One past its last position, if that is known; what it holds otherwise need not be.
     pub fn known_end(&self) -> Option<u64> {
         match &self.unresolved {
-            Some(unresolved) => unresolved.next_says,
+            Some(unresolved) => unresolved.next_header_end,
             None => (!self.is_estimated).then_some(self.end),
         }
     }
 
-    /// True where a batch with a first record of `size` bytes on disk still fits.
+    /// True if a batch still fits whose first record takes `size` bytes on disk.
     pub fn fits(&self, page: u64, size: u64) -> bool {
         self.next_offset(page) + size <= self.capacity
     }
 
-    /// Records of it that are not published if everything before `watermark` is.
+    /// Its records at or past `watermark`.
     pub fn unpublished(&self, watermark: u64) -> u64 {
         match &self.unresolved {
             Some(unresolved) if watermark < self.end => unresolved.estimate,
@@ -199,12 +198,12 @@ impl<F> Segment<F> {
     }
 }
 
-/// The name under which a segment with an unreadable place is kept when the journal is done with it.
+/// The second name that keeps a segment with an unreadable place after the journal has removed it.
 pub fn set_aside_name(sequence: u64) -> String {
     format!("{SET_ASIDE}{}", name(sequence))
 }
 
-/// The sequence number in the name of a segment that is set aside.
+/// The sequence number in the name of a segment that is set aside; `None` for every other file.
 pub fn set_aside_sequence(name: &str) -> Option<u64> {
     sequence_of(name.strip_prefix(SET_ASIDE)?)
 }
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_told_apart_from_damage() {
+    fn another_version_is_no_damage() {
         let mut bytes = header().encode();
         bytes[8] = 2;
         let crc = crc32c(&bytes[..64]);

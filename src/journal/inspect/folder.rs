@@ -1,4 +1,4 @@
-//! The real folder for reading only: whatever would change it is refused before it reaches the disk.
+//! The real folder, for reading only: every change is refused before it reaches the disk.
 
 use std::fs;
 use std::io;
@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::InspectError;
 use crate::journal::disk::filesystem::{FileSystem, LOCK};
+use crate::journal::error::failed;
 
-/// A folder of which nothing is changed. Its files are opened for reading, so that writing to them fails as well.
+/// A folder that is never changed. Its files are opened for reading only, so that writing to them fails too.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// Locked, shared, for as long as this is: the relay leaves removed files whole meanwhile.
+    /// Holds a shared lock while this value lives: the relay leaves removed files whole meanwhile.
     _look: Option<fs::File>,
 }
 
@@ -21,37 +22,31 @@ impl Folder {
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => Ok(Self {
                 path: path.to_owned(),
-                // Where folders cannot be locked, the relay does not cut either.
+                // If folders cannot be locked here, the relay does not truncate removed files either.
                 _look: fs::File::open(path)
                     .ok()
                     .filter(|folder| folder.lock_shared().is_ok()),
             }),
             Ok(_) => Err(InspectError::Missing),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(InspectError::Missing),
-            Err(source) => Err(InspectError::Io {
-                operation: String::from("look at the folder"),
-                source,
-            }),
+            Err(error) => Err(failed("look at the folder")(error).into()),
         }
     }
 
-    /// True while a process holds the journal. Asking takes a shared lock for an instant, which a relay that is just
-    /// starting waits out.
+    /// True while a process holds the journal. Takes a shared lock for an instant; a relay that is just starting waits for
+    /// that.
     pub fn is_locked(&self) -> Result<bool, InspectError> {
-        let failed = |source| InspectError::Io {
-            operation: String::from("ask for the lock"),
-            source,
-        };
+        let failed = failed("ask for the lock");
         let lock = match fs::File::open(self.path.join(LOCK)) {
             Ok(lock) => lock,
-            // A copy without it, or a folder that was never opened.
+            // A copy without the file, or a folder that no relay has opened.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(failed(error).into()),
         };
         match lock.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(fs::TryLockError::WouldBlock) => Ok(true),
-            Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+            Err(fs::TryLockError::Error(error)) => Err(failed(error).into()),
         }
     }
 }
@@ -74,7 +69,7 @@ impl FileSystem for Folder {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.path)? {
-            // A name that is not UTF-8 is none of ours.
+            // The journal gives no file a name that is not UTF-8.
             names.extend(entry?.file_name().into_string().ok());
         }
         Ok(names)

@@ -1,38 +1,42 @@
 //! One consistent view of a folder's segments, while a relay begins some and removes others.
 //!
-//! A segment's end is known from the next one's header. So the view must not have a hole, and a file must be read after
-//! what tells its end:
-//! - Files are opened until the folder lists exactly the open ones. A file newer than the first listing belongs to a
-//!   later moment and is left out; so what remains to be opened only shrinks, however busy the relay is. A file that is
-//!   open but no longer listed was published and is dropped, because one behind it may be gone too.
-//! - Headers are read from the newest file to the oldest. A relay begins a file only after the one before it is complete,
-//!   so a header that tells an end was there before anything of the older file is read.
-//! - A file's length is read after its header: the relay reserves a file before it begins it.
+//! A segment's end is known from the next one's header. So the view must not have a gap, and a file must be read after the
+//! header that has its end:
+//! - Files are opened until the folder lists exactly the open ones. A file newer than the first listing belongs to a later
+//!   moment and is left out, so the rest only shrinks, however busy the relay is. A file that is open but no longer listed was
+//!   published and is dropped, because the next one may be gone too.
+//! - Headers are read from the newest file to the oldest. A relay begins a file only after the previous one is complete, so a
+//!   header with an end was there before anything of the older file is read.
+//! - A file's length is read after its header, because the relay reserves a file before it begins it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::readable::Readable;
-use super::{Content, InspectError, failed};
-use crate::journal::disk::filesystem::{File, FileSystem, read_full};
+use super::{Content, InspectError};
+use crate::journal::disk::filesystem::{File, FileSystem, PAGE, read_full};
+use crate::journal::disk::zero_fill::{Beyond, Holes, ZeroFilled};
+use crate::journal::error::{OpenError, failed};
 use crate::journal::format::segment::{HEADER_BYTES, Header, HeaderError, name, sequence_of};
 
-/// Listings of the folder before the look gives up. A relay costs a few; only a process that makes and removes segments
-/// without end costs more.
+/// Listings of the folder before the inspection gives up. A busy relay costs a few; only a process that makes and removes
+/// segments without end costs more.
 const LISTINGS: u32 = 100;
+/// Pages of one file that may fail before the rest of it counts as unreadable. Each can take as long as the device's own
+/// time-out.
+const FAILURES: u32 = 4096;
 
 /// A segment's file, and its header if that is sound.
 pub(super) struct Opened<F> {
     pub(super) sequence: u64,
     pub(super) length: u64,
     pub(super) header: Option<Header>,
-    pub(super) file: Readable<F>,
+    pub(super) file: ZeroFilled<Box<F>>,
 }
 
 /// The segments, oldest first, and the names of all files.
 type View<F> = (Vec<Opened<F>>, Vec<String>);
 
-/// Opens what is there, as of one moment.
+/// Opens the segments that are there at one moment.
 pub(super) fn open<FS: FileSystem>(fs: &FS) -> Result<View<FS::File>, InspectError> {
     let (files, names) = open_listed(fs)?;
     let mut opened = Vec::with_capacity(files.len());
@@ -56,7 +60,7 @@ fn open_listed<FS: FileSystem>(fs: &FS) -> Result<Listed<FS::File>, InspectError
         }
         let mut listed: BTreeSet<_> = names.iter().filter_map(|name| sequence_of(name)).collect();
         if open.is_empty() {
-            // At first, and if all that was listed before is published by now.
+            // In the first pass, and if everything listed before has been published meanwhile.
             newest = listed.last().copied();
         }
         listed.retain(|sequence| Some(*sequence) <= newest);
@@ -73,7 +77,10 @@ fn open_listed<FS: FileSystem>(fs: &FS) -> Result<Listed<FS::File>, InspectError
                     open.insert(sequence, file);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed(&format!("open {}", name(sequence)))(error)),
+                Err(error) => {
+                    let error = failed(&format!("open {}", name(sequence)))(error);
+                    return Err(error.into());
+                }
             }
         }
     }
@@ -81,18 +88,24 @@ fn open_listed<FS: FileSystem>(fs: &FS) -> Result<Listed<FS::File>, InspectError
 }
 
 impl<F: File> Opened<F> {
-    fn read(sequence: u64, file: F) -> Result<Self, InspectError> {
+    fn read(sequence: u64, file: F) -> Result<Self, OpenError> {
         let mut opened = Self {
             sequence,
             length: 0,
             header: None,
-            file: Readable::new(file),
+            file: ZeroFilled::new(
+                Box::new(file),
+                PAGE,
+                Holes::default(),
+                FAILURES,
+                Beyond::IsHole(0),
+            ),
         };
         let version = opened
             .read_again()
             .map_err(failed(&format!("read {}", name(sequence))))?;
         match version {
-            Some(version) => Err(InspectError::Version {
+            Some(version) => Err(OpenError::Version {
                 file: name(sequence),
                 version,
             }),
@@ -100,21 +113,22 @@ impl<F: File> Opened<F> {
         }
     }
 
-    /// Reads header and length; returns the header's format version if it is not this one's.
+    /// Reads header and length; returns the header's format version if it is not this ringback's.
     pub(super) fn read_again(&mut self) -> io::Result<Option<u32>> {
         let mut bytes = [0; HEADER_BYTES];
         let read = read_full(&self.file, &mut bytes, 0)?;
         self.header = match Header::decode(&bytes[..read]) {
-            // A file under another's name is as good as one without a header.
+            // A file under another segment's name counts as one without a header.
             Ok(header) => Some(header).filter(|header| header.sequence == self.sequence),
             Err(HeaderError::Version(version)) => return Ok(Some(version)),
             Err(HeaderError::Invalid) => None,
         };
-        self.length = self.file.length()?;
+        self.length = self.file.file().length()?;
+        self.file.set_length(self.length);
         Ok(None)
     }
 
-    /// What it holds, if its header tells.
+    /// What it holds, if its header is sound.
     pub(super) fn sound(&self) -> Option<Content> {
         self.header.as_ref().map(|header| Content::Sound {
             first: header.first,

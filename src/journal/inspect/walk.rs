@@ -1,17 +1,17 @@
-//! From record to record over all segments, past damage, while a writer may be at work on the last one.
+//! Walks through all segments, past damage, while a writer may be at work on the last one.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::place::{Place, failed};
+use super::segment_walk::{SegmentWalk, failed};
 use super::{Content, SegmentFile};
 use crate::journal::disk::filesystem::File;
 use crate::journal::engine::checkpoint::{Checkpoint, Synced};
 use crate::journal::error::ReadError;
 use crate::journal::format::record::Codec;
 use crate::journal::format::segment::HEADER;
-use crate::journal::recovery::LEAP;
+use crate::journal::recovery::POSITION_STRIDE;
 use crate::journal::recovery::bounds;
 
 /// An intact record and where it lies.
@@ -23,63 +23,63 @@ pub struct Located {
     pub payload: Bytes,
     /// Its segment's number.
     pub sequence: u64,
-    /// The bytes that it takes there.
+    /// The bytes that it takes in the segment.
     pub bytes: Range<u64>,
 }
 
-/// Bytes that are no records though they should be.
+/// Bytes that should be records and are not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     /// The segment's number.
     pub sequence: u64,
-    /// Where in it; empty where records are gone without a trace.
+    /// Where in the segment; empty if the records are gone without a trace.
     pub bytes: Range<u64>,
-    /// The positions that are lost by it; none where only the header is damaged.
+    /// The positions that are lost; none if only the header is damaged.
     pub positions: Range<u64>,
 }
 
-/// What the walk comes upon.
+/// What the walk finds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// An intact record.
     Record(Located),
     /// Damage, which the walk passes over.
     Damage(Damage),
-    /// Bytes that the disk does not give, and the walk passes over. Nothing says that they are damaged.
+    /// Bytes that the disk cannot read, which the walk passes over. They need not be damaged.
     Unreadable {
         /// The segment's number.
         sequence: u64,
-        /// From the last intact record before to the next one behind, or to the last unreadable byte.
+        /// From the previous intact record to the next one, or to the last unreadable byte.
         bytes: Range<u64>,
-        /// The positions that lie there; none if nothing tells whether records do.
+        /// The positions that lie there; none if nobody knows whether records do.
         positions: Range<u64>,
-        /// The operating system's words.
+        /// The operating system's error.
         reason: String,
     },
-    /// After the last record: what a write that never got whole has left, or one that is just being made.
+    /// Bytes after the last record: a torn write, or one that is in progress.
     Tail {
         /// The segment's number.
         sequence: u64,
-        /// Where in it.
+        /// Where in the segment.
         bytes: Range<u64>,
     },
 }
 
-/// An iterator over [`Item`]s. After an error it goes on with the next segment.
+/// An iterator over [`Item`]s. After an error it continues with the next segment.
 #[derive(Debug)]
 pub struct Walk<'a, F> {
     codec: Codec,
     segments: &'a [SegmentFile<F>],
-    /// How far the newest segment was synced, as the checkpoint tells.
+    /// How far the newest segment was synced, from the checkpoint.
     synced: Option<Synced>,
-    /// Where the positions of the last open began, as the checkpoint tells it.
-    begun_at: u64,
+    /// The first position of the latest open, from the checkpoint.
+    open_start: u64,
     /// The next segment to enter.
     next: usize,
     from: u64,
     /// One past the last position so far.
     reached: u64,
-    place: Option<Place<'a, F>>,
+    current: Option<SegmentWalk<'a, F>>,
 }
 
 impl<F: File> Iterator for Walk<'_, F> {
@@ -87,11 +87,11 @@ impl<F: File> Iterator for Walk<'_, F> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if self.place.is_none() {
+            if self.current.is_none() {
                 match self.enter()? {
                     Ok(None) => {}
-                    Ok(Some(damage)) if self.is_cut(&damage) => {
-                        self.place = None;
+                    Ok(Some(damage)) if self.is_removed(&damage) => {
+                        self.current = None;
                         continue;
                     }
                     Ok(Some(damage)) => return Some(Ok(damage)),
@@ -99,17 +99,17 @@ impl<F: File> Iterator for Walk<'_, F> {
                 }
             }
             match self.step() {
-                Ok(Some(item)) if self.is_cut(&item) => self.place = None,
+                Ok(Some(item)) if self.is_removed(&item) => self.current = None,
                 Ok(Some(item)) => return Some(Ok(item)),
                 Ok(None) => match self.gone_behind() {
-                    Some(item) if !self.is_cut(&item) => {
-                        self.place = None;
+                    Some(item) if !self.is_removed(&item) => {
+                        self.current = None;
                         return Some(Ok(item));
                     }
-                    _ => self.place = None,
+                    _ => self.current = None,
                 },
                 Err(error) => {
-                    self.place = None;
+                    self.current = None;
                     return Some(Err(error));
                 }
             }
@@ -128,15 +128,15 @@ impl<'a, F: File> Walk<'a, F> {
             codec,
             segments,
             synced: checkpoint.and_then(|checkpoint| checkpoint.synced),
-            begun_at: checkpoint.map_or(0, |checkpoint| checkpoint.begun_at),
+            open_start: checkpoint.map_or(0, |checkpoint| checkpoint.open_start),
             next: 0,
             from,
             reached: 0,
-            place: None,
+            current: None,
         }
     }
 
-    /// Stands at the next segment's first record, saying so where its header is damaged; `None` past the last segment.
+    /// Moves to the next segment's first record; returns an item if its header is damaged, `None` after the last segment.
     fn enter(&mut self) -> Option<Result<Option<Item>, ReadError>> {
         loop {
             let segment = self.segments.get(self.next)?;
@@ -163,7 +163,7 @@ impl<'a, F: File> Walk<'a, F> {
                     segment.length,
                     self.reached,
                     self.reached,
-                    self.begun_at,
+                    self.open_start,
                 ) {
                     Ok(first) => first.unwrap_or_else(|| {
                         bounds::first_of_none(segment.length, self.reached, end)
@@ -171,13 +171,13 @@ impl<'a, F: File> Walk<'a, F> {
                     Err(source) => return Some(Err(failed(segment, HEADER, source))),
                 },
             };
-            let end = bounds::told_end(first, segment.length, end);
+            let end = bounds::end_in_next_header(first, segment.length, end);
             if let Some(end) = end.filter(|end| *end <= self.from) {
                 self.reached = end;
                 continue;
             }
-            // The end of the segment before, of which no header tells, unless a start's leap lies between.
-            let is_next = self.reached > 0 && first.saturating_sub(self.reached) < LEAP;
+            // Without a header, the previous segment's end is unknown, unless an open's stride lies between.
+            let is_next = self.reached > 0 && first.saturating_sub(self.reached) < POSITION_STRIDE;
             let unknown = if is_next {
                 self.reached.min(first)
             } else {
@@ -191,9 +191,9 @@ impl<'a, F: File> Walk<'a, F> {
             let is_headless = segment.content == Content::Headless;
             let is_unreadable = is_headless && !segment.header_was_read();
             self.reached = self.reached.max(first);
-            self.place = Some(Place {
+            self.current = Some(SegmentWalk {
                 segment,
-                // An unreadable header is one place with the records that share its block.
+                // An unreadable header is one place with the records that share its page.
                 offset: if is_unreadable { 0 } else { HEADER },
                 expected: if is_unreadable { unknown } else { first },
                 end,
@@ -206,9 +206,9 @@ impl<'a, F: File> Walk<'a, F> {
         }
     }
 
-    /// Records that are gone without a trace behind the current segment, of which the next one's header tells.
+    /// Records that are gone without a trace after the current segment, according to the next segment's header.
     fn gone_behind(&self) -> Option<Item> {
-        let SegmentFile { sequence, .. } = self.place.as_ref()?.segment;
+        let SegmentFile { sequence, .. } = self.current.as_ref()?.segment;
         let mut behind = self.segments[self.next..].iter();
         let Content::Sound { previous_end, .. } =
             behind.find(|segment| segment.holds_records())?.content
@@ -216,7 +216,7 @@ impl<'a, F: File> Walk<'a, F> {
             return None;
         };
         let lost = bounds::missing_between(self.reached, previous_end);
-        let offset = self.place.as_ref()?.offset;
+        let offset = self.current.as_ref()?.offset;
         (lost > 0).then(|| {
             Item::Damage(Damage {
                 sequence: *sequence,
@@ -226,21 +226,21 @@ impl<'a, F: File> Walk<'a, F> {
         })
     }
 
-    /// True if what seems to be missing belongs to a file that has been removed, hence published, and may be cut.
-    fn is_cut(&self, item: &Item) -> bool {
-        let file = self.place.as_ref().map(|place| &place.segment.file);
+    /// True if the missing records are in a file that the relay has removed, and so has published, and may have truncated.
+    fn is_removed(&self, item: &Item) -> bool {
+        let file = self.current.as_ref().map(|current| &current.segment.file);
         let is_missing = matches!(item, Item::Damage(_) | Item::Unreadable { .. });
-        // Asked after the bytes were read: a file is cut only after its name is gone.
-        is_missing && file.is_some_and(|it| it.is_removed().unwrap_or(false))
+        // Checked after the bytes were read: a file is truncated only after its name is gone.
+        is_missing && file.is_some_and(|file| file.file().is_removed().unwrap_or(false))
     }
 
     /// The next item of the current segment; `None` at its end.
     fn step(&mut self) -> Result<Option<Item>, ReadError> {
-        let Some(place) = &mut self.place else {
+        let Some(current) = &mut self.current else {
             return Ok(None);
         };
-        let item = place.next(self.codec)?;
-        self.reached = self.reached.max(place.expected);
+        let item = current.next(self.codec)?;
+        self.reached = self.reached.max(current.expected);
         Ok(item)
     }
 }

@@ -1,28 +1,27 @@
-//! Where a segment begins and ends whose own header, or the next one's, is damaged: from what its records say.
+//! Finds where a segment begins and ends if its own header, or the next one's, is damaged: from its records.
 
 use std::io;
 use std::ops::Range;
 
-use super::LEAP;
+use super::POSITION_STRIDE;
 use crate::journal::disk::filesystem::ReadAt;
 use crate::journal::engine::checkpoint::{Checkpoint, Synced};
 use crate::journal::format::record::Codec;
 use crate::journal::format::scan;
 use crate::journal::format::segment::HEADER;
 
-/// The first position of a segment without a header, which is at or past `from`; `None` where no record is left.
+/// The first position, at or past `from`, of a segment without a header; `None` if no record is left.
 ///
-/// It goes on from `least`, the end of the segment before or of what is published, unless a start's leap lies between: then it
-/// begins at `begun_at`, where the last start's positions began, if that is possible, and else what is damaged before its first
-/// intact record counts as one record. The file's length bounds how many
-/// there can have been: positions further on than that would be taken for no records of this segment.
+/// The segment continues from `least`, the end of the previous segment or of what is published, unless an open's stride lies
+/// between. In that case it begins at `open_start`, the latest open's first position, if that is possible; otherwise the bytes
+/// before its first intact record count as one record. Those bytes bound how many records there can have been.
 pub fn first(
     file: &impl ReadAt,
     codec: Codec,
     length: u64,
     from: u64,
     least: u64,
-    begun_at: u64,
+    open_start: u64,
 ) -> io::Result<Option<u64>> {
     let Some(offset) = scan::find(file, codec, HEADER..length, &(from..u64::MAX))? else {
         return Ok(None);
@@ -32,36 +31,37 @@ pub fn first(
     Ok(position.map(|position| {
         if position < least {
             position.saturating_sub(before)
-        } else if position - least < LEAP {
+        } else if position - least < POSITION_STRIDE {
             least.max(position.saturating_sub(before))
-        } else if position >= begun_at && position - begun_at <= before {
-            begun_at
+        } else if position >= open_start && position - open_start <= before {
+            open_start
         } else {
             position - before.min(1)
         }
     }))
 }
 
-/// Where a segment of `length` bytes ends that begins at `first`, as the next segment's header tells it; `None` where that
-/// header does not speak of this one. Nothing is begun behind a segment without a record, and more than it can hold were
-/// in a segment that is gone.
-pub fn told_end(first: u64, length: u64, next_says: Option<u64>) -> Option<u64> {
-    next_says.filter(|end| *end > first && *end - first <= length / scan::SMALLEST)
+/// The end of a segment of `length` bytes that begins at `first`, from the next segment's header; `None` if that end cannot be
+/// this segment's: no segment is begun after one without a record, and more records than fit into this one were in another,
+/// which is gone.
+pub fn end_in_next_header(first: u64, length: u64, next_header_end: Option<u64>) -> Option<u64> {
+    next_header_end.filter(|end| *end > first && *end - first <= length / scan::SMALLEST)
 }
 
-/// The same where no record is left: the file's length bounds how many there can have been before `end`, which the next
-/// header tells. Where records are left they know better, since that header may speak of a segment that is gone.
+/// The first position of a segment without a header and without an intact record: its length bounds how many there can have
+/// been before `end`, which is from the next header. Intact records are better evidence, because that header may be about a
+/// segment that is gone.
 pub fn first_of_none(length: u64, least: u64, end: Option<u64>) -> u64 {
     let most = length / scan::SMALLEST;
     end.map_or(least, |end| least.max(end.saturating_sub(most)))
 }
 
-/// Where a segment ends whose last intact record ends at the position `end` and the byte `used`, and behind which one without
-/// a header begins at `first`; both hold records, so it was synced to its end.
+/// The end of a segment whose last intact record ends at position `end` and byte `used`, if the next segment has no header and
+/// begins at `first`. Both hold records, so this one was synced to its end.
 ///
-/// Where a start's leap lies between, bytes past the last intact record are at least one record that is lost. Without a
-/// leap they need not be: reserved space rots as well, and no position may be taken from the segment behind. Where
-/// `published` lies among them, the one that is lost may be the first that is not: too loud rather than silent.
+/// If an open's stride lies between the two, bytes after the last intact record count as one lost record. Without a stride they
+/// may be damaged reserved space, and no position may be taken from the next segment. If `published` lies among the positions
+/// that these bytes can have held, the lost record counts as the first unpublished one: better too loud than silent.
 pub fn close(
     file: &impl ReadAt,
     length: u64,
@@ -69,7 +69,7 @@ pub fn close(
     first: Option<u64>,
     published: u64,
 ) -> io::Result<u64> {
-    let next = first.filter(|first| first.saturating_sub(end) < LEAP);
+    let next = first.filter(|first| first.saturating_sub(end) < POSITION_STRIDE);
     Ok(if let Some(first) = next {
         first.max(end)
     } else if scan::garbage(file, used, length)? > 0 {
@@ -81,19 +81,23 @@ pub fn close(
     })
 }
 
-/// Records between the watermark and where the segment before the oldest one ended.
+/// Records between the watermark and the end of the segment before the oldest one.
 pub fn missing_between(watermark: u64, previous_end: u64) -> u64 {
-    // A start in between may have left out positions that held nothing.
+    // An open in between may have skipped positions, which hold nothing.
     let lost = previous_end.saturating_sub(watermark);
-    if lost > LEAP { lost % LEAP } else { lost }
+    if lost > POSITION_STRIDE {
+        lost % POSITION_STRIDE
+    } else {
+        lost
+    }
 }
 
-/// The records that are gone with the newest segment, which the checkpoint knows to be `synced`, where the last one that is
-/// left ends at `end` (`None`: none is left). The positions of one open have no gap between them, so that where this one
-/// began, at `begun_at`, counts the segments before the newest that are gone with it.
+/// The records that are gone with the newest segment, which the checkpoint has as `synced`, if the last remaining segment ends at
+/// `end` (`None`: none remains). The positions of one open have no gaps, so the checkpoint's `open_start` also counts the
+/// segments before the newest that are gone with it.
 pub fn missing_newest(checkpoint: &Checkpoint, synced: &Synced, end: Option<u64>) -> Range<u64> {
-    // Where nothing was written since the last open began, the newest segment is of an earlier one.
-    let first = Some(checkpoint.begun_at).filter(|begun_at| *begun_at <= synced.first);
+    // If nothing was written since the latest open, the newest segment is an earlier open's.
+    let first = Some(checkpoint.open_start).filter(|open_start| *open_start <= synced.first);
     let first = first.unwrap_or(synced.first);
     let first = first.max(end.unwrap_or(0)).max(checkpoint.watermark);
     first.min(synced.end)..synced.end
@@ -132,11 +136,11 @@ mod tests {
             (80, 7, 2, 4),
             (80, 7, 8, 4),
             (80, 2, 8, 0),
-            // A start's leap lies between: one record at least, and none where nothing is damaged.
-            (0, LEAP + 7, 7, LEAP + 7),
-            (80, LEAP + 7, 7, LEAP + 6),
-            (80, LEAP + 6, 7, LEAP + 3),
-            (80, 2 * LEAP, 7, 2 * LEAP - 1),
+            // An open's stride lies between: one record at least, and none if nothing is damaged.
+            (0, POSITION_STRIDE + 7, 7, POSITION_STRIDE + 7),
+            (80, POSITION_STRIDE + 7, 7, POSITION_STRIDE + 6),
+            (80, POSITION_STRIDE + 6, 7, POSITION_STRIDE + 3),
+            (80, 2 * POSITION_STRIDE, 7, 2 * POSITION_STRIDE - 1),
         ] {
             let (file, length) = headless(damaged, position);
             let found = first(&file, codec(), length, 0, least, 0).unwrap();
@@ -147,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn one_without_records_lies_before_the_end_that_the_next_header_tells() {
+    fn a_segment_without_records_lies_before_the_end_in_the_next_header() {
         let length = 10 * scan::SMALLEST + 1;
         assert_eq!(first_of_none(length, 3, None), 3);
         assert_eq!(first_of_none(length, 3, Some(20)), 10);
@@ -156,23 +160,27 @@ mod tests {
     }
 
     #[test]
-    fn a_header_speaks_of_the_segment_before_it_only_if_that_one_can_hold_so_much() {
+    fn a_header_is_about_the_segment_before_it_only_if_that_one_can_hold_so_much() {
         let length = 10 * scan::SMALLEST + 1;
-        for (next_says, end) in [
+        for (next_header_end, end) in [
             (None, None),
             (Some(3), None),
             (Some(4), Some(4)),
             (Some(13), Some(13)),
             (Some(14), None),
-            (Some(LEAP + 4), None),
+            (Some(POSITION_STRIDE + 4), None),
         ] {
-            assert_eq!(told_end(3, length, next_says), end, "{next_says:?}");
+            assert_eq!(
+                end_in_next_header(3, length, next_header_end),
+                end,
+                "{next_header_end:?}"
+            );
         }
     }
 
     #[test]
-    fn what_is_gone_with_the_newest_segment_is_of_one_open() {
-        for (begun_at, watermark, end, first) in [
+    fn the_newest_segment_is_counted_from_its_open_s_start() {
+        for (open_start, watermark, end, first) in [
             (10, 0, None, 10),
             (10, 15, None, 15),
             (10, 0, Some(5), 10),
@@ -196,28 +204,28 @@ mod tests {
                 journal_id: [0; 16],
                 number: 1,
                 watermark,
-                begun_at,
+                open_start,
                 synced: Some(synced),
             };
             let gone = missing_newest(&checkpoint, &synced, end);
-            assert_eq!(gone, first..30, "{begun_at} {watermark} {end:?}");
+            assert_eq!(gone, first..30, "{open_start} {watermark} {end:?}");
         }
     }
 
     #[test]
-    fn what_follows_a_segment_s_last_intact_record_may_be_records_that_are_lost() {
+    fn bytes_after_the_last_intact_record_may_be_lost_records() {
         // 64 bytes behind the last intact record hold two of the smallest.
         for (garbage, next, published, end) in [
             (0, None, 5, 5),
             (8, None, 5, 6),
             (0, Some(9), 5, 9),
             (8, Some(9), 5, 9),
-            (0, Some(5 + LEAP), 5, 5),
-            (8, Some(5 + LEAP), 5, 6),
-            (8, Some(5 + LEAP), 2, 6),
-            (8, Some(5 + LEAP), 6, 7),
-            (0, Some(5 + LEAP), 6, 5),
-            (8, Some(5 + LEAP), 7, 6),
+            (0, Some(5 + POSITION_STRIDE), 5, 5),
+            (8, Some(5 + POSITION_STRIDE), 5, 6),
+            (8, Some(5 + POSITION_STRIDE), 2, 6),
+            (8, Some(5 + POSITION_STRIDE), 6, 7),
+            (0, Some(5 + POSITION_STRIDE), 6, 5),
+            (8, Some(5 + POSITION_STRIDE), 7, 6),
             (8, Some(9), 6, 9),
             (8, Some(3), 5, 5),
         ] {
@@ -237,16 +245,16 @@ mod tests {
     }
 
     #[test]
-    fn a_start_s_leap_is_no_loss() {
+    fn an_open_s_stride_is_no_loss() {
         for (watermark, previous_end, lost) in [
             (5, 5, 0),
             (9, 5, 0),
             (5, 8, 3),
-            (5, 5 + LEAP - 1, LEAP - 1),
-            // A million that were written are more than can have been left out.
-            (5, 5 + LEAP, LEAP),
-            (5, 5 + LEAP + 3, 3),
-            (5, 5 + 2 * LEAP + 3, 3),
+            (5, 5 + POSITION_STRIDE - 1, POSITION_STRIDE - 1),
+            // More records than a stride must have been written.
+            (5, 5 + POSITION_STRIDE, POSITION_STRIDE),
+            (5, 5 + POSITION_STRIDE + 3, 3),
+            (5, 5 + 2 * POSITION_STRIDE + 3, 3),
         ] {
             assert_eq!(missing_between(watermark, previous_end), lost);
         }

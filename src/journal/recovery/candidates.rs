@@ -1,41 +1,39 @@
-//! The segments' files as a start finds them: each is synced, its header read, and closed again.
+//! The segments' files as recovery finds them: each is synced, its header read, and closed again.
 
 use std::io;
 
-use super::failed;
 use crate::journal::disk::filesystem::{File as _, FileSystem, ReadAt, read_full};
 use crate::journal::disk::zero_fill::{Beyond, Holes, Tried, ZeroFilled};
-use crate::journal::error::OpenError;
+use crate::journal::error::{OpenError, failed};
 use crate::journal::format::segment::{
     self, HEADER_BYTES, Header, HeaderError, name, sequence_of, set_aside_sequence,
 };
 
-/// How many pages of one file may fail before the rest of it counts as unreadable: a start must not wait for a device that
-/// lets each of them run into a time-out. The reader finds out later.
+/// Pages of one file that may fail before the rest of it counts as unreadable. An open must not wait until a device has run
+/// into its time-out for each of them; the reader waits later.
 const FAILURES: u32 = 2;
 
 /// One segment's file.
+#[derive(Debug)]
 pub(super) struct Candidate {
-    /// The file's number.
     pub(super) sequence: u64,
     /// In bytes, reserved space included.
     pub(super) length: u64,
-    /// What its header says.
     pub(super) header: Result<Header, HeaderError>,
-    /// The journal's id as a damaged header claims it.
+    /// The journal's id in a damaged header.
     pub(super) claimed_id: Option<[u8; 16]>,
-    /// The header could not be read, so nothing is known of it.
+    /// The header could not be read.
     pub(super) unreadable: bool,
-    /// Nothing that could be read of it says that it was ever written to.
+    /// Nothing that could be read of it proves that it was ever written to.
     pub(super) may_be_spare: bool,
-    /// It has a second name, under which it is kept whole: it must not be cut.
+    /// It has a second name, under which it is kept whole: it must not be truncated.
     pub(super) is_set_aside: bool,
-    /// What could not be read of it: looking again waits for none of that.
+    /// What could not be read of it, so that no later reading tries that again.
     tried: Tried,
 }
 
 /// Opens and syncs every segment, oldest first, and reads its header.
-pub(super) fn find<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate>, OpenError> {
+pub(super) fn sync_and_read<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate>, OpenError> {
     let names = fs.list().map_err(failed("list the folder"))?;
     let mut sequences: Vec<_> = names.iter().filter_map(|name| sequence_of(name)).collect();
     sequences.sort_unstable();
@@ -69,7 +67,7 @@ pub(super) fn find<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate>, OpenError>
                     version,
                 });
             }
-            // A file under another's name is as good as one without a header.
+            // A file under another segment's name counts as one without a header.
             Ok(header) if header.sequence != sequence => Err(HeaderError::Invalid),
             header => header,
         };
@@ -89,13 +87,19 @@ pub(super) fn find<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate>, OpenError>
 }
 
 impl Candidate {
-    /// The open file.
+    /// Opens the file.
     pub(super) fn open<FS: FileSystem>(&self, fs: &FS) -> io::Result<FS::File> {
         fs.open(&name(self.sequence))
     }
 
-    /// The file with zeros where it cannot be read.
-    pub(super) fn view<'a, F: ReadAt>(&self, file: &'a F, page: u64) -> ZeroFilled<'a, F> {
-        ZeroFilled::go_on(file, page, self.tried.clone(), Beyond::IsHole(self.length))
+    /// The open file, with zeros where it cannot be read.
+    pub(super) fn view<'a, F: ReadAt>(&self, file: &'a F, page: u64) -> ZeroFilled<&'a F> {
+        let beyond = Beyond::IsHole(self.length);
+        ZeroFilled::resume(file, page, self.tried.clone(), beyond)
+    }
+
+    /// One past the last position of the previous segment, if this header is intact.
+    pub(super) fn previous_end(&self) -> Option<u64> {
+        self.header.as_ref().ok().map(|header| header.previous_end)
     }
 }

@@ -1,5 +1,5 @@
-//! Which positions and bytes of a segment hold records, where the file itself must tell: at a start, or as the reader comes
-//! to a segment of which a part could not be read at the start.
+//! Finds which positions and bytes of a segment hold records, by reading it: during recovery, or later, when the reader comes to
+//! a segment that recovery could not read.
 
 use std::io;
 
@@ -20,19 +20,19 @@ pub struct Extent {
     pub end: u64,
     /// The byte at which the last record ends.
     pub used: u64,
-    /// When it was begun, in milliseconds since the Unix epoch; 0 if its header does not tell.
+    /// When its first batch was written, in milliseconds since the Unix epoch; 0 if its header is damaged.
     pub opened_ms: u64,
-    /// No hole in the file can change any of this.
+    /// No unreadable part of the file can change any of this.
     pub is_certain: bool,
-    /// One past the last position of the segment before, as the header tells it; `None` where that is damaged.
+    /// One past the last position of the previous segment, from this header; `None` if that is damaged.
     pub previous_end: Option<u64>,
 }
 
-/// Reads the extent of the segment with the number `sequence`, whose records have positions from `least` on. What the holes
-/// in `file` may have held counts as so many records as there must have been at least. Where the next segment's header is
-/// damaged, `next` is where that one begins.
+/// Reads the extent of the segment with the number `sequence`, whose positions are `least` or greater. Holes in `file` count as
+/// the least number of records that they can have held. If the next segment's header is damaged, `next` is where that segment
+/// begins.
 pub fn read<F: ReadAt>(
-    file: &ZeroFilled<'_, F>,
+    file: &ZeroFilled<&F>,
     codec: Codec,
     page: u64,
     sequence: u64,
@@ -48,15 +48,17 @@ pub fn read<F: ReadAt>(
         (Some(header), _) => header.first,
         (None, Some(synced)) => synced.first,
         (None, None) => {
-            let found = bounds::first(file, codec, known.length, least, least, known.begun_at)?;
-            found.unwrap_or_else(|| bounds::first_of_none(known.length, least, known.next_says))
+            let found = bounds::first(file, codec, known.length, least, least, known.open_start)?;
+            found.unwrap_or_else(|| {
+                bounds::first_of_none(known.length, least, known.next_header_end)
+            })
         }
     };
-    // Where no position seems to be left, what lies before may have been taken to be longer than it was.
+    // If no position seems to be left, the earlier segments were estimated too long.
     let most = known.next_first.filter(|next| least < *next);
     let first = most.map_or(first, |most| first.min(most - 1));
-    let tail = match bounds::told_end(first, known.length, known.next_says) {
-        Some(end) => Tail::told(end, known.length),
+    let tail = match bounds::end_in_next_header(first, known.length, known.next_header_end) {
+        Some(end) => Tail::from_next_header(end, known.length),
         None => Tail::find(file, codec, page, first, known)?,
     };
     let found = (tail.end.end, tail.end.used);
@@ -77,24 +79,24 @@ pub fn read<F: ReadAt>(
 /// Where a segment's records end.
 #[derive(Debug, Clone, Copy)]
 pub struct Tail {
-    /// The last intact record and what is known to have been behind it.
+    /// The last intact record, and what is known to have followed it.
     pub end: End,
-    /// The byte up to which records were found intact.
+    /// The byte where the last intact record ends.
     pub intact: u64,
-    /// A hole may hide more records than the one for which it counts.
+    /// An unreadable part may hide more records than the one that it counts as.
     pub is_open: bool,
 }
 
 impl Tail {
-    /// Where the newest segment ended, if all that could not be read lies before that: for the next header, which must say so
-    /// before the end rots.
+    /// The end of the newest segment, if everything unreadable lies before it. The next header must have it, in case the end is
+    /// damaged later.
     pub fn known(&self, is_newest: bool) -> Option<u64> {
         let is_known = is_newest && !self.is_open && self.intact > HEADER;
         is_known.then_some(self.end.end)
     }
 
-    /// As the next segment's header tells it.
-    pub fn told(end: u64, length: u64) -> Self {
+    /// The end from the next segment's header.
+    pub fn from_next_header(end: u64, length: u64) -> Self {
         Self {
             end: End {
                 end,
@@ -106,18 +108,20 @@ impl Tail {
         }
     }
 
-    /// Looks for it. Up to where the checkpoint says that the segment was synced, what is no record is damage. A hole
-    /// behind the last record, and with nothing but zeros in between, hides one at least unless the journal was closed there
-    /// or a later segment begins with the next position. If the next header says that this end was not known, bytes behind the
-    /// last record are at least one that is lost, as behind a damaged header.
+    /// Searches the segment for its end.
+    ///
+    /// Everything before the synced end in the checkpoint was a record, so what is none is damaged. A hole after the last record
+    /// with only zeros in between counts as one record, unless the journal was closed there or the next segment begins with the
+    /// next position. If the next header has no end for this segment, bytes after the last record count as one lost record, as
+    /// before a damaged header.
     pub fn find<F: ReadAt>(
-        file: &ZeroFilled<'_, F>,
+        file: &ZeroFilled<&F>,
         codec: Codec,
         page: u64,
         first: u64,
         known: &Unresolved,
     ) -> io::Result<Self> {
-        // What is below the synced end is there, damaged, or cannot be read: its end is the same in each case.
+        // Before the synced end, everything is intact, damaged or unreadable. The end is the same in each case.
         let synced = known.synced.filter(|synced| synced.first == first);
         let (start, from) = synced.map_or((HEADER, first), |synced| (synced.used, synced.end));
         let found = scan::end(file, codec, page, start, known.length, from)?;
@@ -138,7 +142,7 @@ impl Tail {
         }
         let garbage = scan::garbage(file, end.used, known.length)?;
         let next = (end.used + garbage).next_multiple_of(page);
-        // The next batch would begin on a page of its own: the last record's page hides nothing more, but the header's may.
+        // The next batch would begin on a page of its own, so the last record's page hides nothing; the header's page may.
         let from = if end.used > HEADER {
             end.used.next_multiple_of(page)
         } else {

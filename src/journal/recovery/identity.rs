@@ -1,19 +1,18 @@
-//! Whose records these are where neither the checkpoint nor a segment's header tells it whole.
+//! Finds the journal's id, even if neither the checkpoint nor a segment's header has it intact.
 
 use std::io;
 
 use super::candidates::Candidate;
-use super::failed;
+use super::plan::Action;
 use crate::journal::disk::filesystem::FileSystem;
 use crate::journal::engine::checkpoint;
-use crate::journal::engine::quarantine;
-use crate::journal::error::OpenError;
+use crate::journal::error::{OpenError, failed};
 use crate::journal::format::record::Codec;
 use crate::journal::format::scan;
 use crate::journal::format::segment::{HEADER, Header, name};
 
-/// The journal's id, if it has one: from the checkpoint (`known`), an intact header, or else the records.
-pub fn find<FS: FileSystem>(
+/// The journal's id, if it has one: from the checkpoint (`known`), from an intact header, or else from the records.
+pub(super) fn find<FS: FileSystem>(
     fs: &FS,
     known: Option<[u8; 16]>,
     candidates: &[Candidate],
@@ -26,16 +25,19 @@ pub fn find<FS: FileSystem>(
     if found.is_none()
         && let Some(unreadable) = candidates.iter().find(|candidate| candidate.unreadable)
     {
-        // Nothing could be read that says whose journal this is: it may be readable in a moment.
+        // The unreadable header may have the id, and may be readable in a moment.
         let read = format!("read the header of {}", name(unreadable.sequence));
-        let reason = io::Error::other("and nothing else tells the journal's id");
+        let reason = io::Error::other("and nothing else has the journal's id");
         return Err(failed(&read)(reason));
     }
     Ok(found)
 }
 
-/// An error where a segment belongs to another journal.
-pub fn refuse_foreign(journal_id: [u8; 16], candidates: &[Candidate]) -> Result<(), OpenError> {
+/// Fails if a segment belongs to another journal.
+pub(super) fn refuse_foreign(
+    journal_id: [u8; 16],
+    candidates: &[Candidate],
+) -> Result<(), OpenError> {
     match headers(candidates).find(|header| header.journal_id != journal_id) {
         Some(foreign) => Err(OpenError::Foreign {
             file: name(foreign.sequence),
@@ -50,7 +52,8 @@ fn headers(candidates: &[Candidate]) -> impl Iterator<Item = &Header> {
         .filter_map(|candidate| candidate.header.as_ref().ok())
 }
 
-/// The journal's id: one that a damaged header or slot still tells, and under which a record is intact.
+/// An id from a damaged header or slot under which a record is intact. Records' checksums are seeded with the id, so one
+/// intact record proves it.
 fn of_records<FS: FileSystem>(fs: &FS, candidates: &[Candidate]) -> io::Result<Option<[u8; 16]>> {
     let mut ids = checkpoint::damaged_ids(fs)?;
     ids.extend(
@@ -69,7 +72,7 @@ fn of_records<FS: FileSystem>(fs: &FS, candidates: &[Candidate]) -> io::Result<O
             if found.is_some() {
                 tracing::error!(
                     journal = hex::encode(id),
-                    "the checkpoint is lost and no segment's header is intact: the records tell whose they are"
+                    "the checkpoint is lost and no segment's header is intact: took the journal's id from its records"
                 );
                 return Ok(Some(id));
             }
@@ -78,29 +81,30 @@ fn of_records<FS: FileSystem>(fs: &FS, candidates: &[Candidate]) -> io::Result<O
     Ok(None)
 }
 
-/// Copies whatever is no spare where nothing tells the journal's id, and so what its records are. Before the first write
-/// of a journal its checkpoint was synced: without one these bytes were no torn write. How many files; each held a record
-/// at least.
-pub fn set_aside<FS: FileSystem>(fs: &FS, candidates: &[Candidate]) -> Result<u64, OpenError> {
-    let mut count = 0;
+/// Plans copies of the files that are no spares, if the journal's id is unknown, so that their records cannot be identified.
+/// They are no torn writes, because a journal's checkpoint is synced before its first write. Each counts as one lost record,
+/// the least that it held.
+pub(super) fn unidentified<FS: FileSystem>(
+    fs: &FS,
+    candidates: &[Candidate],
+) -> Result<Vec<Action>, OpenError> {
+    let mut found = Vec::new();
     for candidate in candidates {
-        let name = name(candidate.sequence);
-        let copy = || {
+        let read = || {
             let file = candidate.open(fs)?;
             let view = candidate.view(&file, fs.page());
             let written = scan::garbage(&view, 0, candidate.length)?;
-            if written > 0 {
-                quarantine::quarantine(fs, candidate.sequence, &view, 0..written)?;
-            }
-            io::Result::Ok(written > 0)
+            io::Result::Ok((written, view.holes()))
         };
-        if copy().map_err(failed(&format!("set {name} aside")))? {
-            tracing::error!(
-                segment = name,
-                "nothing tells whose records these are: the segment is set aside"
-            );
-            count += 1;
+        let (written, holes) =
+            read().map_err(failed(&format!("read {}", name(candidate.sequence))))?;
+        if written > 0 {
+            found.push(Action::CopyUnidentified {
+                sequence: candidate.sequence,
+                bytes: written,
+                holes,
+            });
         }
     }
-    Ok(count)
+    Ok(found)
 }

@@ -7,7 +7,7 @@ use rdkafka::error::KafkaResult;
 
 use super::producer::{Factory, Producer};
 use super::wall_clock::WallClock;
-use crate::journal::disk::filesystem::DiskFileSystem;
+use crate::journal::disk::real::DiskFileSystem;
 use crate::publish::dead_letter::DeadLetters;
 use crate::publish::env::Outside;
 use crate::publish::inbox::Mailbox;

@@ -5,9 +5,9 @@ use std::time::Instant;
 use std::sync::Arc;
 
 use bytesize::ByteSize;
-use ringback::journal::engine::Shared;
-use ringback::journal::engine::upkeep::Maintenance;
-use ringback::journal::engine::writer::{Outcome, Payload, Writer};
+use ringback::journal::engine::Engine;
+use ringback::journal::engine::upkeep::Upkeep;
+use ringback::journal::engine::writer::{CommitResult, Payload, Writer};
 use ringback::journal::{Config, Metrics, OpenError, Reader, Record, Recovery, recover_with};
 
 use super::faulty_fs::FaultyFs;
@@ -45,8 +45,8 @@ pub fn segments(disk: &FaultyFs) -> Vec<String> {
 
 /// A journal without threads.
 pub struct Core {
-    pub shared: Arc<Shared<FaultyFs>>,
-    pub maintenance: Maintenance<FaultyFs>,
+    pub engine: Arc<Engine<FaultyFs>>,
+    pub upkeep: Upkeep<FaultyFs>,
     pub writer: Writer<FaultyFs>,
     pub reader: Reader<FaultyFs>,
     pub recovery: Recovery,
@@ -63,33 +63,33 @@ impl Core {
             budget: ByteSize::b(budget),
             ..Config::default()
         };
-        let (shared, mut maintenance, recovery) =
+        let (engine, mut upkeep, recovery) =
             recover_with(disk.clone(), &config, metrics, *b"0123456789abcdef")?;
-        maintenance.step();
+        upkeep.step();
         Ok(Self {
-            writer: Writer::new(shared.clone()),
-            reader: Reader::new(shared.clone()),
-            shared,
-            maintenance,
+            writer: Writer::new(engine.clone()),
+            reader: Reader::new(engine.clone()),
+            engine,
+            upkeep,
             recovery,
             registry,
         })
     }
 
-    /// Commits all, with maintenance where a segment is needed; the positions, or `None` once it is poisoned or full.
+    /// Commits all, with upkeep where a segment is needed; the positions, or `None` once it is poisoned or full.
     pub fn append(&mut self, batch: &[Body]) -> Option<Vec<u64>> {
         let mut positions = Vec::new();
         let mut stuck = 0;
         while positions.len() < batch.len() {
             match self.writer.commit(&batch[positions.len()..], 1_000) {
-                Outcome::Committed { first, count } => {
+                CommitResult::Committed { first, count } => {
                     positions.extend(first..first + count as u64)
                 }
-                Outcome::NeedsSegment if stuck < 2 => {
+                CommitResult::NeedsSegment if stuck < 2 => {
                     stuck += 1;
-                    self.maintenance.step();
+                    self.upkeep.step();
                 }
-                Outcome::NeedsSegment | Outcome::Poisoned => return None,
+                CommitResult::NeedsSegment | CommitResult::Poisoned => return None,
             }
         }
         Some(positions)
@@ -110,13 +110,13 @@ impl Core {
 
     /// As `Truncator::truncate`.
     pub fn truncate(&self, upto: u64) {
-        let mut state = self.shared.lock();
+        let mut state = self.engine.lock();
         state.advance(upto + 1);
-        self.shared.publish_room(&state);
+        self.engine.publish_room(&state);
     }
 
     pub fn unpublished(&self) -> u64 {
-        self.shared.lock().unpublished()
+        self.engine.lock().unpublished()
     }
 
     /// A counter's or gauge's value.

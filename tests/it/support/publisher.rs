@@ -63,7 +63,7 @@ pub fn forty() -> FaultyFs {
         core.append(&[body(600), body(100)])
             .expect("it is appended");
     }
-    core.maintenance.step();
+    core.upkeep.step();
     disk
 }
 

@@ -1,6 +1,6 @@
 //! Bits that flip at rest.
 
-use ringback::journal::format::record::{Codec, Found};
+use ringback::journal::format::record::{Codec, Decoded};
 use ringback::journal::format::segment::HEADER;
 
 use super::Chaos;
@@ -23,7 +23,7 @@ impl Chaos {
         let mut disk = around.disk.lock();
         let segments = disk.names_ending(".segment");
         let (mut name, mut byte) = (String::from("checkpoint"), self.random.index(4_200));
-        let codec = process.shared().codec;
+        let codec = process.engine().codec;
         let mut hit = None;
         if under != Under::Anything || self.random.percent(70) {
             if segments.is_empty() {
@@ -80,7 +80,7 @@ impl Chaos {
         };
         let mut disk = around.disk.lock();
         let segments = disk.names_ending(".segment");
-        let codec = process.shared().codec;
+        let codec = process.engine().codec;
         let of = |name: &String| records(codec, disk.bytes(name));
         let mut seams: Vec<_> = segments
             .windows(2)
@@ -117,7 +117,7 @@ pub(super) fn records(codec: Codec, bytes: &[u8]) -> Vec<(u64, usize, usize)> {
     let mut at = HEADER as usize;
     while at + 20 <= bytes.len() {
         match codec.decode(&bytes[at..]) {
-            Found::Record(record) => {
+            Decoded::Record(record) => {
                 records.push((record.position, at, at + record.size));
                 at += record.size;
             }

@@ -30,7 +30,7 @@ impl Chaos {
                 .pick(&segments.iter().collect::<Vec<_>>())
                 .clone()
         };
-        let records = records(process.shared().codec, disk.bytes(&name));
+        let records = records(process.engine().codec, disk.bytes(&name));
         let byte = match self.random.below(4) {
             // Under the segment's header, or under a slot.
             0 => self.random.pick(&[0, 4_096]),
@@ -79,7 +79,7 @@ impl Chaos {
             return;
         };
         let mut disk = around.disk.lock();
-        let codec = process.shared().codec;
+        let codec = process.engine().codec;
         let mut segments = disk.names_ending(".segment");
         segments.retain(|name| !records(codec, disk.bytes(name)).is_empty());
         let Some(newest) = segments.last() else {

@@ -1,6 +1,6 @@
 //! A segment's damaged header, and the damage on both sides of it.
 //!
-//! That header alone said where the segment before it ended and where its own began. If a start's leap lies between the two, the
+//! That header alone said where the segment before it ended and where its own began. If an open's stride lies between the two, the
 //! records' positions do not say so either: of records that are damaged at the end of the one and at the beginning of the other, a
 //! start knows that there were some and not how many. It counts one on each side. A header that was written while the segment
 //! before could not be read says no more of where that one ended.
@@ -25,7 +25,7 @@ impl Ledger {
         before.next_back().map(|((_, position), _)| *position)
     }
 
-    /// A start has found a segment whose header does not tell where the one before ended, a leap before it.
+    /// A start has found a segment whose header does not tell where the one before ended, a stride before it.
     pub fn seam(&mut self, journal: usize, seam: Seam) {
         let seam = (journal, seam);
         if !self.seams.contains(&seam) {

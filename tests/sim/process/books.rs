@@ -1,7 +1,7 @@
 //! What a process says of itself, for the ledger: its losses, and how far its checkpoint lags.
 
 use ringback::journal::format::segment::{Header, name};
-use ringback::journal::recovery::LEAP;
+use ringback::journal::recovery::POSITION_STRIDE;
 
 use super::{PACE, Process};
 use crate::ledger::{Ledger, Seam, Told};
@@ -73,17 +73,17 @@ impl Process {
     /// True if a power cut has taken a first write's header and left a record of it. If that rots as well, the file's
     /// length is all that tells how many there were.
     pub fn holds_headless(&self) -> bool {
-        let state = self.shared.lock();
-        let disk = self.shared.fs.lock();
+        let state = self.engine.lock();
+        let disk = self.engine.fs.lock();
         let mut names = state.segments.iter().map(|segment| name(segment.sequence));
         names.any(|name| Header::decode(disk.bytes(&name)).is_err())
     }
 
-    /// Each segment that begins a start's leap behind the one before and whose header is damaged, or was written while nobody
+    /// Each segment that begins an open's stride behind the one before and whose header is damaged, or was written while nobody
     /// knew where the one before had ended.
     pub fn seams(&self, ledger: &Ledger) -> Vec<Seam> {
-        let state = self.shared.lock();
-        let disk = self.shared.fs.lock();
+        let state = self.engine.lock();
+        let disk = self.engine.fs.lock();
         let names = state.segments.iter().map(|segment| name(segment.sequence));
         let names: Vec<_> = names.collect();
         let written = |at: usize| disk.header_written(names.get(at)?);
@@ -95,7 +95,8 @@ impl Process {
             let before_end = known.or_else(|| Some(last()? + 1))?;
             let next = written(at + 1).map(|next| next.previous_end);
             let end = next.filter(|end| *end > 0).unwrap_or(u64::MAX);
-            let is_seam = header.first >= before_end + LEAP && (is_damaged || known.is_none());
+            let is_seam =
+                header.first >= before_end + POSITION_STRIDE && (is_damaged || known.is_none());
             is_seam.then_some(Seam {
                 before: before.first..before_end,
                 behind: header.first..if is_damaged { end } else { header.first },
@@ -106,7 +107,7 @@ impl Process {
 
     /// What is synced must ring the publisher's bell at once: otherwise it leaves only when something else does.
     pub(super) fn check_wake(&mut self, around: &Surroundings, rung: bool) {
-        let next = self.shared.lock().next;
+        let next = self.engine.lock().next;
         if next > self.seen_next && !rung {
             let words = format!("{next} was committed and the publisher was not woken");
             around.ledger.borrow_mut().violate(words);
@@ -117,8 +118,8 @@ impl Process {
     /// What has been published must be in a checkpoint soon: until then a crash makes duplicates of it.
     pub(super) fn check_age(&mut self, around: &Surroundings) {
         let now = around.clock.now();
-        let watermark = self.shared.lock().watermark;
-        let checkpointed = self.maintenance.checkpointed();
+        let watermark = self.engine.lock().watermark;
+        let checkpointed = self.upkeep.checkpointed();
         if self.was_poisoned() || watermark == checkpointed {
             self.unsaved = None;
             return;

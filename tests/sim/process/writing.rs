@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use ringback::journal::appender::{Stepper, Turn};
-use ringback::journal::engine::Shared;
+use ringback::journal::commit_loop::{CommitLoop, Step};
+use ringback::journal::engine::Engine;
 use ringback::journal::{AppendError, Appender};
 
 use super::requests::Pending;
@@ -45,9 +45,9 @@ impl Nearby {
 }
 
 pub struct Writing {
-    pub shared: Arc<Shared<SimDisk>>,
+    pub engine: Arc<Engine<SimDisk>>,
     pub appender: Option<Appender>,
-    pub stepper: Option<Stepper<SimDisk>>,
+    pub commits: Option<CommitLoop<SimDisk>>,
     pub pending: Vec<Pending>,
     /// The journal's number in the ledger.
     pub journal: usize,
@@ -65,23 +65,23 @@ impl Writing {
     pub fn step(&mut self, nearby: &Nearby) {
         let now = nearby.clock.now();
         self.at = None;
-        let Some(stepper) = &mut self.stepper else {
+        let Some(commits) = &mut self.commits else {
             return;
         };
-        match stepper.step() {
-            Turn::Idle => {}
-            Turn::Written => self.at = Some(now + self.random.latency(MS, nearby.slow_sync)),
-            Turn::Answered => {
+        match commits.step() {
+            Step::Idle => {}
+            Step::Written => self.at = Some(now + self.random.latency(MS, nearby.slow_sync)),
+            Step::Answered => {
                 self.at = Some(now);
-                let (used, budget) = (self.shared.lock().budget_used(), nearby.budget);
+                let (used, budget) = (self.engine.lock().budget_used(), nearby.budget);
                 // Segments' headers and the ends of pages come on top, and these segments are small.
                 if used > budget + budget / 8 {
                     let words = format!("{used} bytes are unpublished, {budget} may be");
                     nearby.ledger.borrow_mut().violate(words);
                 }
             }
-            Turn::NeedsSegment => self.awaits_segment = true,
-            Turn::End => self.stepper = None,
+            Step::NeedsSegment => self.awaits_segment = true,
+            Step::End => self.commits = None,
         }
     }
 
@@ -132,7 +132,7 @@ impl Writing {
             }
             false
         });
-        if self.stepper.is_none() && !self.pending.is_empty() {
+        if self.commits.is_none() && !self.pending.is_empty() {
             let mut ledger = nearby.ledger.borrow_mut();
             ledger.violate(format!("{} requests wait for nobody", self.pending.len()));
         }

@@ -12,8 +12,8 @@ use crate::command::CommandError;
 use crate::command::journal_path::inspect;
 use crate::command::render::{count, grouped};
 use crate::config::Config;
-use crate::journal::disk::filesystem::DiskFileSystem;
-use crate::journal::engine::quarantine::QUARANTINE;
+use crate::journal::disk::real::DiskFileSystem;
+use crate::journal::engine::quarantine::DAMAGE_PREFIX;
 use crate::journal::set_aside::{self, SetAside};
 use crate::publish::DEAD_LETTERS;
 use crate::telemetry;
@@ -85,7 +85,11 @@ fn keep_copies(from: &Path, journal: &Path) -> io::Result<()> {
         let entry = entry?;
         let to = journal.join(entry.file_name());
         let name = entry.file_name();
-        if name.as_encoded_bytes().starts_with(QUARANTINE.as_bytes()) && !to.exists() {
+        if name
+            .as_encoded_bytes()
+            .starts_with(DAMAGE_PREFIX.as_bytes())
+            && !to.exists()
+        {
             fs::rename(entry.path(), to)?;
         }
     }

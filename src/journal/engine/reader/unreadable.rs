@@ -1,8 +1,9 @@
-//! Waiting for a place that cannot be read.
+//! Retries for a place that cannot be read.
 //!
-//! A disk that hiccups, or a network volume that is away, gives everything back in time. So a place is passed over only if
-//! it stayed unreadable for the whole patience, at each try, *while something else could be read*: if nothing can be, the
-//! volume is away, and the patience begins again. The same pages must be unreadable at its beginning and at its end.
+//! A disk may fail for a moment, and a network volume may disappear for a while; both give everything back later. So the
+//! reader passes over a place only if every attempt during the whole patience failed there *while something else could be
+//! read*. If nothing else can be read, the volume is gone, and the patience begins again when it is back. The same pages must
+//! be unreadable at the beginning and at the end of the patience.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -14,48 +15,48 @@ use crate::journal::error::ReadError;
 use crate::journal::format::segment::name;
 use crate::journal::metrics::Metrics;
 
-/// Between the first two tries; doubled with each.
+/// The pause after the first attempt; doubled after each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Between two tries at most.
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// Pages that may fail in one try: each may take as long as the device's own time-out, and the thread has other things to do.
+/// Pages that may fail in one attempt. Each may take as long as the device's own time-out, and the thread has other work.
 pub(crate) const FAILURES: u32 = 2;
 
-/// What is waited for.
+/// A place that cannot be read.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct BlockedRead {
     sequence: u64,
-    /// Where the reader stands, in bytes.
+    /// The reader's offset, in bytes.
     offset: u64,
     /// When reading failed there first.
-    begun: Instant,
+    since: Instant,
     pub(crate) retry_at: Instant,
     pause: Duration,
-    /// The operating system's last word.
+    /// The last error, as far as it can be repeated.
     kind: io::ErrorKind,
     errno: Option<i32>,
-    /// Pages found unreadable by a look that is not through yet.
-    looking: Holes,
-    /// What was unreadable when the patience began; `None` while nothing else can be read.
+    /// Pages found unreadable by an attempt that has not come to the end yet.
+    found: Holes,
+    /// When the patience began and what was unreadable then; `None` while nothing else can be read.
     patience: Option<(Instant, Holes)>,
 }
 
-impl Waiting {
+impl BlockedRead {
     fn new(sequence: u64, offset: u64, now: Instant) -> Self {
         Self {
             sequence,
             offset,
-            begun: now,
+            since: now,
             retry_at: now,
             pause: FIRST_PAUSE,
             kind: io::ErrorKind::Other,
             errno: None,
-            looking: Holes::default(),
+            found: Holes::default(),
             patience: None,
         }
     }
 
-    /// What a caller is told until the next try.
+    /// The error to return until the next attempt.
     pub(crate) fn error(&self) -> ReadError {
         ReadError::Unreadable {
             file: name(self.sequence),
@@ -63,13 +64,13 @@ impl Waiting {
             source: self
                 .errno
                 .map_or_else(|| self.kind.into(), io::Error::from_raw_os_error),
-            since: self.begun,
+            since: self.since,
             retry_at: self.retry_at,
         }
     }
 
     fn failed(&mut self, metrics: &Metrics, error: &io::Error, now: Instant) -> ReadError {
-        metrics.read_blocked(now.duration_since(self.begun));
+        metrics.read_blocked(now.duration_since(self.since));
         (self.kind, self.errno) = (error.kind(), error.raw_os_error());
         self.retry_at = now + self.pause;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -78,69 +79,72 @@ impl Waiting {
 }
 
 impl<FS: FileSystem> Reader<FS> {
-    /// Tries to read once more, by `look`, which reads zeros where nothing can be read and also says whether the holes do
-    /// not matter. Returns what it found, and the holes, once they are to be passed over.
-    pub(crate) fn wait_for<T>(
+    /// Tries `look` again, in which unreadable pages read as zeros. `look` also returns whether its finding holds whatever
+    /// these pages contain. Returns the finding and the holes once they do not matter or their patience is over.
+    pub(crate) fn retry<T>(
         &mut self,
         now: Instant,
-        look: impl Fn(&ZeroFilled<'_, FS::File>) -> io::Result<(T, bool)>,
+        look: impl Fn(&ZeroFilled<&FS::File>) -> io::Result<(T, bool)>,
     ) -> Result<(T, Holes), ReadError> {
-        let Some(place) = &self.place else {
+        let Some(cursor) = &self.cursor else {
             return Err(self.failed(io::ErrorKind::NotFound.into()));
         };
-        let (file, sequence, offset) = (place.file.clone(), place.sequence, place.offset);
-        let same = |waiting: &Waiting| (waiting.sequence, waiting.offset) == (sequence, offset);
-        let mut waiting = match self.waiting.take().filter(same) {
-            Some(waiting) => waiting,
-            None => Waiting::new(sequence, offset, now),
+        let (file, sequence, offset) = (cursor.file.clone(), cursor.sequence, cursor.offset);
+        let same = |blocked: &BlockedRead| (blocked.sequence, blocked.offset) == (sequence, offset);
+        let mut blocked = match self.blocked.take().filter(same) {
+            Some(blocked) => blocked,
+            None => BlockedRead::new(sequence, offset, now),
         };
-        let known = std::mem::take(&mut waiting.looking);
-        let view = ZeroFilled::new(&*file, self.shared.page, known, FAILURES, Beyond::IsError);
+        let known = std::mem::take(&mut blocked.found);
+        let view = ZeroFilled::new(&*file, self.engine.page, known, FAILURES, Beyond::IsError);
         let looked = look(&view);
         let holes = view.holes();
-        let error = view.last_error().unwrap_or(io::ErrorKind::Other.into());
-        let outcome = match looked {
+        let error = view
+            .take_last_error()
+            .unwrap_or(io::ErrorKind::Other.into());
+        let result = match looked {
             Ok((found, true)) => return Ok((found, holes)),
             Ok((found, false)) if holes.is_empty() => return Ok((found, holes)),
             _ if !self.can_read_elsewhere(&file, offset, &holes) => {
-                waiting.patience = None;
-                Err(waiting.failed(&self.shared.metrics, &error, now))
+                blocked.patience = None;
+                Err(blocked.failed(&self.engine.metrics, &error, now))
             }
-            // Too many pages for one look: the next one goes on behind them, soon.
+            // Too many pages failed for one attempt: the next one continues after them, soon.
             Err(_) => {
-                waiting.looking = holes;
-                waiting.pause = FIRST_PAUSE;
-                Err(waiting.failed(&self.shared.metrics, &error, now))
+                blocked.found = holes;
+                blocked.pause = FIRST_PAUSE;
+                Err(blocked.failed(&self.engine.metrics, &error, now))
             }
-            Ok((found, false)) => match &waiting.patience {
+            Ok((found, false)) => match &blocked.patience {
                 Some((since, before)) if before.covers(&holes) => {
-                    if now.duration_since(*since) >= self.shared.read_patience {
+                    if now.duration_since(*since) >= self.engine.read_patience {
                         return Ok((found, holes));
                     }
-                    Err(waiting.failed(&self.shared.metrics, &error, now))
+                    Err(blocked.failed(&self.engine.metrics, &error, now))
                 }
                 _ => {
-                    waiting.patience = Some((now, holes));
-                    Err(waiting.failed(&self.shared.metrics, &error, now))
+                    blocked.patience = Some((now, holes));
+                    Err(blocked.failed(&self.engine.metrics, &error, now))
                 }
             },
         };
-        self.waiting = Some(waiting);
-        outcome
+        self.blocked = Some(blocked);
+        result
     }
 
-    /// True if the device gives something else that was written: another page of the segment, or the first of another one.
-    /// Reserved space proves nothing, because the file system answers for it, and the page cache proves nothing either.
+    /// True if the device can read something else that was written: another page of the segment, or the first page of another
+    /// segment. Reserved space proves nothing, because the file system answers for it; nor does the page cache, so each page
+    /// is evicted first.
     fn can_read_elsewhere(&self, file: &FS::File, offset: u64, holes: &Holes) -> bool {
-        let page = self.shared.page;
+        let page = self.engine.page;
         let try_page = |file: &FS::File, at: u64| {
             file.evict(at..at + page);
             let mut bytes = vec![0; usize::try_from(page).unwrap_or(1)];
             file.read_at(&mut bytes, at).is_ok()
         };
-        let place = self.place.as_ref();
-        let present = place.map(|place| place.sequence);
-        let used = place.map_or(0, |place| place.used);
+        let cursor = self.cursor.as_ref();
+        let present = cursor.map(|cursor| cursor.sequence);
+        let used = cursor.map_or(0, |cursor| cursor.used);
         let here = offset / page * page;
         let pages = [here.saturating_sub(page), 0, here + page];
         let mut others = pages
@@ -149,8 +153,8 @@ impl<FS: FileSystem> Reader<FS> {
         if others.any(|at| try_page(file, at)) {
             return true;
         }
-        let state = self.shared.lock();
-        // The newest and the oldest say as much as all of them.
+        let state = self.engine.lock();
+        // The newest and the oldest segment are as good a proof as all of them.
         let ends = [state.segments.back(), state.segments.front()];
         let ends = ends.map(|other| other.map(|other| other.sequence));
         drop(state);
@@ -159,52 +163,52 @@ impl<FS: FileSystem> Reader<FS> {
             .flatten()
             .filter(|other| Some(*other) != present);
         others.any(|other| {
-            let file = self.shared.fs.open(&name(other));
+            let file = self.engine.fs.open(&name(other));
             file.is_ok_and(|file| try_page(&file, 0))
         })
     }
 
-    /// The segment cannot even be opened, which says nothing about a place in it.
+    /// Records that the segment cannot even be opened, which proves nothing about a place in it.
     pub(crate) fn cannot_open(
         &mut self,
         sequence: u64,
         error: &io::Error,
         now: Instant,
     ) -> ReadError {
-        let same = |waiting: &Waiting| waiting.sequence == sequence;
-        let waiting = self.waiting.take().filter(same);
-        let mut waiting = waiting.unwrap_or_else(|| Waiting::new(sequence, 0, now));
-        waiting.patience = None;
-        let error = waiting.failed(&self.shared.metrics, error, now);
-        self.waiting = Some(waiting);
+        let same = |blocked: &BlockedRead| blocked.sequence == sequence;
+        let blocked = self.blocked.take().filter(same);
+        let mut blocked = blocked.unwrap_or_else(|| BlockedRead::new(sequence, 0, now));
+        blocked.patience = None;
+        let error = blocked.failed(&self.engine.metrics, error, now);
+        self.blocked = Some(blocked);
         error
     }
 
-    /// Something else than reading has failed; the next call tries again.
+    /// An operation other than reading has failed. The next call tries again.
     pub(crate) fn failed(&self, source: io::Error) -> ReadError {
-        let place = self.place.as_ref();
+        let cursor = self.cursor.as_ref();
         ReadError::Io {
-            file: name(place.map_or(0, |place| place.sequence)),
-            offset: place.map_or(0, |place| place.offset),
+            file: name(cursor.map_or(0, |cursor| cursor.sequence)),
+            offset: cursor.map_or(0, |cursor| cursor.offset),
             source,
         }
     }
 
-    /// What was waited for is passed over, or is not needed.
-    pub(crate) fn stop_waiting(&mut self) {
-        self.waiting = None;
-        self.shared.metrics.read_blocked(Duration::ZERO);
+    /// The unreadable place is passed over, or is not needed.
+    pub(crate) fn unblock(&mut self) {
+        self.blocked = None;
+        self.engine.metrics.read_blocked(Duration::ZERO);
     }
 
     /// A read has succeeded.
-    pub(crate) fn is_readable(&mut self, now: Instant) {
-        if let Some(waiting) = self.waiting.take() {
-            self.shared.metrics.read_blocked(Duration::ZERO);
-            let waited = now.duration_since(waiting.begun);
+    pub(crate) fn read_succeeded(&mut self, now: Instant) {
+        if let Some(blocked) = self.blocked.take() {
+            self.engine.metrics.read_blocked(Duration::ZERO);
+            let waited = now.duration_since(blocked.since);
             tracing::info!(
-                segment = name(waiting.sequence),
+                segment = name(blocked.sequence),
                 ?waited,
-                "the journal can be read again"
+                "the journal is readable again"
             );
         }
     }

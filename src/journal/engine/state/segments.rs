@@ -1,14 +1,58 @@
-//! The segments' own extents: what the reader finds out of those that the start could not read, and which are done with.
+//! The list of segments: what is added at one end, found out in between, and removed at the other end.
 
 use std::ops::Range;
 
-use super::State;
+use super::{Head, State};
 use crate::journal::format::segment::Segment;
 use crate::journal::recovery::extent::Extent;
 
 impl<F> State<F> {
-    /// What an unresolved segment holds is known now; by how much that is more, or less, than was estimated.
-    pub fn resolve(&mut self, sequence: u64, extent: &Extent) -> i64 {
+    /// Adds a segment that takes records; the one before takes none any more.
+    pub(in crate::journal::engine) fn push(&mut self, segment: Segment<F>) {
+        self.seal();
+        debug_assert!(
+            self.tail() <= segment.first && segment.first < segment.end,
+            "a segment is begun with a new record"
+        );
+        self.segments.push_back(segment);
+        self.head = Head::Open;
+    }
+
+    /// The last segment takes no further records.
+    pub(in crate::journal::engine) fn seal(&mut self) {
+        self.head = Head::None;
+        if let Some(sealed) = self.segments.back_mut() {
+            sealed.file = None;
+        }
+    }
+
+    /// The segment with this number.
+    pub(in crate::journal::engine) fn segment(&self, sequence: u64) -> Option<&Segment<F>> {
+        self.segments
+            .iter()
+            .find(|segment| segment.sequence == sequence)
+    }
+
+    /// The first segment that holds `position` or a later one.
+    pub(in crate::journal::engine) fn segment_at(&self, position: u64) -> Option<&Segment<F>> {
+        self.segments.iter().find(|segment| position < segment.end)
+    }
+
+    /// The segment before the one with this number.
+    pub(in crate::journal::engine) fn before(&self, sequence: u64) -> Option<&Segment<F>> {
+        let mut segments = self.segments.iter();
+        segments.rfind(|segment| segment.sequence < sequence)
+    }
+
+    /// The segment after the one with this number.
+    pub(in crate::journal::engine) fn after(&self, sequence: u64) -> Option<&Segment<F>> {
+        let mut segments = self.segments.iter();
+        segments.find(|segment| segment.sequence > sequence)
+    }
+
+    /// Replaces the bounds of an unresolved segment by what was read of it. Returns how many unpublished records more, or
+    /// fewer, there are than was estimated.
+    pub(in crate::journal::engine) fn resolve(&mut self, sequence: u64, extent: &Extent) -> i64 {
         let Some(index) = self
             .segments
             .iter()
@@ -35,9 +79,8 @@ impl<F> State<F> {
             .saturating_sub_unsigned(before)
     }
 
-    /// The segment with this number ended further on than was known; the positions at or past the watermark that were not known
-    /// of.
-    pub fn extend(&mut self, sequence: u64, end: u64) -> Range<u64> {
+    /// Moves a segment's end further on, to `end`. Returns the positions at or past the watermark that this adds.
+    pub(in crate::journal::engine) fn extend(&mut self, sequence: u64, end: u64) -> Range<u64> {
         let mut segments = self.segments.iter_mut();
         let found = segments.find(|segment| segment.sequence == sequence);
         let Some(segment) = found.filter(|segment| segment.end < end) else {
@@ -48,30 +91,25 @@ impl<F> State<F> {
         from.max(self.watermark).min(end)..end
     }
 
-    /// The segment before the one with this number.
-    pub fn before(&self, sequence: u64) -> Option<&Segment<F>> {
-        let mut segments = self.segments.iter();
-        segments.rfind(|segment| segment.sequence < sequence)
-    }
-
-    /// The segment behind the one with this number.
-    pub fn after(&self, sequence: u64) -> Option<&Segment<F>> {
-        let mut segments = self.segments.iter();
-        segments.find(|segment| segment.sequence > sequence)
-    }
-
     /// True if the oldest segment can be removed.
     pub fn has_removable(&self) -> bool {
         self.is_removable(self.watermark)
     }
 
     /// True if the disk is full and removing the oldest segment would make room.
-    pub fn lacks_removable_room(&self) -> bool {
-        self.disk_full && self.has_removable()
+    pub(in crate::journal) fn lacks_removable_room(&self) -> bool {
+        self.is_disk_full() && self.has_removable()
     }
 
     /// Takes out the segments that can be removed once a checkpoint at `checkpointed` is synced.
-    pub fn removable(&mut self, checkpointed: u64) -> Vec<Segment<F>> {
+    pub(in crate::journal::engine) fn take_removable(
+        &mut self,
+        checkpointed: u64,
+    ) -> Vec<Segment<F>> {
+        debug_assert!(
+            checkpointed <= self.watermark,
+            "a checkpoint never runs ahead of the watermark"
+        );
         let mut removable = Vec::new();
         while self.is_removable(checkpointed) {
             removable.extend(self.segments.pop_front());
@@ -84,10 +122,22 @@ impl<F> State<F> {
         let Some(first) = self.segments.front() else {
             return false;
         };
-        let is_active = self.active && self.segments.len() == 1;
-        // One that could not be read yet may tell that there was more in this one.
+        let is_head = self.head != Head::None && self.segments.len() == 1;
+        // A segment that could not be read yet may show that this one held more records.
         let mut behind = self.segments.iter().skip(1);
         let is_closed = behind.next().is_none_or(|next| next.unresolved.is_none());
-        !is_active && is_closed && first.end <= published
+        !is_head && is_closed && first.end <= published
+    }
+
+    /// Checks what every method must keep.
+    #[cfg(debug_assertions)]
+    pub(super) fn assert_order(&self) {
+        let sequences = self.segments.iter().map(|segment| segment.sequence);
+        assert!(sequences.is_sorted(), "segments are in order");
+        let mut segments = self.segments.iter();
+        assert!(segments.all(|segment| segment.first <= segment.end));
+        if self.segments.iter().all(Segment::is_certain) {
+            assert!(self.tail() <= self.next, "every position was given out");
+        }
     }
 }

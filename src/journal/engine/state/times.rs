@@ -1,15 +1,15 @@
-//! How long the oldest unpublished record has been waiting, and how long the budget will last.
+//! How long the oldest unpublished record has been waiting, and how long the budget lasts.
 
 use super::State;
 
-/// Time marks are at least this far apart, so their number is bounded by the length of an outage.
+/// The least time between two marks, in milliseconds. It bounds their number by the length of an outage.
 const TIME_STEP_MS: u64 = 1_000;
-/// How far back the rate looks from which the time until exhaustion follows.
+/// The rate is that of this many last milliseconds.
 const RATE_WINDOW_MS: u64 = 60_000;
 
 impl<F> State<F> {
-    /// Notes the time of a commit and what is unpublished after it.
-    pub fn note(&mut self, first: u64, now_ms: u64) {
+    /// Notes the time of a commit whose first position is `first`.
+    pub(in crate::journal::engine) fn note(&mut self, first: u64, now_ms: u64) {
         if self
             .times
             .back()
@@ -20,8 +20,8 @@ impl<F> State<F> {
         self.sample(now_ms);
     }
 
-    /// Notes what is unpublished now, for the rate.
-    pub fn sample(&mut self, now_ms: u64) {
+    /// Notes what counts against the budget now, for the rate.
+    pub(in crate::journal) fn sample(&mut self, now_ms: u64) {
         if self
             .usage
             .back()
@@ -39,7 +39,7 @@ impl<F> State<F> {
         }
     }
 
-    /// How long the oldest unpublished record has been waiting, in milliseconds, within a second; 0 where there is none.
+    /// How long the oldest unpublished record has been waiting, in milliseconds, to within a second; 0 if there is none.
     pub fn oldest_age_ms(&self, now_ms: u64) -> u64 {
         if self.unpublished() == 0 {
             return 0;
@@ -53,7 +53,7 @@ impl<F> State<F> {
             .map_or(0, |(_, at)| now_ms.saturating_sub(*at))
     }
 
-    /// Seconds until the budget is used up at the present rate; infinite where it is not growing.
+    /// Seconds until the budget is used up at the present rate; infinite if usage is not growing.
     #[allow(clippy::cast_precision_loss, reason = "a forecast")]
     pub fn exhaustion_seconds(&self, budget: u64, now_ms: u64) -> f64 {
         let used = self.budget_used();

@@ -1,4 +1,4 @@
-//! A place in one segment: from record to record, past damage, while a writer may be at work behind it.
+//! Walks through one segment: from record to record, past damage, while a writer may be at work behind it.
 
 use std::io;
 use std::ops::Range;
@@ -7,40 +7,39 @@ use bytes::Bytes;
 
 use super::SegmentFile;
 use super::walk::{Damage, Item, Located};
-use crate::journal::disk::filesystem::{File, read_full};
+use crate::journal::disk::filesystem::{File, PAGE, read_full};
 use crate::journal::engine::checkpoint::Synced;
 use crate::journal::error::ReadError;
-use crate::journal::format::record::{Codec, Found};
+use crate::journal::format::record::{Codec, Decoded};
 use crate::journal::format::scan::{self, SMALLEST};
 use crate::journal::format::segment::name;
 
-/// Bytes read at once; a larger record is read by itself.
+/// Bytes read at once; a larger record is a chunk of its own.
 const CHUNK: u64 = 256 << 10;
-/// A batch may begin at a multiple of this, behind zeros.
-const PAGE: u64 = 4096;
 
 #[derive(Debug)]
-pub(super) struct Place<'a, F> {
+pub(super) struct SegmentWalk<'a, F> {
     pub(super) segment: &'a SegmentFile<F>,
-    /// Where the next record begins, and with it the chunk.
+    /// Where the next record, and the chunk, begins.
     pub(super) offset: u64,
+    /// The next record's position.
     pub(super) expected: u64,
-    /// One past the last position, if the next segment's header tells.
+    /// One past the last position, if the next segment's header has it.
     pub(super) end: Option<u64>,
-    /// How far it was synced, as the checkpoint tells.
+    /// How far it was synced, from the checkpoint.
     pub(super) synced: Option<Synced>,
     pub(super) is_last: bool,
     pub(super) chunk: Bytes,
 }
 
 enum Ahead {
-    /// The next record is whole here: it was written since the chunk was read.
+    /// The next record is here and whole: it was written after the chunk was read.
     Whole,
     Item(Item),
     End,
 }
 
-impl<F: File> Place<'_, F> {
+impl<F: File> SegmentWalk<'_, F> {
     /// The segment's next item; `None` at its end.
     pub(super) fn next(&mut self, codec: Codec) -> Result<Option<Item>, ReadError> {
         loop {
@@ -48,7 +47,7 @@ impl<F: File> Place<'_, F> {
                 return Ok(None);
             }
             match codec.decode(&self.chunk) {
-                Found::Record(record) if record.position == self.expected => {
+                Decoded::Record(record) if record.position == self.expected => {
                     let payload = self.chunk.slice(record.payload);
                     self.chunk = self.chunk.slice(record.size..);
                     let start = self.offset;
@@ -61,7 +60,7 @@ impl<F: File> Place<'_, F> {
                         bytes: start..self.offset,
                     })));
                 }
-                Found::Partial(size)
+                Decoded::Partial(size)
                     if self.offset + size as u64 <= self.segment.length
                         && self.chunk.len() < size =>
                 {
@@ -92,7 +91,7 @@ impl<F: File> Place<'_, F> {
         let length = size.max(CHUNK).min(self.left());
         let read = || {
             let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-            // A file cut meanwhile reads as zeros: no record.
+            // A file that was truncated meanwhile reads as zeros, which are no record.
             read_full(&self.segment.file, &mut bytes, self.offset)?;
             io::Result::Ok(Bytes::from(bytes))
         };
@@ -100,8 +99,8 @@ impl<F: File> Place<'_, F> {
         Ok(())
     }
 
-    /// Goes on at the next page if zeros lead to the expected record there. Without this each batch's padding would cost a
-    /// search.
+    /// Continues at the next page if only zeros lie before the expected record there. Without this, each batch's padding would
+    /// cost a search.
     fn skip_padding(&mut self, codec: Codec) -> Result<bool, ReadError> {
         let padding = self.offset.next_multiple_of(PAGE) - self.offset;
         if padding == 0 || padding >= self.left() {
@@ -116,9 +115,9 @@ impl<F: File> Place<'_, F> {
         }
         let after = self.chunk.slice(length..);
         let is_expected = match codec.decode(&after) {
-            Found::Record(record) => record.position == self.expected,
-            Found::Partial(_) => self.at(codec, self.offset + padding)? == Some(self.expected),
-            Found::Nothing => false,
+            Decoded::Record(record) => record.position == self.expected,
+            Decoded::Partial(_) => self.at(codec, self.offset + padding)? == Some(self.expected),
+            Decoded::Nothing => false,
         };
         if is_expected {
             self.chunk = after;
@@ -127,15 +126,15 @@ impl<F: File> Place<'_, F> {
         Ok(is_expected)
     }
 
-    /// There is no record here: padding, damage or an unreadable place before the next intact one, or the end.
+    /// No record begins here: finds padding, damage or an unreadable place before the next intact record, or the end.
     fn look_ahead(&mut self, codec: Codec) -> Result<Ahead, ReadError> {
         self.chunk = Bytes::new();
         let Some(mut next) = self.find(codec)? else {
             return self.end_of_records();
         };
         if next > self.offset {
-            // A running writer may have written on between the reads of one search. It writes in order, so that all
-            // before an intact record is whole by now, unless it is damaged: a second search is right.
+            // A running writer may have written between the reads of one search. It writes in order, so everything before an
+            // intact record is whole by now, unless it is damaged: a second search is right.
             next = self.find(codec)?.unwrap_or(next);
         }
         let position = self.at(codec, next)?.unwrap_or(self.expected);
@@ -145,13 +144,13 @@ impl<F: File> Place<'_, F> {
         }
         let page = self.offset.next_multiple_of(PAGE);
         if page < next && self.is_padding(page)? {
-            // What is missing began the page.
+            // The missing record began the page.
             self.offset = page;
         }
         Ok(Ahead::Item(self.pass(next, position)))
     }
 
-    /// True if nothing but zeros lies before `next`, which begins a page, or nothing at all.
+    /// True if nothing, or only zeros up to a page, lies before `next`.
     fn is_padding(&self, next: u64) -> Result<bool, ReadError> {
         if next == self.offset {
             return Ok(true);
@@ -189,14 +188,13 @@ impl<F: File> Place<'_, F> {
             let last = unreadable.map_or(garbage, |bytes| bytes.end.max(garbage));
             return Ok(Ahead::Item(self.pass(last, end)));
         }
-        // Up to there it was synced: what is no record is damage, or cannot be read.
+        // Everything up to there was synced, so it is damaged or cannot be read.
         if let Some(synced) = self.synced.filter(|synced| synced.end > self.expected) {
             let used = synced.used.clamp(offset, length.max(offset));
             return Ok(Ahead::Item(self.pass(used, synced.end)));
         }
-        // Reported once: nothing is expected any more.
         if let Some(bytes) = unreadable {
-            // Nothing says whether records lie there.
+            // Nobody knows whether records lie there. This end makes it an item only once.
             self.end = Some(self.expected);
             return Ok(Ahead::Item(
                 self.pass(bytes.end.max(garbage), self.expected),
@@ -212,7 +210,7 @@ impl<F: File> Place<'_, F> {
         Ok(Ahead::End)
     }
 
-    /// Goes on at `offset` with `position`; what lies between is damaged, unless it could not even be read.
+    /// Continues at `offset` with `position`. The bytes in between are damaged, or could not even be read.
     fn pass(&mut self, offset: u64, position: u64) -> Item {
         let SegmentFile { sequence, file, .. } = self.segment;
         let (bytes, positions) = (self.offset..offset, self.expected..position);
