@@ -37,28 +37,18 @@ impl<FS: FileSystem> Reader<FS> {
         let Some(cursor) = &self.cursor else {
             return Ok(());
         };
-        let (codec, page, from) = (self.engine.codec, self.engine.page, self.from);
+        let (codec, from) = (self.engine.codec, self.from);
         let (file, sequence) = (cursor.file.clone(), cursor.sequence);
         let bytes = cursor.offset..cursor.used;
         let positions = cursor.expected..cursor.end;
-        let find = |view: &ZeroFilled<&FS::File>| {
+        let ((found, position), holes) = self.read_past(now, |view| {
             let found = scan::find(view, codec, bytes.clone(), &positions)?;
             let at = |offset| scan::at(view, codec, offset, bytes.end);
             let position = found.map(at).transpose()?.flatten();
-            io::Result::Ok((found, position))
-        };
-        let known = ZeroFilled::new(&*file, page, cursor.given_up.clone(), 0, Beyond::IsError);
-        let (mut found, mut holes) = (find(&known), known.holes());
-        if found.is_err() {
-            let ((offset, position), passed) = self.retry(now, |view| {
-                let (offset, position) = find(view)?;
-                // If all records before it are published, nothing is missing: no need to wait.
-                let is_needless = position.is_some_and(|position| position <= from);
-                Ok(((offset, position), is_needless))
-            })?;
-            (found, holes) = (Ok((offset, position)), passed);
-        }
-        let (found, position) = found.map_err(|source| self.failed(source))?;
+            // If all records before it are published, nothing is missing: no need to wait.
+            let is_needless = position.is_some_and(|position| position <= from);
+            Ok(((found, position), is_needless))
+        })?;
         let passed = bytes.start..found.unwrap_or(bytes.end);
         debug_assert!(found.is_none_or(|at| at >= bytes.start && at < bytes.end));
         debug_assert!(position.is_none_or(|position| positions.contains(&position)));
@@ -96,7 +86,7 @@ impl<FS: FileSystem> Reader<FS> {
             return Ok(());
         };
         let (codec, page) = (self.engine.codec, self.engine.page);
-        let (file, sequence) = (cursor.file.clone(), cursor.sequence);
+        let sequence = cursor.sequence;
         let state = self.engine.lock();
         // The segments before it have been read by now.
         let before = state.before(sequence).map_or(0, |before| before.end);
@@ -104,19 +94,10 @@ impl<FS: FileSystem> Reader<FS> {
         let next = next.filter(|next| unresolved.is_next_headless && next.unresolved.is_none());
         let bounds = (cursor.expected.max(before), next.map(|next| next.first));
         drop(state);
-        let read = |view: &ZeroFilled<&FS::File>| {
-            extent::read(view, codec, page, sequence, bounds, &unresolved)
-        };
-        let known = ZeroFilled::new(&*file, page, cursor.given_up.clone(), 0, Beyond::IsError);
-        let (mut extent, mut holes) = (read(&known), known.holes());
-        if extent.is_err() {
-            let (found, passed) = self.retry(now, |view| {
-                let extent = read(view)?;
-                Ok((extent, extent.is_certain))
-            })?;
-            (extent, holes) = (Ok(found), passed);
-        }
-        let extent = extent.map_err(|source| self.failed(source))?;
+        let (extent, holes) = self.read_past(now, |view| {
+            let extent = extent::read(view, codec, page, sequence, bounds, &unresolved)?;
+            Ok((extent, extent.is_certain))
+        })?;
         if !extent.is_certain && extent.first < extent.end {
             let hole = holes.within(&(0..extent.used.max(1)));
             self.set_aside(sequence, &hole.unwrap_or(0..extent.used))?;

@@ -79,9 +79,10 @@ impl BlockedRead {
 }
 
 impl<FS: FileSystem> Reader<FS> {
-    /// Tries `look` again, in which unreadable pages read as zeros. `look` also returns whether its finding holds whatever
-    /// these pages contain. Returns the finding and the holes once they do not matter or their patience is over.
-    pub(crate) fn retry<T>(
+    /// Runs `look`, in which the pages that were given up, and further unreadable ones, read as zeros. `look` also returns
+    /// whether its finding holds whatever the unreadable pages contain. Returns the finding and the holes. If another page is
+    /// unreadable, fails until it does not matter or its patience is over.
+    pub(crate) fn read_past<T>(
         &mut self,
         now: Instant,
         look: impl Fn(&ZeroFilled<&FS::File>) -> io::Result<(T, bool)>,
@@ -89,47 +90,43 @@ impl<FS: FileSystem> Reader<FS> {
         let Some(cursor) = &self.cursor else {
             return Err(self.failed(io::ErrorKind::NotFound.into()));
         };
-        let (file, sequence, offset) = (cursor.file.clone(), cursor.sequence, cursor.offset);
+        let (file, page) = (cursor.file.clone(), self.engine.page);
+        let (sequence, offset) = (cursor.sequence, cursor.offset);
+        let view = ZeroFilled::new(&*file, page, cursor.given_up.clone(), 0, Beyond::IsError);
+        if let Ok((found, _)) = look(&view) {
+            return Ok((found, view.holes()));
+        }
         let same = |blocked: &BlockedRead| (blocked.sequence, blocked.offset) == (sequence, offset);
-        let mut blocked = match self.blocked.take().filter(same) {
-            Some(blocked) => blocked,
-            None => BlockedRead::new(sequence, offset, now),
-        };
+        let blocked = self.blocked.take().filter(same);
+        let mut blocked = blocked.unwrap_or_else(|| BlockedRead::new(sequence, offset, now));
         let known = std::mem::take(&mut blocked.found);
-        let view = ZeroFilled::new(&*file, self.engine.page, known, FAILURES, Beyond::IsError);
+        let view = ZeroFilled::new(&*file, page, known, FAILURES, Beyond::IsError);
         let looked = look(&view);
         let holes = view.holes();
-        let error = view
-            .take_last_error()
-            .unwrap_or(io::ErrorKind::Other.into());
-        let result = match looked {
+        match looked {
             Ok((found, true)) => return Ok((found, holes)),
             Ok((found, false)) if holes.is_empty() => return Ok((found, holes)),
-            _ if !self.can_read_elsewhere(&file, offset, &holes) => {
-                blocked.patience = None;
-                Err(blocked.failed(&self.engine.metrics, &error, now))
-            }
+            _ if !self.can_read_elsewhere(&file, offset, &holes) => blocked.patience = None,
             // Too many pages failed for one attempt: the next one continues after them, soon.
             Err(_) => {
                 blocked.found = holes;
                 blocked.pause = FIRST_PAUSE;
-                Err(blocked.failed(&self.engine.metrics, &error, now))
             }
             Ok((found, false)) => match &blocked.patience {
                 Some((since, before)) if before.covers(&holes) => {
                     if now.duration_since(*since) >= self.engine.read_patience {
                         return Ok((found, holes));
                     }
-                    Err(blocked.failed(&self.engine.metrics, &error, now))
                 }
-                _ => {
-                    blocked.patience = Some((now, holes));
-                    Err(blocked.failed(&self.engine.metrics, &error, now))
-                }
+                _ => blocked.patience = Some((now, holes)),
             },
-        };
+        }
+        let error = view
+            .take_last_error()
+            .unwrap_or(io::ErrorKind::Other.into());
+        let error = blocked.failed(&self.engine.metrics, &error, now);
         self.blocked = Some(blocked);
-        result
+        Err(error)
     }
 
     /// True if the device can read something else that was written: another page of the segment, or the first page of another
