@@ -1,7 +1,7 @@
 //! The admin listener: `/metrics`, `/livez`, `/readyz`.
 //!
-//! It has a thread and a runtime of its own, because a relay too busy to answer webhooks must still answer its probes, and
-//! a scrape must not delay a webhook's answer.
+//! It has a thread and a runtime of its own, because a relay too busy to answer webhooks must still answer its probes,
+//! and a scrape must not delay a webhook's answer.
 
 use std::convert::Infallible;
 use std::io;

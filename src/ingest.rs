@@ -11,9 +11,9 @@
 //! refusal       translates every refusal to its answer and its metric label
 //! ```
 //!
-//! Invariants that ingest keeps: nothing unauthenticated is parsed or reaches the disk; the body is stored byte for byte;
-//! memory is bounded by configuration (a body's charge is returned only when the journal drops its bytes, after the
-//! sync); an event is counted as accepted exactly when it is committed, whether or not its sender still waits; and
+//! Invariants that ingest keeps: nothing unauthenticated is parsed or reaches the disk; the body is stored byte for
+//! byte; memory is bounded by configuration (a body's charge is returned only when the journal drops its bytes, after
+//! the sync); an event is counted as accepted exactly when it is committed, whether or not its sender still waits; and
 //! nothing here knows Kafka.
 
 mod body;
@@ -76,8 +76,8 @@ pub fn check_sources(sources: &[SourceConfig]) -> Result<(), IngestError> {
 }
 
 impl<A: Append> Ingest<A> {
-    /// Reads the keys (a blank or unreadable one is an error), compiles the pointers, resolves the routes. `metrics` must
-    /// have been registered with the same `sources`.
+    /// Reads the keys (a blank or unreadable one is an error), compiles the pointers, resolves the routes. `metrics`
+    /// must have been registered with the same `sources`.
     pub fn new(
         listen: &ListenConfig,
         sources: &[SourceConfig],
@@ -166,9 +166,9 @@ impl<A: Append> Ingest<A> {
     }
 }
 
-/// Serves until `shutdown` resolves, then accepts what is already connected, finishes the requests that have begun (also
-/// one whose head is still arriving) and returns. The listen timeouts bound how long that takes; dropping the future cuts
-/// everything off. An error means that the listener itself has failed.
+/// Serves until `shutdown` resolves, then accepts what is already connected, finishes the requests that have begun
+/// (also one whose head is still arriving) and returns. The listen timeouts bound how long that takes; dropping the
+/// future cuts everything off. An error means that the listener itself has failed.
 pub async fn serve<A: Append>(
     listener: TcpListener,
     ingest: Ingest<A>,

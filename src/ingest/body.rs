@@ -89,8 +89,8 @@ where
 }
 
 impl Collected {
-    /// Grows the buffer to `needed` bytes, or to twice that if budget and `ceiling` allow. A declared length alone never
-    /// makes it grow, and exactly what is allocated is charged.
+    /// Grows the buffer to `needed` bytes, or to twice that if budget and `ceiling` allow. A declared length alone
+    /// never makes it grow, and exactly what is allocated is charged.
     fn make_room(&mut self, needed: usize, ceiling: usize) -> Result<(), Refusal> {
         let present = self.bytes.capacity();
         if needed <= present {

@@ -73,7 +73,7 @@ pub(super) struct Ingress<A> {
     pub(super) commit_timeout: Duration,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) observer: OnceLock<Observer>,
-    /// Set if something other than the system tells the time, in milliseconds since the Unix epoch.
+    /// Replaces the system's clock; milliseconds since the Unix epoch.
     pub(super) clock: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
     pub(super) warnings: LogThrottle,
 }

@@ -1,8 +1,8 @@
-//! One memory budget for all requests: bodies are charged from their first byte until they are synced, heads while their
-//! bodies arrive.
+//! One memory budget for all requests: bodies are charged from their first byte until they are synced, heads while
+//! their bodies arrive.
 //!
-//! A request never waits for room: a waiting request would hold its connection and the bytes that have arrived, so a few
-//! slow senders could stop all others. A request that does not fit is refused, and its sender tries again.
+//! A request never waits for room: a waiting request would hold its connection and the bytes that have arrived, so a
+//! few slow senders could stop all others. A request that does not fit is refused, and its sender tries again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

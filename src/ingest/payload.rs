@@ -2,7 +2,8 @@
 //!
 //! The scan (`scan`) takes nearly every body, 64 bytes at a time. The rest goes to serde_json (`serde`), which also has
 //! the last word on what is not JSON. It skips unwanted values without recursion, so depth costs no stack, and recurses
-//! only along the configured pointers, whose depth is bounded. Of duplicate members the last wins, as in most JSON readers.
+//! only along the configured pointers, whose depth is bounded. Of duplicate members the last wins, as in most JSON
+//! readers.
 
 pub(super) mod pointers;
 mod scan;

@@ -122,8 +122,9 @@ fn is_state_value(value: &str) -> bool {
         && !value.ends_with(' ')
 }
 
-/// The client's address. Each proxy appends the peer that it saw to `X-Forwarded-For`, so the list is read from the right,
-/// and each entry counts only if a trusted proxy wrote it. A client could have written the entries further left itself.
+/// The client's address. Each proxy appends the peer that it saw to `X-Forwarded-For`, so the list is read from the
+/// right, and each entry counts only if a trusted proxy wrote it. A client could have written the entries further left
+/// itself.
 pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let mut client = peer.to_canonical();

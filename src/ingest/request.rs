@@ -171,7 +171,8 @@ fn event_id<'a>(body: &[u8], digits: &'a mut [u8; ID_DIGITS]) -> &'a str {
     std::str::from_utf8(digits).unwrap_or_default()
 }
 
-/// Measures the stages of one request. A stage begins where the one before it ended, so that one clock read serves both.
+/// Measures the stages of one request. A stage begins where the one before it ended, so that one clock read serves
+/// both.
 struct StageTimer(Instant);
 
 impl StageTimer {

@@ -1,7 +1,7 @@
 //! Authenticates a request over its raw bytes, before anything is parsed or looked up.
 //!
-//! Each scheme is a variant of [`Verify`](super::Verify) and a file here. All live keys are tried in turn, so that two can
-//! be live while one replaces the other.
+//! Each scheme is a variant of [`Verify`](super::Verify) and a file here. All live keys are tried in turn, so that two
+//! can be live while one replaces the other.
 
 mod error;
 mod keys;

@@ -1,4 +1,4 @@
-//! `[[source]]` as it is served, and what is wrong with a configured one.
+//! Builds the sources that are served from the configured ones, or reports what is wrong with those.
 
 use std::collections::{HashMap, HashSet};
 

@@ -15,7 +15,8 @@ use super::refusal::BodyUnread;
 use super::request::respond;
 use super::server::{HttpService, Phase, Phases, Protocol};
 
-/// Builds the stack for a connection from `peer`. A request passes it from top to bottom, its answer from bottom to top.
+/// Builds the stack for a connection from `peer`. A request passes it from top to bottom, its answer from bottom to
+/// top.
 ///
 /// Panics are caught in [`respond`] rather than by tower-http's `CatchPanic`, which would box the body of every answer
 /// and could not count a panic under its source.

@@ -1,11 +1,20 @@
-//! Which configurations are refused, and how keys are replaced while serving.
+//! Which configurations are refused, how keys are replaced while serving, and what is counted when a request is cut short.
 
 use std::future::{Ready, ready};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use ::bytes::Bytes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::journal::AppendError;
+use crate::telemetry::Registry;
 
 struct Nowhere;
 
@@ -66,7 +75,7 @@ fn how_to_verify_has_no_default() {
     let listen: ListenConfig =
         toml::from_str("max_body = \"1MiB\"\nbody_timeout = \"3s\"").unwrap();
     assert_eq!(listen.max_body, ByteSize::mib(1));
-    assert_eq!(listen.body_timeout, std::time::Duration::from_secs(3));
+    assert_eq!(listen.body_timeout, Duration::from_secs(3));
 }
 
 #[test]
@@ -115,4 +124,142 @@ fn sign(secret: &str, body: &[u8], timestamp_ms: u64) -> String {
         "v={timestamp_ms},d={}",
         hex::encode(mac.finalize().into_bytes())
     )
+}
+
+/// A journal whose commits wait for the test, or whose append panics.
+#[derive(Clone, Default)]
+struct Scripted {
+    panics: bool,
+    commits: Arc<Mutex<Vec<oneshot::Sender<()>>>>,
+}
+
+impl Append for Scripted {
+    type Commit = Pin<Box<dyn Future<Output = Result<u64, AppendError>> + Send>>;
+
+    fn append(&self, _: Vec<u8>, _: Bytes) -> Result<Self::Commit, AppendError> {
+        assert!(!self.panics, "as the test asked for");
+        let (commit, committed) = oneshot::channel();
+        self.commits.lock().unwrap().push(commit);
+        Ok(Box::pin(async {
+            committed.await.map_err(|_| AppendError::Closed)?;
+            Ok(0)
+        }))
+    }
+}
+
+/// A relay in this process, over a scripted journal.
+struct Relay {
+    address: SocketAddr,
+    registry: Registry,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+impl Relay {
+    async fn start(journal: Scripted, commit_timeout: Duration) -> Self {
+        let sources = [source("open", "/open")];
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry, &sources).unwrap();
+        let listen = ListenConfig {
+            commit_timeout,
+            ..ListenConfig::default()
+        };
+        let ingest = Ingest::new(&listen, &sources, journal, metrics).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(serve(listener, ingest, std::future::pending()));
+        Self {
+            address,
+            registry,
+            server,
+        }
+    }
+
+    /// Sends an event on a connection of its own.
+    async fn post(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let event = "{\"event\":\"call_ended\"}";
+        let length = event.len();
+        let head = format!("POST /open HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n");
+        stream
+            .write_all(format!("{head}{event}").as_bytes())
+            .await
+            .unwrap();
+        stream
+    }
+
+    /// The sum of the family's children that have this label value.
+    fn count(&self, family: &str, label: &str) -> u64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|known| known.name() == family);
+        let children = family.unwrap().get_metric().iter();
+        let sum: f64 = children
+            .filter(|child| child.get_label().iter().any(|pair| pair.value() == label))
+            .map(|child| child.get_counter().get_value())
+            .sum();
+        sum.to_string().parse().unwrap()
+    }
+
+    async fn await_count(&self, family: &str, label: &str, count: u64) {
+        while self.count(family, label) < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(self.count(family, label), count);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_503_and_counted_under_its_source() {
+    let journal = Scripted {
+        panics: true,
+        ..Scripted::default()
+    };
+    let relay = Relay::start(journal, Duration::from_mins(1)).await;
+    let mut answer = String::new();
+    relay
+        .post()
+        .await
+        .read_to_string(&mut answer)
+        .await
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+    assert_eq!(relay.count("http_rejections_total", "panic"), 1);
+    assert_eq!(relay.count("http_requests_total", "503"), 1);
+    assert_eq!(relay.count("http_rejections_total", "client_gone"), 0);
+    assert_eq!(relay.count("http_rejections_total", "open"), 1);
+}
+
+#[tokio::test]
+async fn an_event_is_counted_at_its_commit_whether_or_not_somebody_waits_for_it() {
+    let journal = Scripted::default();
+    let relay = Relay::start(journal.clone(), Duration::from_millis(20)).await;
+    let mut stream = relay.post().await;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 503");
+    assert_eq!(relay.count("events_accepted_total", "call_ended"), 0);
+    let commit = journal.commits.lock().unwrap().pop().unwrap();
+    commit.send(()).unwrap();
+    relay
+        .await_count("events_accepted_total", "call_ended", 1)
+        .await;
+
+    let relay = Relay::start(journal.clone(), Duration::from_mins(1)).await;
+    let _stream = relay.post().await;
+    while journal.commits.lock().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Drops the request as a client that leaves does.
+    relay.server.abort();
+    relay
+        .await_count("http_rejections_total", "client_gone", 1)
+        .await;
+    assert_eq!(relay.count("events_accepted_total", "call_ended"), 0);
+    let commit = journal.commits.lock().unwrap().pop().unwrap();
+    commit.send(()).unwrap();
+    relay
+        .await_count("events_accepted_total", "call_ended", 1)
+        .await;
+    assert_eq!(relay.count("events_without_key_total", "open"), 1);
 }

@@ -1,7 +1,7 @@
 //! Scans a body for the pointers' strings, 64 bytes at a time.
 //!
-//! Why not serde_json alone: validation was the most expensive part of a request after the signature, 5.7 µs for a body of
-//! 7 KB. This scan takes 2.5 µs; sonic-rs and simd-json were no faster than serde_json (docs/benchmarks.md).
+//! Why not serde_json alone: validation was the most expensive part of a request after the signature, 5.7 µs for a body
+//! of 7 KB. This scan takes 2.5 µs; sonic-rs and simd-json were no faster than serde_json (docs/benchmarks.md).
 //!
 //! ```text
 //! blocks     loads 64 bytes and classifies them: one 64-bit word per class of bytes, one bit per byte
@@ -11,11 +11,11 @@
 //! grammar    which token may follow which
 //! ```
 //!
-//! The scan accepts a body or gives up; it never rejects one. It gives up on text that is not JSON and on JSON of shapes
-//! that no sender has: a root other than an object, more than 63 levels, an escaped name or an array on a pointer's path,
-//! more than eight pointers. serde_json decides on those. So the scan can be wrong in two ways only: to accept what
-//! serde_json rejects, or to find other strings. The tests compare both with serde_json, on every instruction set that the
-//! machine has.
+//! The scan accepts a body or gives up; it never rejects one. It gives up on text that is not JSON and on JSON of
+//! shapes that no sender has: a root other than an object, more than 63 levels, an escaped name or an array on a
+//! pointer's path, more than eight pointers. serde_json decides on those. So the scan can be wrong in two ways only: to
+//! accept what serde_json rejects, or to find other strings. The tests compare both with serde_json, on every
+//! instruction set that the machine has.
 
 #![expect(
     clippy::inline_always,

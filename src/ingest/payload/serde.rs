@@ -1,8 +1,8 @@
 //! Reads a document with serde_json, follows a tree of pointers and skips everything else.
 //!
 //! A pass handles the values and names on a pointer's path in one of two modes. The interpreting mode lets serde_json
-//! decode them. The exact mode takes them as raw text, which also works for valid JSON that serde_json cannot represent (a
-//! lone surrogate, a number beyond f64). The interpreting mode is faster and runs first; if it fails, the exact mode
+//! decode them. The exact mode takes them as raw text, which also works for valid JSON that serde_json cannot represent
+//! (a lone surrogate, a number beyond f64). The interpreting mode is faster and runs first; if it fails, the exact mode
 //! decides whether the document is JSON.
 
 use std::borrow::Cow;

@@ -160,8 +160,8 @@ mod tests {
             text in prop_oneof!["\\PC*", "v=[0-9]{0,21},d=[0-9a-fA-F]{63,65}"]
         ) {
             if let Some(signature) = Signature::parse(&text) {
-                let said = format!("v={},d={}", signature.digits, hex::encode(signature.digest));
-                prop_assert_eq!(said, text.to_lowercase());
+                let read = format!("v={},d={}", signature.digits, hex::encode(signature.digest));
+                prop_assert_eq!(read, text.to_lowercase());
                 prop_assert_eq!(signature.timestamp_ms.to_string(), signature.digits);
             }
         }

@@ -54,7 +54,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, server: Arc<Serve
     }
 }
 
-/// Finds out the protocol; `None` if the client left before that, or said nothing until the server stopped.
+/// Detects the protocol; `None` if the client left before that, or sent nothing until the server stopped.
 async fn sniff(
     stream: &mut SniffedStream,
     server: &Server,
@@ -96,7 +96,7 @@ fn tracked(
     let service = RefCell::new(service);
     service_fn(move |request| {
         let in_flight = activity.begin();
-        // No layer waits for readiness: what is too much is refused with an answer.
+        // Every layer is always ready, because overload is refused with an answer.
         let answer = service.borrow_mut().call(request);
         async move {
             let _in_flight = in_flight;

@@ -86,7 +86,8 @@ where
 }
 
 /// Waits until a draining server may send GOAWAY. A connection without a request yet gets its first one served, because
-/// its client would only open another connection like it; once the listener is closed, that wait is bounded by [`GRACE`].
+/// its client would only open another connection like it; once the listener is closed, that wait is bounded by
+/// [`GRACE`].
 async fn may_go_away(phases: &Phases, activity: &Activity) {
     phases.reached(Phase::Draining).await;
     tokio::select! {

@@ -35,8 +35,8 @@ impl Server {
         server
     }
 
-    /// As [`Server::start`], with `ringback.toml` and `journal/` in `folder`, which the caller keeps. `more.toml` there, if
-    /// it exists, is appended to the configuration.
+    /// As [`Server::start`], with `ringback.toml` and `journal/` in `folder`, which the caller keeps. `more.toml`
+    /// there, if it exists, is appended to the configuration.
     pub fn start_in(folder: &Path, bootstrap: &str, listen: &str, journal: &str) -> Self {
         let config = write_config(folder, bootstrap, listen, journal);
         let mut child = Command::new(env!("CARGO_BIN_EXE_ringback"))

@@ -1,7 +1,7 @@
 //! Classifies 64 bytes at once; in each word of a class, bit *i* stands for byte *i*.
 //!
-//! Only this file uses vector instructions. `fearless_simd` chooses them when the program runs (SSE2 to AVX-512, NEON), so
-//! no `unsafe` is needed here.
+//! Only this file uses vector instructions. `fearless_simd` chooses them when the program runs (SSE2 to AVX-512, NEON),
+//! so no `unsafe` is needed here.
 
 use fearless_simd::{Simd, SimdBase as _, SimdMask as _, u8x64};
 

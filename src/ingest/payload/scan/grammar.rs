@@ -1,7 +1,7 @@
 //! Checks which token may follow which, for 64 bytes at once.
 //!
-//! JSON's grammar needs a stack only to tell objects from arrays. Once that is known for each byte, every rule concerns a
-//! token and the one before it, and takes a few operations on words.
+//! JSON's grammar needs a stack only to tell objects from arrays. Once that is known for each byte, every rule concerns
+//! a token and the one before it, and takes a few operations on words.
 
 use super::scalars::{next, past};
 

@@ -34,8 +34,8 @@ pub(crate) fn next(bits: u64, carry: &mut u64) -> u64 {
     moved
 }
 
-/// The first byte after each run of `run` that begins at a bit of `from`; a bit of `from` outside of `run` is itself that
-/// byte. A run that continues in the next block is added to `carry`.
+/// The first byte after each run of `run` that begins at a bit of `from`; a bit of `from` outside of `run` is itself
+/// that byte. A run that continues in the next block is added to `carry`.
 #[inline(always)]
 pub(crate) fn past(from: u64, run: u64, carry: &mut u64) -> u64 {
     let (sum, overflow) = from.overflowing_add(run);
@@ -69,8 +69,8 @@ impl Scalars {
         let after_digit = next(digits, &mut self.digits);
         let fraction = next(dots, &mut self.fraction);
         let mut leading = classes.zeros & digits & !(after_digit | fraction);
-        // A digit must follow. A dot or letter without a digit before it is thereby wrong as well: it begins a scalar, or
-        // stands where a digit must be.
+        // A digit must follow. A dot or letter without a digit before it is thereby wrong as well: it begins a scalar,
+        // or stands where a digit must be.
         let mut must = minuses | dots;
 
         let others = (numbers & !(digits | must)) | (minuses & !starts);

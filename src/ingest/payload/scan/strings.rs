@@ -37,7 +37,8 @@ impl Strings {
         })
     }
 
-    /// The bytes that a backslash escapes. A backslash outside of strings is not a token, so the tokens' check finds it.
+    /// The bytes that a backslash escapes. A backslash outside of strings is not a token, so the tokens' check finds
+    /// it.
     fn escapes(&mut self, mut backslashes: u64, text: &[u8], start: usize) -> Option<u64> {
         let mut escaped = self.escaped;
         self.escaped = 0;
