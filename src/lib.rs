@@ -23,7 +23,7 @@ pub mod config;
 pub mod event;
 pub mod ingest;
 pub mod journal;
-mod log_throttle;
+pub mod log_throttle;
 pub mod publish;
 pub mod readiness;
 mod signal;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anstream::println;
 use rdkafka::config::ClientConfig;
@@ -14,6 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::signatures::SignatureNotes;
 use crate::command::CommandError;
 use crate::command::render::{printable, size};
+use crate::time::{now_ms, rfc3339};
 
 /// The printer notices within this time that it is to stop.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -94,16 +95,16 @@ pub fn refusal(status: u16, reason: &str, detail: &str) {
     let bad = anstyle::AnsiColor::Red.on_default();
     println!(
         "{:<12}  {}refused {status}{}  {reason}: {detail}",
-        time(SystemTime::now()),
+        time_of_day(now_ms()),
         bad.render(),
         bad.render_reset()
     );
 }
 
-/// Time of day, UTC.
-fn time(now: SystemTime) -> String {
-    let time = humantime::format_rfc3339_millis(now).to_string();
-    time.get(11..23).map_or_else(|| time.clone(), str::to_owned)
+/// The time of day in UTC, with milliseconds.
+fn time_of_day(unix_ms: u64) -> String {
+    let time = rfc3339(unix_ms);
+    time.get(11..23).unwrap_or_default().to_owned()
 }
 
 fn row(message: &BorrowedMessage<'_>, note: Option<&str>) -> String {
@@ -113,14 +114,10 @@ fn row(message: &BorrowedMessage<'_>, note: Option<&str>) -> String {
         || String::from("(no key)"),
         |key| printable(&String::from_utf8_lossy(key)),
     );
-    let now = SystemTime::now();
+    let now = now_ms();
     let posted = message.timestamp().to_millis().unwrap_or_default();
-    let arrived = now
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
-    let took = i128::try_from(arrived).unwrap_or_default() - i128::from(posted);
-    let time = time(now);
+    let took = now.cast_signed() - posted;
+    let time = time_of_day(now);
     let (gap, note) = note.map_or(("", ""), |note| ("  ", note));
     let place = format!("{}@{}", message.partition(), message.offset());
     let size = size(message.payload_len() as u64);
