@@ -1,11 +1,11 @@
-"""Compares the ratios that the benches wrote as JSON with the limits that stand here: twice what docs/benchmarks.md shows, or somewhat more
-where a machine that does something else besides was seen to come near that."""
+"""Compares the ratios that the benches wrote as JSON with the limits below: twice the ratio in docs/benchmarks.md, or more if a
+busy machine was measured near that."""
 
 import json
 import pathlib
 import sys
 
-# bench, row, figure, the worst that passes, and whether more of it is worse.
+# bench, row, figure, limit, and whether larger is worse
 LIMITS = [
     ("append", "7000, 64 appenders", "speed_ratio", 0.35, False),
     ("append", "7000, 64 appenders", "amplification", 2.1, True),
@@ -16,7 +16,7 @@ LIMITS = [
     ("publish", "7000", "cpu_ratio", 2.3, True),
     ("end_to_end", "7000, 64 connections", "cpu_ratio", 12.0, True),
     ("end_to_end", "7000, 1000/s, 32 connections", "cpu_ratio", 22.0, True),
-    # A share of a core. A thread that polls where it could wait took 0.95.
+    # A share of a core. A thread that polled instead of waiting took 0.95.
     ("end_to_end", "idle", "cpu_percent", 0.5, True),
     ("start", "full", "ratio_to_empty", 4.0, True),
 ]

@@ -7,9 +7,9 @@
 //! cargo bench --bench append -- --dir /mnt/disk    on another disk; a tmpfs syncs nothing and measures nothing
 //! ```
 //!
-//! Both halves of a pair run one after the other on the same disk, and only their ratio's median is worth quoting: the
-//! machine's speed drifts. A batch is what came in during the last sync, so the raw loop learns its size from the journal's
-//! own histogram, measured in the same pair.
+//! Both halves of a pair run one after the other on the same disk. Quote only the median of their ratios, because the
+//! machine's speed drifts. A batch is what arrived during the last sync, so the raw loop takes its size from the journal's
+//! own histogram of the same pair.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -30,11 +30,11 @@ use support::options::{self, Options};
 use support::process;
 use support::report::{Report, median_of};
 
-/// Payload sizes in bytes: a short event, RETELL's median and 90th percentile, and a long call.
+/// Payload sizes in bytes: a short event, Retell's median and 90th percentile, and a long call.
 const SIZES: [usize; 4] = [700, 7_000, 40_000, 150_000];
 const APPENDERS: [usize; 4] = [1, 8, 64, 512];
 
-/// What one half of a pair came to.
+/// The result of one half of a pair.
 struct Outcome {
     events_per_second: f64,
     bytes_per_second: f64,
@@ -45,7 +45,7 @@ struct Outcome {
     cpu_per_event: f64,
     /// Events that shared a sync, on average.
     batch: f64,
-    /// Bytes written a byte of payload.
+    /// Bytes written per byte of payload.
     amplification: f64,
 }
 
@@ -132,8 +132,8 @@ fn through_the_journal(folder: &Path, size: usize, appenders: usize, time: Durat
         let tasks: Vec<_> = (0..appenders)
             .map(|number| {
                 let (appender, body) = (appender.clone(), body.clone());
-                // All that was appended before is synced with it. Segments leave as the raw loop's files do: the page cache
-                // takes memory that was just given back more cheaply than memory that nobody had for long.
+                // Everything appended before is synced too. Segments are removed as the raw loop's files are, so that both
+                // get pages that were freed just before, which costs less than pages that have been free for long.
                 let truncator = (number == 0).then(|| truncator.clone());
                 tokio::spawn(async move {
                     let mut latencies = Vec::new();
@@ -166,7 +166,7 @@ fn through_the_journal(folder: &Path, size: usize, appenders: usize, time: Durat
     outcome(&mut latencies, size, elapsed, cpu, events / syncs, written)
 }
 
-/// One thread that writes and syncs `batch` records at a time into a reserved file: what the disk gives.
+/// One thread that writes and syncs `batch` records at a time into a reserved file: the disk's own speed.
 fn raw_loop(folder: &Path, size: usize, batch: f64, time: Duration) -> Outcome {
     let folder = tempfile::tempdir_in(folder).expect("the folder can be written");
     let per_record = journal::format::record::size_on_disk(size);
@@ -178,7 +178,7 @@ fn raw_loop(folder: &Path, size: usize, batch: f64, time: Duration) -> Outcome {
     let (cpu, begun) = (cpu_time(), Instant::now());
     while begun.elapsed() < time {
         raw.make_room(bytes.len());
-        // The time in its calls alone: everything else is the loop's own.
+        // Only the time in its system calls counts; the rest is the loop's own.
         let took = raw.append(&bytes);
         busy += took;
         latencies.extend(std::iter::repeat_n(took, records));
@@ -216,7 +216,7 @@ fn outcome(
     }
 }
 
-/// Events and syncs so far, of the journal's own histogram.
+/// Events and syncs so far, from the journal's own histogram.
 fn batches(registry: &Registry) -> (f64, f64) {
     let families = registry.gather();
     let is_it = |family: &&MetricFamily| family.name() == "journal_batch_events";

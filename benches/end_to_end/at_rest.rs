@@ -12,11 +12,11 @@ use crate::support::options::Options;
 use crate::support::process::{resident, usage};
 use crate::support::report::Report;
 
-/// Bytes of the backlog: the table's row 8.
+/// Bytes of the backlog, as in row 8 of the table of limits.
 const BACKLOG: u64 = 4 << 30;
 const SIZE: usize = 7_000;
 
-/// All threads' CPU while nothing is asked of them, and the memory that takes.
+/// CPU of all threads and memory while no request comes.
 pub fn idle(options: &Options, kafka: &Kafka, report: &mut Report) {
     let folder = tempfile::tempdir_in(&options.folder).expect("the folder can be written");
     let topic = kafka.topic("idle");
@@ -27,7 +27,7 @@ pub fn idle(options: &Options, kafka: &Kafka, report: &mut Report) {
         &[],
     );
     let relay = site.start();
-    // Connections to the brokers are made meanwhile.
+    // Meanwhile it connects to the brokers.
     std::thread::sleep(Duration::from_secs(3));
     let time = Duration::from_secs(if options.short { 5 } else { 20 });
     let before = usage(relay.id());
@@ -46,12 +46,12 @@ pub fn idle(options: &Options, kafka: &Kafka, report: &mut Report) {
     );
 }
 
-/// Memory with a backlog of 4 GiB that no broker takes, and 500 events/s on top.
+/// Memory with a backlog of 4 GiB and no broker, while 500 events/s arrive.
 pub fn outage(options: &Options, report: &mut Report) {
     let folder = tempfile::tempdir_in(&options.folder).expect("the folder can be written");
     let journal = folder.path().join("journal");
     fill(&journal, Size::Bytes(SIZE), BACKLOG / SIZE as u64);
-    // Port 9 is nobody's: every connection is refused.
+    // Nothing listens on port 9: every connection is refused.
     let budget = [("journal", "budget = \"16GiB\"")];
     let site = Site::of("127.0.0.1:9", "retell-events", Some(journal), &budget);
     let relay = site.start();
@@ -76,7 +76,7 @@ pub fn outage(options: &Options, report: &mut Report) {
     );
 }
 
-/// Of a stripped copy; as it is where there is no `strip`.
+/// The size of a stripped copy; of the binary itself if there is no `strip`.
 fn binary_mb() -> f64 {
     let binary = std::env::var_os("RINGBACK_BINARY");
     let binary = binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_ringback").into());

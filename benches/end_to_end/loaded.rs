@@ -1,4 +1,4 @@
-//! The relay under load, beside the floor: CPU, latency, memory, context switches, and how late events come to Kafka.
+//! The relay under load, beside the floor: CPU, latency, memory, context switches, and how late events reach Kafka.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::support::options::Options;
 use crate::support::process::Role;
 use crate::support::report::{Report, median, median_of};
 
-/// The rate of the table's rows 3 and 4.
+/// The rate of rows 3 and 4 of the table of limits.
 const RATE: u32 = 1_000;
 const SIZE: usize = 7_000;
-/// What a record takes on disk beside its body: head, envelope, padding.
+/// Bytes of a record on disk beside its body: head, envelope, padding.
 const FRAMING: usize = 180;
 
 /// One round: the floor, then the relay, then the raw loop.
@@ -25,9 +25,9 @@ struct Round {
     published: (f64, f64),
     /// p50 and p99 of a raw write and sync, in ms.
     raw: (f64, f64),
-    /// Its CPU, in µs.
+    /// CPU of a raw write and sync, in µs.
     raw_cpu: f64,
-    /// Bytes written to the disk a byte of the journal's payload.
+    /// Bytes written to the disk per byte of the journal's payload.
     amplification: f64,
 }
 
@@ -174,7 +174,7 @@ impl<'a> Bench<'a> {
         Self::threads(name, &rounds, report);
     }
 
-    /// Which threads the CPU goes to, µs an event; those with next to nothing are left out.
+    /// CPU by thread, in µs per event; threads below 0.1 µs are left out.
     fn threads(name: &str, rounds: &[Round], report: &mut Report) {
         let part = |name: &str| {
             median_of(rounds, |round| {
@@ -197,14 +197,14 @@ impl<'a> Bench<'a> {
         let page = self.relay.metrics();
         let written = crate::support::process::written(self.relay.id());
         let relay = measure::run(self.relay.id(), self.relay.address, shape);
-        // What is left of it must not weigh on the next measurement.
+        // The rest of its backlog must not disturb the next measurement.
         self.relay.await_drained();
         let written = crate::support::process::written(self.relay.id()) - written;
         let after = self.relay.metrics();
         let published = metrics::histogram(&page, &after, "ringback_publish_latency_seconds");
         let accepted = metrics::growth(&page, &after, "ringback_events_accepted_total");
         let mean = relay.seen.bytes as f64 / relay.seen.sent as f64;
-        // A lone size's own bytes; the mix has records on both sides of any mean.
+        // The mix has no size of its own.
         let (raw, raw_cpu) = disk::paced(
             &self.options.folder,
             match shape.size {

@@ -1,4 +1,4 @@
-//! The whole way: the release binary with a real Kafka behind it, beside a bare hyper server and a raw write-and-sync loop.
+//! From request to Kafka: the release binary with a real Kafka, beside a bare hyper server and a raw write-and-sync loop.
 //!
 //! ```text
 //! cargo bench --bench end_to_end                          everything; some minutes
@@ -7,7 +7,7 @@
 //! RINGBACK_BINARY=target/release/ringback cargo bench --bench end_to_end      another build of the relay
 //! ```
 //!
-//! Kafka runs on the same cores, its data in memory; without Java and Maven it is librdkafka's mock.
+//! Kafka runs on the same cores, with its data in memory. Without Java and Maven, librdkafka's mock stands in.
 
 mod at_rest;
 mod loaded;

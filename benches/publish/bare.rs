@@ -1,4 +1,4 @@
-//! The reference: rdkafka with our properties, records from memory, nothing kept, decided or counted but their reports.
+//! The reference: rdkafka with ringback's properties and records from memory. It only counts delivery reports.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,7 +30,7 @@ impl ProducerContext for Count {
     }
 }
 
-/// The role.
+/// The role of the reference process.
 pub fn run(task: &Task) -> io::Result<()> {
     let acknowledged = Arc::new(AtomicU64::new(0));
     let mut config = ClientConfig::new();
@@ -45,7 +45,7 @@ pub fn run(task: &Task) -> io::Result<()> {
         .client()
         .fetch_metadata(Some(&task.topic), patience)
         .map_err(io::Error::other)?;
-    // As the journal of ours was filled.
+    // The same events as in ringback's journal.
     let pool = bodies(task.size, 1_024, 2);
     let (sender, topic, headers, events) = (
         producer.clone(),
@@ -66,12 +66,12 @@ pub fn run(task: &Task) -> io::Result<()> {
     Ok(())
 }
 
-/// The same as ringback's for this cluster.
+/// ringback's own properties for this cluster.
 pub fn properties(task: &Task) -> io::Result<BTreeMap<String, String>> {
     config(task).properties().map_err(io::Error::other)
 }
 
-/// `[kafka]` as `serve` would have it.
+/// `[kafka]` as `serve` reads it.
 pub fn config(task: &Task) -> Config {
     Config {
         topic: task.topic.clone(),
@@ -103,7 +103,7 @@ fn send(producer: &ThreadedProducer<Count>, topic: &str, number: u64, body: &Bod
     }
 }
 
-/// As ours, but for what takes working out: only position and key differ from record to record.
+/// ringback's headers without the work of making them: only position and key differ between records.
 fn headers_of(number: u64, body: &Body) -> OwnedHeaders {
     let position = number.to_string();
     let pairs = [

@@ -1,4 +1,4 @@
-//! What a backlog that is being caught up with does to the answers of new events.
+//! How catching up with a backlog delays the answers to new events.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use crate::support::report::{Report, median_of};
 const SIZE: Size = Size::Bytes(7_000);
 const RATE: u32 = 500;
 
-/// With the backlog, then without it.
+/// A measurement with the backlog, and one without it.
 struct Round {
     catching_up: Run,
     without: Run,
-    /// Events a second out of the journal meanwhile.
+    /// Events per second published meanwhile.
     published: f64,
     most_mib: f64,
     /// p99 of the journal's syncs meanwhile, in ms.
     sync_p99: f64,
 }
 
-/// 500 events/s on 32 connections, on a relay that has just come back to Kafka with a backlog, and again once it is through.
+/// 500 events/s on 32 connections, on a relay that has just found Kafka again and has a backlog, and again after that.
 pub fn latency(options: &Options, kafka: &Kafka, report: &mut Report) {
     let (backlog, time) = if options.short {
         (200_000, 2)

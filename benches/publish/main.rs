@@ -1,5 +1,5 @@
-//! From the journal to Kafka, beside a bare rdkafka producer with the same properties and records; and what catching up
-//! with a backlog does to the answers of new events.
+//! From the journal to Kafka, beside a bare rdkafka producer with the same properties and records; and how catching up
+//! with a backlog delays the answers to new events.
 //!
 //! ```text
 //! cargo bench --bench publish                      some minutes
@@ -7,13 +7,13 @@
 //! cargo bench --bench publish -- --only speed|latency
 //! ```
 //!
-//! The bare producer takes its records from memory and polls as little as it can; ours reads them from the journal. Both are
-//! processes of their own, and are timed from their first tenth to the last acknowledgement, so that connecting and warming
-//! up count for neither. Kafka runs on the same cores, its data in memory.
+//! The bare producer takes its records from memory and polls as little as it can; ringback reads them from the journal.
+//! Both are processes of their own. Time counts from their first tenth to the last acknowledgement, so that connecting and
+//! warming up are left out. Kafka runs on the same cores, with its data in memory.
 
 mod bare;
 mod catching_up;
-mod ours;
+mod product;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -30,20 +30,20 @@ use support::process::Role;
 use support::report::{Report, median_of};
 use support::{fill, load};
 
-/// What both producers are told.
+/// The parameters of both producers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Task {
     bootstrap: String,
     topic: String,
     size: Size,
     events: u64,
-    /// The bare producer sends the same headers as ours.
+    /// Whether the bare producer sends the same headers as ringback.
     headers: bool,
-    /// Of ours.
+    /// ringback's journal.
     journal: PathBuf,
 }
 
-/// What both say in the end.
+/// The result of both producers.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Outcome {
     events: u64,
@@ -53,7 +53,7 @@ struct Outcome {
 
 fn main() -> io::Result<()> {
     match options::role() {
-        Some((role, task)) if role == "ours" => return ours::run(&serde_json::from_str(&task)?),
+        Some((role, task)) if role == "ours" => return product::run(&serde_json::from_str(&task)?),
         Some((role, task)) if role == "bare" => return bare::run(&serde_json::from_str(&task)?),
         Some((_, parameters)) => return load::run(&parameters),
         None => {}
@@ -155,7 +155,7 @@ fn row(report: &mut Report, name: &str, rounds: &[[Outcome; 3]]) {
     );
 }
 
-/// Times the way from the first tenth to the end of what `acknowledged` counts.
+/// Measures the time from the first tenth to the end of what `acknowledged` counts.
 fn time(events: u64, acknowledged: impl Fn() -> u64) -> Outcome {
     let deadline = Instant::now() + Duration::from_secs(180);
     let mut first = None;

@@ -7,8 +7,8 @@
 //! cargo bench --bench request -- --only cpu|allocations|parts
 //! ```
 //!
-//! Both servers and the load are processes of their own. Ours is the product's whole ingest over a journal that accepts at
-//! once. Heap allocations are counted on one warm connection, in a run of their own: counting costs time.
+//! Both servers and the load are processes of their own. The first server is ringback's whole ingest over a journal that
+//! accepts at once. Heap allocations are counted in a separate run on one warm connection, because counting costs time.
 
 mod allocations;
 mod parts;
@@ -41,7 +41,7 @@ const SIZES: [Size; 5] = [
     Size::Mix,
 ];
 const CONNECTIONS: usize = 64;
-/// Events on one connection, after as many to warm it.
+/// Events on one connection, after as many to warm it up.
 const COUNTED: u32 = 2_000;
 
 fn main() -> io::Result<()> {
@@ -78,7 +78,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// CPU an event at most load, and at the rate of a busy day.
+/// CPU per event at most load, and at the rate of a busy day.
 fn cpu(options: &Options, report: &mut Report) {
     let (mut floor, mut ours) = (Role::start("floor", ""), Role::start("ours", ""));
     let servers = [(floor.id(), floor.address()), (ours.id(), ours.address())];
@@ -150,7 +150,7 @@ fn row(report: &mut Report, name: &str, rounds: &[[Run; 2]]) {
     );
 }
 
-/// Allocations of one server an event, 7 KB on one warm connection.
+/// Allocations per event of one server: 7 KB on one warm connection.
 fn allocations_of(role: &str, report: &mut Report) {
     let mut server = Role::start(role, "counting");
     let address = server.address();
@@ -165,7 +165,7 @@ fn allocations_of(role: &str, report: &mut Report) {
     let before = counts(&mut server);
     measure::run(server.id(), address, shape);
     let after = counts(&mut server);
-    // The connection's own and those of the warm-up before the measured time are in the count, too.
+    // The count includes the connection's own allocations and those of the warm-up.
     let events = f64::from(COUNTED) * (shape.time + measure::WARM).as_secs_f64();
     let each = |index: usize| (after[index] - before[index]) as f64 / events;
     report.row(
@@ -196,7 +196,7 @@ fn product(verify: Verify, keys: Vec<KeyConfig>) -> io::Result<Ingest<AtOnce>> {
     Ingest::new(&ListenConfig::default(), &sources, AtOnce, metrics).map_err(io::Error::other)
 }
 
-/// The role, on half of the cores as `serve`.
+/// The server's role, on half of the cores as `serve`.
 fn serve() -> io::Result<()> {
     let key = KeyConfig {
         env: Some(String::from("RETELL_API_KEY")),
@@ -211,12 +211,12 @@ fn serve() -> io::Result<()> {
         .build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-        process::say_address(listener.local_addr()?)?;
+        process::print_address(listener.local_addr()?)?;
         ingest::serve(listener, ingest, std::future::pending()).await
     })
 }
 
-/// Says the counts whenever it is asked; ends the process with the parent.
+/// Prints the counts whenever a line comes on standard input; ends the process with its parent.
 fn answer_counts() {
     std::thread::spawn(|| {
         for _ in io::stdin().lines().map_while(Result::ok) {

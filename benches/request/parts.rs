@@ -1,4 +1,4 @@
-//! What nothing can do without: the computing alone, of which the request path is made beside HTTP.
+//! The computations that the request path cannot avoid, without HTTP.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use crate::support::options::Options;
 use crate::support::report::{Report, median_of};
 use crate::{AtOnce, SIZES};
 
-/// As many as lie in a cache: the relay has just received them, too.
+/// Few enough to stay in a cache, because the relay's bodies are there too when it has just received them.
 const BODIES: usize = 32;
 
-/// µs an event of each part, one after the other on one thread.
+/// µs per event of each part, measured one after the other on one thread.
 pub fn measure(options: &Options, product: &Ingest<AtOnce>, report: &mut Report) {
     let sizes = SIZES.iter().filter(|size| **size != Size::Mix);
     for size in sizes {
@@ -54,7 +54,7 @@ fn round(bodies: &[Body], product: &Ingest<AtOnce>, time: Duration) -> [f64; 5] 
         each(bodies, time, |body| {
             assert!(black_box(product.validates(0, body)));
         }),
-        // The same check without the key, by the library that decides where the scan gives up.
+        // The same check without the key, by the library that decides when the scan gives up.
         each(bodies, time, |body| {
             let text = std::str::from_utf8(body).expect("it is text");
             let _: IgnoredAny = black_box(serde_json::from_str(text).expect("it is JSON"));

@@ -1,12 +1,12 @@
-//! From exec to the first 204, with an empty journal and with a full one; and the memory that catching up takes.
+//! The time from exec to the first 204, with an empty journal and with a full one; and the memory that catching up takes.
 //!
 //! ```text
 //! cargo bench --bench start                        8 GiB, a million events; writes them first, so minutes
 //! cargo bench --bench start -- --short             512 MiB
 //! ```
 //!
-//! The clock runs from before the process is made; a client tries to connect and post from then on. The reference is the
-//! same binary's `--version`: what starting any process of its size takes.
+//! The clock starts before the process is created, and a client tries to connect and post from then on. The reference is
+//! the same binary's `--version`: the time to start any process of its size.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -35,7 +35,7 @@ fn main() -> io::Result<()> {
     let mut report = Report::new("start");
     let kafka = Kafka::start();
     let version = median((0..options.rounds).map(|_| version()));
-    // Nobody listens there: what is in the journal stays in it, so that every round finds it full.
+    // No Kafka listens there, so that every round finds the journal full.
     let nowhere = "127.0.0.1:9";
     let events = if options.short { 62_500 } else { 1_000_000 };
     let mut empty = f64::NAN;
@@ -77,7 +77,7 @@ fn report_name(events: u64) -> String {
     format!("catching up with {events}")
 }
 
-/// Publishes the whole backlog, looking at the memory.
+/// Publishes the whole backlog and measures the memory.
 fn catching_up(site: &Site, name: String, report: &mut Report) {
     let relay = site.start();
     let (begun, mut most) = (Instant::now(), 0.0_f64);
@@ -86,7 +86,7 @@ fn catching_up(site: &Site, name: String, report: &mut Report) {
         most = most.max(resident(relay.id()).0);
         assert!(
             begun.elapsed() < Duration::from_secs(600),
-            "it never came through"
+            "the backlog was never published"
         );
         std::thread::sleep(Duration::from_millis(200));
     }
@@ -100,7 +100,7 @@ fn catching_up(site: &Site, name: String, report: &mut Report) {
     );
 }
 
-/// Starting and ending the binary, in ms.
+/// The time to start and end the binary, in ms.
 fn version() -> f64 {
     let binary = std::env::var_os("RINGBACK_BINARY");
     let binary = binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_ringback").into());
@@ -113,9 +113,9 @@ fn version() -> f64 {
     begun.elapsed().as_secs_f64() * 1e3
 }
 
-/// From before the process is made to the answer, and what it holds in memory then; it is killed after that.
+/// The time from before the process is created to its first answer, and its memory then. Kills it.
 fn first_204(site: &Site) -> (Duration, f64) {
-    // A port of our own choice, so that the client need not wait for the log: free a moment ago.
+    // A fixed port, free a moment ago, so that the client need not wait for the log.
     let address = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         listener.local_addr().expect("it has one")
@@ -150,18 +150,18 @@ fn is_answered(address: SocketAddr, request: &[u8]) -> bool {
     };
     let mut line = String::new();
     let posted = stream.write_all(request);
-    // The head is enough.
+    // The status line is enough.
     let read = posted.and_then(|()| BufReader::new(stream.take(64)).read_line(&mut line));
     assert!(read.is_ok() && line.starts_with("HTTP/1.1 204"), "{line}");
     true
 }
 
-/// Ended with its handle.
+/// A process that is killed when it is dropped.
 struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // Already ended in the ordinary case.
+        // Fails if it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,7 +1,7 @@
-//! Bodies shaped like a sender's: a transcript of words with their times, twice, as RETELL's events have it.
+//! Bodies shaped like a sender's: a transcript of words with their times, twice, as in Retell's events.
 //!
-//! The shape matters to whoever parses (a 7 KB event holds some hundred small objects), the text to whoever compresses.
-//! Every body differs, so that a batch of them does not compress to one.
+//! The shape matters to parsers (a 7 KB event has about a hundred small objects), the text to compression. All bodies
+//! differ, so that a batch does not compress to one of them.
 
 use std::fmt::Write as _;
 
@@ -14,10 +14,10 @@ const SIGMA: f64 = 2.075;
 const LARGEST: f64 = 1_500_000.0;
 /// A partial transcript has the last turns only.
 const PARTIAL: usize = 4 * 1024;
-/// What an event without a transcript takes.
+/// Bytes of an event without a transcript.
 const LEAST: usize = 480;
 const WORDS_A_TURN: usize = 14;
-/// As JSON: some are escaped, some raw, as senders mix them.
+/// Words as JSON: some with escapes, some raw, as senders mix them.
 const WORDS: [&str; 28] = [
     "yes",
     "no",
@@ -52,14 +52,14 @@ const WORDS: [&str; 28] = [
 /// How large bodies are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Size {
-    /// As a sender's are: many of some KB, few of more than 1 MB.
+    /// Like a sender's: many of some KB, few of more than 1 MB.
     Mix,
-    /// All of so many bytes.
+    /// All of this many bytes.
     Bytes(usize),
 }
 
 impl Size {
-    /// For a table's column.
+    /// For the name of a row.
     pub fn label(self) -> String {
         match self {
             Self::Mix => String::from("mix"),
@@ -75,7 +75,7 @@ pub struct Body {
     pub bytes: Vec<u8>,
 }
 
-/// So many events, the same for the same seed.
+/// `count` events, the same for the same seed.
 pub fn bodies(size: Size, count: usize, seed: u64) -> Vec<Body> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut bodies = Vec::with_capacity(count);
@@ -119,7 +119,7 @@ fn body(kind: &'static str, call_id: String, size: usize, rng: &mut StdRng) -> B
         while plain.len() + 2 * (turns.len() + turn.len() + words.len()) + 400 < room {
             let word = WORDS[rng.random_range(0..WORDS.len())];
             let end: f64 = seconds + rng.random_range(0.15..0.6);
-            // Writing to a text cannot fail.
+            // Writing to a String cannot fail.
             let _ = write!(
                 words,
                 "{{\"word\":\"{word} \",\"start\":{seconds:.3},\"end\":{end:.3}}},"

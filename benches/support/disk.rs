@@ -1,4 +1,4 @@
-//! What the disk gives: a raw loop of `pwrite` + `fdatasync` into reserved files.
+//! The disk's own speed: a raw loop of `pwrite` + `fdatasync` into reserved files.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-/// The size of one reserved file, as the journal's segments.
+/// Bytes of one reserved file, as of the journal's segments.
 pub const SEGMENT: u64 = 64 << 20;
 
 /// Reserved files, one after the other.
@@ -28,19 +28,19 @@ impl Raw {
         }
     }
 
-    /// Makes room for `bytes`. Reserving happens behind the journal's commits, so it is not to be timed here either.
+    /// Makes room for `bytes`. The journal reserves space in the background, so callers must not count this time either.
     pub fn make_room(&mut self, bytes: usize) {
         if self.offset + bytes as u64 <= SEGMENT {
             return;
         }
-        // One that was written is given up, so that a long run does not fill the disk.
+        // Full files are removed, so that a long run does not fill the disk.
         let _ = std::fs::remove_file(self.folder.join(format!("{}.raw", self.number)));
         self.number += 1;
         self.file = reserved(&self.folder.join(format!("{}.raw", self.number)));
         self.offset = 0;
     }
 
-    /// One write, one sync; how long both took.
+    /// Writes and syncs; returns how long both took.
     pub fn append(&mut self, bytes: &[u8]) -> Duration {
         let begun = Instant::now();
         self.file
@@ -52,7 +52,8 @@ impl Raw {
     }
 }
 
-/// One write and sync of `bytes` at a time, `rate` a second; the sorted times of the calls, and the CPU of one, in µs.
+/// Writes and syncs `bytes` at a time, `rate` times per second. Returns the sorted times of the calls, and the CPU of one
+/// in µs.
 pub fn paced(folder: &Path, bytes: usize, rate: u32, time: Duration) -> (Vec<Duration>, f64) {
     let folder = tempfile::tempdir_in(folder).expect("the folder can be written");
     let (mut raw, bytes) = (Raw::new(folder.path()), noise(bytes));
@@ -72,13 +73,13 @@ pub fn paced(folder: &Path, bytes: usize, rate: u32, time: Duration) -> (Vec<Dur
     (times, each)
 }
 
-/// What this thread has used, user and system.
+/// User and system time of this thread.
 fn own_cpu() -> Duration {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(used).expect("CPU time is no less than nothing")
+    Duration::try_from(used).expect("CPU time is positive")
 }
 
-/// Bytes that no file system or disk can make smaller.
+/// Bytes that no file system or disk can compress.
 pub fn noise(size: usize) -> Vec<u8> {
     let mut bytes = vec![0; size];
     rand::Rng::fill_bytes(&mut rand::rng(), &mut bytes);

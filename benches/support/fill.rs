@@ -11,9 +11,9 @@ use ringback::telemetry::Registry;
 
 use super::bodies::{Size, bodies};
 
-/// Events on their way to the disk at once.
+/// Events that wait for a sync at once.
 const IN_FLIGHT: usize = 4_096;
-/// Unlike each other, then again from the first.
+/// Number of different events; then they repeat.
 const POOL: usize = 1_024;
 
 /// The configuration of a journal in this folder.
@@ -25,7 +25,7 @@ pub fn config(path: &Path) -> Config {
     }
 }
 
-/// Writes so many events into a new journal and closes it.
+/// Writes `events` events into a new journal and closes it.
 pub fn fill(path: &Path, size: Size, events: u64) {
     let metrics = Metrics::register(&Registry::new()).expect("fresh metrics can be registered");
     let journal = journal::open(&config(path), metrics).expect("a fresh journal opens");

@@ -1,4 +1,4 @@
-//! The floor: a bare hyper server that reads the body and answers 204. Nothing that takes HTTP in Rust costs less.
+//! The floor: a bare hyper server that reads the body and answers 204. No HTTP server in Rust costs less.
 
 use std::convert::Infallible;
 use std::io;
@@ -12,16 +12,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
-use super::process::say_address;
+use super::process::print_address;
 
-/// The role; ends with its parent's pipe, see [`super::process::until_the_parent_ends`].
+/// The role of the reference server; see [`super::process::end_with_the_parent`] for its end.
 pub fn run() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        say_address(listener.local_addr()?)?;
+        print_address(listener.local_addr()?)?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
@@ -29,7 +29,7 @@ pub fn run() -> io::Result<()> {
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .serve_connection(TokioIo::new(stream), service_fn(answer));
-                // A client that leaves is no fault.
+                // A client may leave at any time.
                 let _ = connection.await;
             });
         }

@@ -1,4 +1,4 @@
-//! A real Kafka of one broker where there are Java and Maven, librdkafka's mock where not.
+//! A real Kafka of one broker if there are Java and Maven, else librdkafka's mock.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -12,25 +12,25 @@ pub use real::relay::{Relay, Site};
 #[path = "../../tests/kafka/support/mod.rs"]
 mod real;
 
-/// The mock keeps 5 MiB a partition, so many partitions make room.
+/// The mock keeps 5 MiB per partition, so many partitions make room.
 const MOCK_PARTITIONS: i32 = 64;
-/// As a topic for one sender would have.
+/// As many as a topic for one sender has.
 const PARTITIONS: i32 = 12;
 
-/// A running cluster, ended with its handle.
+/// A running cluster, stopped when it is dropped.
 pub enum Kafka {
-    /// Apache's own, on the same machine.
+    /// Apache Kafka on the same machine.
     Real(real::cluster::Cluster),
-    /// In a thread of this process.
+    /// librdkafka's mock in a thread of this process.
     Mock(Mock),
 }
 
 impl Kafka {
-    /// Starts it and says which it is.
+    /// Starts a cluster and prints which one it is.
     pub fn start() -> Self {
         if ["java", "mvn"].into_iter().all(real::is_on_path) {
             println!("Kafka: Apache's, one broker");
-            // In memory, where it can be had: in production Kafka's disk is another's.
+            // In memory if possible, because in production Kafka has disks of its own.
             let memory = Path::new("/dev/shm");
             let place = if memory.is_dir() {
                 memory.to_owned()
@@ -50,7 +50,7 @@ impl Kafka {
         }
     }
 
-    /// A topic that keeps little: only its writing is of interest. The mock has one, which is this one's name.
+    /// Creates a topic that keeps little, because only writing to it is measured. With the mock, returns its only topic.
     pub fn topic(&self, name: &str) -> String {
         match self {
             Self::Real(cluster) => {
@@ -69,7 +69,7 @@ impl Kafka {
 
 const MOCK_TOPIC: &str = "bench";
 
-/// librdkafka's in-process cluster, on a thread of its own because it may not leave the one that made it.
+/// librdkafka's mock cluster. It may not leave the thread that made it, so it has a thread of its own.
 pub struct Mock {
     bootstrap: String,
     stop: Option<mpsc::Sender<()>>,
@@ -88,7 +88,7 @@ impl Mock {
             started
                 .send(cluster.bootstrap_servers())
                 .expect("somebody waits for it");
-            // Ends when the handle is dropped.
+            // Returns when the handle is dropped.
             let _ = stopped.recv();
         });
         Self {
@@ -103,7 +103,7 @@ impl Drop for Mock {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic in there has been printed already.
+            // If it has panicked, that is printed already.
             let _ = thread.join();
         }
     }

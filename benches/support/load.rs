@@ -1,8 +1,8 @@
 //! The load: signed events on kept-alive connections, as fast as they are answered or at a rate.
 //!
-//! At a rate the loop is open: each event has the moment at which it ought to be sent, the next free connection sends it,
-//! and its latency counts from that moment, whether or not a connection was free. Requests are signed and laid out before
-//! the clock starts. One thread, so that the load itself takes as little of the machine as can be.
+//! At a rate the loop is open: each event is due at a moment, the next free connection sends it, and its latency counts
+//! from that moment, whether or not a connection was free. Requests are signed and serialised before the clock starts. The
+//! load is one thread, so that it takes as little of the machine as possible.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -23,34 +23,34 @@ use super::bodies::{Size, bodies};
 use super::pace::Pace;
 use super::{KEY, PATH};
 
-/// Bytes of prepared requests: enough events to be unlike each other.
+/// Bytes of prepared requests: enough for different events.
 const POOL_BYTES: usize = 8 << 20;
 
-/// What is to be sent.
+/// The parameters of a load.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Load {
     pub address: SocketAddr,
     pub size: Size,
     pub connections: usize,
-    /// Events a second; 0 for as fast as they are answered.
+    /// Events per second; 0: as fast as they are answered.
     pub rate: u32,
-    /// Never sleeps while it waits for answers: see [`stay_awake`].
+    /// Does not sleep while it waits for answers: see [`stay_awake`].
     pub awake: bool,
-    /// Before the measured time.
+    /// Load before the measured time.
     pub warm: Duration,
-    /// Measured.
+    /// The measured time.
     pub time: Duration,
 }
 
-/// What the load saw in the measured time.
+/// The result of a load.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Seen {
-    /// Answered 204.
+    /// Events answered 204 in the measured time.
     pub events: u64,
-    /// Answered otherwise.
+    /// Events answered otherwise.
     pub refused: u64,
     pub seconds: f64,
-    /// All that was answered, before the measured time as well, and the bytes of its bodies.
+    /// Everything answered, before the measured time too, and the bytes of its bodies.
     pub sent: u64,
     pub bytes: u64,
     /// Milliseconds.
@@ -60,20 +60,20 @@ pub struct Seen {
     pub max: f64,
 }
 
-/// Tasks that run before the load looks for answers again: few, because one of them always can, see [`stay_awake`].
+/// Tasks that run before the load polls for answers again: few, because one task is always ready, see [`stay_awake`].
 const EVENT_INTERVAL: u32 = 4;
-/// How far an open loop's load goes before the others on the same cores.
+/// The priority of an open loop's load over the other processes on the same cores.
 const PRECEDENCE: i32 = 10;
 
-/// The line that the load says when its measured time begins.
+/// The line that the load prints when its measured time begins.
 pub const BEGUN: &str = "begun";
 
-/// The role: says [`BEGUN`], and in the end [`Seen`] as JSON.
+/// The load's role: prints [`BEGUN`], and in the end [`Seen`] as JSON.
 pub fn run(parameters: &str) -> io::Result<()> {
     let load: Load = serde_json::from_str(parameters)?;
     let requests = requests(load.size);
-    // A sender is another machine: its own waits for a core that the relay or Kafka has are none of the relay's latency.
-    // At most load there is no such latency to tell, and a share for the load is a share for all.
+    // A sender is another machine, so its waits for a core that the relay or Kafka uses are not the relay's latency. At
+    // most load no latency is compared, and all processes share the cores alike.
     if load.rate > 0 && rustix::process::nice(-PRECEDENCE).is_err() {
         eprintln!("  without root the load waits for a core like everybody else");
     }
@@ -87,9 +87,9 @@ pub fn run(parameters: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps the load's thread from sleeping. Over the loopback device it is the server's own system call that wakes a
-/// sleeping sender, on a virtual machine for some 5 µs, and only a server that is slower than the load pays it: none of
-/// the server's work, since a sender is another machine.
+/// Keeps the load's thread from sleeping. Over the loopback device the server's own system call wakes a sleeping sender,
+/// which takes some 5 µs on a virtual machine, and only a server slower than the load pays for it. With a sender on another
+/// machine the server has no such cost.
 async fn stay_awake() {
     loop {
         tokio::task::yield_now().await;
@@ -115,11 +115,11 @@ async fn send(load: &Load, requests: Vec<Request>) -> io::Result<Seen> {
     }
     let first = Instant::now();
     let (begin, end) = (first + load.warm, first + load.warm + load.time);
-    let lanes: Vec<_> = streams
+    let connections: Vec<_> = streams
         .into_iter()
         .enumerate()
         .map(|(index, stream)| {
-            let lane = Lane {
+            let connection = Connection {
                 stream,
                 shared: shared.clone(),
                 requests: requests.clone(),
@@ -129,9 +129,9 @@ async fn send(load: &Load, requests: Vec<Request>) -> io::Result<Seen> {
             let (permits, open) = (permits.clone(), load.rate > 0);
             tokio::task::spawn_local(async move {
                 if open {
-                    lane.paced(&permits).await
+                    connection.paced(&permits).await
                 } else {
-                    lane.flat_out(end).await
+                    connection.flat_out(end).await
                 }
             })
         })
@@ -155,7 +155,7 @@ async fn send(load: &Load, requests: Vec<Request>) -> io::Result<Seen> {
             permits.add_permits(1);
             due += interval;
         }
-        // What is due is still sent, and counts; then the closed semaphore ends the lanes.
+        // Events that are due are still sent and counted; then the closed semaphore ends the connections.
         while !shared.due.borrow().is_empty() && Instant::now() < end + Duration::from_secs(10) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -164,15 +164,15 @@ async fn send(load: &Load, requests: Vec<Request>) -> io::Result<Seen> {
     if let Some(awake) = awake {
         awake.abort();
     }
-    for lane in lanes {
-        lane.await.map_err(io::Error::other)??;
+    for connection in connections {
+        connection.await.map_err(io::Error::other)??;
     }
     Ok(seen(load, &shared, begin, end))
 }
 
 fn seen(load: &Load, shared: &Shared, begin: Instant, end: Instant) -> Seen {
     let waiting = shared.waiting.take();
-    // At a rate what counts is when an event was due; without one, when it was answered.
+    // At a rate an event counts if it was due in the measured time; without a rate, if it was answered in it.
     let counts = |(due, answered): &&(Instant, Instant)| {
         let moment = if load.rate > 0 { due } else { answered };
         (begin..end).contains(moment)
@@ -208,15 +208,15 @@ fn say_begun() -> io::Result<()> {
     out.flush()
 }
 
-/// A request as it goes over the wire.
+/// A request as its bytes.
 struct Request {
     bytes: Vec<u8>,
-    /// Of them, the body's.
+    /// How many of the bytes are the body's.
     body: usize,
 }
 
 /// One connection.
-struct Lane {
+struct Connection {
     stream: TcpStream,
     shared: Rc<Shared>,
     requests: Rc<Vec<Request>>,
@@ -224,7 +224,7 @@ struct Lane {
     received: Vec<u8>,
 }
 
-impl Lane {
+impl Connection {
     async fn flat_out(mut self, end: Instant) -> io::Result<()> {
         loop {
             let sent = Instant::now();
@@ -251,7 +251,7 @@ impl Lane {
         self.next += 1;
         self.stream.write_all(&request.bytes).await?;
         self.received.clear();
-        // A 204 has no body; a refusal has one, but comes at the end of a failed run only, as counted.
+        // A 204 has no body. A refusal has one, but then the run has failed anyway.
         while !self.received.windows(4).any(|end| end == b"\r\n\r\n") {
             if self.stream.read_buf(&mut self.received).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -268,7 +268,7 @@ impl Lane {
     }
 }
 
-/// One request as [`run`] sends them.
+/// One request as [`run`] sends it.
 pub fn one(bytes: usize) -> Vec<u8> {
     signed(Size::Bytes(bytes), 1).remove(0).bytes
 }
@@ -281,7 +281,7 @@ fn requests(size: Size) -> Vec<Request> {
     signed(size, count)
 }
 
-/// Whole requests, signed now: they are good for five minutes.
+/// Whole requests, signed now; the signatures are valid for five minutes.
 fn signed(size: Size, count: usize) -> Vec<Request> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -12,32 +12,32 @@ use super::process::{Role, resident, usage};
 #[derive(Debug, Clone)]
 pub struct Run {
     pub seen: Seen,
-    /// Microseconds of the server's CPU an event.
+    /// The server's CPU per event, in µs.
     pub cpu: f64,
-    /// Of them, each name of threads its part.
+    /// The same by the threads' name.
     pub threads: BTreeMap<String, f64>,
-    /// Context switches of the server an event.
+    /// The server's context switches per event.
     pub switches: f64,
-    /// MiB at the end.
+    /// Memory at the end, in MiB.
     pub resident: f64,
 }
 
-/// What load is put on.
+/// The load of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     pub size: Size,
     pub connections: usize,
-    /// 0: as fast as it is answered.
+    /// Events per second; 0: as fast as they are answered.
     pub rate: u32,
     /// As [`Load::awake`].
     pub awake: bool,
     pub time: Duration,
 }
 
-/// Before each measured time: connections are made, caches and allocators warm.
+/// Load before the measured time: it connects, and warms caches and allocators.
 pub const WARM: Duration = Duration::from_millis(700);
 
-/// Puts the load on and waits for its end.
+/// Runs the load to its end.
 pub fn run(server: u32, address: SocketAddr, shape: Shape) -> Run {
     let load = Load {
         address,
@@ -52,7 +52,7 @@ pub fn run(server: u32, address: SocketAddr, shape: Shape) -> Run {
     let mut role = Role::start("load", &parameters);
     assert_eq!(role.line(), BEGUN);
     let before = usage(server);
-    let seen: Seen = serde_json::from_str(&role.line()).expect("it is what the load says last");
+    let seen: Seen = serde_json::from_str(&role.line()).expect("the load prints its result last");
     let after = usage(server);
     let events = seen.events.max(1) as f64;
     let switches = (after.switches - before.switches) as f64 / events;

@@ -1,10 +1,10 @@
 //! Reads the relay's own metrics page.
 
-/// What a histogram got between two pages, in its unit.
+/// A histogram's growth between two pages, in its unit.
 #[derive(Debug, Clone, Copy)]
 pub struct Histogram {
     pub mean: f64,
-    /// Interpolated inside its bucket.
+    /// Interpolated within its bucket.
     pub p99: f64,
 }
 

@@ -1,8 +1,8 @@
-//! What the benches share: options, load, references, what a process costs, tables and JSON.
+//! Shared parts of the benches: options, load, references, costs of processes, tables and JSON.
 //!
-//! Each bench is its own parent process and starts itself again under a role (`--role NAME`) for everything whose cost is
-//! to be told apart: the servers under test and the load. A bench's figures are medians over rounds, in which the thing and
-//! its reference take turns, and only their ratios are worth quoting: the machine's speed drifts.
+//! Each bench starts its own binary again in a role (`--role NAME`) for everything whose cost is measured separately: the
+//! servers under test and the load. Figures are medians over rounds, in which ringback and its reference take turns. Quote
+//! only their ratios, because the machine's speed drifts.
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
@@ -19,7 +19,7 @@ pub mod pace;
 pub mod process;
 pub mod report;
 
-/// The key by which the load signs and the servers verify.
+/// The key with which the load signs and the servers verify.
 pub const KEY: &str = "key_0f5e2a9c41d84b7e9a6b";
-/// The path that the load posts to.
+/// The path of the load's requests.
 pub const PATH: &str = "/webhook";

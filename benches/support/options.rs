@@ -5,20 +5,20 @@ use std::path::PathBuf;
 /// `cargo bench --bench NAME -- [--short] [--json FILE] [--rounds N] [--dir FOLDER] [--only PART[,PART]]`
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Seconds instead of minutes, for a guard against gross regressions.
+    /// Takes seconds instead of minutes: a guard against gross regressions.
     pub short: bool,
-    /// Where the figures go as JSON, beside the table.
+    /// A file for the figures as JSON, beside the table.
     pub json: Option<PathBuf>,
-    /// Of how many interleaved rounds the medians are.
+    /// Interleaved rounds, of which the medians are taken.
     pub rounds: usize,
-    /// Where journals and raw files lie: a real disk, because a tmpfs syncs nothing and measures nothing.
+    /// The folder of journals and raw files. Use a real disk, because a tmpfs syncs nothing and measures nothing.
     pub folder: PathBuf,
-    /// These parts of the bench alone, by their names, with commas between them.
+    /// Run only these parts of the bench, separated by commas.
     pub only: Option<String>,
 }
 
 impl Options {
-    /// Reads the command line; a wrong one ends the process.
+    /// Reads the command line; a wrong one ends the process with 2.
     pub fn read() -> Self {
         let mut options = Self {
             short: false,
@@ -42,7 +42,7 @@ impl Options {
                     let rounds = value().parse().ok().filter(|rounds| *rounds > 0);
                     options.rounds = rounds.unwrap_or_else(|| wrong("--rounds needs a number"));
                 }
-                // Cargo's own.
+                // Cargo adds it.
                 "--bench" => {}
                 other => wrong(&format!("unknown option {other}")),
             }
@@ -53,15 +53,15 @@ impl Options {
         options
     }
 
-    /// True where this part of the bench is asked for.
+    /// True if this part of the bench is to run.
     pub fn wants(&self, part: &str) -> bool {
-        // A part's own name may have a comma.
+        // A part's name may contain a comma.
         let among = |only: &str| only == part || only.split(',').any(|name| name == part);
         self.only.as_deref().is_none_or(among)
     }
 }
 
-/// The role and its parameters, where this process was started by its own kind.
+/// The role and its parameters if a bench has started this process; else `None`.
 pub fn role() -> Option<(String, String)> {
     let mut arguments = std::env::args().skip(1);
     if arguments.next()? != "--role" {
@@ -70,9 +70,9 @@ pub fn role() -> Option<(String, String)> {
     Some((arguments.next()?, arguments.next().unwrap_or_default()))
 }
 
-fn wrong(words: &str) -> ! {
+fn wrong(problem: &str) -> ! {
     eprintln!(
-        "{words}; usage: [--short] [--json FILE] [--rounds N] [--dir FOLDER] [--only PART[,PART]]"
+        "{problem}; usage: [--short] [--json FILE] [--rounds N] [--dir FOLDER] [--only PART[,PART]]"
     );
     std::process::exit(2)
 }

@@ -1,4 +1,4 @@
-//! Waiting for a moment to some microseconds: tokio's own timer knows milliseconds only.
+//! A timer that is exact to some microseconds; tokio's own has milliseconds only.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,19 +10,19 @@ use rustix::time::{
 };
 use tokio::io::unix::AsyncFd;
 
-/// One timer of the kernel's.
+/// A timer of the kernel.
 pub struct Pace(AsyncFd<OwnedFd>);
 
 impl Pace {
-    /// Must be made inside a runtime.
+    /// Must be called inside a runtime.
     pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // SAFETY: the descriptor is owned, hence open and the same for as long as it is registered.
+        // SAFETY: the descriptor is owned, hence it stays open and the same while it is registered.
         Ok(Self(unsafe { AsyncFd::register(timer) }?))
     }
 
-    /// Returns at `moment`, at once where that has passed.
+    /// Returns at `moment`, or at once if it has passed.
     pub async fn until(&mut self, moment: Instant) -> io::Result<()> {
         let left = moment.saturating_duration_since(Instant::now());
         if left < Duration::from_micros(5) {
@@ -38,7 +38,7 @@ impl Pace {
         timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &value)?;
         let mut guard = self.0.readable().await?;
         let mut count = [0; 8];
-        // An expiry that is not there yet would only mean a moment too early, which the next look at the clock mends.
+        // If the read fails, this returns a little early; the caller reads the clock again.
         let _ = rustix::io::read(guard.get_inner(), &mut count);
         guard.clear_ready();
         Ok(())

@@ -1,4 +1,4 @@
-//! Processes of our own kind, and what a process costs.
+//! Child processes of a bench, and what a process costs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-/// This bench again, under a role; killed with its handle.
+/// This bench's binary in another role; killed when it is dropped.
 pub struct Role {
     child: Child,
     orders: Option<ChildStdin>,
@@ -15,7 +15,7 @@ pub struct Role {
 }
 
 impl Role {
-    /// Starts it; its standard error is ours.
+    /// Starts it; it inherits standard error.
     pub fn start(role: &str, parameters: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().expect("it has a path"))
             .args(["--role", role, parameters])
@@ -31,20 +31,20 @@ impl Role {
         }
     }
 
-    /// Its next line.
+    /// Its next line on standard output.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         let read = self.lines.read_line(&mut line).expect("it speaks text");
-        assert!(read > 0, "a role ended before it said what it should");
+        assert!(read > 0, "a role ended before it printed its result");
         line.trim_end().to_owned()
     }
 
-    /// The address that a server says first.
+    /// The address that a server prints first.
     pub fn address(&mut self) -> SocketAddr {
         self.line().parse().expect("it is an address")
     }
 
-    /// Asks for one line by one.
+    /// Sends a line and returns the reply.
     pub fn ask(&mut self, order: &str) -> String {
         let orders = self.orders.as_mut().expect("it is piped");
         writeln!(orders, "{order}").expect("it runs");
@@ -58,20 +58,20 @@ impl Role {
 
 impl Drop for Role {
     fn drop(&mut self) {
-        // Already ended in the ordinary case.
+        // Fails if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// For a role: says where it listens.
-pub fn say_address(address: SocketAddr) -> io::Result<()> {
+/// For a role: prints where it listens.
+pub fn print_address(address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{address}")?;
     out.flush()
 }
 
-/// For a role: ends this process once the parent has gone, however it went.
+/// For a role: ends this process when its parent has ended, however that happened.
 pub fn end_with_the_parent() {
     std::thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
@@ -79,18 +79,18 @@ pub fn end_with_the_parent() {
     });
 }
 
-/// What a process has used since its start. Threads that have ended are not in it; none of ours end under load.
+/// What a process has used since its start, without threads that have ended; no thread of ringback ends under load.
 #[derive(Debug, Clone, Default)]
 pub struct Usage {
-    /// User and system time, of the scheduler's own books: nanoseconds, not ticks.
+    /// User and system time from `schedstat`, in nanoseconds rather than ticks.
     pub cpu: Duration,
     /// Context switches, voluntary or not.
     pub switches: u64,
-    /// The CPU of all threads of one name.
+    /// CPU by the threads' name.
     pub threads: BTreeMap<String, Duration>,
 }
 
-/// Of the process with this number.
+/// What the process with this id has used.
 pub fn usage(process: u32) -> Usage {
     let mut usage = Usage::default();
     let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
@@ -111,14 +111,14 @@ pub fn usage(process: u32) -> Usage {
     usage
 }
 
-/// Resident memory at present and at most so far, in MiB.
+/// Resident memory now and its maximum so far, in MiB.
 pub fn resident(process: u32) -> (f64, f64) {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let mib = |name| numbers(&status, name) as f64 / 1024.0;
     (mib("VmRSS:"), mib("VmHWM:"))
 }
 
-/// Bytes that it has caused to be written to disks so far (pages made dirty, of reserved and new files alike).
+/// Bytes that it has caused to be written to disks so far: dirtied pages of reserved and new files.
 pub fn written(process: u32) -> u64 {
     let io = fs::read_to_string(format!("/proc/{process}/io")).unwrap_or_default();
     numbers(&io, "write_bytes:")

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::options::Options;
 
-/// The middle one; of an even number the lower of the two in the middle.
+/// The median; of an even number of values, the lower one of the two in the middle.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -16,7 +16,7 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// Median of what `figure` gives for each round.
+/// The median of `figure` over the rounds.
 pub fn median_of<T>(rounds: &[T], figure: impl Fn(&T) -> f64) -> f64 {
     median(rounds.iter().map(figure))
 }
@@ -29,7 +29,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// `name` is the bench's.
+    /// Starts the report of the bench `name`.
     pub fn new(name: &'static str) -> Self {
         let load_average = load_average();
         println!("{name}; load average before: {load_average}");
@@ -40,7 +40,7 @@ impl Report {
         }
     }
 
-    /// A row of the table: its name, and figures with their names. Printed at once.
+    /// Adds a row of named figures to the table and prints it.
     pub fn row(&mut self, name: &str, figures: &[(&str, f64)]) {
         let texts: Vec<_> = figures
             .iter()
@@ -55,7 +55,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Writes the JSON where it was asked for.
+    /// Writes the JSON if it was asked for.
     pub fn finish(self, options: &Options) {
         println!("load average after: {}", load_average());
         let Some(path) = &options.json else { return };
@@ -72,7 +72,7 @@ impl Report {
     }
 }
 
-/// Three significant digits, more only before the point.
+/// At least three significant digits.
 fn short(value: f64) -> String {
     match value.abs() {
         large if large >= 100.0 => format!("{value:.0}"),
@@ -81,7 +81,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// Others on the machine make its figures worthless, and only this tells.
+/// Shows whether other work on the machine has made the figures worthless.
 fn load_average() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').take(3).collect::<Vec<_>>().join(" ")

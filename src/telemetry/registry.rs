@@ -1,5 +1,5 @@
-//! Prometheus' registry, which also knows what was registered: a family without a child yet is in no exposition, but must be in
-//! the reference page.
+//! Prometheus' registry, with a list of all registered families: the reference page must show families that have no value
+//! yet, which Prometheus' own registry leaves out.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,7 +22,7 @@ pub struct Family {
     pub help: String,
 }
 
-/// Where modules register their metrics.
+/// The registry in which modules register their metrics.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     inner: prometheus::Registry,
@@ -45,7 +45,7 @@ impl Registry {
         })
     }
 
-    /// Registers a collector. An error if one of its names is taken.
+    /// Registers a collector. Fails if one of its names is taken.
     pub fn register(&self, collector: Box<dyn Collector>) -> Result<(), prometheus::Error> {
         let sample = collector.collect();
         let described = collector.desc().into_iter().map(|desc| Family {
@@ -134,7 +134,7 @@ impl Registry {
         ))
     }
 
-    /// All that was registered, by name, whether or not it has a value yet.
+    /// All registered families by name, whether or not they have a value yet.
     pub fn families(&self) -> Vec<Family> {
         let mut families = self.lock().clone();
         families.sort();
@@ -151,7 +151,7 @@ impl Registry {
     }
 }
 
-/// A collector that computes its values when asked, and so has no sample yet, has gauges only.
+/// The type of a family. Collectors that compute their values on demand have no sample yet; they have gauges only.
 fn kind(sample: Option<&MetricFamily>) -> &'static str {
     match sample.map(MetricFamily::get_field_type) {
         Some(MetricType::COUNTER) => "counter",

@@ -1,13 +1,16 @@
-//! The tree's own rules: floors, file headers, file lengths, no leftovers.
+//! The rules of the source tree: floors, folders, file headers, file lengths, references, no leftovers.
+
+mod folders;
+mod references;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Past this many lines a second idea has moved in.
-const LINES: usize = 400;
+/// A longer file holds more than one idea and must be split.
+const MAX_LINES: usize = 400;
 
-/// Each module's floor; a module uses only lower ones, never a neighbour.
+/// The floor of each module. A module uses only modules of lower floors.
 const FLOORS: [(&str, u8); 14] = [
     ("main", 5),
     ("command", 5),
@@ -25,7 +28,7 @@ const FLOORS: [(&str, u8); 14] = [
     ("time", 0),
 ];
 
-/// What of the journal each neighbour may name: a type, not a custom, keeps ingest from reading.
+/// Types of the journal that a module may not name, so that ingest cannot read and publish cannot append.
 const FORBIDDEN: [(&str, &[&str]); 2] = [
     ("ingest", &["Reader", "Truncator", "Record"]),
     ("publish", &["Appender"]),
@@ -65,7 +68,7 @@ fn floor(module: &str) -> Option<u8> {
         .map(|(_, floor)| *floor)
 }
 
-/// The top-level module that a file of `src` belongs to: `src/config/show.rs` → `config`.
+/// The top-level module of a file of `src`: `src/config/render.rs` → `config`.
 fn module_of(file: &Path) -> String {
     let relative = file
         .strip_prefix(root().join("src"))
@@ -74,41 +77,13 @@ fn module_of(file: &Path) -> String {
     first.to_string_lossy().trim_end_matches(".rs").to_owned()
 }
 
-/// Top-level modules named after `crate::`, alone or in braces.
-fn modules_used(text: &str) -> BTreeSet<String> {
-    let mut used = BTreeSet::new();
-    for (at, _) in text.match_indices("crate::") {
-        let rest = &text[at + "crate::".len()..];
-        let list = rest.strip_prefix('{').map(|list| {
-            let mut depth = 1;
-            let end = list.find(|c| {
-                depth += i32::from(c == '{') - i32::from(c == '}');
-                depth == 0
-            });
-            &list[..end.unwrap_or(list.len())]
-        });
-        let mut depth = 0;
-        let parts = list.unwrap_or(rest).split(|c| {
-            depth += i32::from(c == '{') - i32::from(c == '}');
-            c == ',' && depth == 0
-        });
-        let parts: Vec<_> = if list.is_some() {
-            parts.collect()
-        } else {
-            parts.take(1).collect()
-        };
-        for part in parts {
-            let name = part
-                .trim()
-                .split(|c: char| !c.is_alphanumeric() && c != '_')
-                .next();
-            used.extend(name.filter(|name| !name.is_empty()).map(str::to_owned));
-        }
-    }
-    used
+/// The top-level modules that follow `crate::`, alone or in braces.
+fn modules_used(code: &str) -> BTreeSet<String> {
+    let paths = folders::crate_paths(code).into_iter();
+    paths.filter_map(|path| path.into_iter().next()).collect()
 }
 
-/// Where a unit test stands beside the code, its imports are bound by the same floors, so the whole text is read.
+/// Unit tests inside the file stay: the floors bind their imports too.
 fn without_comments(text: &str) -> String {
     let code = text
         .lines()
@@ -124,8 +99,7 @@ fn a_module_uses_only_lower_floors() {
         if module == "lib" {
             continue;
         }
-        let own =
-            floor(&module).unwrap_or_else(|| panic!("{module} has no floor: add it to FLOORS"));
+        let own = floor(&module).unwrap_or_else(|| panic!("add {module} to FLOORS"));
         let code = without_comments(&fs::read_to_string(&file).expect("a source file can be read"));
         for used in modules_used(&code) {
             if used == module {
@@ -133,7 +107,6 @@ fn a_module_uses_only_lower_floors() {
             }
             let theirs =
                 floor(&used).unwrap_or_else(|| panic!("{}: unknown module {used}", file.display()));
-            // The command line and its commands share the top floor.
             assert!(
                 theirs < own,
                 "{}: floor {own} uses {used} of floor {theirs}",
@@ -155,7 +128,7 @@ fn a_module_uses_only_lower_floors() {
             for other in ["crate::event", "crate::readiness", "crate::signal"] {
                 assert!(
                     !code.contains(other),
-                    "{}: the journal knows {other}",
+                    "{}: the journal uses {other}",
                     file.display()
                 );
             }
@@ -163,7 +136,7 @@ fn a_module_uses_only_lower_floors() {
     }
     assert!(
         uses > 10,
-        "only {uses} uses were found: the check has gone blind"
+        "only {uses} uses were found: the check has stopped working"
     );
 }
 
@@ -175,7 +148,7 @@ fn modules_used_reads_every_form_of_import() {
 }
 
 #[test]
-fn every_file_opens_with_its_purpose() {
+fn every_file_begins_with_its_purpose() {
     for file in all_files() {
         let text = fs::read_to_string(&file).expect("a source file can be read");
         assert!(text.starts_with("//! "), "{} has no header", file.display());
@@ -183,23 +156,23 @@ fn every_file_opens_with_its_purpose() {
 }
 
 #[test]
-fn no_file_holds_two_ideas() {
+fn no_file_is_too_long() {
     for file in all_files() {
         let lines = fs::read_to_string(&file)
             .expect("a source file can be read")
             .lines()
             .count();
         assert!(
-            lines <= LINES,
-            "{} has {lines} lines, more than {LINES}",
+            lines <= MAX_LINES,
+            "{} has {lines} lines, more than {MAX_LINES}",
             file.display()
         );
     }
 }
 
 #[test]
-fn nothing_is_left_for_later_in_a_comment() {
-    // Put together here so that this file does not find itself.
+fn no_comment_leaves_work_for_later() {
+    // Assembled here so that this file does not contain them.
     let words = [
         ["TO", "DO"].concat(),
         ["FIX", "ME"].concat(),

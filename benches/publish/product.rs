@@ -1,4 +1,4 @@
-//! The product's own publisher on a journal that holds a backlog.
+//! ringback's publisher on a journal that holds a backlog.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use ringback::telemetry::Registry;
 use super::support::fill;
 use super::{Task, bare, time};
 
-/// The role.
+/// The role of the process under test.
 pub fn run(task: &Task) -> io::Result<()> {
     let registry = Registry::new();
     let metrics = journal::Metrics::register(&Registry::new()).map_err(io::Error::other)?;
@@ -31,7 +31,7 @@ pub fn run(task: &Task) -> io::Result<()> {
     Ok(())
 }
 
-/// Of the publisher's own counter.
+/// From the publisher's own counter.
 fn delivered(registry: &Registry) -> u64 {
     let families = registry.gather();
     let family = families
