@@ -22,8 +22,10 @@ const JOURNAL: &[Row] = &[
         &["disk", "engine", "error", "format", "recovery"],
     ),
     ("set_aside", &["disk", "engine", "format"]),
-    ("appender", &["disk", "engine", "error"]),
-    ("truncator", &["appender", "disk", "engine"]),
+    ("appender", &["engine", "error"]),
+    ("commit_loop", &["appender", "disk", "engine", "error"]),
+    ("threads", &["appender", "commit_loop", "disk", "engine"]),
+    ("truncator", &["disk", "engine", "threads"]),
 ];
 
 const INGEST: &[Row] = &[
