@@ -8,7 +8,7 @@
 //!                   machine (what to send, rebuild, set aside) ─► watermark ─► journal::Truncator
 //! ```
 //!
-//! The decisions are `machine`'s, a pure state machine; [`worker`] carries them out over what [`outside`] names, on one
+//! The decisions are `machine`'s, a pure state machine; [`worker`] carries them out over what `env` names, on one
 //! thread of its own (`real`) or single-stepped by the simulator (`tests/sim`). Any failed report stops the pipe: without that librdkafka lets later records overtake the failed one.
 
 mod dead_letter;

@@ -2,7 +2,7 @@
 //!
 //! An inspection reports one moment, though a running relay appends, writes its checkpoint each second and removes what is
 //! published. Three rules ensure that:
-//! - It reads the files, then their headers, then the checkpoint, then the records, in the order that [`view`] explains.
+//! - It reads the files, then their headers, then the checkpoint, then the records, in the order that `view` explains.
 //! - The relay does not truncate a removed file during an inspection ([`FileSystem::is_looked_into`]), and an [`Inspection`]
 //!   owns its folder, so it lasts as long as its files are read.
 //! - The walk reports no damage in a file that has been removed: the relay removes only what is published, and a relay that

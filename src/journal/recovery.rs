@@ -8,7 +8,7 @@
 //! is torn, and truncated, only if nothing intact follows it. What cannot be read does not delay an open: its segment gets
 //! bounds instead, and the reader resolves it.
 //!
-//! [`plan`] reads the files and decides; [`apply`] changes them.
+//! `plan` reads the files and decides; `apply` changes them.
 
 mod apply;
 pub(super) mod bounds;

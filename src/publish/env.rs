@@ -1,6 +1,6 @@
 //! What the worker meets outside itself: a client of Kafka, a place for dead letters, the clock, chance.
 //!
-//! [`Outside`] has two implementations: [`super::kafka::env`], and the simulator's in `tests/sim`. The worker between them and
+//! [`Outside`] has two implementations: `kafka::env`, and the simulator's in `tests/sim`. The worker between them and
 //! the machine is the same code.
 
 use std::io;

@@ -1,4 +1,4 @@
-//! The command line as a user meets it: the real binary, its exit codes and its words.
+//! The command line as a user sees it: the real binary, its exit codes and its output.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -87,7 +87,7 @@ fn check_prints_the_configuration_and_no_secret() {
 }
 
 #[test]
-fn a_bad_configuration_exits_78_and_says_what_would_do() {
+fn a_bad_configuration_exits_78_with_the_remedy() {
     let file = config_file("[listen]\nmax_bodi = \"1MiB\"\n");
     let path = file.path().display().to_string();
     for command in ["check", "serve"] {
@@ -104,7 +104,7 @@ fn a_bad_configuration_exits_78_and_says_what_would_do() {
 }
 
 #[test]
-fn a_missing_key_exits_78_before_anything_is_made() {
+fn a_missing_key_exits_78_before_anything_is_created() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let journal = folder.path().join("journal");
     let file = config_file(&format!(
@@ -119,7 +119,7 @@ fn a_missing_key_exits_78_before_anything_is_made() {
         assert_eq!(output.status.code(), Some(78), "{command}: {stderr}");
         assert!(stderr.contains("RETELL_API_KEY"), "{stderr}");
     }
-    assert!(!journal.exists(), "a refused start has made the journal");
+    assert!(!journal.exists(), "a refused start has created the journal");
 }
 
 fn post(address: &str, headers: &str, body: &[u8]) -> String {
@@ -167,36 +167,36 @@ fn dev_shows_the_quick_start_event_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_taken_port_is_all_that_dev_tells() {
+fn dev_reports_a_taken_port_and_nothing_else() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = taken.local_addr().expect("it has one").port().to_string();
     for (option, other) in [("--port", "--admin-port"), ("--admin-port", "--port")] {
         let output = run(&["dev", option, &port, other, "0"]);
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(text(&output.stdout), "");
-        let told = format!(
+        let expected = format!(
             "error: cannot listen on 127.0.0.1:{port}: take another port with {option}, 0 for a free one"
         );
         let stderr = text(&output.stderr);
         assert!(
-            stderr.starts_with(&told) && stderr.lines().count() == 1,
+            stderr.starts_with(&expected) && stderr.lines().count() == 1,
             "{stderr}"
         );
     }
 }
 
 #[test]
-fn dev_tells_each_signature_s_verdict_in_the_event_s_own_row() {
+fn dev_shows_in_each_row_whether_the_signature_is_valid() {
     let temporary = tempfile::tempdir().expect("a temporary folder");
     let dev = Dev::start(&[], Some("key_1"), temporary.path());
     let address = dev.address();
     dev.line_with("partition@offset");
-    // Refused, so no signature is told of.
+    // Refused, so there is no note on its signature.
     let answer = post(&address, "", b"x");
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     let line = dev.next_line();
-    let told = "refused 400  not_json: The body is not one JSON document.";
-    assert!(line.ends_with(told), "{line}");
+    let expected = "refused 400  not_json: The body is not one JSON document.";
+    assert!(line.ends_with(expected), "{line}");
     let body = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
     for (headers, verdict) in [
         (
@@ -221,7 +221,7 @@ fn dev_tells_each_signature_s_verdict_in_the_event_s_own_row() {
 }
 
 #[test]
-fn dev_shows_what_it_refuses_and_proposes_what_will_be_accepted() {
+fn dev_shows_refused_requests_and_suggests_a_command_that_is_accepted() {
     let temporary = tempfile::tempdir().expect("a temporary folder");
     let dev = Dev::start(&["--require-signature"], Some("key_1"), temporary.path());
     let address = dev.address();

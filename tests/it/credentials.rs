@@ -21,7 +21,7 @@ fn a_changed_secret_and_sighup_replace_the_producer_and_a_blank_secret_leaves_th
     let password = folder.path().join("password");
     fs::write(&password, "first").expect("it can be written");
     let kafka = MockKafka::start();
-    // The mock asks for none; what counts is that it is read.
+    // The mock does not ask for a password; the test checks only that it is read.
     let secret = format!("{{ file = {password:?} }}");
     let config = format!(
         "{}\"\n\"sasl.password\" = {secret}\n\"client.id\" = \"ringback",

@@ -1,4 +1,4 @@
-//! `dead-letter list` and `replay`, through the real binary: letters that a relay has set aside, put through beside it.
+//! `dead-letter list` and `replay`, through the real binary, beside the relay that has set the events aside.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
         .arg(folder.join("ringback.toml"))
         .args(more)
         .env_remove("RINGBACK_LOG")
-        // What signs webhooks is none of this machine's business.
+        // This machine has none of the keys that sign webhooks.
         .env_remove("RETELL_API_KEY")
         .output()
         .expect("the binary runs")
@@ -54,11 +54,11 @@ fn set_aside(kafka: &MockKafka, server: &Server, body: &str) {
     let before = letters(server);
     kafka.refuse(4);
     assert_eq!(server.post(body.as_bytes()), 204);
-    until("the letter", || letters(server) > before);
+    until("the dead letter", || letters(server) > before);
 }
 
 #[test]
-fn letters_are_listed_and_replayed_beside_a_running_relay_whose_budget_comes_back() {
+fn dead_letters_are_listed_and_replayed_beside_a_running_relay_and_free_its_budget() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let kafka = MockKafka::start();
     let server = Server::start_in(folder.path(), &kafka.bootstrap, LISTEN, TIGHT);
@@ -66,14 +66,14 @@ fn letters_are_listed_and_replayed_beside_a_running_relay_whose_budget_comes_bac
     for body in &big {
         set_aside(&kafka, &server, body);
     }
-    let office = folder.path().join("journal/dead-letters");
-    let files = || fs::read_dir(&office).expect("it is there").count();
+    let dead_letters = folder.path().join("journal/dead-letters");
+    let files = || fs::read_dir(&dead_letters).expect("it is there").count();
     assert_eq!(files(), 2);
     let full = body("c", 1_900_000);
     assert_eq!(
         server.post(full.as_bytes()),
         503,
-        "the letters use the budget up"
+        "the dead letters use up the budget"
     );
 
     let listed = text(&run(folder.path(), &["list"]).stdout);
@@ -99,7 +99,7 @@ fn letters_are_listed_and_replayed_beside_a_running_relay_whose_budget_comes_bac
     assert_eq!(letters[1]["reason"], "too_large");
     assert_eq!(letters[1]["key"], "b");
 
-    // Not yet mended: it stays, with the reason.
+    // Not fixed yet: it stays, with the reason.
     kafka.refuse(1);
     let position = letters[0]["position"].to_string();
     let refused = run(folder.path(), &["replay", "--position", &position]);
@@ -150,7 +150,7 @@ fn letters_are_listed_and_replayed_beside_a_running_relay_whose_budget_comes_bac
 }
 
 #[test]
-fn a_damaged_letter_is_named_and_stays_and_the_others_go_through_without_a_relay() {
+fn a_damaged_dead_letter_is_named_and_stays_and_the_others_are_replayed_without_a_relay() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let kafka = MockKafka::start();
     let server = Server::start_in(folder.path(), &kafka.bootstrap, "", "");
@@ -159,8 +159,8 @@ fn a_damaged_letter_is_named_and_stays_and_the_others_go_through_without_a_relay
     }
     server.kill();
     kafka.refuse(0);
-    let office = folder.path().join("journal/dead-letters");
-    let mut files: Vec<_> = fs::read_dir(&office)
+    let dead_letters = folder.path().join("journal/dead-letters");
+    let mut files: Vec<_> = fs::read_dir(&dead_letters)
         .expect("it is there")
         .map(|entry| entry.expect("it can be read").path())
         .collect();
@@ -168,7 +168,7 @@ fn a_damaged_letter_is_named_and_stays_and_the_others_go_through_without_a_relay
     let mut bytes = fs::read(&files[1]).expect("it can be read");
     *bytes.last_mut().expect("it has a body") ^= 1;
     fs::write(&files[1], bytes).expect("it can be written");
-    // As the first version wrote it: without the journal's id and a checksum.
+    // As the first release wrote it: without the journal's id and a checksum.
     let old = fs::read_to_string(&files[2]).expect("it is text");
     let (line, rest) = old.split_once('\n').expect("a line and a body");
     let mut head: serde_json::Value = serde_json::from_str(line).expect("JSON");
@@ -196,12 +196,12 @@ fn a_damaged_letter_is_named_and_stays_and_the_others_go_through_without_a_relay
     assert_eq!(text(&arrived[0].value), body("a", 10));
     assert_eq!(text(&arrived[1].value), body("c", 10));
     assert_eq!(arrived[1].header("ringback_journal"), id.as_str());
-    let left: Vec<_> = fs::read_dir(&office).expect("it is there").collect();
+    let left: Vec<_> = fs::read_dir(&dead_letters).expect("it is there").collect();
     assert_eq!(left.len(), 1);
 }
 
 #[test]
-fn without_a_kafka_a_letter_stays_and_what_is_not_there_is_said() {
+fn without_a_kafka_a_dead_letter_stays_and_an_unknown_position_is_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let kafka = MockKafka::start();
     let server = Server::start_in(folder.path(), &kafka.bootstrap, "", "");
@@ -222,6 +222,6 @@ fn without_a_kafka_a_letter_stays_and_what_is_not_there_is_said() {
     assert_eq!(
         run(folder.path(), &["replay"]).status.code(),
         Some(2),
-        "which?"
+        "neither --position nor --all"
     );
 }

@@ -174,7 +174,7 @@ fn ctrl_c_ends_a_drain_safely_and_the_next_one_sends_the_rest() {
 fn until(mut holds: impl FnMut() -> bool, child: &mut Child) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < deadline, "never so");
+        assert!(Instant::now() < deadline, "it did not happen in time");
         assert_eq!(
             child.try_wait().expect("it can be asked"),
             None,

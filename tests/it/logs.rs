@@ -1,4 +1,4 @@
-//! What the relay's log says, and that it says it: its level, and lines that an operator acts on.
+//! The relay's log: its level, and lines that an operator acts on.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::support::server::{PATIENCE, Server};
 const NOWHERE: &str = "127.0.0.1:1";
 
 #[test]
-fn a_level_that_is_none_is_told_by_every_command_before_anything_else() {
+fn every_command_refuses_an_unknown_log_level_before_anything_else() {
     for command in [
         &["serve", "--config", "/nonexistent.toml"][..],
         &["check", "--config", "/nonexistent.toml"],
@@ -42,7 +42,7 @@ fn a_level_that_is_none_is_told_by_every_command_before_anything_else() {
 }
 
 #[test]
-fn a_failed_reload_of_the_keys_says_which_key_and_why() {
+fn a_failed_reload_of_the_keys_names_the_key_and_the_reason() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let key = folder.path().join("cur");
     fs::write(&key, "a key").expect("it can be written");
@@ -65,7 +65,7 @@ fn a_failed_reload_of_the_keys_says_which_key_and_why() {
     assert!(line.contains("key cur: file "), "{line}");
 }
 
-/// The log's lines of this level and worse.
+/// The log's warnings and errors.
 fn alarming(server: &Server) -> Vec<String> {
     let log = server.log().into_iter();
     log.filter(|line| line.contains("\"level\":\"ERROR\"") || line.contains("\"level\":\"WARN\""))
@@ -73,7 +73,7 @@ fn alarming(server: &Server) -> Vec<String> {
 }
 
 #[test]
-fn nothing_alarms_where_all_is_well_and_a_record_set_aside_is_told_in_ringback_s_own_words() {
+fn a_healthy_relay_logs_no_warning_and_a_dead_letter_is_logged_by_ringback_itself() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let kafka = MockKafka::start();
     let server = Server::start_in(folder.path(), &kafka.bootstrap, "", "");
@@ -89,14 +89,14 @@ fn nothing_alarms_where_all_is_well_and_a_record_set_aside_is_told_in_ringback_s
     assert!(!log.is_empty());
     for line in log {
         let ours = line.contains("\"target\":\"ringback::");
-        // librdkafka's warning with the broker's own words is of use.
+        // librdkafka's own warning has the broker's reason.
         assert!(ours || line.contains("Message size too large"), "{line}");
         assert!(!line.contains("Fatal"), "{line}");
     }
 }
 
 #[test]
-fn readyz_names_the_cause_that_keeps_all_brokers_away() {
+fn readyz_names_the_reason_why_no_broker_is_connected() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let kafka = MockKafka::start();
     let config = format!("{}\"\n\"security.protocol\" = \"SSL", kafka.bootstrap);
@@ -113,7 +113,7 @@ fn readyz_names_the_cause_that_keeps_all_brokers_away() {
 }
 
 #[test]
-fn the_last_line_tells_how_many_events_are_left_as_a_number() {
+fn the_last_line_has_the_number_of_events_left() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Server::start_in(folder.path(), NOWHERE, "", "");
     for call in ["a", "b"] {

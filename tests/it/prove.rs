@@ -1,4 +1,4 @@
-//! `ringback prove` against relays that break the promise, each in a known way, and against the real one.
+//! `ringback prove` against relays that break the promise in known ways, and against the real relay.
 
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::support::bad_relay::{BadRelay, Fault, TOPIC};
 use crate::support::dev::{Dev, ringback};
 use crate::support::server::PATIENCE;
 
-/// Each event small enough for the mock's partitions.
+/// Events small enough for the mock's partitions.
 const LOAD: [&str; 7] = [
     "--calls",
     "12",
@@ -19,7 +19,7 @@ const LOAD: [&str; 7] = [
     "600B",
     "--json",
 ];
-/// Events a second, and so in all.
+/// Events per second, for one second.
 const RATE: u64 = 200;
 
 /// Ends once everything has arrived, or after this bound: a busy machine may be slow.
@@ -41,7 +41,7 @@ fn prove(
     prove_with(address, bootstrap, topic, key, &times)
 }
 
-/// Against what ends the proof at once: to go on would take hours.
+/// For relays that end the proof at once; else it would take hours.
 fn prove_briefly(
     address: &str,
     bootstrap: &str,
@@ -78,11 +78,11 @@ fn bounded(command: &mut Command) -> Output {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary runs");
     let deadline = Instant::now() + END;
-    // What it prints at its end fits into a pipe.
+    // Its output fits into a pipe, so that it does not block.
     while child.try_wait().expect("it can be waited for").is_none() {
         if Instant::now() > deadline {
             child.kill().expect("it still runs");
-            panic!("it went on");
+            panic!("it did not end");
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -108,7 +108,7 @@ fn against(fault: Fault) -> (Option<i32>, Value, u64) {
     (output.status.code(), report, faults)
 }
 
-/// The figures that are not 0, of those that a sound relay leaves at 0.
+/// The figures that are 0 with a sound relay, but are not 0 in this report.
 fn blemishes(report: &Value) -> Vec<(&str, u64)> {
     const NAMES: [&str; 10] = [
         "lost",
@@ -171,7 +171,7 @@ fn a_relay_that_reorders_within_a_call_is_caught() {
 }
 
 #[test]
-fn a_relay_that_parses_and_prints_is_caught() {
+fn a_relay_that_parses_and_serialises_is_caught() {
     let report = assert_broken(Fault::Reserialise, "changed");
     assert_eq!(report["changed"], RATE);
     assert_eq!(report["delivered"], RATE);
@@ -199,7 +199,7 @@ fn a_relay_that_repeats_is_not_blamed() {
 }
 
 #[test]
-fn a_refusal_that_landed_all_the_same_is_retried_and_counts_as_a_duplicate() {
+fn a_refused_event_that_was_delivered_is_retried_and_counts_as_a_duplicate() {
     let (report, faults) = assert_kept(Fault::RefuseWhatLanded, |faults| {
         vec![("duplicated", faults)]
     });
@@ -207,7 +207,7 @@ fn a_refusal_that_landed_all_the_same_is_retried_and_counts_as_a_duplicate() {
 }
 
 #[test]
-fn a_broken_connection_is_made_anew_and_its_event_retried() {
+fn a_broken_connection_is_replaced_and_its_event_retried() {
     let (report, faults) = assert_kept(Fault::HangUp, |faults| {
         vec![("duplicated", faults), ("unanswered", faults)]
     });
@@ -220,7 +220,7 @@ fn a_broken_connection_is_made_anew_and_its_event_retried() {
 fn nothing_acknowledged_is_no_proof() {
     let relay = BadRelay::start(Fault::RefuseAll);
     let address = relay.address.to_string();
-    // One event on each lane: four tries take their time.
+    // One event on each connection: four tries take their time.
     let (output, report) = prove(&address, &relay.bootstrap, TOPIC, None, (4, SETTLE));
     let words = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{words}");
@@ -251,7 +251,7 @@ fn the_real_relay_passes_with_signatures_required() {
         assert!(time("p50") > 0.0 && time("p50") <= time("p99") && time("p99") <= time("max"));
     }
     let (output, report) = prove_briefly(&address, &bootstrap, "retell-events", Some("key_2"));
-    assert_eq!(report["sent"], 1, "the first 401 says it all");
+    assert_eq!(report["sent"], 1, "the first 401 ends the proof");
     let words = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{words}");
     assert!(words.contains("answered 401"), "{words}");
@@ -260,11 +260,11 @@ fn the_real_relay_passes_with_signatures_required() {
 }
 
 #[test]
-fn a_relay_that_is_not_there_is_told_at_once_and_with_the_remedy() {
+fn a_missing_relay_is_reported_at_once_with_the_remedy() {
     let relay = BadRelay::start(Fault::RefuseAll);
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = nobody.local_addr().expect("it has one").to_string();
-    drop(nobody);
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = unused.local_addr().expect("it has one").to_string();
+    drop(unused);
     let (output, report) = prove_briefly(&address, &relay.bootstrap, TOPIC, None);
     let words = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{words}");
@@ -282,7 +282,7 @@ fn a_relay_that_is_not_there_is_told_at_once_and_with_the_remedy() {
 
 #[test]
 fn a_missing_topic_ends_it_before_anything_is_sent() {
-    // Whatever it is sent counts as a fault of this one.
+    // This relay counts every request as a fault.
     let relay = BadRelay::start(Fault::RefuseAll);
     let url = format!("http://{}/webhook", relay.address);
     let output = ringback()

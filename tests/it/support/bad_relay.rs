@@ -1,7 +1,7 @@
-//! A relay that breaks the promise on purpose, over librdkafka's mock cluster.
+//! A relay that breaks the promise on purpose, with librdkafka's mock cluster.
 //!
-//! It answers 204 and produces at once, as a naive relay does; each fault is committed at known events and counted, so
-//! that a test knows what the ledger has to say.
+//! It answers 204 and produces at once, as a naive relay does. It commits each fault at known events and counts them, so
+//! that a test knows the figures of the ledger.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -17,21 +17,21 @@ use serde_json::Value;
 
 /// The topic that it produces to.
 pub const TOPIC: &str = "proof";
-/// The mock drops the oldest beyond 5 MiB a partition.
+/// The mock deletes the oldest records beyond 5 MiB per partition.
 const PARTITIONS: i32 = 64;
-/// Every so many events a fault is committed.
+/// A fault is committed once per this many events.
 const EVERY: u64 = 10;
 
 type Producer = ThreadedProducer<DefaultProducerContext>;
 
-/// What is wrong with it.
+/// A way to break, or not to break, the promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Some events are answered 204 and go nowhere.
     Drop,
     /// Some events are produced after the next one of their call.
     Reorder,
-    /// Every event is parsed and printed.
+    /// Every event is parsed and serialised again.
     Reserialise,
     /// Some events lose the end of their bodies.
     Truncate,
@@ -47,7 +47,7 @@ pub enum Fault {
     RefuseAll,
 }
 
-/// The running relay and its Kafka; both end with the test.
+/// The running relay and its Kafka; both stop when it is dropped.
 pub struct BadRelay {
     /// Where webhooks go.
     pub address: SocketAddr,
@@ -72,7 +72,7 @@ impl BadRelay {
             started
                 .send(cluster.bootstrap_servers())
                 .expect("the test waits for it");
-            // Ends with the handle: nothing is ever sent.
+            // Returns when the handle is dropped; nothing is ever sent.
             let _ = stopped.recv();
         });
         let bootstrap = start.recv().expect("the mock cluster starts");
@@ -117,7 +117,7 @@ impl Drop for BadRelay {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(mock) = self.mock.take() {
-            // A panic in there has failed the test already.
+            // If it has panicked, the test has failed already.
             let _ = mock.join();
         }
     }
@@ -129,7 +129,7 @@ struct Connection {
     producer: Producer,
     /// On this connection.
     events: u64,
-    /// For each call, what is to be produced after its next event.
+    /// Events to produce after the next event of their call, by call.
     held: HashMap<String, Vec<u8>>,
 }
 
@@ -184,7 +184,7 @@ impl Connection {
                 self.produce(call, body);
                 return Some(REFUSED);
             }
-            // A new connection counts anew, so that the retry is not the one that is hung up on.
+            // A new connection counts from the beginning, so that the retry is answered.
             Fault::HangUp if due => {
                 self.commit();
                 self.produce(call, body);
@@ -199,7 +199,7 @@ impl Connection {
         Some("204 No Content")
     }
 
-    /// Holds an event that is due, and lets it go after the next one of its call.
+    /// Holds back an event that is due until the next event of its call is produced.
     fn reorder(&mut self, call: &str, body: &[u8], due: bool) {
         if let Some(held) = self.held.remove(call) {
             self.commit();
@@ -224,7 +224,7 @@ impl Connection {
     }
 }
 
-/// The next request's body; `None` once the client has gone.
+/// The body of the next request; `None` if the client has gone.
 fn request(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
     let mut length = 0;
     loop {

@@ -1,11 +1,11 @@
-//! `ringback dev` as a process, and what it prints.
+//! `ringback dev` as a process, and its output.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Nothing here takes long; this only keeps a hung process from hanging the tests.
+/// Keeps a hung process from hanging the tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The real binary, without this process's key.
@@ -17,7 +17,7 @@ pub fn ringback() -> Command {
     command
 }
 
-/// A `dev` that is ended with the test.
+/// A `dev` that is killed when it is dropped.
 pub struct Dev {
     child: Child,
     lines: mpsc::Receiver<String>,
@@ -51,7 +51,7 @@ impl Dev {
         Self { child, lines }
     }
 
-    /// Waits for a line that holds `what`.
+    /// Waits for a line that contains `what`.
     pub fn line_with(&self, what: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
@@ -67,12 +67,12 @@ impl Dev {
         panic!("no line with {what:?} in {seen:#?}");
     }
 
-    /// The next line, once there is one.
+    /// Waits for the next line.
     pub fn next_line(&self) -> String {
         self.lines.recv_timeout(PATIENCE).expect("a line comes")
     }
 
-    /// Where webhooks go; asked once, before anything that is printed later.
+    /// The webhooks' address. Call it once, before waiting for later lines.
     pub fn address(&self) -> String {
         let line = self.line_with("http://localhost:");
         let (_, rest) = line
@@ -82,7 +82,7 @@ impl Dev {
         format!("127.0.0.1:{port}")
     }
 
-    /// The embedded Kafka's address; asked once, after [`Dev::address`].
+    /// The embedded Kafka's address. Call it once, after [`Dev::address`].
     pub fn bootstrap(&self) -> String {
         let line = self.line_with("127.0.0.1:");
         let (_, rest) = line.split_once("127.0.0.1:").expect("it was looked for");
@@ -90,7 +90,7 @@ impl Dev {
         format!("127.0.0.1:{port}")
     }
 
-    /// SIGINT, and waits for the exit code.
+    /// Sends SIGINT and waits for the exit code.
     pub fn interrupt(mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it still runs");
@@ -100,7 +100,7 @@ impl Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
-        // Already ended in the ordinary case.
+        // Fails if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -43,7 +43,7 @@ fn texts() -> Vec<(PathBuf, String)> {
 fn documents(text: &str) -> impl Iterator<Item = &str> {
     let is_path = |c: char| c.is_alphanumeric() || "_-./:".contains(c);
     text.split(move |c| !is_path(c))
-        .map(|word| word.trim_matches(['.', ':']))
+        .map(|word| word.trim_end_matches(['.', ':']))
         .filter(|word| word.ends_with(".md") && word.len() > ".md".len() && !word.contains("//"))
 }
 
