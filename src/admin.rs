@@ -16,13 +16,13 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde::Deserialize;
 use tokio::sync::{Semaphore, oneshot};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::readiness::Readiness;
+use crate::settings::settings;
 use crate::telemetry;
 
 /// How long a client may take to send its request's head.
@@ -35,19 +35,11 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 /// Concurrent admin connections; further ones wait in the kernel's backlog.
 const MAX_CONNECTIONS: usize = 256;
 
-/// `[admin]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Where `/metrics`, `/livez` and `/readyz` are served. Keep it inside the cluster. Default: `0.0.0.0:9464`.
-    pub address: SocketAddr,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            address: SocketAddr::from(([0, 0, 0, 0], 9464)),
-        }
+settings! {
+    /// `/metrics`, `/livez` and `/readyz`. Keep the listener inside the cluster.
+    pub struct Config {
+        /// Where ringback serves them.
+        address: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 9464));
     }
 }
 

@@ -1,81 +1,38 @@
 //! The configuration: one TOML file, each key of which the environment may override.
 //!
-//! Every section is a type of the module that uses it; this module only composes them, says where a value came from,
-//! and refuses what is unknown or out of bounds, naming the key, the line or variable, and what would do. Nothing is
-//! clamped and nothing falls back in silence.
+//! Every section is declared by the module that uses it (`settings!`). This module composes the sections, reports where
+//! a value came from, and refuses what is unknown or out of bounds with the key, its line or variable, and a remedy.
+//! Nothing is clamped, and no default silently replaces a bad value.
 //!
 //! ```text
 //! file ─► TOML ─┐
-//!               ├─► merged table ─► typed sections ─► bounds ─► secrets resolved ─► Config
-//! RINGBACK_A__B ┘        (a failing key's path is located in the file or traced to its variable)
+//!               ├─► merged table ─► typed, checked sections ─► relations between keys ─► Config
+//! RINGBACK_A__B ┘        (an error's key is located in the file or traced to its variable)
 //! ```
 
-mod bounds;
 mod diagnostics;
 mod environment;
-mod kafka;
-mod read;
+mod keys;
+mod relations;
 mod render;
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
-use std::time::Duration;
 
-use serde::Deserialize;
-
-use crate::admin;
 use crate::ingest;
-use crate::journal;
 use crate::publish;
+use crate::settings::{self, SettingError};
 use crate::telemetry;
 
-pub use self::diagnostics::{Origin, Problem};
-pub use environment::Environment;
-pub use kafka::{KafkaConfig, Property};
+use self::diagnostics::Located;
 
-/// A whole configuration, checked; what it holds is safe to start with.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// `[listen]`: the webhooks' listener and its limits.
-    pub listen: ingest::ListenConfig,
-    /// `[admin]`: the listener for metrics and probes.
-    pub admin: admin::Config,
-    /// `[journal]`: where events are kept, and how many.
-    pub journal: journal::Config,
-    /// `[kafka]` and `[kafka.client]`.
-    pub kafka: KafkaConfig,
-    /// `[shutdown]`: how the process ends.
-    pub shutdown: ShutdownConfig,
-    /// `[[source]]`, one for each sender and path; at least one.
-    pub source: Vec<ingest::SourceConfig>,
-}
+pub use self::diagnostics::{Diagnostic, Origin};
+pub use self::environment::{Environment, variable_of};
+pub use self::keys::{Config, ShutdownConfig, sections};
 
-/// `[shutdown]`: the orchestrator's grace period must exceed the sum of both, with some seconds to spare.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ShutdownConfig {
-    /// How long `/readyz` says no before the listener closes, so that load balancers stop sending first.
-    /// Default 5 s; 0 s to 10 min.
-    #[serde(with = "humantime_serde")]
-    pub readiness_delay: Duration,
-    /// How long the rest may take: running requests, then publishing what the journal holds. What is left stays on
-    /// disk for the next start. Default 20 s; 1 s to 1 h.
-    #[serde(with = "humantime_serde")]
-    pub drain_deadline: Duration,
-}
-
-impl Default for ShutdownConfig {
-    fn default() -> Self {
-        Self {
-            readiness_delay: Duration::from_secs(5),
-            drain_deadline: Duration::from_secs(20),
-        }
-    }
-}
-
-/// What a command needs of a configuration: of that everything is checked and resolved, of the rest only that it can be
-/// read, since the operator's machine may lack the relay's keys and certificates.
+/// What a command needs a configuration for. Only that part is checked and its secrets are read; of the rest only the
+/// syntax counts, because an operator's machine may lack the relay's keys and certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Everything, the sources' keys included.
@@ -108,40 +65,23 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
-    /// Not TOML: mend the syntax at the line.
+    /// Not TOML: fix the syntax at the line.
     #[error("{file}:{line}: {message}")]
     Syntax {
         /// The file's name as given.
         file: String,
         /// 1-based.
         line: usize,
-        /// The parser's words.
+        /// The parser's message.
         message: String,
     },
-    /// Keys that are unknown, of a wrong type, or out of bounds; each says what would do.
+    /// Keys that are unknown, missing, of a wrong type, or out of bounds; each message says how to fix it.
     #[error("{}", self::diagnostics::list(.0))]
-    Invalid(Vec<Problem>),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    #[serde(default)]
-    listen: ingest::ListenConfig,
-    #[serde(default)]
-    admin: admin::Config,
-    #[serde(default)]
-    journal: journal::Config,
-    #[serde(default)]
-    kafka: kafka::Raw,
-    #[serde(default)]
-    shutdown: ShutdownConfig,
-    #[serde(default)]
-    source: Vec<ingest::SourceConfig>,
+    Invalid(Vec<Diagnostic>),
 }
 
 impl Config {
-    /// Reads `path`, overlays `environment`, checks what `purpose` asks for. No port is bound and nothing is created.
+    /// Reads `path`, lays `environment` over it, and checks what `purpose` needs. Binds no port and creates nothing.
     pub fn load(
         path: &Path,
         environment: &Environment,
@@ -161,7 +101,7 @@ impl Config {
         )
     }
 
-    /// As [`Config::load`], from a text and without reading the sources' keys; `file` is only named in errors.
+    /// As [`Config::load`], from a text and without reading the sources' keys. Errors name `file`.
     pub fn parse(text: &str, file: &str, environment: &Environment) -> Result<Self, ConfigError> {
         Self::read(text, file, environment, Purpose::Relay, false)
     }
@@ -173,59 +113,55 @@ impl Config {
         purpose: Purpose,
         with_keys: bool,
     ) -> Result<Self, ConfigError> {
-        let mut problems = Vec::new();
-        let located = self::diagnostics::Located::parse(text, file)?;
-        let mut located = environment.overlay(located, &mut problems)?;
-        let raw = read::read::<Raw>(&mut located, environment, &mut problems)?;
-        let told = problems.len();
-        let kafka = raw.kafka.resolve(&located, environment, &mut problems);
-        let config = Self {
-            listen: raw.listen,
-            admin: raw.admin,
-            journal: raw.journal,
-            kafka,
-            shutdown: raw.shutdown,
-            source: raw.source,
-        };
-        bounds::check(&config, &located, &mut problems);
-        if purpose != Purpose::Journal
-            && let Err(error) = config.publish().validate()
-        {
-            let key = format!("kafka.client.{}", error.property);
-            problems.push(located.problem(&key, error.to_string()));
+        let mut diagnostics = Vec::new();
+        let mut located = Located::parse(text, file)?;
+        environment.overlay(&mut located, &mut diagnostics)?;
+        let table = std::mem::take(&mut located.table);
+        let (mut config, mut errors) =
+            settings::decode::<Self>(table, environment.texts(), &located.variables);
+        for source in config.iter_mut().flat_map(|config| &mut config.source) {
+            let pointers = source.verify.key_pointers().iter();
+            let default = || pointers.map(ToString::to_string).collect();
+            source.key_pointers.get_or_insert_with(default);
         }
-        if with_keys {
-            for (index, source) in config.source.iter().enumerate() {
+        let mut refuse =
+            |key: String, message: String| errors.push(SettingError::invalid(key, message));
+        if let Some(config) = &config {
+            self::relations::check(config, &mut refuse);
+            if purpose != Purpose::Journal
+                && let Err(error) = config.publish().validate()
+            {
+                refuse(
+                    format!("kafka.client.{}", error.property),
+                    error.to_string(),
+                );
+            }
+            for (index, source) in config.source.iter().enumerate().filter(|_| with_keys) {
                 if let Err(error) = ingest::check_sources(std::slice::from_ref(source)) {
-                    problems.push(located.problem(&error.key(index), telemetry::chain(&error)));
+                    refuse(error.key(index), telemetry::chain(&error));
                 }
             }
         }
-        // What cannot even be read is everybody's fault to mend; the rest is whose it concerns.
-        let mut rest = problems.split_off(told);
-        rest.retain(|problem| purpose.concerns(&problem.key));
-        problems.append(&mut rest);
-        if problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigError::Invalid(problems))
+        // Parse errors are always reported, other errors only for keys that this command uses.
+        errors.retain(|error| error.is_parse_error || purpose.concerns(&error.key));
+        let errors = errors.into_iter();
+        diagnostics.extend(errors.map(|error| located.diagnostic(&error.key, error.message)));
+        match config {
+            Some(config) if diagnostics.is_empty() => Ok(config),
+            _ => Err(ConfigError::Invalid(diagnostics)),
         }
     }
 
-    /// The publisher's part, put together from `[kafka]`, `listen.max_body` and `journal.path`.
+    /// The publisher's part: `[kafka]`, `listen.max_body` and `journal.path`.
     pub fn publish(&self) -> publish::Config {
         publish::Config {
-            topic: self.kafka.topic.clone(),
-            dead_letter_topic: self.kafka.dead_letter_topic.clone(),
-            stall_timeout: self.kafka.stall_timeout,
-            client: self.kafka.plain_client(),
-            secret_files: self.kafka.secret_files(),
+            kafka: self.kafka.clone(),
             max_body: self.listen.max_body.as_u64(),
             dead_letter_path: self.journal.path.join(publish::DEAD_LETTERS),
         }
     }
 
-    /// The effective configuration as TOML, every key of it, secrets redacted: what `ringback check` prints.
+    /// The effective configuration as TOML, with every key and without secrets: what `ringback check` prints.
     pub fn show(&self) -> String {
         self::render::show(self)
     }

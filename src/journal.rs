@@ -56,12 +56,11 @@ pub mod set_aside;
 pub mod threads;
 pub mod truncator;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::Deserialize;
 
 use self::disk::filesystem::FileSystem;
 use self::disk::real::DiskFileSystem;
@@ -69,6 +68,7 @@ use self::engine::Engine;
 use self::engine::upkeep::Upkeep;
 use self::metrics::Snapshot;
 use self::threads::Threads;
+use crate::settings::settings;
 
 pub use self::appender::{Appender, Commit};
 pub use self::engine::reader::{Reader, Record};
@@ -77,31 +77,30 @@ pub use self::metrics::Metrics;
 pub use self::recovery::Recovery;
 pub use self::truncator::Truncator;
 
-/// `[journal]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// The folder, created if missing. Default `/var/lib/ringback`.
-    pub path: PathBuf,
-    /// The size of one file. Default 64 MiB; 1 MiB to 4 GiB. A larger record gets a file of its own size.
-    pub segment_size: ByteSize,
-    /// Bytes of unpublished records, dead letters and segments set aside that may be kept. Default 8 GiB; 4 MiB to 1 TiB.
-    pub budget: ByteSize,
-    /// How long a place may stay unreadable, while others can be read, before it is passed over. Default 10 minutes; 1 s to
-    /// 1 day.
-    #[serde(with = "humantime_serde")]
-    pub read_patience: Duration,
+settings! {
+    /// Where an event is kept from its 204 until Kafka has acknowledged it.
+    pub struct Config {
+        /// A folder on a disk of its own that survives the process: in Kubernetes a volume claim; never tmpfs, and never a
+        /// network file system that does not honour fsync. Created if missing.
+        path: PathBuf = PathBuf::from("/var/lib/ringback"), check(|path| is_given(path));
+        /// The size of one segment file, allocated whole. A larger record gets a file of its own size.
+        segment_size: ByteSize = ByteSize::mib(64), bounds(ByteSize::mib(1)..=ByteSize::gib(4));
+        /// How many bytes of unpublished events, dead letters and segments set aside may be kept; at least twice
+        /// `max_body`. Beyond it webhooks are answered 503 until there is room. The disk needs this and three segments more.
+        budget: ByteSize = ByteSize::gib(8), bounds(ByteSize::mib(4)..=ByteSize::tib(1));
+        /// How long a place on the disk may stay unreadable, while others can be read, before publishing passes over it.
+        /// Then its records are counted (`ringback_journal_unreadable_records_total`) and its segment is kept whole
+        /// for `ringback journal drain`. Until then publishing waits there, and webhooks are accepted as usual.
+        read_patience: Duration = Duration::from_mins(10),
+            bounds(Duration::from_secs(1)..=Duration::from_hours(24));
+    }
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            path: PathBuf::from("/var/lib/ringback"),
-            segment_size: ByteSize::mib(64),
-            budget: ByteSize::gib(8),
-            read_patience: Duration::from_mins(10),
-        }
+fn is_given(path: &Path) -> Result<(), String> {
+    if path.as_os_str().is_empty() {
+        return Err(String::from("is empty; name a folder on a disk of its own"));
     }
+    Ok(())
 }
 
 /// An open journal: a handle for each side, and what recovery found.

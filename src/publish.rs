@@ -11,6 +11,7 @@
 //! The decisions are `machine`'s, a pure state machine; [`worker`] carries them out over what `env` names, on one
 //! thread of its own (`real`) or single-stepped by the simulator (`tests/sim`). Any failed report stops the pipe: without that librdkafka lets later records overtake the failed one.
 
+mod config;
 mod dead_letter;
 pub mod decide;
 pub mod env;
@@ -21,15 +22,15 @@ pub mod worker;
 
 pub use self::decide::machine::{BATCH_BYTES, MAX_AHEAD};
 pub use self::kafka::credentials::{SecretError, read_secret};
+pub use self::kafka::properties::rules::{Allowed, DefaultValue, PROPERTY_RULES, PropertyRule};
 pub use self::kafka::properties::{PropertyError, of_producer};
+pub use config::{ClientProperties, Config, KafkaConfig};
 pub use dead_letter::{
     Letter, LetterError, Replay, ReplayError, SendError, StayError, letter_bytes, letter_position,
     letters,
 };
 pub use metrics::Metrics;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -58,25 +59,6 @@ pub const LAST_GRACE: Duration = Duration::from_secs(10);
 
 /// The folder of dead letters, in the journal's.
 pub const DEAD_LETTERS: &str = "dead-letters";
-
-/// What `publish` needs: `[kafka]` and `[kafka.client]`, secrets resolved.
-#[derive(Clone)]
-pub struct Config {
-    /// The topic of all events.
-    pub topic: String,
-    /// The topic of what Kafka refuses for good; a file beside the journal where there is none.
-    pub dead_letter_topic: Option<String>,
-    /// librdkafka's own properties as the user set them.
-    pub client: BTreeMap<String, String>,
-    /// `kafka.stall_timeout`: after so long without a report on what is in flight the producer is replaced.
-    pub stall_timeout: Duration,
-    /// Which of them are secrets read from files, and from which; these are read anew with each producer.
-    pub secret_files: BTreeMap<String, PathBuf>,
-    /// `listen.max_body`, bytes: decides `message.max.bytes`.
-    pub max_body: u64,
-    /// Where dead letters lie: `<journal.path>/dead-letters`.
-    pub dead_letter_path: PathBuf,
-}
 
 /// Why the publisher cannot start. Kafka's absence is no reason.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +109,7 @@ pub fn start(
 ) -> Result<Publisher, StartError> {
     let properties = config.properties()?;
     let throttle = Arc::new(LogThrottle::new(LOG_INTERVAL));
-    let files = self::kafka::properties::canonical_names(&config.secret_files);
+    let files = self::kafka::properties::canonical_names(&config.kafka.client.secret_files);
     let credentials = Arc::new(Credentials::new(
         properties.clone(),
         files,
@@ -143,7 +125,7 @@ pub fn start(
         .and_then(|text| text.parse().ok())
         .map_or(SOCKET_TIMEOUT, Duration::from_millis);
     let parts = Parts {
-        topic: config.topic.clone(),
+        topic: config.kafka.topic.clone(),
         journal_id: journal_id.clone(),
         reader,
         truncator,
@@ -152,19 +134,19 @@ pub fn start(
         reading: checks.reading,
         throttle: throttle.clone(),
         settle: socket_timeout * 2,
-        stall: config.stall_timeout,
+        stall: config.kafka.stall_timeout,
         batch_bytes: self::kafka::properties::batch_bytes(&properties),
         ahead: MAX_AHEAD,
     };
     let factory = Factory {
         credentials,
         building: Aside::default(),
-        topic: config.topic.clone(),
+        topic: config.kafka.topic.clone(),
         mailbox: mailbox.clone(),
         metrics,
         throttle,
         cause: Arc::default(),
-        given: Arc::new(config.client.clone()),
+        given: Arc::new(config.kafka.client.values.clone()),
         reading: Arc::default(),
     };
     let real = Real {

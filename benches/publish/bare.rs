@@ -11,7 +11,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
-use ringback::publish::{BATCH_BYTES, Config, of_producer};
+use ringback::publish::{BATCH_BYTES, ClientProperties, Config, KafkaConfig, of_producer};
 
 use super::support::bodies::{Body, bodies};
 use super::{Task, time};
@@ -74,12 +74,12 @@ pub fn properties(task: &Task) -> io::Result<BTreeMap<String, String>> {
 /// `[kafka]` as `serve` reads it.
 pub fn config(task: &Task) -> Config {
     Config {
-        topic: task.topic.clone(),
-        dead_letter_topic: None,
-        client: [(String::from("bootstrap.servers"), task.bootstrap.clone())].into(),
+        kafka: KafkaConfig {
+            topic: task.topic.clone(),
+            client: ClientProperties::from_iter([("bootstrap.servers", task.bootstrap.as_str())]),
+            ..KafkaConfig::default()
+        },
         max_body: 8 << 20,
-        stall_timeout: std::time::Duration::from_mins(1),
-        secret_files: std::collections::BTreeMap::new(),
         dead_letter_path: task.journal.join("dead-letters"),
     }
 }

@@ -189,7 +189,7 @@ fn product(verify: Verify, keys: Vec<KeyConfig>) -> io::Result<Ingest<AtOnce>> {
         path: String::from(PATH),
         verify,
         keys,
-        key_pointers: None,
+        ..SourceConfig::default()
     }];
     let metrics =
         ingest::Metrics::register(&Registry::new(), &sources).map_err(io::Error::other)?;

@@ -43,7 +43,7 @@ impl WatchedFiles {
     pub(super) fn new(config: &Config) -> Self {
         let keys = config.source.iter().flat_map(|source| &source.keys);
         let keys = keys.filter_map(|key| key.file.clone());
-        let credentials = config.kafka.files().into_iter();
+        let credentials = config.kafka.client.files().into_iter();
         Self {
             keys: keys.map(WatchedFile::new).collect(),
             credentials: credentials.map(WatchedFile::new).collect(),

@@ -1,4 +1,4 @@
-//! `ringback check`: is this configuration good?
+//! `ringback check`: is this configuration valid?
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -7,21 +7,21 @@ use crate::config::{Config, Environment, Purpose};
 
 use super::CommandError;
 
-/// Reads what `serve` would read.
+/// Which configuration to check.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback check --config config/ringback.toml
   ringback check --config ringback.toml && systemctl restart ringback
 
-It tries neither the journal's folder nor a port nor a broker: a start may still fail there.
-Exit codes: 0 good, 78 bad (each fault with its key, its line or variable, and what would do).")]
+It opens neither the journal nor a port and connects to no broker, so `serve` may still fail at those.
+Exit codes: 0 valid, 78 invalid (every mistake with its key, its line or variable, and a remedy).")]
 pub struct Arguments {
     /// The configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]
     config: PathBuf,
 }
 
-/// Prints the effective configuration with secrets redacted; binds nothing, creates nothing.
+/// Prints the effective configuration without secrets. Binds no port and creates nothing.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = Config::load(
         &arguments.config,

@@ -1,9 +1,9 @@
-//! Where a configuration value came from, so that an error can point at it.
+//! Where a configuration value came from, so that an error can name its line or variable.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use toml_edit::{Document, Item};
+use toml::de::{DeTable, DeValue};
 
 use super::ConfigError;
 
@@ -26,157 +26,118 @@ pub enum Origin {
     },
 }
 
-/// One key that will not do, and what would.
+/// A mistake in the configuration, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The key's path, as `listen.max_body` or `source.0.path`.
+pub struct Diagnostic {
+    /// The key with its sections, as `listen.max_body` or `source.0.path`.
     pub key: String,
     /// Where it was set.
     pub origin: Origin,
-    /// What is wrong and what would do; never a secret's value.
-    pub text: String,
+    /// What is wrong and how to fix it; never a secret's value.
+    pub message: String,
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
-            Origin::Line { file, line } => write!(f, "{file}:{line}: {}: {}", self.key, self.text),
-            Origin::Variable(name) => {
-                write!(f, "environment {name}: {}: {}", self.key, self.text)
-            }
-            Origin::Unset { file } => write!(f, "{file}: {}: {}", self.key, self.text),
-        }
+            Origin::Line { file, line } => write!(formatter, "{file}:{line}"),
+            Origin::Variable(name) => write!(formatter, "environment {name}"),
+            Origin::Unset { file } => formatter.write_str(file),
+        }?;
+        write!(formatter, ": {}: {}", self.key, self.message)
     }
 }
 
-/// All problems, a line each.
-pub(super) fn list(problems: &[Problem]) -> String {
-    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+/// All diagnostics, a line each.
+pub(super) fn list(diagnostics: &[Diagnostic]) -> String {
+    let lines: Vec<_> = diagnostics.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }
 
-/// The file's table together with what is needed to find a key's line or variable again.
+/// The values, and where each was set.
 pub(super) struct Located {
     pub(super) table: toml::Table,
+    /// The environment variable by which a key was set.
     pub(super) variables: BTreeMap<String, String>,
-    document: Document<String>,
+    /// The line of each key of the file.
+    lines: BTreeMap<String, usize>,
     file: String,
 }
 
 impl Located {
     pub(super) fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
-        let syntax = |message: &str, span: Option<std::ops::Range<usize>>| ConfigError::Syntax {
+        let syntax = |error: toml::de::Error| ConfigError::Syntax {
             file: file.to_owned(),
-            message: match span.as_ref().and_then(|span| text.get(span.clone())) {
-                Some(key) if message == "duplicate key" => {
+            message: match error.span().and_then(|span| text.get(span)) {
+                Some(key) if error.message() == "duplicate key" => {
                     format!("{key} is set twice; remove one of them")
                 }
-                _ => message.to_owned(),
+                _ => error.message().to_owned(),
             },
-            line: span.map_or(1, |span| line_of(text, span.start)),
+            line: error.span().map_or(1, |span| line_of(text, span.start)),
         };
-        let document = Document::parse(text.to_owned())
-            .map_err(|error| syntax(error.message(), error.span()))?;
-        let table = text
-            .parse::<toml::Table>()
-            .map_err(|error| syntax(error.message(), error.span()))?;
+        let document = DeTable::parse(text).map_err(syntax)?.into_inner();
+        let mut lines = BTreeMap::new();
+        locate(text, "", &DeValue::Table(document), &mut lines);
         Ok(Self {
-            table,
+            table: text.parse().map_err(syntax)?,
             variables: BTreeMap::new(),
-            document,
+            lines,
             file: file.to_owned(),
         })
     }
 
-    pub(super) fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
-        Problem {
+    pub(super) fn diagnostic(&self, key: &str, message: impl Into<String>) -> Diagnostic {
+        Diagnostic {
             key: key.to_owned(),
             origin: self.origin(key),
-            text: text.into(),
+            message: message.into(),
         }
     }
 
-    /// The variable that set `key` or something inside or above it, else the deepest line that exists on its path.
-    pub(super) fn origin(&self, key: &str) -> Origin {
+    /// The variable that set `key` or something inside or above it, else the line of the innermost part of its path
+    /// that is in the file.
+    fn origin(&self, key: &str) -> Origin {
         let within = |outer: &str, inner: &str| {
-            inner
-                .strip_prefix(outer)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            let rest = inner.strip_prefix(outer);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        let variable = self
-            .variables
-            .iter()
-            .find(|(path, _)| within(path, key) || within(key, path));
-        if let Some((_, variable)) = variable {
+        let mut variables = self.variables.iter();
+        if let Some((_, variable)) =
+            variables.find(|(path, _)| within(path, key) || within(key, path))
+        {
             return Origin::Variable(variable.clone());
         }
-        match self.line(key) {
-            Some(line) => Origin::Line {
-                file: self.file.clone(),
-                line,
-            },
-            None => Origin::Unset {
-                file: self.file.clone(),
-            },
+        let file = self.file.clone();
+        let mut paths = std::iter::successors(Some(key), |path| Some(path.rsplit_once('.')?.0));
+        match paths.find_map(|path| self.lines.get(path)) {
+            Some(&line) => Origin::Line { file, line },
+            None => Origin::Unset { file },
         }
-    }
-
-    fn line(&self, key: &str) -> Option<usize> {
-        let mut item: &Item = self.document.as_item();
-        let mut found = None;
-        let mut rest = key;
-        while !rest.is_empty() {
-            let (span, next, remaining) = step(item, rest)?;
-            found = span.or(found);
-            item = match next {
-                Next::Item(next) => next,
-                // A value inside an inline array or table: its own start is as deep as a line can point.
-                Next::Leaf => break,
-            };
-            rest = remaining;
-        }
-        found.map(|span| line_of(self.document.raw(), span.start))
     }
 }
 
-enum Next<'a> {
-    Item(&'a Item),
-    Leaf,
-}
-
-type Step<'a, 'k> = (Option<std::ops::Range<usize>>, Next<'a>, &'k str);
-
-/// One step down; librdkafka's property names hold dots, so the longest matching key is tried first.
-fn step<'a, 'k>(item: &'a Item, path: &'k str) -> Option<Step<'a, 'k>> {
-    if let Some(tables) = item.as_array_of_tables() {
-        let (index, rest) = path.split_once('.').unwrap_or((path, ""));
-        let table = tables.get(index.parse().ok()?)?;
-        if rest.is_empty() {
-            return Some((table.span(), Next::Leaf, ""));
+/// Notes the line of every key and every element within `value`.
+fn locate(text: &str, path: &str, value: &DeValue<'_>, lines: &mut BTreeMap<String, usize>) {
+    let mut note = |name: &str, start: usize, value: &DeValue<'_>| {
+        let dot = if path.is_empty() { "" } else { "." };
+        let path = format!("{path}{dot}{name}");
+        locate(text, &path, value, lines);
+        lines.insert(path, line_of(text, start));
+    };
+    match value {
+        DeValue::Table(table) => {
+            for (key, value) in table {
+                note(key.get_ref(), key.span().start, value.get_ref());
+            }
         }
-        let (key, rest, next) = longest(rest, |key| table.get_key_value(key))?;
-        return Some((key.span().or(next.span()), Next::Item(next), rest));
+        DeValue::Array(values) => {
+            for (index, value) in values.iter().enumerate() {
+                note(&index.to_string(), value.span().start, value.get_ref());
+            }
+        }
+        _ => {}
     }
-    let table = item.as_table_like()?;
-    let (key, rest, next) = longest(path, |key| table.get_key_value(key))?;
-    Some((key.span().or(next.span()), Next::Item(next), rest))
-}
-
-fn longest<'k, 'a, T: ?Sized, U: ?Sized>(
-    path: &'k str,
-    get: impl Fn(&str) -> Option<(&'a T, &'a U)>,
-) -> Option<(&'a T, &'k str, &'a U)> {
-    let ends = path
-        .char_indices()
-        .filter(|(_, c)| *c == '.')
-        .map(|(index, _)| index)
-        .chain([path.len()]);
-    let mut ends: Vec<_> = ends.collect();
-    ends.reverse();
-    ends.into_iter().find_map(|end| {
-        let (key, item) = get(&path[..end])?;
-        Some((key, path[end..].trim_start_matches('.'), item))
-    })
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

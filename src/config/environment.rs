@@ -1,45 +1,26 @@
 //! Environment variables laid over the file: `RINGBACK_KAFKA__TOPIC` sets `kafka.topic`.
 //!
-//! A name counts only with a double underscore in it: Kubernetes injects `RINGBACK_SERVICE_HOST` and the like into
-//! every pod beside a Service of our name, and those are not ours.
+//! Only names with a double underscore count: Kubernetes sets `RINGBACK_SERVICE_HOST` and the like in every pod beside a
+//! Service named ringback, and those are no configuration.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use toml::{Table, Value};
 
-use super::ConfigError;
-use super::diagnostics::{Located, Origin, Problem};
+use super::diagnostics::{Diagnostic, Located, Origin};
+use super::{ConfigError, keys};
 
 const PREFIX: &str = "RINGBACK_";
-const CLIENT: &str = "kafka.client";
-/// Sections and their keys, as they stand in variables' names.
-const SECTIONS: [(&str, &[&str]); 5] = [
-    (
-        "LISTEN",
-        &[
-            "ADDRESS",
-            "MAX_CONNECTIONS",
-            "HEADER_TIMEOUT",
-            "BODY_TIMEOUT",
-            "MAX_BODY",
-            "COMMIT_TIMEOUT",
-            "MAX_IN_FLIGHT",
-            "TRUSTED_PROXIES",
-        ],
-    ),
-    ("ADMIN", &["ADDRESS"]),
-    ("JOURNAL", &["PATH", "SEGMENT_SIZE", "BUDGET"]),
-    ("KAFKA", &["TOPIC", "DEAD_LETTER_TOPIC"]),
-    ("SHUTDOWN", &["READINESS_DELAY", "DRAIN_DEADLINE"]),
-];
+/// Of what begins so, the rest is a property of librdkafka's, with dots of its own.
+const CLIENT: &str = "kafka.client.";
 
-/// The process's environment, handed in so that tests can give their own.
+/// The process's environment. A parameter of everything that reads it, so that tests can pass their own.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     texts: BTreeMap<String, String>,
     /// Names of variables whose values are not UTF-8.
-    no_texts: Vec<String>,
+    not_utf8: Vec<String>,
 }
 
 impl Environment {
@@ -50,22 +31,23 @@ impl Environment {
             .collect()
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.texts.get(name).map(String::as_str)
+    /// Every variable that is UTF-8.
+    pub(super) fn texts(&self) -> &BTreeMap<String, String> {
+        &self.texts
     }
 
-    /// Lays the variables over the file's values. A misspelt one is only told: without it the rest can be read.
+    /// Lays the variables over the file's values. A misspelt variable is only reported: the rest can be read without it.
     pub(super) fn overlay(
         &self,
-        mut located: Located,
-        problems: &mut Vec<Problem>,
-    ) -> Result<Located, ConfigError> {
-        problems.extend(self.texts.keys().filter_map(|name| misspelt(name)));
-        for variable in &self.no_texts {
+        located: &mut Located,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Result<(), ConfigError> {
+        diagnostics.extend(self.texts.keys().filter_map(|name| misspelt(name)));
+        for variable in &self.not_utf8 {
             if let Some(path) = path_of(variable) {
                 let key = path.join(".");
                 located.variables.insert(key.clone(), variable.clone());
-                problems.push(located.problem(&key, "the value is not UTF-8"));
+                diagnostics.push(located.diagnostic(&key, "the value is not UTF-8"));
             }
         }
         for (variable, value) in &self.texts {
@@ -73,33 +55,14 @@ impl Environment {
                 continue;
             };
             let key = path.join(".");
-            // A password of digits is a text like any other; only a reference to a secret is more than that.
-            let is_property = key.starts_with(CLIENT) && !value.trim_start().starts_with('{');
-            let literal = if is_property {
-                Value::String(value.clone())
-            } else {
-                literal(value)
-            };
-            if set(&mut located.table, &path, literal).is_err() {
-                let text =
-                    "no such place: a part of the name is a plain value or an index that skips one";
-                located.variables.insert(key.clone(), variable.clone());
-                problems.push(located.problem(&key, text));
-                return Err(ConfigError::Invalid(std::mem::take(problems)));
+            located.variables.insert(key.clone(), variable.clone());
+            if set(&mut located.table, &path, literal(value)).is_err() {
+                let message = "there is no such key: a part of the name is a plain value, or an index that skips one";
+                diagnostics.push(located.diagnostic(&key, message));
+                return Err(ConfigError::Invalid(std::mem::take(diagnostics)));
             }
-            located.variables.insert(key, variable.clone());
         }
-        Ok(located)
-    }
-
-    /// A topic may be called `123`: what looked like a number is put in once more as the text it is. False where no
-    /// variable has set `key`.
-    pub(super) fn set_as_text(&self, located: &mut Located, key: &str) -> bool {
-        let variable = located.variables.get(key);
-        let given = variable.and_then(|name| Some((path_of(name)?, self.get(name)?.to_owned())));
-        given.is_some_and(|(path, value)| {
-            set(&mut located.table, &path, Value::String(value)).is_ok()
-        })
+        Ok(())
     }
 }
 
@@ -111,7 +74,7 @@ impl FromIterator<(String, OsString)> for Environment {
                 Ok(text) => {
                     environment.texts.insert(name, text);
                 }
-                Err(_) => environment.no_texts.push(name),
+                Err(_) => environment.not_utf8.push(name),
             }
         }
         environment
@@ -134,29 +97,45 @@ fn path_of(variable: &str) -> Option<Vec<String>> {
         return None;
     }
     let mut path: Vec<String> = name.split("__").map(str::to_lowercase).collect();
-    if path.len() == 3 && path[..2].join(".") == CLIENT {
+    if path.len() == 3 && path.join(".").starts_with(CLIENT) {
         path[2] = path[2].replace('_', ".");
     }
     Some(path)
 }
 
-/// One underscore where a section's name ends would set nothing, in silence. Only names that are keys of ours count: what
-/// Kubernetes injects beside a Service (`RINGBACK_KAFKA_SERVICE_HOST`, `RINGBACK_ADMIN_PORT_9464_TCP`) is not meant for us.
-fn misspelt(variable: &str) -> Option<Problem> {
-    let name = variable.strip_prefix(PREFIX)?;
-    let (section, key) = SECTIONS.into_iter().find_map(|(section, keys)| {
-        let rest = name.strip_prefix(section)?.strip_prefix('_')?;
-        let is_key = keys.contains(&rest) || (section == "KAFKA" && rest.starts_with("CLIENT_"));
-        is_key.then_some((section, rest))
-    })?;
-    let right = match key.strip_prefix("CLIENT_") {
-        Some(property) => format!("{section}__CLIENT__{}", property.trim_start_matches('_')),
-        None => format!("{section}__{key}"),
+/// `kafka.client.bootstrap.servers` → `RINGBACK_KAFKA__CLIENT__BOOTSTRAP_SERVERS`.
+pub fn variable_of(key: &str) -> String {
+    let name = match key.strip_prefix(CLIENT) {
+        Some(property) => format!("{}__{}", "kafka__client", property.replace('.', "_")),
+        None => key.replace('.', "__"),
     };
-    Some(Problem {
-        key: section.to_lowercase(),
+    format!("{PREFIX}{}", name.to_uppercase())
+}
+
+/// A variable with one underscore after its section's name would be ignored silently. Only the names of ringback's keys
+/// are refused: Kubernetes sets others beside a Service (`RINGBACK_KAFKA_SERVICE_HOST`).
+fn misspelt(variable: &str) -> Option<Diagnostic> {
+    let name = variable.strip_prefix(PREFIX)?.to_lowercase();
+    let (section, key) = keys::sections().into_iter().find_map(|section| {
+        let rest = name.strip_prefix(section.name)?.strip_prefix('_')?;
+        if let Some(property) = rest
+            .strip_prefix("client_")
+            .filter(|_| section.name == "kafka")
+        {
+            let property = property.trim_start_matches('_');
+            return Some((section.name, format!("{CLIENT}{property}")));
+        }
+        let mut keys = section.kind.keys().iter();
+        let is_key = keys.any(|key| key.name == rest);
+        is_key.then(|| (section.name, format!("{}.{rest}", section.name)))
+    })?;
+    Some(Diagnostic {
+        key: section.to_owned(),
         origin: Origin::Variable(variable.to_owned()),
-        text: format!("sections end with two underscores; write {PREFIX}{right}"),
+        message: format!(
+            "sections end with two underscores; write {}",
+            variable_of(&key)
+        ),
     })
 }
 

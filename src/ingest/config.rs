@@ -1,4 +1,4 @@
-//! `[listen]` and `[[source]]` of the configuration.
+//! `[listen]` and `[[source]]`: their keys, from which ingest is built.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,67 +6,78 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::Deserialize;
+use ipnet::IpNet;
 
 use super::scheme::retell::events::{EVENT_POINTER, KEY_POINTERS, KINDS};
+use crate::settings::{Decoder, Kind, SettingValue, Shown, settings};
 
-/// `[listen]`: the webhook listener and its limits. `config::bounds` checks the bounds.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ListenConfig {
-    /// Where to listen. Default: `0.0.0.0:8080`.
-    pub address: SocketAddr,
-    /// Connections served at once; further ones wait in the kernel's backlog. Default: 10,000; at least 1.
-    pub max_connections: usize,
-    /// Time for the first byte, for a request's whole head, and between two requests. Default: 10 s.
-    #[serde(with = "humantime_serde")]
-    pub header_timeout: Duration,
-    /// Time for a request's whole body. Default: 10 s.
-    #[serde(with = "humantime_serde")]
-    pub body_timeout: Duration,
-    /// Bytes of one body. Default: 8 MiB.
-    pub max_body: ByteSize,
-    /// Time for the journal's sync; shorter than the sender's timeout of 10 s. Default: 8 s.
-    #[serde(with = "humantime_serde")]
-    pub commit_timeout: Duration,
-    /// Bytes of all bodies in memory together, until they are synced. Default: 64 MiB; at least `max_body`.
-    pub max_in_flight: ByteSize,
-    /// Proxies (CIDR) whose `X-Forwarded-For` is trusted, read from the right. Default: none.
-    pub trusted_proxies: Vec<ipnet::IpNet>,
-}
-
-impl Default for ListenConfig {
-    fn default() -> Self {
-        Self {
-            address: SocketAddr::from(([0, 0, 0, 0], 8080)),
-            max_connections: 10_000,
-            header_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(10),
-            max_body: ByteSize::mib(8),
-            commit_timeout: Duration::from_secs(8),
-            max_in_flight: ByteSize::mib(64),
-            trusted_proxies: Vec::new(),
-        }
+settings! {
+    /// Where senders post their webhooks, and the limits that keep memory bounded. HTTP/1.1 and h2c share the port.
+    pub struct ListenConfig {
+        /// Where ringback listens for webhooks. Terminate TLS in front of it (ingress, load balancer).
+        address: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 8080));
+        /// Connections served at once; more wait in the kernel's backlog. Each costs a file descriptor and, while its
+        /// head arrives, up to 100 KiB: in the worst case memory holds `max_in_flight` + `max_connections` x 100 KiB +
+        /// 100 MiB. If the process may not open that many descriptors, ringback serves fewer connections and logs that.
+        max_connections: usize = 10_000, bounds(1..=1_000_000);
+        /// A request's head must be complete within this time. An idle connection is closed after it.
+        header_timeout: Duration = Duration::from_secs(10),
+            bounds(Duration::from_millis(100)..=Duration::from_mins(5));
+        /// A request's body must be complete within this time; otherwise the answer is 408.
+        body_timeout: Duration = Duration::from_secs(10),
+            bounds(Duration::from_millis(100)..=Duration::from_mins(10));
+        /// The largest body; a larger one is answered 413. The topic's `max.message.bytes` should allow it.
+        max_body: ByteSize = ByteSize::mib(8), bounds(ByteSize::kib(1)..=ByteSize::mib(512));
+        /// An event that is not synced within this time is answered 503. It may still be published: the sender's retry
+        /// carries the same id. Keep this below the sender's own timeout (Retell AI: 10 s).
+        commit_timeout: Duration = Duration::from_secs(8),
+            bounds(Duration::from_millis(100)..=Duration::from_mins(1));
+        /// Memory for the bodies of all requests together; at least `max_body`. A body is charged as its bytes arrive and
+        /// until they are synced; a request whose body is awaited costs its head and 3 KiB besides. A request that does
+        /// not fit is answered 503 at once.
+        max_in_flight: ByteSize = ByteSize::mib(64), bounds(ByteSize::kib(1)..=ByteSize::gib(64));
+        /// Proxies whose X-Forwarded-For is trusted to give the client's address; it is read from the right. Networks in
+        /// CIDR notation, such as `["10.0.0.0/8"]`. If there are none, the client's address is the connection's.
+        trusted_proxies: Vec<IpNet> = Vec::new();
     }
 }
 
-/// `[[source]]`: one sender's webhook.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SourceConfig {
-    /// In headers, logs and metrics: 1 to 64 of `a-z`, `0-9`, `-`, `_`; unique.
-    pub name: String,
-    /// The URL's path, starting with `/`; compared exactly, without the query; unique.
-    pub path: String,
-    /// How senders are authenticated. No default: accepting everybody must be explicit.
-    pub verify: Verify,
-    /// The live keys. A signature under any of them is valid, so that a key can be replaced without a gap.
-    #[serde(default)]
-    pub keys: Vec<KeyConfig>,
-    /// JSON pointers to the record's key; the first that leads to a string wins. Default: [`Verify::key_pointers`]; an
-    /// empty list means no key.
-    #[serde(default)]
-    pub key_pointers: Option<Vec<String>>,
+settings! {
+    /// One sender and its path. There must be at least one.
+    pub struct SourceConfig {
+        /// The source's name in metrics and in the records' `ce_source` and `ce_type`. Unique; 1 to 64 of a-z, 0-9, "-"
+        /// and "_".
+        name: String = String::new(), required, example("name = \"retell\"");
+        /// The URL's path, compared exactly and without the query. Unique; begins with "/".
+        path: String = String::new(), required, example("path = \"/webhook\"");
+        /// How requests are authenticated: `"retell"` (X-Retell-Signature), or `"none"`, which accepts requests
+        /// from anybody.
+        verify: Verify = Verify::Retell, required, example("verify = \"retell\"");
+        /// The signing keys that are valid at present: a request must be signed with any one of them.
+        /// `ringback_signature_matches_total` shows which are still in use. Each key is read from either an environment
+        /// variable (`env`) or a file (`file`); `name` is its label in the metrics, by default its index. Keys are read
+        /// again on SIGHUP and when a file changes. Required unless `verify = "none"`, which allows none.
+        keys: Vec<KeyConfig> = Vec::new(), secret, reloaded,
+            remedy("write where to read each key, as keys = [{ env = \"RETELL_API_KEY\" }] or [{ file = \"…\", name = \"…\" }]"),
+            example("keys = [{ env = \"RETELL_API_KEY\" }]
+# keys = [{ file = \"/etc/ringback/secrets/retell\", name = \"2026\" }, { file = \"/etc/ringback/secrets/retell-old\", name = \"2025\" }]");
+        /// Where to find an event's Kafka key: JSON pointers (RFC 6901), of which the first that leads to a string wins.
+        /// An empty list means no key. The default depends on the sender's scheme; for Retell AI it is as below.
+        key_pointers: Option<Vec<String>> = None,
+            example("key_pointers = [\"/call/call_id\", \"/data/call_id\", \"/chat/chat_id\"]");
+    }
+}
+
+settings! {
+    /// Where a signing key is read: exactly one of `env` and `file`.
+    pub struct KeyConfig {
+        /// An environment variable.
+        env: Option<String> = None;
+        /// A file. A line break at its end is not part of the key.
+        file: Option<PathBuf> = None;
+        /// The key's label in the metrics; by default its index.
+        name: Option<String> = None;
+    }
 }
 
 impl SourceConfig {
@@ -78,8 +89,7 @@ impl SourceConfig {
 }
 
 /// How a source's senders are authenticated.
-#[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
     /// Not at all; the events are Retell's.
     None,
@@ -110,6 +120,28 @@ impl Verify {
     }
 }
 
+impl SettingValue for Verify {
+    fn kind() -> Kind {
+        Kind::scalar(
+            "scheme",
+            "write how this source's requests are authenticated, as verify = \"retell\"",
+            r#"{"enum": ["none", "retell"]}"#,
+        )
+    }
+
+    fn decode(value: toml::Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        decoder.parse(&value, |text| match text {
+            "none" => Some(Self::None),
+            "retell" => Some(Self::Retell),
+            _ => None,
+        })
+    }
+
+    fn show(&self) -> Option<Shown> {
+        Some(Shown::quoted(self))
+    }
+}
+
 impl fmt::Display for Verify {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -117,16 +149,4 @@ impl fmt::Display for Verify {
             Self::Retell => "retell",
         })
     }
-}
-
-/// Where a secret is read from: exactly one of `env` and `file`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeyConfig {
-    /// An environment variable.
-    pub env: Option<String>,
-    /// A file; one newline at its end is not part of the key.
-    pub file: Option<PathBuf>,
-    /// The key's label in the metrics, which show when an old key is no longer used. Default: the key's index.
-    pub name: Option<String>,
 }

@@ -225,7 +225,7 @@ mod tests {
             path: "/".into(),
             verify: Verify::None,
             keys: Vec::new(),
-            key_pointers: None,
+            ..SourceConfig::default()
         };
         let metrics = Metrics::register(&Registry::new(), &[source]).unwrap();
         let source = &metrics.sources[0];

@@ -45,7 +45,7 @@ impl DeadLetters {
     pub(super) fn open(config: &Config, credentials: Arc<Credentials>) -> io::Result<Self> {
         let mut letters = Self {
             folder: config.dead_letter_path.clone(),
-            topic: config.dead_letter_topic.clone(),
+            topic: config.kafka.dead_letter_topic.clone(),
             bytes: 0,
             credentials,
             couriers: Aside::default(),
@@ -184,12 +184,8 @@ mod tests {
 
     fn config(journal: &std::path::Path) -> Config {
         Config {
-            topic: String::from("t"),
-            dead_letter_topic: None,
-            client: BTreeMap::new(),
+            kafka: crate::publish::KafkaConfig::default(),
             max_body: 1 << 20,
-            stall_timeout: std::time::Duration::from_mins(1),
-            secret_files: BTreeMap::new(),
             dead_letter_path: journal.join("dead-letters"),
         }
     }

@@ -1,6 +1,7 @@
 //! Everything that needs no broker of its own: the tree's rules, the HTTP contract, the journal's model, the mock Kafka.
 
 mod command;
+mod configuration_reference;
 mod credentials;
 mod dead_letter_commands;
 mod durability_table;

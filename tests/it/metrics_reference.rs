@@ -34,7 +34,7 @@ fn page() -> String {
             file: None,
             name: None,
         }],
-        key_pointers: None,
+        ..SourceConfig::default()
     };
     let _ingest = ingest::Metrics::register(registry, &[source]).expect("no name twice");
     let _journal = journal::Metrics::register(registry).expect("no name twice");

@@ -31,12 +31,8 @@ pub struct Setup {
 impl Setup {
     pub fn new(random: &mut Random) -> Self {
         let publish = publish::Config {
-            topic: String::from("events"),
-            dead_letter_topic: None,
-            client: BTreeMap::new(),
+            kafka: publish::KafkaConfig::default(),
             max_body: 1 << 20,
-            stall_timeout: STALL,
-            secret_files: std::collections::BTreeMap::new(),
             dead_letter_path: "dead-letters".into(),
         };
         let segment = random.pick(&[2048, 4096, 16_384]);

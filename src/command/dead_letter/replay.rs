@@ -52,7 +52,7 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), CommandError> {
     let journal = &config.journal.path;
     Folder::open(journal).map_err(CommandError::inspect(journal))?;
     let publish = config.publish();
-    let topic = arguments.topic.as_deref().unwrap_or(&publish.topic);
+    let topic = arguments.topic.as_deref().unwrap_or(&publish.kafka.topic);
     let found = super::files(&publish.dead_letter_path)?;
     let (files, unknown) = select(&arguments.selection, found);
     for position in &unknown {

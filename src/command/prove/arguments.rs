@@ -138,14 +138,13 @@ impl ProveArgs {
         let mut properties = BTreeMap::new();
         let mut topic = None;
         if let Some(relay) = relay {
-            let publish = relay.publish();
-            let client = publish.client.into_iter();
+            let client = relay.kafka.client.values.clone().into_iter();
             properties.extend(client.filter(|(name, _)| {
                 CONNECTION_PROPERTIES
                     .iter()
                     .any(|prefix| name.starts_with(prefix))
             }));
-            topic = Some(publish.topic);
+            topic = Some(relay.kafka.topic.clone());
         }
         if let Some(servers) = &self.bootstrap {
             properties.remove("metadata.broker.list");

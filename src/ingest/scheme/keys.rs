@@ -146,7 +146,7 @@ mod tests {
             path: "/webhook".into(),
             verify,
             keys,
-            key_pointers: None,
+            ..SourceConfig::default()
         }
     }
 

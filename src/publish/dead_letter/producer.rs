@@ -240,21 +240,20 @@ mod tests {
 
     use super::*;
     use crate::publish::decide::partitioner::partition;
+    use crate::publish::{ClientProperties, KafkaConfig};
 
     const PARTITIONS: i32 = 7;
     const KEYS: usize = 30;
 
     fn properties(cluster: &MockCluster<'_, impl ClientContext>) -> BTreeMap<String, String> {
-        let client = [(
-            String::from("bootstrap.servers"),
-            cluster.bootstrap_servers(),
-        )];
         let config = crate::publish::Config {
-            topic: String::from("letters"),
-            dead_letter_topic: None,
-            client: client.into(),
-            secret_files: BTreeMap::new(),
-            stall_timeout: Duration::from_mins(1),
+            kafka: KafkaConfig {
+                client: ClientProperties::from_iter([(
+                    "bootstrap.servers",
+                    &*cluster.bootstrap_servers(),
+                )]),
+                ..KafkaConfig::default()
+            },
             max_body: 1 << 20,
             dead_letter_path: "dead-letters".into(),
         };

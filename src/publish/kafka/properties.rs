@@ -1,5 +1,7 @@
 //! librdkafka's properties: ringback's defaults, the user's own, and those that would break an invariant.
 
+pub mod rules;
+
 use std::collections::BTreeMap;
 
 use rdkafka::config::ClientConfig;
@@ -7,6 +9,8 @@ use rdkafka::producer::BaseProducer;
 
 use crate::publish::Config;
 use crate::publish::decide::machine::BATCH_BYTES;
+
+use self::rules::{Allowed, DefaultValue, PROPERTY_RULES};
 
 /// Room for a record's key, headers and framing beside its body.
 const FRAMING: u64 = 64 * 1024;
@@ -22,62 +26,6 @@ pub struct PropertyError {
     /// What is wrong and what would do; never a secret's value.
     pub reason: String,
 }
-
-/// Properties that carry a promise: their only values, and why.
-const FIXED: [(&str, &[&str], &str); 8] = [
-    (
-        "acks",
-        &["all", "-1"],
-        "an acknowledged event must be on every in-sync replica",
-    ),
-    (
-        "enable.idempotence",
-        &["true"],
-        "retries would reorder and duplicate without it",
-    ),
-    (
-        "enable.gapless.guarantee",
-        &["true"],
-        "a failed record would be overtaken without it",
-    ),
-    (
-        "max.in.flight.requests.per.connection",
-        &["1"],
-        "with more, a fresh producer can reorder",
-    ),
-    (
-        "message.timeout.ms",
-        &["0"],
-        "an event is tried until Kafka takes it, however long that is",
-    ),
-    ("queuing.strategy", &["fifo"], "events go out in order"),
-    (
-        "delivery.report.only.error",
-        &["false"],
-        "successes are what truncates the journal",
-    ),
-    (
-        "partitioner",
-        &["murmur2_random", "murmur2"],
-        "ringback chooses each event's partition itself, by this rule of Kafka's Java clients, so that a topic may grow",
-    ),
-];
-
-/// Properties that have no place here at all.
-const FORBIDDEN: [(&str, &str); 3] = [
-    (
-        "transactional.id",
-        "ringback does not use transactions; remove it",
-    ),
-    (
-        "message.send.max.retries",
-        "events are retried without end; remove it",
-    ),
-    (
-        "statistics.interval.ms",
-        "is ringback's own: its metrics are made from the statistics; remove it",
-    ),
-];
 
 /// Prefixes that have no place here at all.
 const FORBIDDEN_PREFIXES: [(&str, &str); 2] = [
@@ -119,55 +67,52 @@ impl Config {
     pub fn properties(&self) -> Result<BTreeMap<String, String>, PropertyError> {
         let largest = self.max_body + FRAMING;
         // A record that `message.max.bytes` lets through must fit the queue while it is empty, or it is offered for ever.
-        let let_through = self.client.iter().find_map(|(name, value)| {
+        let let_through = self.kafka.client.values.iter().find_map(|(name, value)| {
             (canonical(name) == "message.max.bytes").then(|| value.parse().unwrap_or(0))
         });
         let least_queue = largest.max(let_through.unwrap_or(0)).div_ceil(1024);
         let queue = QUEUE_KBYTES.max(least_queue);
-        let defaults = [
-            ("client.id", String::from("ringback")),
-            ("enable.idempotence", String::from("true")),
-            ("acks", String::from("all")),
-            ("enable.gapless.guarantee", String::from("true")),
-            ("max.in.flight.requests.per.connection", String::from("1")),
-            ("message.timeout.ms", String::from("0")),
+        let fixed = PROPERTY_RULES.iter().filter_map(|rule| match rule.default {
+            DefaultValue::Fixed(value) => Some((rule.name, value.to_owned())),
+            DefaultValue::Computed(_) | DefaultValue::Librdkafka => None,
+        });
+        let computed = [
             ("message.max.bytes", largest.to_string()),
             ("queue.buffering.max.kbytes", queue.to_string()),
-            ("partitioner", String::from("murmur2_random")),
-            ("linger.ms", String::from("20")),
             ("batch.size", BATCH_BYTES.to_string()),
-            ("compression.codec", String::from("lz4")),
-            ("reconnect.backoff.max.ms", String::from("1000")),
-            ("socket.timeout.ms", String::from("10000")),
-            ("allow.auto.create.topics", String::from("false")),
-            ("ssl.ca.location", String::from("probe")),
-            ("statistics.interval.ms", String::from("5000")),
         ];
+        let defaults = fixed.chain(computed);
         let mut properties: BTreeMap<_, _> = defaults
             .map(|(name, value)| (name.to_owned(), value))
-            .into();
-        for (given, value) in &self.client {
+            .collect();
+        for (given, value) in &self.kafka.client.values {
             let refuse = |reason: String| PropertyError {
                 property: given.clone(),
                 reason,
             };
             let name = canonical(given);
-            let forbidden = FORBIDDEN.iter().find(|(forbidden, _)| *forbidden == name);
             let prefix = FORBIDDEN_PREFIXES
                 .iter()
                 .find(|(prefix, _)| name.starts_with(prefix) && !name.starts_with(TOPIC_METADATA));
-            if let Some((_, why)) = forbidden.or(prefix) {
+            if let Some((_, why)) = prefix {
                 return Err(refuse(format!("cannot be set: {why}")));
             }
-            if let Some((_, allowed, why)) = FIXED.iter().find(|(fixed, ..)| *fixed == name)
-                && !allowed.contains(&value.as_str())
-            {
-                let allowed = allowed.join(" or ");
-                return Err(refuse(format!("must be {allowed}: {why}")));
+            if let Some(rule) = PROPERTY_RULES.iter().find(|rule| rule.name == name) {
+                let reason = rule.reason;
+                match rule.allowed {
+                    Allowed::Nothing => {
+                        return Err(refuse(format!("cannot be set: {reason}; remove it")));
+                    }
+                    Allowed::Only(values) if !values.contains(&value.as_str()) => {
+                        let values = values.join(" or ");
+                        return Err(refuse(format!("must be {values}: {reason}")));
+                    }
+                    _ => {}
+                }
             }
             if name == "batch.size" && value.parse::<u32>().is_err() {
                 return Err(refuse(String::from(
-                    "must be a decimal number: it is halved where the cluster refuses batches as too large",
+                    "must be a decimal number: it is halved if the cluster refuses batches as too large",
                 )));
             }
             let least = match name {
@@ -180,7 +125,7 @@ impl Config {
             if least > 0 && !is_enough {
                 return Err(refuse(format!(
                     "must be a decimal number, at least {least}: a record that was accepted must fit \
-                     (listen.max_body and 64 KiB, or message.max.bytes where that is more)"
+                     (listen.max_body and 64 KiB, or message.max.bytes if that is more)"
                 )));
             }
             // Only dead letters are still partitioned by librdkafka: without a key they may go anywhere.
@@ -229,9 +174,11 @@ impl Config {
         let told = |name: &str, form: &str| words.contains(&form.replace("NAME", name));
         let forms = ["`NAME`", " NAME failed", ": NAME"];
         let named = |name: &&String| forms.iter().any(|form| told(name, form));
-        let property = self.client.keys().find(named).cloned();
+        let property = self.kafka.client.values.keys().find(named).cloned();
         let secret = self
+            .kafka
             .client
+            .values
             .iter()
             .any(|(name, value)| is_secret(name) && !value.is_empty() && words.contains(value));
         Err(PropertyError {

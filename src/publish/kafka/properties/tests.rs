@@ -1,17 +1,14 @@
 //! What is set, what passes through, and what is refused by name.
 
 use super::*;
+use crate::publish::KafkaConfig;
 
 fn config(client: &[(&str, &str)]) -> Config {
     Config {
-        topic: String::from("t"),
-        dead_letter_topic: None,
-        stall_timeout: std::time::Duration::from_mins(1),
-        secret_files: std::collections::BTreeMap::new(),
-        client: client
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
+        kafka: KafkaConfig {
+            client: client.iter().copied().collect(),
+            ..KafkaConfig::default()
+        },
         max_body: 8 << 20,
         dead_letter_path: "dead-letters".into(),
     }

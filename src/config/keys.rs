@@ -1,0 +1,50 @@
+//! Every key: the sections that the modules declare, composed.
+
+use std::time::Duration;
+
+use crate::admin;
+use crate::ingest;
+use crate::journal;
+use crate::publish;
+use crate::settings::{Setting, SettingValue as _, settings};
+
+settings! {
+    /// A whole configuration. One that [`Config::load`] has returned is safe to start with.
+    pub struct Config {
+        listen: ingest::ListenConfig = ingest::ListenConfig::default();
+        admin: admin::Config = admin::Config::default();
+        journal: journal::Config = journal::Config::default();
+        kafka: publish::KafkaConfig = publish::KafkaConfig::default();
+        shutdown: ShutdownConfig = ShutdownConfig::default();
+        source: Vec<ingest::SourceConfig> = Vec::new(), check(|sources| at_least_one(sources)),
+            remedy("write [[source]], in double brackets");
+    }
+}
+
+settings! {
+    /// How the process ends on SIGTERM. Kubernetes' `terminationGracePeriodSeconds` must exceed the sum of both by some
+    /// seconds.
+    pub struct ShutdownConfig {
+        /// How long `/readyz` reports unready before the listener closes, so that load balancers stop sending first.
+        readiness_delay: Duration = Duration::from_secs(5), bounds(Duration::ZERO..=Duration::from_mins(10));
+        /// Then running requests are finished and the journal is published for at most this long. What is left stays on
+        /// disk for the next start.
+        drain_deadline: Duration = Duration::from_secs(20),
+            bounds(Duration::from_secs(1)..=Duration::from_hours(1));
+    }
+}
+
+fn at_least_one(sources: &[ingest::SourceConfig]) -> Result<(), String> {
+    if sources.is_empty() {
+        return Err(String::from(
+            "there is none; add [[source]] with name, path and verify, as name = \"retell\", path = \"/webhook\", \
+             verify = \"retell\", keys = [{ env = \"RETELL_API_KEY\" }]",
+        ));
+    }
+    Ok(())
+}
+
+/// The sections in their order, with all their keys.
+pub fn sections() -> Vec<Setting> {
+    Config::kind().keys().to_vec()
+}

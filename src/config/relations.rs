@@ -1,0 +1,59 @@
+//! What must hold between keys; what must hold of one key stands in its row.
+
+use std::collections::BTreeSet;
+
+use super::Config;
+use crate::settings::SettingValue as _;
+
+/// Calls `refuse` with the key and the message of each violation.
+pub(super) fn check(config: &Config, mut refuse: impl FnMut(String, String)) {
+    let Config {
+        listen,
+        admin,
+        journal,
+        kafka,
+        source,
+        ..
+    } = config;
+    let mut refuse = |key: &str, message: String| refuse(key.to_owned(), message);
+    let shown = |size: bytesize::ByteSize| {
+        size.show()
+            .map_or_else(String::new, |size| size.to_string())
+    };
+    if listen.max_in_flight < listen.max_body {
+        let message = format!(
+            "{} is less than listen.max_body {}, so the largest event could never be accepted; raise it to at least that",
+            shown(listen.max_in_flight),
+            shown(listen.max_body)
+        );
+        refuse("listen.max_in_flight", message);
+    }
+    if journal.budget.as_u64() < 2 * listen.max_body.as_u64() {
+        let message = format!(
+            "{} is less than twice listen.max_body {}, so a single event could fill the journal; raise it",
+            shown(journal.budget),
+            shown(listen.max_body)
+        );
+        refuse("journal.budget", message);
+    }
+    if admin.address == listen.address && listen.address.port() != 0 {
+        let message = "is the same as listen.address; give the admin listener a port of its own";
+        refuse("admin.address", String::from(message));
+    }
+    if kafka.dead_letter_topic.as_ref() == Some(&kafka.topic) {
+        let message = "is the same as kafka.topic; name another topic";
+        refuse("kafka.dead_letter_topic", String::from(message));
+    }
+    let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
+    for (index, source) in source.iter().enumerate() {
+        for (key, value, seen) in [
+            ("name", &source.name, &mut names),
+            ("path", &source.path, &mut paths),
+        ] {
+            if !seen.insert(value) {
+                let message = format!("another source has the {key} {value:?} too; make it unique");
+                refuse(&format!("source.{index}.{key}"), message);
+            }
+        }
+    }
+}
