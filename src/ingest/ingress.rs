@@ -9,7 +9,6 @@ use ipnet::IpNet;
 
 use super::body::BodyLimits;
 use super::metrics::Metrics;
-use super::refusal::Reason;
 use super::scheme::AuthenticateError;
 use super::source::Source;
 use crate::journal::{AppendError, Appender, Commit};
@@ -92,8 +91,7 @@ impl<A> Ingress<A> {
 
     /// Logs that events are refused although their senders did nothing wrong. That can happen with every request, so
     /// repetitions are only counted for a while.
-    pub(super) fn warn_of_own_fault(&self, reason: Reason) {
-        let reason = reason.label();
+    pub(super) fn warn_of_own_fault(&self, reason: &str) {
         if let Some(suppressed) = self.warnings.permit(reason) {
             tracing::warn!(
                 reason,

@@ -230,7 +230,7 @@ impl<'a, A> Exchange<'a, A> {
             });
         }
         if problem.status.is_server_error() {
-            self.ingress.warn_of_own_fault(reason);
+            self.ingress.warn_of_own_fault(reason.label());
         } else {
             tracing::debug!(reason = reason.label(), "refused");
         }

@@ -19,9 +19,8 @@ use tokio::time::{Instant, timeout_at};
 use tower::Service as _;
 
 use super::activity::Activity;
-use super::phase::Phase;
-use super::sniff::{Protocol, SniffedStream};
-use super::{GRACE, HttpService, Server, http1, http2};
+use super::sniff::SniffedStream;
+use super::{GRACE, HttpService, Phase, Protocol, Server, http1, http2};
 use crate::ingest::refusal::Reason;
 
 /// Serves one connection to its end.

@@ -13,9 +13,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::activity::Activity;
 use super::fault::client_fault;
-use super::phase::Phase;
 use super::sniff::SniffedStream;
-use super::{GRACE, MAX_HEAD, MAX_HEADERS, Server};
+use super::{GRACE, MAX_HEAD, MAX_HEADERS, Phase, Server};
 use crate::ingest::refusal::Reason;
 
 /// Serves the connection until it ends; gives the client's fault that ended it, if one did. `head_deadline` is for the

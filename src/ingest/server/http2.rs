@@ -13,9 +13,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::activity::Activity;
 use super::fault::client_fault;
-use super::phase::{Phase, Phases};
 use super::sniff::SniffedStream;
-use super::{GRACE, MAX_HEAD, Server};
+use super::{GRACE, MAX_HEAD, Phase, Phases, Server};
 use crate::ingest::refusal::Reason;
 
 /// Concurrent streams of one connection: RFC 9113 asks for no fewer than 100.

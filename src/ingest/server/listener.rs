@@ -10,8 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::phase::Phase;
-use super::{Server, connection};
+use super::{Phase, Server, connection};
 
 /// Waits after a failed accept, which means that descriptors have run out: they come free only as connections end.
 const FIRST_BACKOFF: Duration = Duration::from_millis(5);
