@@ -13,9 +13,7 @@ use super::disk::real::DiskFileSystem;
 use super::engine::checkpoint::CheckpointFile;
 use super::format::record::Codec;
 use super::format::scan;
-use super::format::segment::{
-    HEADER, HEADER_BYTES, Header, name, set_aside_name, set_aside_sequence,
-};
+use super::format::segment::{HEADER, Header, name, set_aside_name, set_aside_sequence};
 
 /// The prefix of the folder's name in which a copy is published.
 const FOLDER: &str = "drain-";
@@ -77,9 +75,7 @@ impl SetAside {
     /// If the header is damaged, writes a checkpoint beside the copy: with the journal's id, and the first intact record as its
     /// watermark.
     fn identify(&self, file: &fs::File, length: u64, journal_id: [u8; 16]) -> io::Result<()> {
-        let mut bytes = [0; HEADER_BYTES];
-        let read = read_full(file, &mut bytes, 0)?;
-        if Header::decode(&bytes[..read]).is_ok() {
+        if Header::read(file, self.sequence)?.is_ok() {
             return Ok(());
         }
         let codec = Codec::new(&journal_id);

@@ -1,10 +1,12 @@
 //! A segment: its file's name, its header, and what the process knows about it.
 
+use std::io;
 use std::sync::Arc;
 
 use crc32c::crc32c;
 
 use super::record::HEAD;
+use crate::journal::disk::filesystem::{ReadAt, read_full};
 use crate::journal::engine::checkpoint::Synced;
 
 /// Bytes before the first record.
@@ -64,7 +66,21 @@ impl Header {
         bytes
     }
 
-    /// Reads a header back.
+    /// Reads the header of the segment with this number. A file with another segment's header counts as one without a header.
+    pub(in crate::journal) fn read(
+        file: &impl ReadAt,
+        sequence: u64,
+    ) -> io::Result<Result<Self, HeaderError>> {
+        let mut bytes = [0; HEADER_BYTES];
+        let read = read_full(file, &mut bytes, 0)?;
+        let header = Self::decode(&bytes[..read]);
+        Ok(header.and_then(|header| {
+            let is_own = header.sequence == sequence;
+            is_own.then_some(header).ok_or(HeaderError::Invalid)
+        }))
+    }
+
+    /// Decodes a header.
     pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
         let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(HeaderError::Invalid)?;
         let mut crc = [0; 4];

@@ -13,10 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::{Content, InspectError};
-use crate::journal::disk::filesystem::{File, FileSystem, PAGE, read_full};
+use crate::journal::disk::filesystem::{File, FileSystem, PAGE};
 use crate::journal::disk::zero_fill::{Beyond, Holes, ZeroFilled};
 use crate::journal::error::{OpenError, failed};
-use crate::journal::format::segment::{HEADER_BYTES, Header, HeaderError, name, sequence_of};
+use crate::journal::format::segment::{Header, HeaderError, name, sequence_of};
 
 /// Listings of the folder before the inspection gives up. A busy relay costs a few; only a process that makes and removes
 /// segments without end costs more.
@@ -115,11 +115,8 @@ impl<F: File> Opened<F> {
 
     /// Reads header and length; returns the header's format version if it is not this ringback's.
     pub(super) fn read_again(&mut self) -> io::Result<Option<u32>> {
-        let mut bytes = [0; HEADER_BYTES];
-        let read = read_full(&self.file, &mut bytes, 0)?;
-        self.header = match Header::decode(&bytes[..read]) {
-            // A file under another segment's name counts as one without a header.
-            Ok(header) => Some(header).filter(|header| header.sequence == self.sequence),
+        self.header = match Header::read(&self.file, self.sequence)? {
+            Ok(header) => Some(header),
             Err(HeaderError::Version(version)) => return Ok(Some(version)),
             Err(HeaderError::Invalid) => None,
         };

@@ -4,12 +4,12 @@
 use std::io;
 
 use super::bounds;
-use crate::journal::disk::filesystem::{ReadAt, read_full};
+use crate::journal::disk::filesystem::ReadAt;
 use crate::journal::disk::zero_fill::ZeroFilled;
 use crate::journal::engine::checkpoint::Synced;
 use crate::journal::format::record::Codec;
 use crate::journal::format::scan::{self, End};
-use crate::journal::format::segment::{HEADER, HEADER_BYTES, Header, Unresolved};
+use crate::journal::format::segment::{HEADER, Header, Unresolved};
 
 /// Where a segment's records lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +39,7 @@ pub fn read<F: ReadAt>(
     (least, next): (u64, Option<u64>),
     known: &Unresolved,
 ) -> io::Result<Extent> {
-    let mut bytes = [0; HEADER_BYTES];
-    let read = read_full(file, &mut bytes, 0)?;
-    let header = Header::decode(&bytes[..read])
-        .ok()
-        .filter(|header| header.sequence == sequence);
+    let header = Header::read(file, sequence)?.ok();
     let first = match (&header, known.synced) {
         (Some(header), _) => header.first,
         (None, Some(synced)) => synced.first,
