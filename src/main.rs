@@ -1,4 +1,4 @@
-//! The binary: reads the command line, runs the command, and is the only place that decides an exit code.
+//! The binary. [`ringback::command`] reads the command line, runs the command and returns the exit code.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 //! Configuration keys, each declared once.
 //!
-//! [`settings!`] declares a section: one row a key, with its documentation, type, default and bounds. A row becomes a
+//! `settings!` declares a section: one row a key, with its documentation, type, default and bounds. A row becomes a
 //! field of the section's struct, and the rest follows from it: how the key is read and checked, what `ringback check`
 //! prints, its environment variable, `config/ringback.toml`, the JSON schema and the reference page. A module declares
 //! the section that it uses; `config` composes them.
@@ -66,7 +66,7 @@ pub enum Shape {
     Scalar,
     /// Values of one kind.
     List(Box<Kind>),
-    /// Keys that [`settings!`] declares.
+    /// Keys that `settings!` declares.
     Section {
         /// What the section is about.
         doc: &'static str,
@@ -161,7 +161,7 @@ impl fmt::Display for Shown {
 
 type Rule<T> = Box<dyn Fn(&T) -> Result<(), String>>;
 
-/// A row of [`settings!`]: a key with its typed default and rules.
+/// A row of `settings!`: a key with its typed default and rules.
 pub struct Row<T> {
     setting: Setting,
     default: T,

@@ -31,7 +31,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 Stop the relay first. If the relay is gone for good, --path names the journal that it has left.
 drain publishes as the relay does: in order, each event until Kafka has acknowledged it, with the headers of the journal \
-that the event was in. Meanwhile it holds the journal, and listens nowhere. Ctrl-C ends it safely: what is left stays.
+that the event was in. Meanwhile it holds the journal, and opens no port. Ctrl-C ends it safely: what is left stays.
 It also publishes segments that were set aside because a place in them could not be read, if they can be read now: all \
 their events once more, under the positions that they had.
 Exit codes: 0 the journal is empty, 1 something is left or a relay is running on it, 78 bad configuration.")]

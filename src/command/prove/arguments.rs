@@ -40,7 +40,7 @@ const CONNECTION_PROPERTIES: [&str; 12] = [
 With --config it posts to that relay and connects to Kafka as the relay does. It signs with a key from an environment \
 variable; it never reads key files, which are the relay's own.
 While it runs, kill what you like: brokers, the relay, connections. Ctrl-C stops the sending early and still prints the \
-ledger. It stops on its own only if the first event is refused for good or nothing listens at the URL.
+ledger. It stops early on its own only if the first event is refused for good or nothing listens at the URL.
 Consumers of the topic see the events as real ones; their call ids start with prove_.
 If partitions are added to the topic meanwhile, the ledger reports it, with the number of calls that moved: their order is \
 checked only within each partition.
@@ -66,7 +66,7 @@ pub struct ProveArgs {
     /// The relay's configuration file (TOML): where it listens, and its Kafka with topic and credentials
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Events a second
+    /// Events per second
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) rate: u32,
     /// How long to send

@@ -12,7 +12,6 @@ use crate::command::render::grouped;
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const BOLD: Style = Style::new().bold();
-const PLAIN: Style = Style::new();
 
 /// The result of a proof; `--json` prints these member names, beside those of [`Figures`].
 #[derive(Debug, Serialize)]
@@ -91,77 +90,46 @@ impl ProofReport {
     }
 
     fn table(&self, text: &mut String) {
-        let figures = &self.figures;
-        let by_status = figures.refused.iter();
+        let f = &self.figures;
+        let by_status = f.refused.iter();
         let by_status: Vec<_> = by_status
             .map(|(status, count)| format!("{status} ×{}", grouped(*count)))
             .collect();
         let by_status = by_status.join(", ");
+        let refused = f.refused.values().sum();
         let last_fault = self.last_fault.as_ref();
         let last_fault = last_fault.map_or_else(String::new, |fault| format!("last: {fault}"));
-        let breach = |count| if count == 0 { GOOD } else { BAD };
-        let refused = figures.refused.values().sum();
-        for (name, count, note, style) in [
-            ("sent", figures.sent, "", PLAIN),
-            ("acknowledged", figures.acknowledged, "by a 2xx", PLAIN),
-            ("refused tries", refused, by_status.as_str(), PLAIN),
-            (
-                "unanswered tries",
-                figures.unanswered,
-                last_fault.as_str(),
-                PLAIN,
-            ),
-            (
-                "given up",
-                figures.given_up,
-                "no 2xx in any try: outside the promise",
-                PLAIN,
-            ),
-            (
-                "not sent",
-                self.not_sent,
-                "due, but earlier replies took too long",
-                PLAIN,
-            ),
-            ("delivered", figures.delivered, "of the acknowledged", PLAIN),
-            (
-                "lost",
-                figures.lost,
-                "acknowledged, not in the topic",
-                breach(figures.lost),
-            ),
-            (
-                "out of order",
-                figures.out_of_order,
-                "before one sent earlier",
-                breach(figures.out_of_order),
-            ),
-            (
-                "bytes changed",
-                figures.changed,
-                "records",
-                breach(figures.changed),
-            ),
-            (
-                "wrong key",
-                figures.wrong_key,
-                "records",
-                breach(figures.wrong_key),
-            ),
+        for (name, count, note, is_breach) in [
+            ("sent", f.sent, "", false),
+            ("acknowledged", f.acknowledged, "by a 2xx", false),
+            ("refused tries", refused, &by_status, false),
+            ("unanswered tries", f.unanswered, &last_fault, false),
+            ("given up", f.given_up, "no 2xx, hence no promise", false),
+            ("not sent", self.not_sent, "replies took too long", false),
+            ("delivered", f.delivered, "of the acknowledged", false),
+            ("lost", f.lost, "acknowledged, not in the topic", true),
+            ("out of order", f.out_of_order, "before earlier ones", true),
+            ("bytes changed", f.changed, "records", true),
+            ("wrong key", f.wrong_key, "records", true),
             (
                 "duplicated",
-                figures.duplicated,
-                "records beyond an event's first: allowed",
-                PLAIN,
+                f.duplicated,
+                "further records: allowed",
+                false,
             ),
             (
                 "landed unacknowledged",
-                figures.delivered_unacknowledged,
+                f.delivered_unacknowledged,
                 "given up, but in the topic: allowed",
-                PLAIN,
+                false,
             ),
-            ("foreign records", figures.foreign, "ignored", PLAIN),
+            ("foreign records", f.foreign, "ignored", false),
         ] {
+            let style = match (is_breach, count) {
+                (false, _) => Style::new(),
+                (true, 0) => GOOD,
+                (true, _) => BAD,
+            };
             let number = paint(style, &format!("{:>12}", grouped(count)));
             let line = format!("  {name:<24}{number}   {note}");
             // Writing to a String cannot fail.
