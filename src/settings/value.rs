@@ -97,24 +97,33 @@ impl SettingValue for ByteSize {
     }
 }
 
-impl SettingValue for usize {
-    fn kind() -> Kind {
-        Kind::scalar(
-            "number",
-            "write a whole number such as 10000",
-            r#"{"type": "integer"}"#,
-        )
-    }
+/// A whole number, not negative.
+macro_rules! number {
+    ($type:ty) => {
+        impl SettingValue for $type {
+            fn kind() -> Kind {
+                Kind::scalar(
+                    "number",
+                    "write a whole number such as 10000",
+                    r#"{"type": "integer"}"#,
+                )
+            }
 
-    fn decode(value: Toml, decoder: &mut Decoder<'_>) -> Option<Self> {
-        let number = value.as_integer().and_then(|number| number.try_into().ok());
-        number.or_else(|| decoder.mismatch(&value))
-    }
+            fn decode(value: Toml, decoder: &mut Decoder<'_>) -> Option<Self> {
+                let number = value.as_integer();
+                let number = number.and_then(|number| number.try_into().ok());
+                number.or_else(|| decoder.mismatch(&value))
+            }
 
-    fn show(&self) -> Option<Shown> {
-        Some(Shown::Scalar(self.to_string()))
-    }
+            fn show(&self) -> Option<Shown> {
+                Some(Shown::Scalar(self.to_string()))
+            }
+        }
+    };
 }
+
+number!(usize);
+number!(u32);
 
 impl<T: SettingValue> SettingValue for Option<T> {
     fn kind() -> Kind {
