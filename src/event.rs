@@ -124,12 +124,9 @@ impl<'a> Event<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn sample(key: Option<&'static str>) -> Event<'static> {
-        Event {
+impl<'a> Event<'a> {
+    pub(crate) fn sample(key: Option<&'a str>) -> Self {
+        Self {
             received_ms: 1_714_608_475_945,
             source: "retell",
             kind: "call_ended",
@@ -141,6 +138,12 @@ mod tests {
             body: b"{\"event\":\"call_ended\"}",
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
     fn payload(event: &Event<'_>) -> Vec<u8> {
         [event.encode_envelope().as_slice(), event.body].concat()
@@ -149,14 +152,14 @@ mod tests {
     #[test]
     fn an_event_survives_the_journal_byte_for_byte() {
         for key in [None, Some(""), Some("é東京")] {
-            let event = sample(key);
+            let event = Event::sample(key);
             assert_eq!(Event::decode(&payload(&event)), Ok(event));
         }
     }
 
     #[test]
     fn a_newer_envelope_is_refused_by_its_version() {
-        let mut bytes = payload(&sample(None));
+        let mut bytes = payload(&Event::sample(None));
         bytes[0] = VERSION + 1;
         assert_eq!(
             Event::decode(&bytes),
@@ -176,7 +179,7 @@ mod tests {
             at in 0usize..FIXED + 70,
             byte in any::<u8>(),
         ) {
-            let mut payload = sample(Some("k")).encode_envelope();
+            let mut payload = Event::sample(Some("k")).encode_envelope();
             prop_assume!(at < payload.len());
             payload[at] = byte;
             if let Ok(event) = Event::decode(&payload) {
@@ -188,7 +191,7 @@ mod tests {
 
         #[test]
         fn a_cut_envelope_is_refused(cut in 0usize..FIXED + 70) {
-            let envelope = sample(Some("k")).encode_envelope();
+            let envelope = Event::sample(Some("k")).encode_envelope();
             prop_assume!(cut < envelope.len());
             prop_assert_eq!(Event::decode(&envelope[..cut]), Err(DecodeError::Truncated));
         }

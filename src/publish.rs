@@ -5,11 +5,12 @@
 //!                      │ ▲                                │
 //!                      │ └──────── mailbox ◄── reports ───┘
 //!                      ▼
-//!                   machine (what to send, rebuild, set aside) ─► watermark ─► journal::Truncator
+//!                   machine (send, rebuild, dead-letter) ─► watermark ─► journal::Truncator
 //! ```
 //!
-//! The decisions are `machine`'s, a pure state machine; [`worker`] carries them out over what `env` names, on one
-//! thread of its own (`real`) or single-stepped by the simulator (`tests/sim`). Any failed report stops the pipe: without that librdkafka lets later records overtake the failed one.
+//! [`decide`] makes the decisions, without I/O. [`worker`] carries them out in the environment that [`env`] describes: on one
+//! thread (`thread`) with librdkafka (`kafka`), or stepped by the simulator (`tests/sim`). Any failed report stops sending: otherwise
+//! librdkafka lets later records overtake the failed one.
 
 mod config;
 mod dead_letter;
@@ -18,56 +19,57 @@ pub mod env;
 pub mod inbox;
 mod kafka;
 mod metrics;
+mod thread;
 pub mod worker;
 
-pub use self::decide::machine::{BATCH_BYTES, MAX_AHEAD};
+pub use self::decide::blame::Reason;
+pub use self::decide::machine::{BATCH_BYTES, Limits, MAX_AHEAD};
 pub use self::kafka::credentials::{SecretError, read_secret};
+pub use self::kafka::error::DeliveryError;
 pub use self::kafka::properties::rules::{Allowed, DefaultValue, PROPERTY_RULES, PropertyRule};
-pub use self::kafka::properties::{PropertyError, of_producer};
+pub use self::kafka::properties::{PropertyError, producer_properties};
 pub use config::{ClientProperties, Config, KafkaConfig};
 pub use dead_letter::{
-    Letter, LetterError, Replay, ReplayError, SendError, StayError, letter_bytes, letter_position,
-    letters,
+    DeadLetterError, DeadLetterFile, Replay, ReplayError, ReplayFileError, SendError,
+    dead_letter_bytes, dead_letter_files, dead_letter_position,
 };
-pub use metrics::Metrics;
+pub use metrics::{Figures, Metrics};
 
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use self::inbox::Mailbox;
+use self::kafka::context::Shared;
 use self::kafka::credentials::Credentials;
-use self::kafka::env::Real;
-use self::kafka::producer::Factory;
-use self::kafka::timeout::Aside;
+use self::kafka::env::LibrdkafkaEnv;
+use self::kafka::producer::ProducerFactory;
+use self::kafka::properties::{batch_bytes, canonical_names, socket_timeout};
+use self::kafka::timeout::SideThread;
+use self::worker::{Deps, Worker, WorkerConfig};
 use crate::journal;
 use crate::log_throttle::LogThrottle;
 use crate::readiness::{Check, CheckKind, Readiness};
 use dead_letter::DeadLetters;
-use worker::{Parts, Worker};
 
-/// Between two lines of the log that report the same: librdkafka repeats itself with every reconnection.
+/// Between two log lines that report the same: librdkafka repeats itself with every reconnection.
 pub const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
-/// ringback's default of `socket.timeout.ms`.
-const SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// After the deadline to drain: for last reports, the client's own end and the last checkpoint.
+/// After the drain deadline: for last reports, the client's close and the last checkpoint.
 pub const LAST_GRACE: Duration = Duration::from_secs(10);
 
 /// The folder of dead letters, in the journal's.
 pub const DEAD_LETTERS: &str = "dead-letters";
 
-/// Why the publisher cannot start. Kafka's absence is no reason.
+/// Why the publisher cannot start. An unreachable Kafka is no reason.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A property that would break an invariant.
+    /// A property would break an invariant.
     #[error("kafka.client.{0}")]
     Property(#[from] PropertyError),
-    /// The dead letters cannot be listed, or no thread be started.
-    #[error("cannot look into the folder of dead letters, or start a thread")]
+    /// The dead letters cannot be listed, or no thread can be started.
+    #[error("cannot read the folder of dead letters, or start a thread")]
     Io(#[from] std::io::Error),
 }
 
@@ -75,9 +77,10 @@ pub enum StartError {
 pub struct Publisher {
     mailbox: Arc<Mailbox>,
     left: oneshot::Receiver<u64>,
+    metrics: Metrics,
 }
 
-/// Where the publisher reports how it is, in words.
+/// The publisher's readiness checks.
 pub struct Checks {
     /// Kafka's state.
     pub kafka: Check,
@@ -86,7 +89,7 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// Adds both to what `/readyz?verbose` lists. Neither makes the process unready: it goes on accepting.
+    /// Adds both to what `/readyz?verbose` lists. Neither makes the process unready, which continues to accept events.
     pub fn add(readiness: &Readiness) -> Self {
         let informational = CheckKind::Informational;
         let reading = readiness.check("journal-read", informational, "not read yet");
@@ -98,7 +101,7 @@ impl Checks {
     }
 }
 
-/// Never waits for Kafka: an absent cluster is told by `check`, the metrics and the log.
+/// Starts the publisher. Never waits for Kafka: the checks, the metrics and the log report a cluster that cannot be reached.
 pub fn start(
     config: &Config,
     journal_id: String,
@@ -109,103 +112,119 @@ pub fn start(
 ) -> Result<Publisher, StartError> {
     let properties = config.properties()?;
     let throttle = Arc::new(LogThrottle::new(LOG_INTERVAL));
-    let files = self::kafka::properties::canonical_names(&config.kafka.client.secret_files);
-    let credentials = Arc::new(Credentials::new(
-        properties.clone(),
-        files,
-        throttle.clone(),
-    ));
-    let letters = DeadLetters::open(config, credentials.clone())?;
-    truncator.set_dead_letter_bytes(letters.bytes());
+    let files = canonical_names(&config.kafka.client.secret_files);
+    let credentials = Credentials::new(properties.clone(), files, throttle.clone());
+    let credentials = Arc::new(credentials);
+    let dead_letters = DeadLetters::open(config, credentials.clone())?;
+    truncator.set_dead_letter_bytes(dead_letters.bytes());
     let mailbox = Arc::new(Mailbox::default());
     let bell = mailbox.clone();
     reader.on_commit(Box::new(move || bell.put(|_| ())));
-    let socket_timeout = properties
-        .get("socket.timeout.ms")
-        .and_then(|text| text.parse().ok())
-        .map_or(SOCKET_TIMEOUT, Duration::from_millis);
-    let parts = Parts {
-        topic: config.kafka.topic.clone(),
+    let env = LibrdkafkaEnv {
         journal_id: journal_id.clone(),
+        factory: ProducerFactory {
+            topic: config.kafka.topic.clone(),
+            credentials,
+            shared: Shared {
+                mailbox: mailbox.clone(),
+                metrics: metrics.clone(),
+                throttle: throttle.clone(),
+                last_error: Arc::default(),
+                user_properties: Arc::new(config.kafka.client.values.clone()),
+            },
+            build_thread: SideThread::default(),
+            last_reading: Arc::default(),
+        },
+        dead_letters,
+    };
+    let worker_config = WorkerConfig {
+        topic: config.kafka.topic.clone(),
+        journal_id,
+        limits: Limits {
+            drain_timeout: socket_timeout(&properties) * 2,
+            stall_timeout: config.kafka.stall_timeout,
+            max_ahead: MAX_AHEAD,
+            batch_bytes: batch_bytes(&properties),
+        },
+    };
+    let deps = Deps {
         reader,
         truncator,
         metrics: metrics.clone(),
-        check: checks.kafka,
-        reading: checks.reading,
-        throttle: throttle.clone(),
-        settle: socket_timeout * 2,
-        stall: config.kafka.stall_timeout,
-        batch_bytes: self::kafka::properties::batch_bytes(&properties),
-        ahead: MAX_AHEAD,
-    };
-    let factory = Factory {
-        credentials,
-        building: Aside::default(),
-        topic: config.kafka.topic.clone(),
-        mailbox: mailbox.clone(),
-        metrics,
+        kafka_check: checks.kafka,
+        read_check: checks.reading,
         throttle,
-        cause: Arc::default(),
-        given: Arc::new(config.kafka.client.values.clone()),
-        reading: Arc::default(),
     };
-    let real = Real {
-        journal_id,
-        factory,
-        letters,
-    };
-    let worker = Worker::new(real, parts);
-    let mail = mailbox.clone();
-    let (report, left) = oneshot::channel();
-    thread::Builder::new()
+    let left = spawn(Worker::new(env, worker_config, deps), mailbox.clone())?;
+    Ok(Publisher {
+        mailbox,
+        left,
+        metrics,
+    })
+}
+
+/// The receiver gets the number of records that stay in the journal, once the worker is drained.
+fn spawn(
+    worker: Worker<LibrdkafkaEnv>,
+    mailbox: Arc<Mailbox>,
+) -> std::io::Result<oneshot::Receiver<u64>> {
+    let (sender, left) = oneshot::channel();
+    std::thread::Builder::new()
         .name(String::from("publisher"))
         .spawn(move || {
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                self::kafka::env::run(worker, &mail)
+                self::thread::run(worker, &mailbox)
             }));
             let Ok(left) = ended else {
-                // Accepting on without a publisher would fill the disk in silence; a fresh process resumes.
+                // Accepting events without a publisher would fill the disk unnoticed; a fresh process resumes.
                 tracing::error!(
                     "the publisher has panicked: ending so that a fresh process resumes"
                 );
                 std::process::exit(1);
             };
-            // Whoever asked may have given up waiting.
-            let _ = report.send(left);
+            // The receiver may have given up waiting.
+            let _ = sender.send(left);
         })?;
-    Ok(Publisher { mailbox, left })
+    Ok(left)
 }
 
-/// Brings the end of a drain that is under way forward.
+/// Ends a drain early.
 pub struct Deadline(Arc<Mailbox>);
 
 impl Deadline {
-    /// Time is up: settle, write the checkpoint, end.
+    /// Time is up: the publisher waits for last reports, writes the checkpoint and ends.
     pub fn is_now(&self) {
-        self.0.put(|inbox| inbox.drain = Some(Instant::now()));
+        self.0
+            .put(|inbox| inbox.drain_deadline = Some(Instant::now()));
     }
 }
 
 impl Publisher {
-    /// Another producer takes over, with the credentials as they are on disk then.
-    pub fn renew(&self) {
-        self.mailbox.put(|inbox| inbox.renew = true);
+    /// Replaces the producer by one with the credentials that are on disk then.
+    pub fn replace_producer(&self) {
+        self.mailbox.put(|inbox| inbox.replace_producer = true);
     }
 
-    /// For whoever may have to cut [`Publisher::drain`] short.
+    /// For a caller that may have to end [`Publisher::drain`] early.
     pub fn deadline(&self) -> Deadline {
         Deadline(self.mailbox.clone())
     }
 
-    /// Publishes until the journal is empty or `deadline` has passed, then settles, writes the final checkpoint (closes
-    /// the truncator) and ends. Returns how many records stay in the journal.
+    /// What has become of the events so far; the handle outlives the publisher.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// Publishes until the journal is empty or `deadline` has passed, then waits for last reports, writes the last checkpoint
+    /// (closes the truncator) and ends. Returns how many records stay in the journal.
     ///
-    /// Returns in any case some seconds after `deadline`, with `None`, should a thread hang in the disk or in the client.
+    /// Returns `None` at [`LAST_GRACE`] after `deadline` if a thread hangs in the disk or in the client.
     pub async fn drain(self, deadline: Duration) -> Option<u64> {
         let until = Instant::now() + deadline;
-        // A deadline that was brought forward before this was polled stays.
+        // An earlier deadline stays.
         self.mailbox.put(|inbox| {
-            inbox.drain = Some(inbox.drain.map_or(until, |sooner| sooner.min(until)));
+            let sooner = inbox.drain_deadline.map(|sooner| sooner.min(until));
+            inbox.drain_deadline = Some(sooner.unwrap_or(until));
         });
         // The thread answers or ends the process.
         if let Ok(left) = tokio::time::timeout(deadline + LAST_GRACE, self.left).await {

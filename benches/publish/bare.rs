@@ -11,7 +11,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
-use ringback::publish::{BATCH_BYTES, ClientProperties, Config, KafkaConfig, of_producer};
+use ringback::publish::{BATCH_BYTES, ClientProperties, Config, KafkaConfig, producer_properties};
 
 use super::support::bodies::{Body, bodies};
 use super::{Task, time};
@@ -34,7 +34,7 @@ impl ProducerContext for Count {
 pub fn run(task: &Task) -> io::Result<()> {
     let acknowledged = Arc::new(AtomicU64::new(0));
     let mut config = ClientConfig::new();
-    for (name, value) in of_producer(&properties(task)?, false, BATCH_BYTES) {
+    for (name, value) in producer_properties(&properties(task)?, false, BATCH_BYTES) {
         config.set(name, value);
     }
     let producer: ThreadedProducer<Count> = config

@@ -18,8 +18,7 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A journal that this process holds and is about to empty.
 pub struct Drain {
-    metrics: telemetry::Metrics,
-    readiness: Readiness,
+    figures: DrainFigures,
     /// Appends nothing; reports whether the journal is poisoned.
     appender: Appender,
     found: u64,
@@ -67,16 +66,20 @@ impl Drain {
             recovery,
         } = journal;
         let found = recovery.recovered_events;
-        let work = if found == 0 {
-            Work::Close(truncator)
+        let (work, published) = if found == 0 {
+            (Work::Close(truncator), None)
         } else {
             let id = recovery.journal_id;
             let publisher = start_publisher(&config, &metrics, id, reader, truncator, checks)?;
-            Work::Publish(publisher)
+            let counters = publisher.metrics();
+            (Work::Publish(publisher), Some(counters))
         };
         Ok(Self {
-            metrics,
-            readiness,
+            figures: DrainFigures {
+                journal: metrics,
+                published,
+                readiness,
+            },
             appender,
             found,
             work,
@@ -103,7 +106,7 @@ impl Drain {
                 tokio::task::spawn_blocking(move || truncator.close())
                     .await
                     .map_err(std::io::Error::other)??;
-                return Ok(progress(&self.metrics, &self.readiness));
+                return Ok(self.figures.progress());
             }
         };
         let deadline = publisher.deadline();
@@ -128,7 +131,7 @@ impl Drain {
                     deadline.is_now();
                     give_up = Some(Instant::now() + LAST_GRACE);
                 },
-                _ = ticks.tick() => report(&progress(&self.metrics, &self.readiness)),
+                _ = ticks.tick() => report(&self.figures.progress()),
             }
         };
         // Publishing goes on after poison: what was synced before it is safe to read.
@@ -136,22 +139,34 @@ impl Drain {
             Some(reason) => Err(AppError::Poisoned { reason, left }),
             None => Ok(DrainProgress {
                 left,
-                ..progress(&self.metrics, &self.readiness)
+                ..self.figures.progress()
             }),
         }
     }
 }
 
-/// A test holds these figures to their sum.
-fn progress(metrics: &telemetry::Metrics, readiness: &Readiness) -> DrainProgress {
-    DrainProgress {
-        published: metrics.total("publish_delivered_total"),
-        restamped: metrics.total("publish_restamped_total"),
-        dead_letters: metrics.total("dead_letters_total"),
-        corrupt: metrics.total("journal_corrupt_records_total"),
-        unreadable: metrics.total("journal_unreadable_records_total"),
-        left: Some(metrics.total("journal_unpublished_events")),
-        kafka_failure: readiness.failure("kafka"),
-        disk_failure: readiness.failure("journal-read"),
+/// Where [`DrainProgress`] is read from.
+struct DrainFigures {
+    journal: telemetry::Metrics,
+    /// `None` if there is nothing to publish.
+    published: Option<publish::Metrics>,
+    readiness: Readiness,
+}
+
+impl DrainFigures {
+    /// A test holds these figures to their sum.
+    fn progress(&self) -> DrainProgress {
+        let published = self.published.as_ref();
+        let published = published.map(publish::Metrics::figures).unwrap_or_default();
+        DrainProgress {
+            published: published.delivered,
+            restamped: published.restamped,
+            dead_letters: published.dead_letters,
+            corrupt: self.journal.total("journal_corrupt_records_total"),
+            unreadable: self.journal.total("journal_unreadable_records_total"),
+            left: Some(self.journal.total("journal_unpublished_events")),
+            kafka_failure: self.readiness.failure("kafka"),
+            disk_failure: self.readiness.failure("journal-read"),
+        }
     }
 }

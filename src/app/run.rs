@@ -184,7 +184,7 @@ impl Relay {
             why,
             "replacing the Kafka producer; the new one reads its credentials again"
         );
-        self.publisher.renew();
+        self.publisher.replace_producer();
     }
 }
 

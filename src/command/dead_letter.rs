@@ -35,5 +35,5 @@ pub fn run(arguments: &DeadLetterArgs) -> Result<(), CommandError> {
 
 /// The files of dead letters in this folder, in position order.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
-    crate::publish::letters(folder).map_err(CommandError::dead_letters(folder))
+    crate::publish::dead_letter_files(folder).map_err(CommandError::dead_letters(folder))
 }

@@ -1,5 +1,5 @@
-//! Where a record goes that Kafka refuses for good: to a topic, else to a file beside the journal, synced before the
-//! watermark passes it.
+//! Writes records that Kafka refuses for good to a topic, or else to a file beside the journal, synced before the watermark passes
+//! them.
 
 mod file;
 mod producer;
@@ -11,58 +11,61 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::producer::{Courier, Label};
+use self::producer::{DeadLetterProducer, Provenance};
 use super::Config;
+use super::decide::blame::Reason;
 use super::kafka::credentials::Credentials;
-use super::kafka::timeout::Aside;
+use super::kafka::timeout::SideThread;
 use crate::event::Event;
 use crate::journal::disk::filesystem::File as _;
 
-pub use self::file::{Letter, LetterError, letter_bytes, letter_position, letters};
+pub use self::file::{
+    DeadLetterError, DeadLetterFile, dead_letter_bytes, dead_letter_files, dead_letter_position,
+};
 pub use self::producer::SendError;
-pub use replay::{Replay, ReplayError, StayError};
+pub use replay::{Replay, ReplayError, ReplayFileError};
 
-/// For the dead-letter topic's acknowledgement; after that the file takes it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For the dead-letter topic's acknowledgement; after that the dead letter goes to a file.
+const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For the courier beside: longer than its own patience, and shorter than any resolver's.
-const AT_MOST: Duration = Duration::from_secs(12);
+/// For the whole way to the topic: longer than [`ACKNOWLEDGEMENT_TIMEOUT`], and shorter than a resolver's time-out.
+const TOPIC_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// How the name begins of a letter that is being written.
+/// The beginning of a file's name while it is being written.
 const UNFINISHED: &str = ".unfinished-";
 
-/// The dead-letter office.
+/// Where dead letters go.
 pub(super) struct DeadLetters {
     folder: PathBuf,
     topic: Option<String>,
     bytes: u64,
     credentials: Arc<Credentials>,
-    couriers: Aside,
+    topic_thread: SideThread,
 }
 
 impl DeadLetters {
-    /// Counts what lies there from before, and removes what a killed process left unfinished.
+    /// Counts the files that exist, and removes what a killed process left unfinished.
     pub(super) fn open(config: &Config, credentials: Arc<Credentials>) -> io::Result<Self> {
-        let mut letters = Self {
+        let mut dead_letters = Self {
             folder: config.dead_letter_path.clone(),
             topic: config.kafka.dead_letter_topic.clone(),
             bytes: 0,
             credentials,
-            couriers: Aside::default(),
+            topic_thread: SideThread::default(),
         };
-        letters.remove_unfinished()?;
-        letters.recount()?;
-        Ok(letters)
+        dead_letters.remove_unfinished()?;
+        dead_letters.recount()?;
+        Ok(dead_letters)
     }
 
-    /// The total of all letters, which counts against the journal's budget.
+    /// The size of all files, which counts against the journal's budget.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Looks at what lies there now: a replay or an operator removes letters. True where that has changed the total.
+    /// Counts that size again, since a replay or an operator removes files; true if it has changed.
     pub(super) fn recount(&mut self) -> io::Result<bool> {
-        let bytes = letter_bytes(&self.folder)?;
+        let bytes = dead_letter_bytes(&self.folder)?;
         Ok(std::mem::replace(&mut self.bytes, bytes) != bytes)
     }
 
@@ -74,66 +77,63 @@ impl DeadLetters {
         };
         for entry in entries {
             let entry = entry?;
-            if entry
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(UNFINISHED.as_bytes())
-            {
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
                 fs::remove_file(entry.path())?;
             }
         }
         Ok(())
     }
 
-    /// Sets `payload` (envelope and body) aside; when this returns `Ok` it is durable. Blocks for up to twelve seconds
-    /// where there is a topic.
-    pub(super) fn set_aside(
+    /// Writes `payload` (envelope and body); it is durable when this returns `Ok`. Blocks for up to [`TOPIC_TIMEOUT`] if there
+    /// is a topic.
+    pub(super) fn write(
         &mut self,
         journal_id: &str,
         position: u64,
-        reason: &str,
+        reason: Reason,
         payload: &[u8],
     ) -> io::Result<()> {
         if let Some(topic) = self.topic.clone()
-            && self.to_topic(topic, journal_id, position, reason, payload)
+            && self.send_to_topic(topic, journal_id, position, reason, payload)
         {
             return Ok(());
         }
         self.write_file(journal_id, position, reason, payload)
     }
 
-    /// False where the topic did not take it in time, or it is no event.
-    fn to_topic(
+    /// False if the topic does not take it in time or it is no event.
+    fn send_to_topic(
         &self,
         topic: String,
         journal_id: &str,
         position: u64,
-        reason: &str,
+        reason: Reason,
         payload: &[u8],
     ) -> bool {
         let credentials = self.credentials.clone();
-        let (journal_id, reason) = (journal_id.to_owned(), reason.to_owned());
-        let payload = payload.to_vec();
-        let taken = self.couriers.run(AT_MOST, move || {
+        let (journal_id, payload) = (journal_id.to_owned(), payload.to_vec());
+        let is_sent = self.topic_thread.with_timeout(TOPIC_TIMEOUT, move || {
             let Ok(event) = Event::decode(&payload) else {
                 return false;
             };
-            let label = Label {
+            let provenance = Provenance {
                 journal_id: &journal_id,
                 position,
-                says: &reason,
+                header: reason.label(),
             };
-            let mut courier = Courier::new(credentials.read_anew(), &topic);
-            courier.send(&event, &label, PATIENCE).is_ok()
+            let mut producer = DeadLetterProducer::new(credentials.read(), &topic);
+            let sent = producer.send(&event, &provenance, ACKNOWLEDGEMENT_TIMEOUT);
+            sent.is_ok()
         });
-        taken.unwrap_or(false)
+        is_sent.unwrap_or(false)
     }
 
     fn write_file(
         &mut self,
         journal_id: &str,
         position: u64,
-        reason: &str,
+        reason: Reason,
         payload: &[u8],
     ) -> io::Result<()> {
         if !self.folder.exists() {
@@ -142,36 +142,35 @@ impl DeadLetters {
                 File::open(parent)?.sync_all()?;
             }
         }
-        let (line, start) = self::file::head(position, reason, journal_id, payload)?;
-        let name = self.place(position, journal_id);
+        let (line, body_start) = self::file::head(position, reason, journal_id, payload)?;
+        let path = self.path(position, journal_id);
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempfile_in(&self.folder)?;
         writeln!(file, "{line}")?;
-        file.write_all(&payload[start..])?;
+        file.write_all(&payload[body_start..])?;
         file.as_file().sync_all()?;
         let length = file.as_file().metadata()?.len();
-        // The same record twice (a crash before the checkpoint) is the same file.
-        let replaced = fs::metadata(&name).map_or(0, |old| old.len());
-        let file = file.persist(&name).map_err(|error| error.error)?;
+        // The same record again, as after a crash before the checkpoint, replaces its file.
+        let replaced = fs::metadata(&path).map_or(0, |old| old.len());
+        let file = file.persist(&path).map_err(|error| error.error)?;
         File::open(&self.folder)?.sync_all()?;
-        // Asks the file system, too, whether it has not given up: the folder may be a mount of its own.
+        // Also asks whether the file system has not given up: the folder may be a mount of its own.
         file.sync()?;
         self.bytes = self.bytes.saturating_sub(replaced) + length;
         Ok(())
     }
 
-    /// Where this letter goes. A position is its record's alone in one journal only: another journal's letter is another
-    /// event, and must not be written over.
-    fn place(&self, position: u64, journal_id: &str) -> PathBuf {
-        let name = self.folder.join(self::file::name(position));
-        let there = Letter::read(&name).ok().and_then(|old| old.journal_id);
-        if there.is_some_and(|there| there != journal_id) {
-            return self
-                .folder
-                .join(self::file::name_with_journal(position, journal_id));
+    /// A position names one record only within one journal, so a file of another journal must not be overwritten.
+    fn path(&self, position: u64, journal_id: &str) -> PathBuf {
+        let path = self.folder.join(self::file::name(position));
+        let existing = DeadLetterFile::read(&path).ok();
+        let existing = existing.and_then(|old| old.journal_id);
+        if existing.is_some_and(|other| other != journal_id) {
+            let name = self::file::name_with_journal(position, journal_id);
+            return self.folder.join(name);
         }
-        name
+        path
     }
 }
 
@@ -198,27 +197,22 @@ mod tests {
 
     fn event() -> Event<'static> {
         Event {
-            received_ms: 1,
-            source: "retell",
-            kind: "call_ended",
-            key: None,
-            id: "id",
-            content_type: "application/json",
-            traceparent: "",
-            tracestate: "",
             body: b"{\n}\0",
+            ..Event::sample(None)
         }
     }
 
     #[test]
-    fn a_letter_is_a_file_with_the_body_byte_for_byte_and_counts_once() {
+    fn a_dead_letter_is_a_file_with_the_body_byte_for_byte_and_counts_once() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path());
         let event = event();
         let payload = [event.encode_envelope().as_slice(), event.body].concat();
-        let mut letters = open(&config).unwrap();
+        let mut dead_letters = open(&config).unwrap();
         for _ in 0..2 {
-            letters.set_aside("j", 7, "too_large", &payload).unwrap();
+            dead_letters
+                .write("j", 7, Reason::TooLarge, &payload)
+                .unwrap();
         }
         let file = config.dead_letter_path.join("00000000000000000007.event");
         let content = fs::read(&file).unwrap();
@@ -226,54 +220,59 @@ mod tests {
         assert_eq!(&content[line_end + 1..], event.body);
         let line: serde_json::Value = serde_json::from_slice(&content[..line_end]).unwrap();
         assert_eq!(line["reason"], "too_large");
-        assert_eq!(letters.bytes(), content.len() as u64);
-        assert_eq!(open(&config).unwrap().bytes(), letters.bytes());
+        assert_eq!(dead_letters.bytes(), content.len() as u64);
+        assert_eq!(open(&config).unwrap().bytes(), dead_letters.bytes());
 
-        let letter = Letter::read(&file).unwrap();
-        assert_eq!(letter.event().unwrap(), event);
-        assert_eq!(letter.journal_id.as_deref(), Some("j"));
+        let dead_letter = DeadLetterFile::read(&file).unwrap();
+        assert_eq!(dead_letter.event().unwrap(), event);
+        assert_eq!(dead_letter.journal_id.as_deref(), Some("j"));
         fs::remove_file(&file).unwrap();
-        assert!(letters.recount().unwrap());
-        assert_eq!(letters.bytes(), 0);
+        assert!(dead_letters.recount().unwrap());
+        assert_eq!(dead_letters.bytes(), 0);
     }
 
     #[test]
-    fn a_letter_of_another_journal_is_not_written_over() {
+    fn a_dead_letter_of_another_journal_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path());
-        let mut letters = open(&config).unwrap();
+        let mut dead_letters = open(&config).unwrap();
         for (journal, body) in [
             ("old", b"{1}\n\0"),
             ("new", b"{2}\n\0"),
             ("new", b"{2}\n\0"),
         ] {
             let payload = [event().encode_envelope().as_slice(), body].concat();
-            letters
-                .set_aside(journal, 7, "too_large", &payload)
+            dead_letters
+                .write(journal, 7, Reason::TooLarge, &payload)
                 .unwrap();
         }
-        let files = super::letters(&config.dead_letter_path).unwrap();
+        let files = dead_letter_files(&config.dead_letter_path).unwrap();
         let read: Vec<_> = files
             .iter()
-            .map(|file| Letter::read(file).unwrap())
+            .map(|file| DeadLetterFile::read(file).unwrap())
             .collect();
-        let told: Vec<_> = read
+        let found: Vec<_> = read
             .iter()
-            .map(|letter| (letter.journal_id.as_deref(), letter.event().unwrap().body))
+            .map(|dead_letter| {
+                (
+                    dead_letter.journal_id.as_deref(),
+                    dead_letter.event().unwrap().body,
+                )
+            })
             .collect();
         assert_eq!(
-            told,
+            found,
             [(Some("new"), &b"{2}\n\0"[..]), (Some("old"), b"{1}\n\0")]
         );
-        assert!(read.iter().all(|letter| letter.position == 7));
+        assert!(read.iter().all(|dead_letter| dead_letter.position == 7));
         assert_eq!(
-            letter_bytes(&config.dead_letter_path).unwrap(),
-            letters.bytes()
+            dead_letter_bytes(&config.dead_letter_path).unwrap(),
+            dead_letters.bytes()
         );
     }
 
     #[test]
-    fn a_letter_of_the_first_format_is_read_and_no_damaged_one() {
+    fn a_dead_letter_of_the_first_format_is_read_and_a_damaged_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let event = event();
         let old = serde_json::json!({
@@ -287,26 +286,32 @@ mod tests {
             fs::write(&file, content).unwrap();
         };
         write(&old.to_string(), event.body);
-        assert_eq!(Letter::read(&file).unwrap().event().unwrap(), event);
+        assert_eq!(DeadLetterFile::read(&file).unwrap().event().unwrap(), event);
 
         let payload = [event.encode_envelope().as_slice(), event.body].concat();
-        let (line, start) = self::file::head(7, "too_large", "j", &payload).unwrap();
+        let (line, start) = self::file::head(7, Reason::TooLarge, "j", &payload).unwrap();
         write(&line, &payload[start..]);
         let whole = fs::read(&file).unwrap();
-        Letter::read(&file).unwrap();
+        DeadLetterFile::read(&file).unwrap();
         for bit in 0..whole.len() * 8 {
             let mut damaged = whole.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             fs::write(&file, &damaged).unwrap();
-            if let Ok(letter) = Letter::read(&file) {
+            if let Ok(dead_letter) = DeadLetterFile::read(&file) {
                 // Only what the checksum does not cover, and no event depends on, may read otherwise.
-                assert_eq!(letter.event().unwrap(), event, "bit {bit}");
+                assert_eq!(dead_letter.event().unwrap(), event, "bit {bit}");
             }
         }
         write(&line, &payload[start..payload.len() - 1]);
-        assert!(matches!(Letter::read(&file), Err(LetterError::Checksum)));
+        assert!(matches!(
+            DeadLetterFile::read(&file),
+            Err(DeadLetterError::Checksum)
+        ));
         fs::write(&file, &line).unwrap();
-        assert!(matches!(Letter::read(&file), Err(LetterError::Head(None))));
+        assert!(matches!(
+            DeadLetterFile::read(&file),
+            Err(DeadLetterError::Head(None))
+        ));
     }
 
     #[test]

@@ -1,15 +1,14 @@
-//! What the worker meets outside itself: a client of Kafka, a place for dead letters, the clock, chance.
+//! The worker's environment: a Kafka client, a place for dead letters, clocks and randomness.
 //!
-//! [`Outside`] has two implementations: `kafka::env`, and the simulator's in `tests/sim`. The worker between them and
-//! the machine is the same code.
+//! [`Env`] has two implementations: `kafka::env`, and the simulator's in `tests/sim`. Both run the same worker.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::KafkaResult;
 use rdkafka::message::OwnedHeaders;
-use rdkafka::types::RDKafkaErrorCode;
 
+use super::decide::blame::Reason;
+use super::kafka::error::DeliveryError;
 use crate::journal::disk::filesystem::FileSystem;
 
 /// One record to be sent.
@@ -18,7 +17,7 @@ pub struct Outgoing<'a> {
     pub topic: &'a str,
     /// Of the topic.
     pub partition: i32,
-    /// Comes back in the record's report.
+    /// The record's position in the journal; comes back in its report.
     pub position: u64,
     /// The record's key.
     pub key: Option<&'a str>,
@@ -30,54 +29,64 @@ pub struct Outgoing<'a> {
     pub headers: OwnedHeaders,
 }
 
-/// What became of handing a record over.
+/// What became of a record that was given to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handed {
-    /// A report will follow.
-    Taken,
-    /// No room: offer it again.
+pub enum Enqueue {
+    /// A report follows.
+    Queued,
+    /// No room now: give it to the client again.
     QueueFull,
     /// Refused at once; no report follows.
-    Refused(RDKafkaErrorCode),
+    Rejected(DeliveryError),
 }
 
-/// One producer of one generation, whose callbacks become the worker's mail. Dropping it gives up what it still has.
+/// One producer of one generation, whose callbacks become the worker's mail. Dropping it gives up the records it still has.
 pub trait Client {
-    /// Hands a record over; never blocks and never sleeps.
-    fn send(&self, outgoing: Outgoing<'_>) -> Handed;
-    /// Everything queued, and what is on its way if said so, gets a failed report.
+    /// Queues a record; never blocks.
+    fn enqueue(&self, outgoing: Outgoing<'_>) -> Enqueue;
+    /// Gives up what is queued and, if `in_flight`, what is on its way to a broker: each record gets a failed report.
     fn purge(&self, in_flight: bool);
-    /// Lets the callbacks tell what they have; never blocks.
+    /// Runs the callbacks that are due; never blocks.
     fn poll(&self) {}
-    /// Asks the cluster about the topic; the answer comes as [`Inbox::topic`](super::inbox::Inbox::topic), or never.
-    fn look_at_topic(&self) {}
+    /// Asks the cluster about the topic. The answer comes as [`Inbox::topic`](super::inbox::Inbox::topic), or never.
+    fn request_topic_state(&self) {}
 }
 
-/// The worker's surroundings.
-pub trait Outside {
+/// Why no producer was built.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BuildError(pub String);
+
+/// The worker's environment.
+pub trait Env {
     /// The journal's disk.
     type Disk: FileSystem;
-    /// What [`Outside::build`] makes.
+    /// What [`Env::build_producer`] builds.
     type Client: Client;
-    /// Makes a producer; `isolate`: records go one at a time; `batch_bytes`: librdkafka's `batch.size` otherwise.
-    fn build(
+    /// Builds a producer that sends records one at a time if `isolate`, else in batches of up to `batch_bytes`.
+    fn build_producer(
         &mut self,
         generation: u64,
         isolate: bool,
         batch_bytes: u32,
-    ) -> KafkaResult<Self::Client>;
-    /// Sets `payload` (envelope and body) aside; durable when this returns `Ok`.
-    fn set_aside(&mut self, position: u64, reason: &str, payload: &[u8]) -> io::Result<()>;
-    /// The total of dead letters beside the journal, in bytes.
-    fn letter_bytes(&self) -> u64;
-    /// Counts them anew, since others may remove some; true where that has changed the total.
-    fn recount_letters(&mut self) -> io::Result<bool> {
+    ) -> Result<Self::Client, BuildError>;
+    /// Writes `payload` (envelope and body) as a dead letter; it is durable when this returns `Ok`.
+    fn write_dead_letter(
+        &mut self,
+        position: u64,
+        reason: Reason,
+        payload: &[u8],
+    ) -> io::Result<()>;
+    /// The size of all dead letters beside the journal, in bytes.
+    fn dead_letter_bytes(&self) -> u64;
+    /// Counts that size again, since others may remove dead letters; true if it has changed.
+    fn recount_dead_letters(&mut self) -> io::Result<bool> {
         Ok(false)
     }
     /// The monotonic clock.
     fn now(&self) -> Instant;
-    /// The wall clock: the time since the Unix epoch.
-    fn wall(&self) -> Duration;
-    /// Anything in `0.0..1.0`.
+    /// The wall clock, as the time since the Unix epoch.
+    fn since_epoch(&self) -> Duration;
+    /// Any number in `0.0..1.0`.
     fn jitter(&mut self) -> f64;
 }

@@ -1,12 +1,10 @@
-//! The one place where the publisher's thread waits: new records and the end ring here, and what the client's callbacks
-//! tell while it is polled is gathered here.
+//! The publisher's mailbox: new records, the client's callbacks and the shutdown wake its thread here.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use rdkafka::types::RDKafkaErrorCode;
-
 use super::decide::timestamps::TimeBounds;
+use super::kafka::error::DeliveryError;
 
 /// A delivery report.
 #[derive(Debug)]
@@ -15,37 +13,35 @@ pub struct Report {
     pub generation: u64,
     /// The record's.
     pub position: u64,
-    /// A compacted topic refuses records without one.
-    pub has_key: bool,
     /// Acknowledged, or why not.
-    pub outcome: Result<(), RDKafkaErrorCode>,
+    pub outcome: Result<(), DeliveryError>,
 }
 
-/// What a look at the topic has shown.
+/// What the cluster reports about the topic.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen {
-    /// How many partitions it has; 0: not known at the moment.
+pub struct TopicState {
+    /// How many partitions it has; 0 if that is not known at the moment.
     pub partitions: i32,
-    /// What its configuration says of timestamps, if it was read again.
+    /// What its configuration demands of timestamps, if it was read again.
     pub bounds: Option<TimeBounds>,
 }
 
-/// What has come in.
+/// What has arrived for the worker.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    /// In the order of their coming.
+    /// In the order of their arrival.
     pub reports: Vec<Report>,
-    /// What the client last said of its connection to the cluster.
-    pub trouble: Option<String>,
+    /// The client's last error, if any.
+    pub client_error: Option<String>,
     /// A broker is connected.
-    pub connected: bool,
-    /// What a look at the topic has shown, or in words why it shows nothing.
-    pub topic: Option<Result<Seen, String>>,
-    /// The present producer may wait for hours: another one must take over.
-    pub renew: bool,
-    /// When to end, even with records left.
-    pub drain: Option<Instant>,
-    rung: bool,
+    pub is_connected: bool,
+    /// The topic's state, or what an operator must fix.
+    pub topic: Option<Result<TopicState, String>>,
+    /// The present producer can no longer be relied on: another one must take over.
+    pub replace_producer: bool,
+    /// When to end, even if records are left.
+    pub drain_deadline: Option<Instant>,
+    is_rung: bool,
 }
 
 #[derive(Debug, Default)]
@@ -59,21 +55,21 @@ impl Mailbox {
     pub(super) fn put(&self, put: impl FnOnce(&mut Inbox)) {
         let mut inbox = self.lock();
         put(&mut inbox);
-        let silent = !std::mem::replace(&mut inbox.rung, true);
+        let was_rung = std::mem::replace(&mut inbox.is_rung, true);
         drop(inbox);
-        // A rung bell is heard before the next wait: ringing again would only be a system call.
-        if silent {
+        // Until the publisher has woken, another ring would only be a system call.
+        if !was_rung {
             self.bell.notify_one();
         }
     }
 
-    /// Waits until something has come, or until `until`. From here to [`Mailbox::take`] nobody rings: its owner is awake.
+    /// Waits for mail until `until`. From then to [`Mailbox::take`] the bell counts as rung: the publisher is awake.
     pub(super) fn wait(&self, until: Instant) {
         let mut inbox = self.lock();
-        while !inbox.rung {
+        while !inbox.is_rung {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                inbox.rung = true;
+                inbox.is_rung = true;
                 break;
             }
             let waited = self.bell.wait_timeout(inbox, left);
@@ -81,12 +77,12 @@ impl Mailbox {
         }
     }
 
-    /// Takes what has come. `drain` stays known.
+    /// Takes what has arrived; the drain deadline stays for the next call.
     pub(super) fn take(&self) -> Inbox {
         let mut inbox = self.lock();
-        let drain = inbox.drain;
+        let drain_deadline = inbox.drain_deadline;
         let taken = std::mem::take(&mut *inbox);
-        inbox.drain = drain;
+        inbox.drain_deadline = drain_deadline;
         taken
     }
 

@@ -1,11 +1,15 @@
 //! librdkafka, and everything that ringback knows about it.
 
 pub(super) mod cloudevents;
+pub(super) mod context;
 pub(super) mod credentials;
 pub(super) mod env;
+pub(super) mod error;
 pub(super) mod log;
 pub(super) mod producer;
 pub(super) mod properties;
+pub(super) mod statistics;
 pub(super) mod timeout;
 pub(super) mod topic_config;
+mod validate;
 pub(super) mod wall_clock;

@@ -1,7 +1,6 @@
-//! The publisher's one worker: carries out the machine's actions, feeds it what happens.
+//! The publisher's one worker: carries out the machine's actions and feeds it what happens.
 //!
-//! It has no thread, clock or chance of its own: whoever calls [`Worker::step`] brings the mail, and
-//! [`Outside`] is everything else.
+//! It has no thread, clock or randomness of its own: the caller of [`Worker::step`] brings the mail, and [`Env`] is everything else.
 
 mod health;
 mod send;
@@ -10,85 +9,75 @@ mod sent;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::journal::{Reader, Record, Truncator};
-use crate::readiness::Check;
-
-use self::health::Trouble;
 use super::decide::machine::{Action, Limits, Machine};
-use super::env::{Client as _, Outside};
+use super::env::{Client as _, Env};
 use super::inbox::{Inbox, Report};
-use super::kafka::cloudevents::blame;
 use super::metrics::Metrics;
+use crate::journal::{Reader, Record, Truncator};
 use crate::log_throttle::LogThrottle;
+use crate::readiness::Check;
+use health::{Health, Problem};
 use sent::SentRecords;
 
-/// Until a full queue or an unreadable record is tried again, should no report come before.
+/// How long a full queue or a failed read is left alone, unless mail arrives first.
 const RETRY: Duration = Duration::from_millis(100);
-/// How often the dead letters are counted anew while there are any: a replay removes them beside the running relay.
-const RECOUNT: Duration = Duration::from_secs(5);
-/// For what is in flight when the time to drain is up.
-const LAST_REPORTS: Duration = Duration::from_secs(1);
+/// How often existing dead letters are counted again: a replay removes them beside the running relay.
+const RECOUNT_INTERVAL: Duration = Duration::from_secs(5);
+/// For the reports on records that are in flight at the end.
+const LAST_REPORTS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a worker is made of, beside its [`Outside`].
-pub struct Parts<O: Outside> {
+/// What a worker is configured with.
+pub struct WorkerConfig {
     /// The topic of all events.
     pub topic: String,
-    /// The journal's id, as the headers tell it.
+    /// The journal's id, for the records' headers.
     pub journal_id: String,
-    /// Reads the journal.
-    pub reader: Reader<O::Disk>,
-    /// Empties it.
-    pub truncator: Truncator<O::Disk>,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// Kafka's state in words.
-    pub check: Check,
-    /// Whether the journal can be read, in words.
-    pub reading: Check,
-    /// What was said lately.
-    pub throttle: Arc<LogThrottle>,
-    /// How long what is in flight may take after a failure: two socket time-outs.
-    pub settle: Duration,
-    /// How long nothing may be heard of what is in flight before the producer is replaced.
-    pub stall: Duration,
-    /// `batch.size` to begin with.
-    pub batch_bytes: u32,
-    /// How many positions may lie above the watermark.
-    pub ahead: usize,
+    /// The machine's bounds.
+    pub limits: Limits,
 }
 
-/// Reads, sends, hears of it, empties the journal.
-pub struct Worker<O: Outside> {
-    outside: O,
-    topic: String,
-    journal_id: String,
-    reader: Reader<O::Disk>,
-    truncator: Truncator<O::Disk>,
+/// What a worker needs beside its [`Env`].
+pub struct Deps<E: Env> {
+    /// Reads the journal.
+    pub reader: Reader<E::Disk>,
+    /// Removes published records from it.
+    pub truncator: Truncator<E::Disk>,
+    /// Publish's own.
+    pub metrics: Metrics,
+    /// Reports Kafka's state.
+    pub kafka_check: Check,
+    /// Reports whether the journal can be read.
+    pub read_check: Check,
+    /// Limits repeated log lines.
+    pub throttle: Arc<LogThrottle>,
+}
+
+/// Reads the journal, sends its records, and truncates it as they are acknowledged.
+pub struct Worker<E: Env> {
+    env: E,
+    config: WorkerConfig,
+    reader: Reader<E::Disk>,
+    truncator: Truncator<E::Disk>,
     metrics: Metrics,
-    check: Check,
-    reading: Check,
+    health: Health,
+    read_check: Check,
     throttle: Arc<LogThrottle>,
     machine: Machine,
-    client: Option<O::Client>,
-    /// Read, but not yet taken by the producer, whose queue is full.
+    client: Option<E::Client>,
+    /// Read, but not yet taken by the producer.
     held: Option<Record>,
     sent: SentRecords,
-    at_tail: bool,
-    retry: bool,
-    /// When the journal's reader tries again what it could not read.
+    is_at_tail: bool,
+    /// True if something failed that is tried again after [`RETRY`].
+    must_retry: bool,
+    /// When the journal's reader tries again to read what it could not.
     read_again: Option<Instant>,
     /// When the dead letters were last counted.
-    counted: Instant,
-    trouble: Trouble,
-    /// The check's words for it.
-    words: String,
-    /// Set while a silence lasts for which the producer was replaced: how long it was then.
-    stalled: Option<Duration>,
-    stall: Duration,
+    recounted: Instant,
     /// When the cluster was last asked about the topic.
-    looked: Instant,
-    /// Set once it is drained: until when the last reports may come.
-    ending: Option<Instant>,
+    topic_requested: Instant,
+    /// Set once the worker is drained: how long the last reports may take.
+    end_by: Option<Instant>,
 }
 
 /// When to step again.
@@ -96,144 +85,136 @@ pub struct Worker<O: Outside> {
 pub enum Next {
     /// At this time, or with the next mail or commit.
     At(Option<Instant>),
-    /// Never: it is drained. [`Worker::end`] is to be called.
+    /// Never: the worker is drained, and [`Worker::end`] must be called.
     End,
 }
 
-impl<O: Outside> Worker<O> {
-    /// Begins at the journal's watermark; builds its first producer in the first step.
-    pub fn new(outside: O, parts: Parts<O>) -> Self {
-        let limits = Limits {
-            settle: parts.settle,
-            stall: parts.stall,
-            ahead: parts.ahead,
-            batch_bytes: parts.batch_bytes,
-        };
+impl<E: Env> Worker<E> {
+    /// Starts at the journal's watermark; the first step builds the first producer.
+    pub fn new(env: E, config: WorkerConfig, deps: Deps<E>) -> Self {
+        let now = env.now();
         Self {
-            machine: Machine::new(outside.now(), limits),
-            counted: outside.now(),
-            looked: outside.now(),
-            outside,
-            topic: parts.topic,
-            journal_id: parts.journal_id,
-            reader: parts.reader,
-            truncator: parts.truncator,
-            metrics: parts.metrics,
-            check: parts.check,
-            throttle: parts.throttle,
+            machine: Machine::new(now, config.limits),
+            env,
+            config,
+            reader: deps.reader,
+            truncator: deps.truncator,
+            metrics: deps.metrics,
+            health: Health::new(deps.kafka_check),
+            read_check: deps.read_check,
+            throttle: deps.throttle,
             client: None,
             held: None,
             sent: SentRecords::default(),
-            at_tail: false,
-            retry: false,
+            is_at_tail: false,
+            must_retry: false,
             read_again: None,
-            reading: parts.reading,
-            trouble: Trouble::Connection,
-            words: String::from("no answer from a broker yet"),
-            stalled: None,
-            stall: parts.stall,
-            ending: None,
+            recounted: now,
+            topic_requested: now,
+            end_by: None,
         }
     }
 
     /// Does what the mail and the time ask for.
     pub fn step(&mut self, inbox: Inbox) -> Next {
-        let now = self.outside.now();
-        if let Some(until) = self.ending {
-            self.reports(inbox.reports, now);
-            return if self.machine.in_flight() > 0 && now < until {
-                Next::At(Some(until))
+        let now = self.env.now();
+        if let Some(end_by) = self.end_by {
+            self.on_reports(inbox.reports, now);
+            return if self.machine.in_flight() > 0 && now < end_by {
+                Next::At(Some(end_by))
             } else {
                 Next::End
             };
         }
-        self.hear(inbox.connected, inbox.trouble, inbox.topic);
-        self.recount(now);
-        self.reports(inbox.reports, now);
-        self.look_at_silence(now);
-        self.look_at_topic(now);
-        self.look_at_ages(now);
-        if inbox.renew {
-            let jitter = self.outside.jitter();
-            self.machine.renew(now, jitter);
-            self.act();
+        self.on_client_event(inbox.is_connected, inbox.client_error, inbox.topic);
+        self.recount_dead_letters(now);
+        self.on_reports(inbox.reports, now);
+        self.check_for_stall(now);
+        self.refresh_topic_state(now);
+        self.check_ages(now);
+        if inbox.replace_producer {
+            self.replace_producer(now);
         }
-        if inbox.drain.is_some_and(|end| now >= end) {
-            // Not one more producer, and not one more record.
+        if inbox.drain_deadline.is_some_and(|end| now >= end) {
+            // Neither another producer nor another record.
             return self.begin_end(now);
         }
-        let jitter = self.outside.jitter();
+        let jitter = self.env.jitter();
         self.machine.tick(now, jitter);
         self.act();
-        let more = self.fill();
+        let has_more = self.fill();
         self.act();
         self.metrics
             .in_flight
             .set(i64::try_from(self.machine.in_flight()).unwrap_or(i64::MAX));
-        let now = self.outside.now();
-        if let Some(end) = inbox.drain
-            && ((self.at_tail && self.machine.is_empty()) || now >= end)
+        let now = self.env.now();
+        if let Some(end) = inbox.drain_deadline
+            && ((self.is_at_tail && self.machine.is_empty()) || now >= end)
         {
             return self.begin_end(now);
         }
-        if more {
+        if has_more {
             return Next::At(Some(now));
         }
-        let retry = self.retry.then(|| now + RETRY);
-        let recount = (self.outside.letter_bytes() > 0).then(|| self.counted + RECOUNT);
-        let wakes = [
-            self.machine.deadline(),
-            retry,
-            // While nothing is wanted nothing is read, and what makes the machine want again wakes by itself.
-            self.read_again.filter(|_| self.machine.wants()),
-            recount,
-            inbox.drain,
-            self.silent_at(),
-            self.look_at(),
-            self.too_old_at(now),
-        ];
-        Next::At(wakes.into_iter().flatten().min())
+        self.next_step(now, inbox.drain_deadline)
     }
 
-    /// Lets the client's callbacks put into the mailbox what they have.
+    fn next_step(&self, now: Instant, drain_deadline: Option<Instant>) -> Next {
+        let has_dead_letters = self.env.dead_letter_bytes() > 0;
+        let times = [
+            self.machine.deadline(),
+            self.must_retry.then(|| now + RETRY),
+            // While the machine wants no record nothing is read, and what makes it want one again wakes the worker anyway.
+            self.read_again.filter(|_| self.machine.wants_record()),
+            has_dead_letters.then(|| self.recounted + RECOUNT_INTERVAL),
+            drain_deadline,
+            self.stall_report_at(),
+            self.topic_refresh_at(),
+            self.too_old_at(now),
+        ];
+        Next::At(times.into_iter().flatten().min())
+    }
+
+    /// Lets the client's callbacks fill the mailbox.
     pub(super) fn poll(&self) {
         if let Some(client) = &self.client {
             client.poll();
         }
     }
 
-    /// True where reports are to come.
     pub(super) fn awaits_reports(&self) -> bool {
         self.machine.in_flight() > 0
     }
 
-    /// Positions above the watermark that are known; at most [`Parts::ahead`].
+    /// Positions above the watermark that are known; at most [`Limits::max_ahead`].
     pub fn ahead(&self) -> usize {
         self.machine.ahead()
     }
 
-    /// What is in flight gets a last chance.
+    /// Gives records in flight a last chance.
     fn begin_end(&mut self, now: Instant) -> Next {
         if let Some(client) = &self.client {
             client.purge(false);
         }
-        let until = now + LAST_REPORTS;
-        self.ending = Some(until);
+        let end_by = now + LAST_REPORTS_TIMEOUT;
+        self.end_by = Some(end_by);
         if self.machine.in_flight() == 0 {
             return Next::End;
         }
-        Next::At(Some(until))
+        Next::At(Some(end_by))
     }
 
-    /// Room that a replay has given comes back to the budget.
-    fn recount(&mut self, now: Instant) {
-        if self.outside.letter_bytes() == 0 || now.duration_since(self.counted) < RECOUNT {
+    /// Gives the budget back what a replay has freed.
+    fn recount_dead_letters(&mut self, now: Instant) {
+        if self.env.dead_letter_bytes() == 0
+            || now.duration_since(self.recounted) < RECOUNT_INTERVAL
+        {
             return;
         }
-        self.counted = now;
-        match self.outside.recount_letters() {
+        self.recounted = now;
+        match self.env.recount_dead_letters() {
             Ok(true) => {
-                let bytes = self.outside.letter_bytes();
+                let bytes = self.env.dead_letter_bytes();
                 self.truncator.set_dead_letter_bytes(bytes);
                 tracing::info!(bytes, "dead letters were replayed or removed");
             }
@@ -246,47 +227,46 @@ impl<O: Outside> Worker<O> {
         }
     }
 
-    fn reports(&mut self, reports: Vec<Report>, now: Instant) {
+    fn on_reports(&mut self, reports: Vec<Report>, now: Instant) {
         for report in reports {
             self.learn_from(&report);
-            let outcome = report.outcome.map_err(|code| {
-                let blame = blame(code, report.has_key);
-                self.failed(blame, &code.to_string());
+            let outcome = report.outcome.map_err(|error| {
+                let blame = error.blame();
+                self.on_delivery_failure(blame, &error.to_string());
                 blame
             });
-            let good = outcome.is_ok();
-            let jitter = self.outside.jitter();
-            let first =
+            let is_acknowledged = outcome.is_ok();
+            let jitter = self.env.jitter();
+            let is_first =
                 self.machine
-                    .report(report.generation, report.position, outcome, now, jitter);
-            if good {
-                self.arrived(report.position, first);
+                    .on_report(report.generation, report.position, outcome, now, jitter);
+            if is_acknowledged {
+                self.health.mark_delivering();
+                if is_first {
+                    self.metrics.delivered.inc();
+                    self.count_times(report.position);
+                }
             }
             // What a report asks for is done before the next one is looked at.
             self.act();
         }
     }
 
-    fn arrived(&mut self, position: u64, first: bool) {
-        if first {
-            self.metrics.delivered.inc();
-            self.count_times(position);
-        }
-        self.stalled = None;
-        if self.trouble != Trouble::None {
-            self.well();
-        }
+    fn replace_producer(&mut self, now: Instant) {
+        let jitter = self.env.jitter();
+        self.machine.replace_producer(now, jitter);
+        self.act();
     }
 
     fn act(&mut self) {
         loop {
-            let actions = self.machine.actions();
+            let actions = self.machine.take_actions();
             if actions.is_empty() {
                 return;
             }
             for action in actions {
                 match action {
-                    Action::Stalled(silence) => self.stalled(silence),
+                    Action::ReportStall(duration) => self.report_stall(duration),
                     Action::Purge { in_flight } => {
                         if let Some(client) = &self.client {
                             client.purge(in_flight);
@@ -296,7 +276,9 @@ impl<O: Outside> Worker<O> {
                         self.truncator.truncate(..=upto);
                         self.sent.remove_upto(upto);
                     }
-                    Action::DeadLetter { position, reason } => self.dead_letter(position, reason),
+                    Action::DeadLetter { position, reason } => {
+                        self.dead_letter_at(position, reason);
+                    }
                     Action::Rebuild {
                         generation,
                         from,
@@ -314,46 +296,44 @@ impl<O: Outside> Worker<O> {
     }
 
     fn rebuild(&mut self, generation: u64, from: Option<u64>, isolate: bool, batch_bytes: u32) {
-        // The old one first: two at a time would be twice the memory.
+        // The old one is dropped first: two at a time would need twice the memory.
         self.client = None;
         self.held = None;
         self.sent.clear();
         if let Some(from) = from {
             self.reader.seek(from);
         }
-        match self.outside.build(generation, isolate, batch_bytes) {
+        match self.env.build_producer(generation, isolate, batch_bytes) {
             Ok(client) => {
                 self.client = Some(client);
-                // Building it was a look too.
-                self.looked = self.outside.now();
+                // A new producer asks about the topic itself.
+                self.topic_requested = self.env.now();
             }
             Err(error) => {
-                self.trouble(Trouble::Connection, &error.to_string());
+                let message = error.to_string();
+                self.health.mark_unhealthy(Problem::Connection, &message);
                 if let Some(suppressed) = self.throttle.permit("build") {
                     tracing::error!(%error, suppressed, "cannot build a Kafka producer; trying again");
                 }
-                let (now, jitter) = (self.outside.now(), self.outside.jitter());
-                self.machine.not_built(now, jitter);
+                let (now, jitter) = (self.env.now(), self.env.jitter());
+                self.machine.build_failed(now, jitter);
             }
         }
     }
 
-    /// After [`Next::End`]: gives the producer up and writes the checkpoint; how many records stay in the journal.
+    /// To be called after [`Next::End`]: writes the checkpoint and closes the producer. Returns how many records stay in the
+    /// journal.
     pub fn end(mut self) -> u64 {
-        self.act_truncations();
-        let left = self.truncator.unpublished();
-        // Before the client's end, which may take its time: what it still hears counts no more.
-        if let Err(error) = self.truncator.close() {
-            tracing::error!(%error, "the last checkpoint could not be written: some events will be sent twice");
-        }
-        left
-    }
-
-    fn act_truncations(&mut self) {
-        for action in self.machine.actions() {
+        for action in self.machine.take_actions() {
             if let Action::Truncate(upto) = action {
                 self.truncator.truncate(..=upto);
             }
         }
+        let left = self.truncator.unpublished();
+        // Before the client is closed, which may take long: its last reports no longer count.
+        if let Err(error) = self.truncator.close() {
+            tracing::error!(%error, "cannot write the last checkpoint: some events will be sent twice");
+        }
+        left
     }
 }

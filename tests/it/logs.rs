@@ -84,7 +84,7 @@ fn a_healthy_relay_logs_no_warning_and_a_dead_letter_is_logged_by_ringback_itsel
     // Once in a batch, then three times alone.
     kafka.refuse(4);
     assert_eq!(server.post(body), 204);
-    server.logged("was set aside as a dead letter");
+    server.logged("was dead-lettered");
     let log = alarming(&server);
     assert!(!log.is_empty());
     for line in log {

@@ -142,6 +142,35 @@ fn a_module_uses_only_lower_floors() {
 }
 
 #[test]
+fn the_publisher_s_decisions_know_no_kafka_client_and_only_its_kafka_folder_does() {
+    let publish = root().join("src/publish");
+    // The record's headers are librdkafka's type, and dead letters have a producer of their own.
+    let others = ["env.rs", "dead_letter/producer.rs"].map(|file| publish.join(file));
+    let mut users = 0;
+    for file in rust_files(&publish) {
+        let code = without_comments(&fs::read_to_string(&file).expect("a source file can be read"));
+        let may_use = file.starts_with(publish.join("kafka")) || others.contains(&file);
+        let uses = code.contains("rdkafka::");
+        assert!(may_use || !uses, "{}: uses rdkafka", file.display());
+        users += usize::from(uses);
+        let decides = file.starts_with(publish.join("decide"));
+        for impure in ["publish::kafka", "Instant::now", "std::fs", "rand::"] {
+            let is_test = file.starts_with(publish.join("decide/machine/tests"))
+                || file.ends_with("machine/tests.rs");
+            assert!(
+                !decides || is_test || !code.contains(impure),
+                "{}: names {impure}",
+                file.display()
+            );
+        }
+    }
+    assert!(
+        users > 5,
+        "only {users} files use rdkafka: the check has gone blind"
+    );
+}
+
+#[test]
 fn modules_used_reads_every_form_of_import() {
     let text = "use crate::config::{Config, Environment};\nuse crate::{admin, ingest::{self, Ingest}, journal};\ncrate::app::run()";
     let used: Vec<_> = modules_used(text).into_iter().collect();

@@ -104,7 +104,7 @@ const TESTS: [(&str, Test); 24] = [
         topics::permission,
     ),
     (
-        "a_record_over_the_topic_s_limit_is_set_aside_and_its_neighbours_arrive",
+        "a_record_over_the_topic_s_limit_is_dead_lettered_and_its_neighbours_arrive",
         topics::too_large,
     ),
     (

@@ -195,20 +195,20 @@ pub fn too_large(cluster: &Cluster) -> Result<(), Failed> {
         3.0
     );
     let repeated = topic::holds(&cluster.bootstrap, "limit", &acknowledged);
-    let mut set_aside = Vec::new();
+    let mut dead_letters = Vec::new();
     for entry in std::fs::read_dir(site.journal().join("dead-letters"))? {
         let content = std::fs::read(entry?.path())?;
         let end = content.iter().position(|byte| *byte == b'\n');
-        set_aside.push(content[end.ok_or("no first line")? + 1..].to_vec());
+        dead_letters.push(content[end.ok_or("no first line")? + 1..].to_vec());
     }
-    set_aside.sort();
+    dead_letters.sort();
     large.sort();
     assert!(
-        set_aside == large,
+        dead_letters == large,
         "the dead letters are not the large bodies"
     );
     eprintln!(
-        "records over the topic's limit: 3 of 300 set aside, 297 delivered in order, {repeated} repeated, {} producers",
+        "records over the topic's limit: 3 of 300 dead-lettered, 297 delivered in order, {repeated} repeated, {} producers",
         relay.metric("ringback_publish_rebuilds_total") + 1.0
     );
     Ok(())

@@ -89,7 +89,7 @@ impl Chaos {
         disk.capacity = around.setup.disk;
         disk.fail = None;
         disk.reads_fail = false;
-        disk.no_letters = false;
+        disk.no_dead_letters = false;
         disk.death = None;
     }
 

@@ -49,20 +49,17 @@ const LOGGED: [(&str, &str); 24] = [
         "the disk has room again",
         "the disk has room for the journal's next segment again",
     ),
-    (
-        "a dead letter is written",
-        "an event was set aside as a dead letter",
-    ),
+    ("a dead letter is written", "an event was dead-lettered"),
     (
         "a dead letter cannot be written",
-        "cannot set an event aside",
+        "cannot write a dead letter",
     ),
     (
         "a record is no event",
         "a record of the journal is no event",
     ),
     (
-        "a silent producer is replaced",
+        "a stalled producer is replaced",
         "Kafka has acknowledged nothing of what is in flight",
     ),
     (
@@ -98,7 +95,7 @@ const LOGGED: [(&str, &str); 24] = [
 /// What the simulator sees itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    TenLettersInRow,
+    TenDeadLettersInRow,
     AsideAtStart,
     SectorSpoilt,
     GrownUnderBacklog,
@@ -121,7 +118,7 @@ pub enum Seen {
 }
 
 const SEEN: [(Seen, &str); 20] = [
-    (Seen::TenLettersInRow, "ten dead letters in a row"),
+    (Seen::TenDeadLettersInRow, "ten dead letters in a row"),
     (
         Seen::AsideAtStart,
         "a segment that is set aside is there at a start",

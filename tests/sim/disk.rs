@@ -54,7 +54,7 @@ pub struct Disk {
     /// Set once it has: nothing of what the process does any more counts.
     pub dead: Option<Crash>,
     /// Dead letters cannot be written.
-    pub no_letters: bool,
+    pub no_dead_letters: bool,
     /// A write or sync of the journal has failed in this process.
     pub failed: bool,
     /// A slot of the checkpoint could not be read: an older one may count.
@@ -98,7 +98,7 @@ impl SimDisk {
             had_bad: BTreeSet::new(),
             death: None,
             dead: None,
-            no_letters: false,
+            no_dead_letters: false,
             failed: false,
             checkpoint_unread: false,
             publishing: false,

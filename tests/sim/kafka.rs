@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::publish::inbox::{Report, Seen};
+use ringback::publish::inbox::{Report, TopicState};
 
 use crate::ledger::Ledger;
 use crate::random::{Clock, MS, Random, SECOND};
@@ -119,7 +119,7 @@ pub struct Kafka {
     /// Reports that have come to the process, with their client.
     pub mail: Vec<(u64, Report)>,
     /// As do the answers to looks at the topic.
-    pub looks: Vec<Result<Seen, String>>,
+    pub looks: Vec<Result<TopicState, String>>,
     pub random: Random,
     clock: Rc<Clock>,
     ledger: Rc<RefCell<Ledger>>,

@@ -1,4 +1,4 @@
-//! What was sent, answered, delivered and set aside, and the invariants between them (ARCHITECTURE.md).
+//! What was sent, answered, delivered and dead-lettered, and the invariants between them (ARCHITECTURE.md).
 
 mod damage;
 mod seams;
@@ -41,7 +41,7 @@ pub struct Sent {
     /// The journal's and its position in it, from a 2xx.
     pub acknowledged: Option<Place>,
     pub delivered: u32,
-    pub set_aside: bool,
+    pub dead_lettered: bool,
 }
 
 /// A journal, in order of their making, and a position in it.
@@ -85,7 +85,7 @@ pub struct Ledger {
     pub duplicates: u64,
     /// An operator has raised the topic's limit.
     pub limit_raised: bool,
-    letters_in_row: u32,
+    consecutive_dead_letters: u32,
 }
 
 impl Poison {
@@ -138,7 +138,7 @@ impl Ledger {
             poison,
             acknowledged: None,
             delivered: 0,
-            set_aside: false,
+            dead_lettered: false,
         });
         self.events.len() - 1
     }
@@ -217,10 +217,10 @@ impl Ledger {
         if before.is_some_and(|before| before.0 == sending.0 && before.1 != sending.1) {
             self.violate(format!("{place:?} was sent twice by one producer"));
         }
-        self.letters_in_row = 0;
+        self.consecutive_dead_letters = 0;
         let sent = &mut self.events[number];
         let key = sent.key.map(key_text);
-        let (first, was_set_aside) = (sent.delivered == 0, sent.set_aside);
+        let (first, was_dead_lettered) = (sent.delivered == 0, sent.dead_lettered);
         sent.delivered += 1;
         if key.as_deref() != message.key.as_deref() {
             let words = format!("event {number} has the key {:?} in the topic", message.key);
@@ -238,7 +238,7 @@ impl Ledger {
         *latest = before.max(place);
         // What is lost to damage may still come from a request of a process that is gone, and a dead letter whose
         // checkpoint was lost from the process after it.
-        if before > place && !was_set_aside && !self.is_excused(place) {
+        if before > place && !was_dead_lettered && !self.is_excused(place) {
             self.violate(format!(
                 "event {number}, {place:?}, was overtaken by {before:?}"
             ));
@@ -246,10 +246,10 @@ impl Ledger {
     }
 
     /// A dead letter is durable.
-    pub fn set_aside(&mut self, journal: &str, position: u64, payload: &[u8]) {
-        self.letters_in_row += 1;
-        if self.letters_in_row >= 10 {
-            coverage::seen(Seen::TenLettersInRow);
+    pub fn dead_letter(&mut self, journal: &str, position: u64, payload: &[u8]) {
+        self.consecutive_dead_letters += 1;
+        if self.consecutive_dead_letters >= 10 {
+            coverage::seen(Seen::TenDeadLettersInRow);
         }
         let body = match Event::decode(payload) {
             Ok(event) => event.body,
@@ -261,9 +261,11 @@ impl Ledger {
         let place = (self.journal(journal), position);
         self.take_place(place, number);
         let sent = &mut self.events[number];
-        sent.set_aside = true;
+        sent.dead_lettered = true;
         if sent.poison == Poison::No {
-            self.violate(format!("event {number}, which Kafka takes, was set aside"));
+            self.violate(format!(
+                "event {number}, which Kafka takes, was dead-lettered"
+            ));
         }
     }
 }

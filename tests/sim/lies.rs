@@ -7,6 +7,7 @@
 use std::cell::Cell;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
+use ringback::publish::DeliveryError;
 use ringback::publish::inbox::Report;
 
 /// One lie each.
@@ -181,16 +182,19 @@ pub fn is_on(lie: Lie) -> bool {
     PRESENT.get() == Some(lie)
 }
 
-/// A delivery report, as the worker hears of it.
+/// A delivery report, as it reaches the worker.
 pub fn about_report(mut report: Report, present: u64) -> Report {
-    match report.outcome {
-        Err(_) if is_on(Lie::FailureIsDone) => report.outcome = Ok(()),
-        Err(_) if is_on(Lie::OldFailureCounts) => report.generation = present,
-        Err(Code::InvalidRecord) => report.has_key |= is_on(Lie::KeylessBlamed),
-        Err(Code::TopicAuthorizationFailed) if is_on(Lie::TopicBlamed) => {
-            report.outcome = Err(Code::MessageSizeTooLarge);
-        }
-        _ => {}
+    let Err(error) = report.outcome else {
+        return report;
+    };
+    if is_on(Lie::FailureIsDone) {
+        report.outcome = Ok(());
+    } else if is_on(Lie::OldFailureCounts) {
+        report.generation = present;
+    } else if error.code() == Code::InvalidRecord && is_on(Lie::KeylessBlamed) {
+        report.outcome = Err(DeliveryError::new(Code::InvalidRecord, true));
+    } else if error.code() == Code::TopicAuthorizationFailed && is_on(Lie::TopicBlamed) {
+        report.outcome = Err(DeliveryError::new(Code::MessageSizeTooLarge, true));
     }
     report
 }

@@ -14,6 +14,7 @@
 mod chaos;
 mod coverage;
 mod disk;
+mod env;
 mod faults;
 mod interleave;
 mod kafka;
@@ -21,7 +22,6 @@ mod ledger;
 mod lies;
 mod losses;
 mod mutants;
-mod outside;
 mod process;
 mod random;
 mod range;

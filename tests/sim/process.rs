@@ -19,16 +19,16 @@ use ringback::journal::engine::upkeep::Upkeep;
 use ringback::journal::{Metrics, Reader, Truncator, recover_with};
 use ringback::journal::{OpenError, Recovery};
 use ringback::log_throttle::LogThrottle;
-use ringback::publish;
-use ringback::publish::inbox::{Inbox, Report, Seen};
-use ringback::publish::worker::{Parts, Worker};
+use ringback::publish::inbox::{Inbox, Report, TopicState};
+use ringback::publish::worker::{Deps, Worker, WorkerConfig};
+use ringback::publish::{self, DeliveryError};
 use ringback::readiness::{CheckKind, Readiness};
 
 use crate::disk::SimDisk;
+use crate::env::{SimEnv, Watch};
 use crate::interleave;
 use crate::lies::{self, Lie};
 use crate::losses::Loss;
-use crate::outside::{SimOutside, Watch};
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
 use publishing::Publishing;
@@ -97,7 +97,7 @@ impl Process {
             stall: around.setup.stall.as_micros() as u64,
             ..Watch::default()
         }));
-        let outside = SimOutside {
+        let env = SimEnv {
             clock: around.clock.clone(),
             kafka: around.kafka.clone(),
             ledger: around.ledger.clone(),
@@ -105,37 +105,36 @@ impl Process {
             random: around.random.fork(),
             journal: recovery.journal_id.clone(),
             properties: around.setup.properties.clone(),
-            letter_bytes: around.letter_bytes.clone(),
+            dead_letter_bytes: around.dead_letter_bytes.clone(),
             watch: watch.clone(),
         };
         let truncator = Truncator::without_threads(engine.clone());
-        truncator.set_dead_letter_bytes(*around.letter_bytes.borrow());
+        truncator.set_dead_letter_bytes(*around.dead_letter_bytes.borrow());
         let (base, micros) = (around.clock.base(), around.clock.everywhere());
-        let check = Readiness::new().check("kafka", CheckKind::Informational, "");
-        let worker = Worker::new(
-            outside,
-            Parts {
-                topic: String::from("events"),
-                journal_id: recovery.journal_id.clone(),
-                reader,
-                truncator,
-                metrics: around.metrics.clone(),
-                reading: Readiness::new().check("journal-read", CheckKind::Informational, ""),
-                check,
-                throttle: Arc::new(LogThrottle::with_clock(
-                    publish::LOG_INTERVAL,
-                    Box::new(move || base + Duration::from_micros(micros())),
-                )),
-                settle: Duration::from_secs(20),
-                stall: around.setup.stall,
-                batch_bytes: publish::BATCH_BYTES,
-                ahead: if lies::is_on(Lie::WindowWithoutBound) {
+        let config = WorkerConfig {
+            topic: String::from("events"),
+            journal_id: recovery.journal_id.clone(),
+            limits: publish::Limits {
+                drain_timeout: Duration::from_secs(20),
+                stall_timeout: around.setup.stall,
+                max_ahead: if lies::is_on(Lie::WindowWithoutBound) {
                     publish::MAX_AHEAD
                 } else {
                     around.setup.ahead
                 },
+                batch_bytes: publish::BATCH_BYTES,
             },
-        );
+        };
+        let clock = Box::new(move || base + Duration::from_micros(micros()));
+        let deps = Deps {
+            reader,
+            truncator,
+            metrics: around.metrics.clone(),
+            kafka_check: Readiness::new().check("kafka", CheckKind::Informational, ""),
+            read_check: Readiness::new().check("journal-read", CheckKind::Informational, ""),
+            throttle: Arc::new(LogThrottle::with_clock(publish::LOG_INTERVAL, clock)),
+        };
+        let worker = Worker::new(env, config, deps);
         let (appender, commits) = CommitLoop::new(engine.clone());
         let journal = around.ledger.borrow_mut().journal(&recovery.journal_id);
         let now = around.clock.now();
@@ -299,7 +298,7 @@ impl Process {
     pub fn renew(&mut self, at: u64) {
         self.watch.borrow_mut().renew(at);
         let mut publishing = self.publishing.borrow_mut();
-        publishing.inbox.renew = true;
+        publishing.inbox.replace_producer = true;
         publishing.wake(at);
     }
 
@@ -309,7 +308,7 @@ impl Process {
     }
 
     /// A look at the topic has found this.
-    pub fn topic_seen(&mut self, seen: Result<Seen, String>) {
+    pub fn topic_seen(&mut self, seen: Result<TopicState, String>) {
         self.watch.borrow_mut().seen |= seen.is_ok();
         self.publishing.borrow_mut().inbox.topic = Some(seen);
         self.bell.store(true, Ordering::Relaxed);
@@ -318,13 +317,14 @@ impl Process {
     pub fn mail(&mut self, report: Report, now: u64) {
         let mut watch = self.watch.borrow_mut();
         // What was purged has failed because the publisher had given the producer up, and says nothing about why.
-        let purged = [Code::PurgeQueue, Code::PurgeInflight].map(Err);
-        let failed = report.outcome.is_err() && !purged.contains(&report.outcome);
+        let purged = [Code::PurgeQueue, Code::PurgeInflight];
+        let code = report.outcome.err().map(DeliveryError::code);
+        let failed = code.is_some_and(|code| !purged.contains(&code));
         watch.failed |= failed && report.generation == watch.generation;
         if report.generation == watch.generation {
             watch.heard(now);
         }
-        // What an old producer says late may have been handed to the new one's worker already.
+        // An old producer's late report may have been given to the new one's worker already.
         if report.outcome.is_ok() && report.generation == watch.generation {
             watch.written.insert(report.position);
         }

@@ -36,7 +36,7 @@ pub struct Surroundings {
     pub ledger: Rc<RefCell<Ledger>>,
     pub metrics: publish::Metrics,
     pub setup: Setup,
-    pub letter_bytes: Rc<RefCell<u64>>,
+    pub dead_letter_bytes: Rc<RefCell<u64>>,
     /// The longest time that a sync takes.
     pub slow_sync: u64,
     /// How late the publisher's thread may be.
@@ -117,7 +117,7 @@ impl World {
                 kafka: Rc::new(RefCell::new(kafka)),
                 ledger,
                 metrics: metrics.clone(),
-                letter_bytes: Rc::default(),
+                dead_letter_bytes: Rc::default(),
                 slow_sync: 5 * MS,
                 slow_publisher: setup.throttled,
                 at_starts: VecDeque::new(),

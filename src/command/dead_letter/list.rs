@@ -9,7 +9,7 @@ use crate::command::journal_path::JournalPath;
 use crate::command::render::{columns, json, printable};
 use crate::command::{CommandError, chain, printed};
 use crate::journal::inspect::Folder;
-use crate::publish::{DEAD_LETTERS, Letter, LetterError};
+use crate::publish::{DEAD_LETTERS, DeadLetterError, DeadLetterFile};
 use crate::time;
 
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ pub fn run(arguments: &ListArgs) -> Result<(), CommandError> {
     for file in super::files(&path.join(DEAD_LETTERS))? {
         let text = match describe(&file, arguments.json) {
             Ok(text) => text,
-            Err(LetterError::Io(error)) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(DeadLetterError::Io(error)) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
                 damaged += 1;
                 anstream::eprintln!("{}: {}", file.display(), chain(&error));
@@ -54,8 +54,8 @@ pub fn run(arguments: &ListArgs) -> Result<(), CommandError> {
     }
 }
 
-fn describe(file: &Path, as_json: bool) -> Result<String, LetterError> {
-    let letter = Letter::read(file)?;
+fn describe(file: &Path, as_json: bool) -> Result<String, DeadLetterError> {
+    let letter = DeadLetterFile::read(file)?;
     let event = letter.event()?;
     if as_json {
         let mut object = json(&event);

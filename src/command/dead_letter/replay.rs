@@ -9,7 +9,7 @@ use crate::command::journal_path::{ConfiguredJournal, inspect};
 use crate::command::render::{count, printable, restamped};
 use crate::command::{CommandError, chain};
 use crate::journal::inspect::Folder;
-use crate::publish::{Letter, Replay, StayError, letter_position};
+use crate::publish::{DeadLetterFile, Replay, ReplayFileError, dead_letter_position};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -107,12 +107,12 @@ fn select(selection: &Selection, found: Vec<PathBuf>) -> (Vec<PathBuf>, Vec<u64>
     }
     let is_there = |position: &u64| {
         let mut files = found.iter();
-        files.any(|file| letter_position(file) == Some(*position))
+        files.any(|file| dead_letter_position(file) == Some(*position))
     };
     let unknown = selection.position.iter().copied();
     let unknown = unknown.filter(|position| !is_there(position)).collect();
     let wanted = |file: &PathBuf| {
-        letter_position(file).is_some_and(|position| selection.position.contains(&position))
+        dead_letter_position(file).is_some_and(|position| selection.position.contains(&position))
     };
     (found.into_iter().filter(wanted).collect(), unknown)
 }
@@ -122,9 +122,9 @@ fn publish_file(
     replay: &mut Replay,
     file: &Path,
     journal: &Path,
-) -> Result<(Letter, bool), StayError> {
+) -> Result<(DeadLetterFile, bool), ReplayFileError> {
     match replay.replay(file, None) {
-        Err(StayError::NoJournal) => {
+        Err(ReplayFileError::NoJournal) => {
             let id = inspect(journal)
                 .ok()
                 .map(|inspection| hex::encode(inspection.journal_id));
@@ -134,7 +134,7 @@ fn publish_file(
     }
 }
 
-fn describe(letter: &Letter) -> String {
+fn describe(letter: &DeadLetterFile) -> String {
     let kind = letter.event().map(|event| printable(event.kind));
     format!("{} {}", letter.position, kind.unwrap_or_default())
 }

@@ -72,8 +72,8 @@ impl JournalReport {
         let folder = path.join(publish::DEAD_LETTERS);
         let failed = CommandError::dead_letters(&folder);
         let dead_letters = FileCount {
-            count: publish::letters(&folder).map_err(&failed)?.len() as u64,
-            bytes: publish::letter_bytes(&folder).map_err(&failed)?,
+            count: publish::dead_letter_files(&folder).map_err(&failed)?.len() as u64,
+            bytes: publish::dead_letter_bytes(&folder).map_err(&failed)?,
         };
         Ok(Self {
             path: path.display().to_string(),

@@ -6,9 +6,8 @@
 //! <body>
 //! ```
 //!
-//! The checksum is CRC-32C over envelope and body. Older files have neither it nor the
-//! journal's id. Where a letter of another journal has the name, as after the loss of a checkpoint with nothing left in the
-//! journal, the name is `<position>-<journal's id>.event`.
+//! The checksum is CRC-32C over envelope and body. Older files have neither it nor the journal's id. If a dead letter of another
+//! journal has the name already, as after the loss of an empty journal's checkpoint, the name is `<position>-<journal's id>.event`.
 
 use std::fs;
 use std::io;
@@ -18,13 +17,14 @@ use crc32c::{crc32c, crc32c_append};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{DecodeError, Event};
+use crate::publish::decide::blame::Reason;
 
 const SUFFIX: &str = ".event";
 
-/// An event that was set aside.
+/// A dead letter as its file holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
-    /// Its position in the journal.
+pub struct DeadLetterFile {
+    /// The event's position in the journal.
     pub position: u64,
     /// Why Kafka refused it, as the metric's label.
     pub reason: String,
@@ -33,22 +33,22 @@ pub struct Letter {
     payload: Vec<u8>,
 }
 
-/// Why a file is no letter.
+/// Why a file is not read as a dead letter.
 #[derive(Debug, thiserror::Error)]
-pub enum LetterError {
-    /// The file cannot be read; somebody may have replayed it just now.
+pub enum DeadLetterError {
+    /// The file cannot be read; it may have been replayed and removed since it was listed.
     #[error("it cannot be read")]
     Io(#[from] io::Error),
-    /// Cut short, or not written by ringback.
+    /// The file is cut short, or ringback did not write it.
     #[error("its first line is damaged")]
     Head(#[source] Option<serde_json::Error>),
-    /// The name and the first line give different positions: it was renamed or damaged.
+    /// The name and the first line have different positions: the file was renamed or damaged.
     #[error("its name does not have its position, which is {0}")]
     Name(u64),
-    /// Its bytes are not those that were written.
-    #[error("its bytes are damaged: the checksum is another")]
+    /// The bytes are not those that were written.
+    #[error("its bytes are damaged: the checksum does not match")]
     Checksum,
-    /// Written by a newer ringback, or never an event: it can be kept, not replayed.
+    /// A newer ringback wrote it, or it never was an event: it can be kept but not replayed.
     #[error("it holds no event that this ringback can read")]
     Event(#[from] DecodeError),
 }
@@ -64,22 +64,22 @@ struct Head {
     crc32c: Option<u32>,
 }
 
-impl Letter {
-    /// Reads a file back and checks it.
-    pub fn read(path: &Path) -> Result<Self, LetterError> {
+impl DeadLetterFile {
+    /// Reads and checks the file at `path`.
+    pub fn read(path: &Path) -> Result<Self, DeadLetterError> {
         let content = fs::read(path)?;
         let line = content.iter().position(|byte| *byte == b'\n');
-        let (line, body) = content.split_at(line.ok_or(LetterError::Head(None))?);
+        let (line, body) = content.split_at(line.ok_or(DeadLetterError::Head(None))?);
         let head: Head =
-            serde_json::from_slice(line).map_err(|error| LetterError::Head(Some(error)))?;
+            serde_json::from_slice(line).map_err(|error| DeadLetterError::Head(Some(error)))?;
         let body = &body[1..];
-        let mut payload = hex::decode(&head.envelope).map_err(|_| LetterError::Head(None))?;
+        let mut payload = hex::decode(&head.envelope).map_err(|_| DeadLetterError::Head(None))?;
         let crc = crc32c_append(crc32c(&payload), body);
         if head.crc32c.is_some_and(|written| written != crc) {
-            return Err(LetterError::Checksum);
+            return Err(DeadLetterError::Checksum);
         }
-        if letter_position(path) != Some(head.position) {
-            return Err(LetterError::Name(head.position));
+        if dead_letter_position(path) != Some(head.position) {
+            return Err(DeadLetterError::Name(head.position));
         }
         payload.extend_from_slice(body);
         Ok(Self {
@@ -91,15 +91,15 @@ impl Letter {
     }
 
     /// The event, with its body.
-    pub fn event(&self) -> Result<Event<'_>, LetterError> {
+    pub fn event(&self) -> Result<Event<'_>, DeadLetterError> {
         Ok(Event::decode(&self.payload)?)
     }
 }
 
-/// A letter's first line without its end, and where the body begins in `payload`.
+/// The file's first line without its line break, and where the body begins in `payload`.
 pub(super) fn head(
     position: u64,
-    reason: &str,
+    reason: Reason,
     journal_id: &str,
     payload: &[u8],
 ) -> io::Result<(String, usize)> {
@@ -107,7 +107,7 @@ pub(super) fn head(
     let start = payload.len() - body;
     let head = Head {
         position,
-        reason: reason.to_owned(),
+        reason: reason.label().to_owned(),
         envelope: hex::encode(&payload[..start]),
         journal: Some(journal_id.to_owned()),
         crc32c: Some(crc32c(payload)),
@@ -120,20 +120,20 @@ pub(super) fn name(position: u64) -> String {
     format!("{position:020}{SUFFIX}")
 }
 
-/// The same where a letter of another journal has that name.
+/// The same if a dead letter of another journal has that name.
 pub(super) fn name_with_journal(position: u64, journal_id: &str) -> String {
     format!("{position:020}-{journal_id}{SUFFIX}")
 }
 
-/// The position in a letter's name; `None` for every other file.
-pub fn letter_position(path: &Path) -> Option<u64> {
+/// The position in a dead letter's file name; `None` for every other file.
+pub fn dead_letter_position(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
     let number = name.split_once('-').map_or(name, |(number, _)| number);
     number.parse().ok()
 }
 
-/// Every letter's file, in position order; none where there is no folder.
-pub fn letters(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files of all dead letters, in position order; none if the folder does not exist.
+pub fn dead_letter_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -142,19 +142,19 @@ pub fn letters(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        files.extend(letter_position(&path).map(|position| (position, path)));
+        files.extend(dead_letter_position(&path).map(|position| (position, path)));
     }
     files.sort_unstable();
     Ok(files.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Bytes of all letters, which count against the journal's budget.
-pub fn letter_bytes(folder: &Path) -> io::Result<u64> {
+/// The size of all dead letters, in bytes, which counts against the journal's budget.
+pub fn dead_letter_bytes(folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
-    for path in letters(folder)? {
+    for path in dead_letter_files(folder)? {
         match fs::metadata(&path) {
             Ok(metadata) => bytes += metadata.len(),
-            // Replayed since the folder was listed.
+            // It was replayed since the folder was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }

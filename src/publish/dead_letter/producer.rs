@@ -1,7 +1,7 @@
-//! A producer for dead letters: one record at a time, each with its answer.
+//! A producer for dead letters: sends one record at a time and waits for its acknowledgement.
 //!
-//! librdkafka chooses the partition, by the rule of [`crate::publish::decide::partitioner`]: with one record on its way at a time a
-//! topic that grows changes no order.
+//! librdkafka chooses the partition, by the rule of [`crate::publish::decide::partitioner`]: with one record in flight at a time, a topic
+//! that grows changes no order.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -15,80 +15,87 @@ use rdkafka::message::{DeliveryResult, Header};
 use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
-use rdkafka::types::RDKafkaErrorCode;
 
 use crate::event::Event;
 use crate::publish::decide::timestamps::Timestamps;
 use crate::publish::kafka::cloudevents;
-use crate::publish::kafka::timeout::Aside;
+use crate::publish::kafka::error::DeliveryError;
+use crate::publish::kafka::timeout::SideThread;
 use crate::publish::kafka::topic_config;
 use crate::time::now_ms;
 
-/// The header that tells a dead letter from a first delivery: the reason, or [`REPLAYED`].
+/// The header that distinguishes a dead letter from a first delivery; its value is the reason, or [`REPLAYED`].
 const HEADER: &str = "ringback_dead_letter";
-/// The header's value on a letter that was put through later, and so out of order.
+/// The header's value on a dead letter that is published after its cause was fixed, and so out of order.
 pub(super) const REPLAYED: &str = "replayed";
 
-/// Why a letter did not arrive.
+/// Why a dead letter did not arrive.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// No producer can be made of the configured properties.
+    /// librdkafka builds no producer from the configured properties.
     #[error("cannot build a Kafka producer")]
     Build(#[from] KafkaError),
-    /// Kafka, or the client before it, has refused the record.
+    /// Kafka, or the client before it, refuses the record.
     #[error("Kafka refuses it: {0}")]
-    Refused(RDKafkaErrorCode),
-    /// No answer in time, with the client's last words if it had any; the record may have arrived all the same.
-    #[error("no acknowledgement within {}{}", humantime::format_duration(*patience), words.as_ref().map(|words| format!(" ({words})")).unwrap_or_default())]
+    Refused(DeliveryError),
+    /// No answer in time; the record may have arrived all the same.
+    #[error("no acknowledgement within {}{}", humantime::format_duration(*timeout), last_error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default())]
     Unanswered {
-        /// How long was waited.
-        patience: Duration,
-        /// librdkafka's last complaint.
-        words: Option<String>,
+        /// How long the acknowledgement was waited for.
+        timeout: Duration,
+        /// The client's last error, if any.
+        last_error: Option<String>,
     },
 }
 
-type Outcome = Result<(), RDKafkaErrorCode>;
+type LastError = Arc<Mutex<Option<String>>>;
 
-struct Answer {
-    outcome: mpsc::SyncSender<Outcome>,
-    words: Arc<Mutex<Option<String>>>,
+struct Context {
+    outcome: mpsc::SyncSender<Result<(), DeliveryError>>,
+    last_error: LastError,
 }
 
-impl ClientContext for Answer {
-    /// Errors come by [`ClientContext::error`]; the rest is of no interest for a single record.
+impl ClientContext for Context {
+    /// Errors come by [`ClientContext::error`]; nothing else matters to a single record.
     fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
 
     fn error(&self, _error: KafkaError, reason: &str) {
-        *self.words.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        let mut last = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *last = Some(reason.to_owned());
     }
 }
 
-impl ProducerContext for Answer {
+impl ProducerContext for Context {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         let outcome = match result {
             Ok(_) => Ok(()),
-            Err((error, _)) => Err(error
-                .rdkafka_error_code()
-                .unwrap_or(RDKafkaErrorCode::Unknown)),
+            Err((error, _)) => Err(delivery_error(error)),
         };
-        // Nobody listens any more only where the time was up.
+        // It fails only if the time is up and nobody waits any more.
         let _ = self.outcome.try_send(outcome);
     }
 }
 
+/// A topic that refuses this record because it has no key may take the next one, so the record is to blame: as if it had a key.
+fn delivery_error(error: &KafkaError) -> DeliveryError {
+    DeliveryError::of(error, true)
+}
+
 struct Client {
-    /// Always there; taken as this is dropped.
-    producer: Option<ThreadedProducer<Answer>>,
-    outcome: mpsc::Receiver<Outcome>,
-    words: Arc<Mutex<Option<String>>>,
+    /// `Some` until the client is dropped.
+    producer: Option<ThreadedProducer<Context>>,
+    outcome: mpsc::Receiver<Result<(), DeliveryError>>,
+    last_error: LastError,
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // What has not arrived by now is not to arrive later, behind somebody's back.
+        // A record that has not arrived by now must not arrive later, when it counts as not sent.
         let purge = PurgeConfig::default().queue().inflight().non_blocking();
         let Some(producer) = self.producer.take() else {
             return;
@@ -99,83 +106,84 @@ impl Drop for Client {
     }
 }
 
-/// Carries letters to one topic.
-pub(super) struct Courier {
+/// Sends dead letters to one topic.
+pub(super) struct DeadLetterProducer {
     properties: BTreeMap<String, String>,
     topic: String,
     client: Option<Client>,
     timestamps: Timestamps,
     /// The topic's configuration was asked for.
-    is_read: bool,
+    is_configured: bool,
 }
 
-/// Whose letter, and what the header says of it.
-pub(super) struct Label<'a> {
+/// Where a dead letter comes from, for its headers.
+pub(super) struct Provenance<'a> {
     pub(super) journal_id: &'a str,
     pub(super) position: u64,
-    pub(super) says: &'a str,
+    /// The value of [`HEADER`].
+    pub(super) header: &'a str,
 }
 
-impl Courier {
-    /// Connects with the first letter.
+impl DeadLetterProducer {
+    /// Connects with the first dead letter.
     pub(super) fn new(properties: BTreeMap<String, String>, topic: &str) -> Self {
         Self {
             properties,
             topic: topic.to_owned(),
             client: None,
             timestamps: Timestamps::default(),
-            is_read: false,
+            is_configured: false,
         }
     }
 
-    /// Waits for Kafka's acknowledgement, for `patience` at most; true if the record got the present time because Kafka would
+    /// Waits up to `timeout` for Kafka's acknowledgement. Returns true if the record got the present time because Kafka would
     /// refuse or delete it with its event's own.
     pub(super) fn send(
         &mut self,
         event: &Event<'_>,
-        label: &Label<'_>,
-        patience: Duration,
+        provenance: &Provenance<'_>,
+        timeout: Duration,
     ) -> Result<bool, SendError> {
-        self.read_configuration();
+        self.read_topic_config();
         let stamp = self.timestamps.stamp(event.received_ms, now_ms());
-        match self.send_stamped(event, label, patience, stamp.ms) {
-            Err(SendError::Refused(RDKafkaErrorCode::InvalidTimestamp)) if !stamp.is_present => {
-                self.send_stamped(event, label, patience, now_ms())?;
+        match self.send_stamped(event, provenance, timeout, stamp.ms) {
+            Err(SendError::Refused(error)) if error.refuses_timestamp() && !stamp.is_present => {
+                self.send_stamped(event, provenance, timeout, now_ms())?;
                 Ok(true)
             }
             sent => sent.map(|()| stamp.is_present),
         }
     }
 
-    /// Before the first letter: what the topic makes of timestamps. It may take some seconds, and a thread that hangs in it
-    /// holds nobody up.
-    fn read_configuration(&mut self) {
-        if std::mem::replace(&mut self.is_read, true) {
+    /// Before the first dead letter; may take some seconds, and gives up on a client that hangs.
+    fn read_topic_config(&mut self) {
+        if std::mem::replace(&mut self.is_configured, true) {
             return;
         }
         let (properties, topic) = (self.properties.clone(), self.topic.clone());
         let read = move || topic_config::read(&properties, &topic);
-        if let Some(Ok(bounds)) = Aside::default().run(topic_config::PATIENCE * 2, read) {
-            self.timestamps.read(bounds);
+        let answer = SideThread::default().with_timeout(topic_config::TIMEOUT * 2, read);
+        if let Some(Ok(bounds)) = answer {
+            self.timestamps.configure(bounds);
         }
     }
 
     fn send_stamped(
         &mut self,
         event: &Event<'_>,
-        label: &Label<'_>,
-        patience: Duration,
+        provenance: &Provenance<'_>,
+        timeout: Duration,
         timestamp_ms: u64,
     ) -> Result<(), SendError> {
-        // Taken, and kept only after a success: a failure is fatal to a producer that leaves no gaps.
+        // Kept only after a success: a failure is fatal to a gapless producer.
         let client = match self.client.take() {
             Some(client) => client,
             None => self.connect()?,
         };
-        let headers =
-            cloudevents::headers(event, label.journal_id, label.position).insert(Header {
+        let headers = cloudevents::headers(event, provenance.journal_id, provenance.position)
+            .insert(Header {
                 key: HEADER,
-                value: Some(label.says),
+                value: Some(provenance.header),
             });
         let record: BaseRecord<'_, str, [u8]> = BaseRecord::to(&self.topic)
             .payload(event.body)
@@ -188,22 +196,20 @@ impl Courier {
         if let Some(producer) = &client.producer
             && let Err((error, _)) = producer.send(record)
         {
-            let code = error.rdkafka_error_code();
-            return Err(SendError::Refused(
-                code.unwrap_or(RDKafkaErrorCode::Unknown),
-            ));
+            return Err(SendError::Refused(delivery_error(&error)));
         }
-        match client.outcome.recv_timeout(patience) {
+        match client.outcome.recv_timeout(timeout) {
             Ok(Ok(())) => {
                 self.client = Some(client);
                 Ok(())
             }
-            Ok(Err(code)) => Err(SendError::Refused(code)),
+            Ok(Err(error)) => Err(SendError::Refused(error)),
             Err(_) => {
-                let words = client.words.lock().unwrap_or_else(PoisonError::into_inner);
+                let last_error = client.last_error.lock();
+                let last_error = last_error.unwrap_or_else(PoisonError::into_inner).clone();
                 Err(SendError::Unanswered {
-                    patience,
-                    words: words.clone(),
+                    timeout,
+                    last_error,
                 })
             }
         }
@@ -216,15 +222,15 @@ impl Courier {
         }
         config.set("linger.ms", "0");
         let (sender, outcome) = mpsc::sync_channel(1);
-        let words = Arc::new(Mutex::new(None));
-        let producer: ThreadedProducer<Answer> = config.create_with_context(Answer {
+        let last_error = LastError::default();
+        let producer = config.create_with_context(Context {
             outcome: sender,
-            words: words.clone(),
+            last_error: last_error.clone(),
         })?;
         Ok(Client {
             producer: Some(producer),
             outcome,
-            words,
+            last_error,
         })
     }
 }
@@ -239,19 +245,18 @@ mod tests {
     use rdkafka::{Offset, TopicPartitionList};
 
     use super::*;
+    use crate::publish::KafkaConfig;
     use crate::publish::decide::partitioner::partition;
-    use crate::publish::{ClientProperties, KafkaConfig};
 
     const PARTITIONS: i32 = 7;
     const KEYS: usize = 30;
 
     fn properties(cluster: &MockCluster<'_, impl ClientContext>) -> BTreeMap<String, String> {
+        let servers = cluster.bootstrap_servers();
+        let client = [("bootstrap.servers", servers.as_str())];
         let config = crate::publish::Config {
             kafka: KafkaConfig {
-                client: ClientProperties::from_iter([(
-                    "bootstrap.servers",
-                    &*cluster.bootstrap_servers(),
-                )]),
+                client: client.into_iter().collect(),
                 ..KafkaConfig::default()
             },
             max_body: 1 << 20,
@@ -263,28 +268,18 @@ mod tests {
     #[test]
     fn a_dead_letter_goes_to_the_partition_that_its_event_would_have_gone_to() {
         let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("letters", PARTITIONS, 1).unwrap();
-        let mut courier = Courier::new(properties(&cluster), "letters");
+        cluster.create_topic("dead-letters", PARTITIONS, 1).unwrap();
+        let mut producer = DeadLetterProducer::new(properties(&cluster), "dead-letters");
         for number in 0..KEYS {
             let key = "k".repeat(number);
-            let event = Event {
-                received_ms: 1_714_608_475_945,
-                source: "retell",
-                kind: "call_ended",
-                key: Some(&key),
-                id: "id",
-                content_type: "application/json",
-                traceparent: "",
-                tracestate: "",
-                body: b"{}",
-            };
-            let label = Label {
+            let event = Event::sample(Some(&key));
+            let provenance = Provenance {
                 journal_id: "j",
                 position: 0,
-                says: REPLAYED,
+                header: REPLAYED,
             };
-            courier
-                .send(&event, &label, Duration::from_secs(30))
+            producer
+                .send(&event, &provenance, Duration::from_secs(30))
                 .unwrap();
         }
         let consumer: BaseConsumer = ClientConfig::new()
@@ -294,7 +289,7 @@ mod tests {
             .unwrap();
         let mut all = TopicPartitionList::new();
         for number in 0..PARTITIONS {
-            all.add_partition_offset("letters", number, Offset::Beginning)
+            all.add_partition_offset("dead-letters", number, Offset::Beginning)
                 .unwrap();
         }
         consumer.assign(&all).unwrap();

@@ -1,52 +1,52 @@
-//! Putting dead letters through after the mend, beside a running relay or without one.
+//! Publishes dead letters after the cause is fixed, beside a running relay or without one.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::file::{Letter, LetterError};
-use super::producer::{Courier, Label, REPLAYED, SendError};
-use crate::publish::kafka::cloudevents::{Blame, blame};
+use super::file::{DeadLetterError, DeadLetterFile};
+use super::producer::{DeadLetterProducer, Provenance, REPLAYED, SendError};
+use crate::publish::decide::blame::Blame;
 use crate::publish::{Config, PropertyError};
 
-/// Why nothing can be replayed.
+/// Why no replay can start.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// A property that would break an invariant.
+    /// A property would break an invariant.
     #[error("kafka.client.{0}")]
     Property(#[from] PropertyError),
-    /// Another replay is at work on the same letters.
-    #[error("another replay is at work on these dead letters; wait for its end")]
+    /// Another process replays the same dead letters.
+    #[error("another replay of these dead letters is running; wait until it ends")]
     Busy,
-    /// The folder is not to be had.
+    /// The folder cannot be opened or locked.
     #[error("cannot open the folder of dead letters")]
     Io(#[from] io::Error),
 }
 
-/// Why a letter stays.
+/// Why one dead letter was not replayed, or its file not removed.
 #[derive(Debug, thiserror::Error)]
-pub enum StayError {
-    /// It is damaged, or cannot be read.
+pub enum ReplayFileError {
+    /// The file is damaged or cannot be read.
     #[error(transparent)]
-    Letter(#[from] LetterError),
-    /// An old file, and nothing else tells the journal's id.
+    File(#[from] DeadLetterError),
+    /// The file is of the first format, and the caller does not know the journal's id either.
     #[error("the id of its journal is not known: replay it beside the journal")]
     NoJournal,
     /// Kafka did not take it.
     #[error(transparent)]
     Send(#[from] SendError),
-    /// Kafka has it, but the file is still there: a further replay would send it again.
+    /// Kafka has it, but the file still exists: another replay would send it again.
     #[error("Kafka has it, but its file cannot be removed: remove it by hand")]
     Remove(#[source] io::Error),
 }
 
-impl StayError {
-    /// True where the next letter would fare the same: Kafka is away, or refuses whatever it is.
+impl ReplayFileError {
+    /// True if the next dead letter would fail in the same way: Kafka is away, or refuses every record.
     pub fn concerns_all(&self) -> bool {
         match self {
-            Self::Letter(_) | Self::NoJournal => false,
-            Self::Send(SendError::Refused(code)) => !matches!(blame(*code, true), Blame::Record(_)),
+            Self::File(_) | Self::NoJournal => false,
+            Self::Send(SendError::Refused(error)) => !matches!(error.blame(), Blame::Record(_)),
             Self::Send(_) | Self::Remove(_) => true,
         }
     }
@@ -57,13 +57,13 @@ pub struct Replay {
     folder: PathBuf,
     /// The open folder, locked.
     directory: File,
-    courier: Courier,
-    patience: Duration,
+    producer: DeadLetterProducer,
+    timeout: Duration,
 }
 
 impl Replay {
-    /// Makes ready for the letters of `config`; connects to nothing. Each letter waits for `patience` at most.
-    pub fn new(config: &Config, topic: &str, patience: Duration) -> Result<Self, ReplayError> {
+    /// Locks the folder; connects to nothing. Each dead letter waits up to `timeout` for its acknowledgement.
+    pub fn new(config: &Config, topic: &str, timeout: Duration) -> Result<Self, ReplayError> {
         let properties = config.properties()?;
         let directory = File::open(&config.dead_letter_path)?;
         match directory.try_lock() {
@@ -74,35 +74,37 @@ impl Replay {
         Ok(Self {
             folder: config.dead_letter_path.clone(),
             directory,
-            courier: Courier::new(properties, topic),
-            patience,
+            producer: DeadLetterProducer::new(properties, topic),
+            timeout,
         })
     }
 
-    /// The letters' folder.
+    /// The folder of the dead letters.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Puts one through; its file is removed, durably, only after Kafka has acknowledged it. `journal_id` is for old
-    /// files, which do not tell it.
-    /// True with it if its record got the present time, because Kafka would refuse or delete it with its event's own.
+    /// Publishes the dead letter in `file`, and removes the file, durably, once Kafka has acknowledged it. `journal_id` is for
+    /// files of the first format, which do not have it.
+    ///
+    /// Returns the dead letter, and true if it was published with the present time because Kafka would refuse or delete it with
+    /// its event's own.
     pub fn replay(
         &mut self,
         file: &Path,
         journal_id: Option<&str>,
-    ) -> Result<(Letter, bool), StayError> {
-        let letter = Letter::read(file)?;
-        let event = letter.event()?;
-        let journal_id = letter.journal_id.as_deref().or(journal_id);
-        let label = Label {
-            journal_id: journal_id.ok_or(StayError::NoJournal)?,
-            position: letter.position,
-            says: REPLAYED,
+    ) -> Result<(DeadLetterFile, bool), ReplayFileError> {
+        let dead_letter = DeadLetterFile::read(file)?;
+        let event = dead_letter.event()?;
+        let journal_id = dead_letter.journal_id.as_deref().or(journal_id);
+        let provenance = Provenance {
+            journal_id: journal_id.ok_or(ReplayFileError::NoJournal)?,
+            position: dead_letter.position,
+            header: REPLAYED,
         };
-        let restamped = self.courier.send(&event, &label, self.patience)?;
+        let is_restamped = self.producer.send(&event, &provenance, self.timeout)?;
         let removed = fs::remove_file(file).and_then(|()| self.directory.sync_all());
-        removed.map_err(StayError::Remove)?;
-        Ok((letter, restamped))
+        removed.map_err(ReplayFileError::Remove)?;
+        Ok((dead_letter, is_restamped))
     }
 }

@@ -1,12 +1,11 @@
-//! How long to wait before a producer is built anew.
+//! How long to wait before the next producer is built.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Doubles from 100 ms to 10 s with each failure; jitter takes up to half of it away, so that replicas do not come
-/// back together.
+/// Doubles from 100 ms to 10 s with each failure. Jitter takes away up to half, so that replicas do not return together.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
@@ -15,6 +14,7 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// The next wait; `jitter` is in `0.0..1.0`.
     pub(crate) fn next(&mut self, jitter: f64) -> Duration {
+        debug_assert!((0.0..=1.0).contains(&jitter), "jitter is {jitter}");
         let whole = FIRST
             .saturating_mul(1 << self.failures.min(10))
             .min(LONGEST);
@@ -22,7 +22,7 @@ impl Backoff {
         whole.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
     }
 
-    /// Something was delivered.
+    /// An event was delivered.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }

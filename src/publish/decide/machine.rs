@@ -1,79 +1,63 @@
-//! The publisher's decisions: inputs and time in, actions out, no I/O, no clock and no randomness of its own.
+//! The publisher's state machine: inputs and time in, actions out; no I/O, no clock and no randomness of its own.
 //!
 //! ```text
-//!            a failed report                  all settled            the wait is over
-//!  Sending ──────────────────► Settling ─────────────────► Waiting ──────────────────► Sending
-//!            purge the queue     two socket time-outs, then      back off     a new producer (generation + 1),
-//!                                purge what is in flight                      resend from the watermark
+//!           a failed report                    none in flight            the wait is over
+//!  Sending ─────────────────► DrainingInFlight ──────────────► BackingOff ────────────────► Sending
+//!           purge the queue     after drain_timeout:                        a new producer (generation + 1)
+//!                               purge what is in flight                     resends from the watermark
 //! ```
 //!
-//! Records in flight of which nothing is heard for too long have the same effect as a failed report ([`super::silence`]).
-//! An acknowledgement counts whatever producer it comes from; a failure only from the present one. After a failure that
-//! speaks against records, they are sent one at a time, so that an innocent neighbour is never blamed. One that fails
-//! alone three times in a row is dead-lettered; after ten of these in a row it is not the records, and the pipe waits.
+//! A producer that holds records and reports on none for too long ([`super::stall`]) has the same effect as a failed report.
+//! An acknowledgement counts whichever producer it comes from; a failure counts only from the present one. After a failure that
+//! blames records, they are sent one at a time, so that no innocent neighbour is blamed. A record that fails alone three times in
+//! a row is dead-lettered; after ten dead letters in a row the records are not the cause, and publishing waits.
 
 mod interface;
+mod isolation;
 mod topic;
 
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
-use super::silence::Silence;
-use super::window::{Read, Window};
-use crate::publish::kafka::cloudevents::Blame;
-pub(crate) use interface::{Action, Limits, Offer};
+use super::blame::Blame;
+use super::stall::StallTimer;
+use super::window::{Admitted, Window};
+pub use interface::Limits;
+pub(crate) use interface::{Action, Offer};
+use isolation::Isolation;
 use topic::Topic;
 
 /// How many positions may lie above the watermark.
 pub const MAX_AHEAD: usize = 65_536;
-/// Failures alone, in a row, that make a dead letter.
-const STRIKES: u32 = 3;
-/// Dead letters in a row after which it is not the records.
-const LETTERS_IN_ROW: u32 = 10;
-/// `batch.size` where the user gives none. A quarter of librdkafka's own default: each batch keeps a core busy here and at
-/// the broker, and beside a backlog an answer waits for that (docs/benchmarks.md, row 7).
+/// `batch.size` unless the user sets it. A quarter of librdkafka's own default: each batch keeps a core busy here and at the
+/// broker, and beside a backlog an answer waits for that (docs/benchmarks.md, row 7).
 pub const BATCH_BYTES: u32 = 250_000;
-/// How small it gets where the cluster takes no larger ones.
-const LEAST_BATCH_BYTES: u32 = 16_384;
-/// For the reports of a purge to come in; they are made by the client itself.
-const PURGE_TIME: Duration = Duration::from_secs(5);
+/// The least `batch.size`, even if the cluster refuses larger batches.
+const MIN_BATCH_BYTES: u32 = 16_384;
+/// How long the reports of a purge may take; the client makes them itself.
+const PURGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Sending,
-    Settling { until: Instant, purged: bool },
-    Waiting { until: Instant },
+    DrainingInFlight { until: Instant, purged: bool },
+    BackingOff { until: Instant },
 }
 
-#[derive(Debug)]
-struct Suspect {
-    position: u64,
-    strikes: u32,
-    reason: &'static str,
-}
-
-/// The state machine.
 #[derive(Debug)]
 pub(crate) struct Machine {
     generation: u64,
     mode: Mode,
     window: Window,
     topic: Topic,
-    /// One past the last position that the reader has come to: where it goes on when nothing is to be resent.
-    read_upto: Option<u64>,
+    /// One past the last position that the reader has come to: reading goes on there if nothing is to be sent again.
+    read_end: Option<u64>,
     backoff: Backoff,
-    settle: Duration,
-    silence: Silence,
-    most_ahead: usize,
+    stall_timer: StallTimer,
+    isolation: Isolation,
+    drain_timeout: Duration,
+    max_ahead: usize,
     batch_bytes: u32,
-    /// The last record that the present producer's failures speak against.
-    blamed: Option<u64>,
-    /// Up to here records go one at a time.
-    isolate: Option<u64>,
-    /// One of them has failed alone, so the batch's size was not the matter.
-    failed_alone: bool,
-    suspect: Option<Suspect>,
-    letters_in_row: u32,
     actions: Vec<Action>,
 }
 
@@ -81,82 +65,83 @@ impl Machine {
     pub(crate) fn new(now: Instant, limits: Limits) -> Self {
         Self {
             generation: 0,
-            mode: Mode::Waiting { until: now },
+            mode: Mode::BackingOff { until: now },
             window: Window::default(),
             topic: Topic::default(),
-            read_upto: None,
+            read_end: None,
             backoff: Backoff::default(),
-            settle: limits.settle,
-            silence: Silence::new(limits.stall, now),
-            most_ahead: limits.ahead,
+            stall_timer: StallTimer::new(limits.stall_timeout, now),
+            isolation: Isolation::default(),
+            drain_timeout: limits.drain_timeout,
+            max_ahead: limits.max_ahead,
             batch_bytes: limits.batch_bytes,
-            blamed: None,
-            isolate: None,
-            failed_alone: false,
-            suspect: None,
-            letters_in_row: 0,
             actions: Vec::new(),
         }
     }
 
     /// What the inputs so far ask for, in order; to be done before the next input.
-    pub(crate) fn actions(&mut self) -> Vec<Action> {
+    pub(crate) fn take_actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)
     }
 
-    /// True while another record is of use.
-    pub(crate) fn wants(&self) -> bool {
+    /// True if another record can be offered.
+    pub(crate) fn wants_record(&self) -> bool {
         self.mode == Mode::Sending
-            && (self.window.len() < self.most_ahead || self.window.unsent() > 0)
-            && (self.isolate.is_none() || self.window.in_flight() == 0)
+            && (self.window.len() < self.max_ahead || self.window.unsent() > 0)
+            && (!self.isolation.is_active() || self.window.in_flight() == 0)
     }
 
-    /// The reader has come to this position, as [`Machine::wants`] asked for.
+    /// The reader has come to this position, as [`Machine::wants_record`] asked for.
     pub(crate) fn offer(&mut self, position: u64, now: Instant) -> Offer {
-        self.window.pass(position);
+        self.window.skip_to(position);
         self.advance();
-        // What was to be sent again, and for which there is always room, may turn out to be damaged: this is further on.
-        let read = self.window.read(position, self.most_ahead);
-        if read == Read::NoRoom {
+        // A record to be sent again has room already, but it may turn out to be damaged: then this one is new.
+        let admitted = self.window.admit(position, self.max_ahead);
+        if admitted == Admitted::NoRoom {
             return Offer::Hold;
         }
-        self.read_upto = self.read_upto.max(Some(position + 1));
-        if read == Read::Done {
+        self.read_end = self.read_end.max(Some(position + 1));
+        if admitted == Admitted::Done {
             return Offer::Skip;
         }
         debug_assert!(
-            self.wants(),
+            self.wants_record(),
             "read though it is not wanted: nothing would come back to it"
         );
-        if self.isolate.is_some_and(|last| position > last) {
+        if self.isolation.ends_before(position) {
             self.end_isolation(now);
-            return Offer::Later;
+            return Offer::NextProducer;
         }
         if self.window.in_flight() == 0 && !self.topic.partitions.is_awaited() {
-            self.silence.begin(now);
+            self.stall_timer.start(now);
         }
         let partitions = self.topic.partitions.in_force(self.window.in_flight());
         partitions.map_or(Offer::Hold, Offer::Send)
     }
 
     /// The reader has come to the synced tail.
-    pub(crate) fn tail(&mut self) {
-        self.window.tail();
+    pub(crate) fn reached_tail(&mut self) {
+        self.window.reached_tail();
         self.advance();
     }
 
-    /// The producer has taken the record.
-    pub(crate) fn sent(&mut self, position: u64) {
-        self.window.sent(position);
+    /// The producer has queued the record.
+    pub(crate) fn on_queued(&mut self, position: u64) {
+        debug_assert_eq!(self.mode, Mode::Sending);
+        self.window.mark_sent(position);
+        debug_assert!(
+            !self.isolation.is_active() || self.window.in_flight() == 1,
+            "more than one record is in flight in isolation"
+        );
     }
 
-    /// The producer refused the record at once, for another reason than a full queue.
-    pub(crate) fn refused(&mut self, position: u64, blame: Blame, now: Instant, jitter: f64) {
-        self.failure(position, blame, now, jitter);
+    /// The producer has rejected the record at once, for another reason than a full queue.
+    pub(crate) fn on_rejected(&mut self, position: u64, blame: Blame, now: Instant, jitter: f64) {
+        self.on_failed(position, blame, now, jitter);
     }
 
     /// A delivery report; true for a position's first acknowledgement.
-    pub(crate) fn report(
+    pub(crate) fn on_report(
         &mut self,
         generation: u64,
         position: u64,
@@ -166,118 +151,90 @@ impl Machine {
     ) -> bool {
         match outcome {
             Ok(()) => {
-                let first = self.window.done(position);
+                let is_first = self.window.mark_done(position);
                 self.backoff.reset();
-                self.silence.end(now);
-                self.letters_in_row = 0;
-                if self
-                    .suspect
-                    .as_ref()
-                    .is_some_and(|suspect| suspect.position == position)
-                {
-                    self.suspect = None;
-                }
+                self.stall_timer.on_report(now);
+                self.isolation.on_delivered(position);
                 self.advance();
-                self.settle(now, jitter);
-                first
+                self.end_drain_if_empty(now, jitter);
+                is_first
             }
             Err(_) if generation != self.generation => false,
             Err(blame) => {
                 if blame != Blame::Collateral {
-                    self.silence.end(now);
+                    self.stall_timer.on_report(now);
                 }
-                self.failure(position, blame, now, jitter);
+                self.on_failed(position, blame, now, jitter);
                 false
             }
         }
     }
 
-    /// The producer cannot be relied on any more, for no fault of a record's: another one takes over.
-    pub(crate) fn renew(&mut self, now: Instant, jitter: f64) {
-        self.silence.hope();
-        self.stop(now, jitter);
+    /// The producer can no longer be relied on, though no record is to blame: another one takes over.
+    pub(crate) fn replace_producer(&mut self, now: Instant, jitter: f64) {
+        self.stall_timer.reset_timeout();
+        self.drain_in_flight(now, jitter);
     }
 
-    fn stop(&mut self, now: Instant, jitter: f64) {
-        if self.mode == Mode::Sending {
-            self.actions.push(Action::Purge { in_flight: false });
-            self.mode = Mode::Settling {
-                until: now + self.settle,
-                purged: false,
-            };
-        }
-        self.settle(now, jitter);
-    }
-
-    /// Time has passed.
+    /// Acts on deadlines that have passed.
     pub(crate) fn tick(&mut self, now: Instant, jitter: f64) {
         match self.mode {
             Mode::Sending if self.deadline().is_some_and(|at| now >= at) => {
-                let silence = now.duration_since(self.silence.since());
-                self.actions.push(Action::Stalled(silence));
-                self.silence.give_up();
-                self.stop(now, jitter);
+                let stalled_for = now.duration_since(self.stall_timer.since());
+                self.actions.push(Action::ReportStall(stalled_for));
+                self.stall_timer.extend_timeout();
+                self.drain_in_flight(now, jitter);
             }
-            Mode::Settling { until, purged } if now >= until => {
+            Mode::DrainingInFlight { until, purged } if now >= until => {
                 if purged {
-                    self.window.forget_in_flight();
-                    self.settle(now, jitter);
+                    self.window.mark_all_unsent();
+                    self.end_drain_if_empty(now, jitter);
                 } else {
                     self.actions.push(Action::Purge { in_flight: true });
-                    self.mode = Mode::Settling {
-                        until: now + PURGE_TIME,
+                    self.mode = Mode::DrainingInFlight {
+                        until: now + PURGE_TIMEOUT,
                         purged: true,
                     };
                 }
             }
-            Mode::Waiting { until } if now >= until => {
-                self.generation += 1;
-                self.mode = Mode::Sending;
-                self.topic.new_producer();
-                self.actions.push(Action::Rebuild {
-                    generation: self.generation,
-                    from: self.window.first().or(self.read_upto),
-                    isolate: self.isolate.is_some(),
-                    batch_bytes: self.batch_bytes,
-                });
-            }
+            Mode::BackingOff { until } if now >= until => self.rebuild(),
             _ => {}
         }
     }
 
     /// The producer could not be built.
-    pub(crate) fn not_built(&mut self, now: Instant, jitter: f64) {
-        self.wait(now, jitter);
+    pub(crate) fn build_failed(&mut self, now: Instant, jitter: f64) {
+        self.back_off(now, jitter);
     }
 
-    /// The record is set aside, durably.
-    pub(crate) fn lettered(&mut self, position: u64) {
-        self.window.done(position);
-        self.letters_in_row += 1;
-        self.suspect = None;
+    /// The record is a dead letter now, durably.
+    pub(crate) fn dead_lettered(&mut self, position: u64) {
+        let is_first = self.window.mark_done(position);
+        debug_assert!(is_first, "{position} was done before it was dead-lettered");
+        self.isolation.on_dead_lettered();
         self.advance();
     }
 
-    /// False after so many dead letters in a row that it is not the records.
-    pub(crate) fn may_letter(&self) -> bool {
-        self.letters_in_row < LETTERS_IN_ROW
+    /// False after so many dead letters in a row that the records are not the cause.
+    pub(crate) fn may_dead_letter(&self) -> bool {
+        self.isolation.may_dead_letter()
     }
 
     /// When [`Machine::tick`] is next due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.mode {
-            Mode::Sending => self.silent_since().map(|_| self.silence.too_long_at()),
-            Mode::Settling { until, .. } | Mode::Waiting { until } => Some(until),
+            Mode::Sending => self.awaiting_since().map(|_| self.stall_timer.deadline()),
+            Mode::DrainingInFlight { until, .. } | Mode::BackingOff { until } => Some(until),
         }
     }
 
-    /// Since when nothing was heard of what is in flight; `None` where nothing is, or the pipe is stopped already.
-    pub(crate) fn silent_since(&self) -> Option<Instant> {
-        let awaited = self.window.in_flight() > 0 || self.topic.partitions.is_awaited();
-        (awaited && self.mode == Mode::Sending).then(|| self.silence.since())
+    /// Since when the producer has not reported on anything; `None` if nothing is awaited from it.
+    pub(crate) fn awaiting_since(&self) -> Option<Instant> {
+        let is_awaited = self.window.in_flight() > 0 || self.topic.partitions.is_awaited();
+        (is_awaited && self.mode == Mode::Sending).then(|| self.stall_timer.since())
     }
 
-    /// Positions given to the producer and without a report.
+    /// Positions given to the producer and not reported on.
     pub(crate) fn in_flight(&self) -> usize {
         self.window.in_flight()
     }
@@ -287,70 +244,73 @@ impl Machine {
         self.window.len()
     }
 
-    /// True where every position read so far is done.
+    /// True if every position read so far is done.
     pub(crate) fn is_empty(&self) -> bool {
         self.window.len() == 0
     }
 
-    fn failure(&mut self, position: u64, blame: Blame, now: Instant, jitter: f64) {
-        self.window.failed(position);
-        if let Blame::Record(reason) = blame {
-            if self.isolate.is_some_and(|last| position <= last) {
-                self.failed_alone = true;
-                let strikes = match &self.suspect {
-                    Some(suspect) if suspect.position == position => suspect.strikes + 1,
-                    _ => 1,
-                };
-                self.suspect = Some(Suspect {
-                    position,
-                    strikes,
-                    reason,
-                });
-            }
-            self.blamed = self.blamed.max(Some(position));
-        } else if blame == Blame::Cluster {
-            // Something else went wrong in between: no longer in a row.
-            self.suspect = None;
-        }
-        self.stop(now, jitter);
+    fn on_failed(&mut self, position: u64, blame: Blame, now: Instant, jitter: f64) {
+        self.window.mark_unsent(position);
+        self.isolation.on_failed(position, blame);
+        self.drain_in_flight(now, jitter);
     }
 
-    /// Once nothing is in flight any more: what was it, and what now?
-    fn settle(&mut self, now: Instant, jitter: f64) {
-        if !matches!(self.mode, Mode::Settling { .. }) || self.window.in_flight() > 0 {
+    /// Stops sending and gives what is in flight some time to be reported on.
+    fn drain_in_flight(&mut self, now: Instant, jitter: f64) {
+        if self.mode == Mode::Sending {
+            self.actions.push(Action::Purge { in_flight: false });
+            self.mode = Mode::DrainingInFlight {
+                until: now + self.drain_timeout,
+                purged: false,
+            };
+        }
+        self.end_drain_if_empty(now, jitter);
+    }
+
+    fn end_drain_if_empty(&mut self, now: Instant, jitter: f64) {
+        if !matches!(self.mode, Mode::DrainingInFlight { .. }) || self.window.in_flight() > 0 {
             return;
         }
-        self.isolate = self.isolate.max(self.blamed.take());
-        if let Some(suspect) = &self.suspect
-            && suspect.strikes >= STRIKES
-            && self.may_letter()
-        {
-            self.actions.push(Action::DeadLetter {
-                position: suspect.position,
-                reason: suspect.reason,
-            });
+        if let Some((position, reason)) = self.isolation.on_drained() {
+            self.actions.push(Action::DeadLetter { position, reason });
         }
-        self.wait(now, jitter);
+        self.back_off(now, jitter);
     }
 
-    fn wait(&mut self, now: Instant, jitter: f64) {
+    fn back_off(&mut self, now: Instant, jitter: f64) {
         let until = now + self.backoff.next(jitter);
-        self.mode = Mode::Waiting { until };
+        self.mode = Mode::BackingOff { until };
     }
 
-    /// Each record of the failed batch is dealt with; a new producer may send batches again.
+    fn rebuild(&mut self) {
+        debug_assert_eq!(
+            self.window.in_flight(),
+            0,
+            "a producer is replaced while its records are in flight"
+        );
+        self.generation += 1;
+        self.mode = Mode::Sending;
+        self.topic.on_new_producer();
+        self.actions.push(Action::Rebuild {
+            generation: self.generation,
+            from: self.window.first().or(self.read_end),
+            isolate: self.isolation.is_active(),
+            batch_bytes: self.batch_bytes,
+        });
+    }
+
+    /// The next producer, built at once, may send batches again.
     fn end_isolation(&mut self, now: Instant) {
-        if !self.failed_alone {
-            let half = (self.batch_bytes / 2).max(LEAST_BATCH_BYTES);
+        if self.isolation.end() {
+            let half = (self.batch_bytes / 2).max(MIN_BATCH_BYTES);
             self.batch_bytes = half.min(self.batch_bytes);
         }
-        self.isolate = None;
-        self.failed_alone = false;
-        self.mode = Mode::Waiting { until: now };
+        self.mode = Mode::BackingOff { until: now };
     }
 
     fn advance(&mut self) {
         if let Some(passed) = self.window.advance() {
+            debug_assert!(self.read_end > Some(passed), "{passed} was never read");
             self.actions.push(Action::Truncate(passed));
         }
     }

@@ -1,71 +1,73 @@
-//! Which partition a record goes to, and by which number of partitions that is computed.
+//! Which partition a record goes to, and which number of partitions that is computed from.
 //!
 //! The rule is that of Kafka's Java clients (`murmur2_random`), so other producers of the topic agree on a key's partition.
-//! ringback applies it itself because librdkafka takes up a new number of partitions at once, with records of the old
-//! number still on their way: a key that moves to another partition then overtakes its own earlier records.
+//! ringback applies it itself because librdkafka takes up a new number of partitions at once, while records sent by the old number
+//! are still in flight: a key that moves to another partition then overtakes its own earlier records.
 
 use std::num::NonZeroI32;
 
-/// So many neighbours without a key share a partition, so that they also share a batch.
+/// So many consecutive positions without a key share a partition, so that they also share a batch.
 const RUN: u64 = 64;
 
 /// The number of partitions that records are sent by. It changes only while nothing is in flight.
 #[derive(Debug, Default)]
 pub(crate) struct PinnedCount {
     pinned: Option<NonZeroI32>,
-    /// By the last look at the topic.
-    seen: Option<NonZeroI32>,
+    /// As the topic's metadata last showed it.
+    observed: Option<NonZeroI32>,
     /// A record has asked for the number.
-    asked: bool,
+    is_asked: bool,
 }
 
 impl PinnedCount {
-    /// A look at the topic has found so many partitions, 0 if it could not tell. True if the pinned number is another one.
-    pub(crate) fn see(&mut self, count: i32) -> bool {
+    /// The topic's metadata shows so many partitions; 0 if they are not known. Returns true if another number is pinned.
+    pub(crate) fn observe(&mut self, count: i32) -> bool {
         let Some(count) = NonZeroI32::new(count.max(0)) else {
             return false;
         };
-        self.seen = Some(count);
+        self.observed = Some(count);
         self.pinned.is_some_and(|pinned| pinned != count)
     }
 
-    /// The number to send by; `None` if nothing may be sent yet: the number is not known, or another one takes effect once
-    /// the records in flight are acknowledged.
+    /// The number to send by. `None` if nothing may be sent yet: the number is not known, or a new one takes effect once the
+    /// records in flight are acknowledged.
     pub(crate) fn in_force(&mut self, in_flight: usize) -> Option<NonZeroI32> {
-        self.asked = true;
+        self.is_asked = true;
         if in_flight == 0 {
-            self.pinned = self.seen;
+            self.pinned = self.observed;
         }
-        self.pinned.filter(|_| self.pinned == self.seen)
+        self.pinned.filter(|_| self.pinned == self.observed)
     }
 
-    /// The topic is to be looked at before anything is sent: a new producer may meet another topic of the same name.
+    /// A new producer must learn the number before it sends: it may meet another topic of the same name.
     pub(crate) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// A record waits because no look has told the number yet.
+    /// True if a record waits because the number is not known.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.asked && self.seen.is_none()
+        self.is_asked && self.observed.is_none()
     }
 
-    /// False until a look at the topic has told the number.
     pub(crate) fn is_known(&self) -> bool {
-        self.seen.is_some()
+        self.observed.is_some()
     }
 }
 
-/// The partition of a record, of `count`. Records without a key go round by their position, so a record that is sent again
-/// meets the same partition.
+/// The partition of a record among `count`. A record without a key gets its partition from its position, so that it meets the
+/// same partition when it is sent again.
 pub(crate) fn partition(key: Option<&str>, position: u64, count: NonZeroI32) -> i32 {
-    if let Some(key) = key {
-        return (murmur2(key.as_bytes()) & i32::MAX) % count.get();
-    }
-    let count = u64::from(count.get().unsigned_abs());
-    i32::try_from(position / RUN % count).unwrap_or_default()
+    let partition = if let Some(key) = key {
+        (murmur2(key.as_bytes()) & i32::MAX) % count.get()
+    } else {
+        let count = u64::from(count.get().unsigned_abs());
+        i32::try_from(position / RUN % count).unwrap_or_default()
+    };
+    debug_assert!((0..count.get()).contains(&partition));
+    partition
 }
 
-/// Kafka's 32-bit variant of MurmurHash2, as signed as Java has it.
+/// Kafka's 32-bit variant of MurmurHash2, signed as in Java.
 fn murmur2(bytes: &[u8]) -> i32 {
     const FACTOR: u32 = 0x5bd1_e995;
     const SEED: u32 = 0x9747_b28c;
@@ -115,7 +117,7 @@ mod tests {
         for (key, hash) in vectors {
             assert_eq!(murmur2(key), hash, "{key:?}");
         }
-        // The sign is cut off: 1_173_551_340.
+        // Without the sign: 1_173_551_340.
         assert_eq!(partition(Some("21"), 0, count(1_000)), 340);
     }
 
@@ -140,17 +142,17 @@ mod tests {
     fn nothing_is_sent_before_the_number_is_known_and_a_new_one_waits_for_what_is_in_flight() {
         let mut pinned = PinnedCount::default();
         assert_eq!(pinned.in_force(0), None);
-        assert!(!pinned.see(0), "the topic is between two leaders");
+        assert!(!pinned.observe(0), "the topic is between two leaders");
         assert_eq!((pinned.is_known(), pinned.in_force(0)), (false, None));
-        assert!(!pinned.see(2), "the first number changes nothing");
+        assert!(!pinned.observe(2), "the first number changes nothing");
         assert_eq!(pinned.in_force(0), Some(count(2)));
-        assert!(pinned.see(6));
+        assert!(pinned.observe(6));
         assert_eq!(pinned.in_force(1), None);
         assert_eq!(pinned.in_force(0), Some(count(6)));
-        assert!(pinned.see(1), "the topic was made anew");
+        assert!(pinned.observe(1), "the topic was created again");
         assert!(
-            !pinned.see(6),
-            "or a broker had not yet heard of its growth"
+            !pinned.observe(6),
+            "or that broker did not know of its growth yet"
         );
         assert_eq!(pinned.in_force(1), Some(count(6)));
         pinned.forget();

@@ -1,20 +1,19 @@
-//! In-flight positions become a contiguous low watermark: everything up to it is done, and may leave the journal.
+//! Turns the positions in flight into a contiguous low watermark: everything up to it is done and may leave the journal.
 
 use std::collections::VecDeque;
 
-/// What is known of one position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Read, but not with the present producer.
+    /// Read, but not given to the present producer.
     Unsent,
-    /// Given to the present producer.
-    Sent,
+    /// Given to the present producer, which has not reported on it.
+    InFlight,
     /// Acknowledged, dead-lettered, or lost to damage.
     Done,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Tracked {
     position: u64,
     state: State,
 }
@@ -22,7 +21,7 @@ struct Entry {
 /// The positions above the watermark that were read so far, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
-    entries: VecDeque<Entry>,
+    tracked: VecDeque<Tracked>,
     in_flight: usize,
     unsent: usize,
     /// One past the last position that [`Window::advance`] has passed.
@@ -31,154 +30,176 @@ pub(crate) struct Window {
 
 /// What to do with a position that the journal's reader has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Read {
-    /// To be sent.
-    Fresh,
-    /// Done already: an earlier producer's acknowledgement counts.
+pub(crate) enum Admitted {
+    ToSend,
+    /// An earlier producer's acknowledgement counts.
     Done,
-    /// Not known, and there is no room to know it.
+    /// The position is new and the window is full.
     NoRoom,
 }
 
 impl Window {
-    /// The reader has come to `position`. Whatever lies before it and was never sent has been damaged meanwhile: the
-    /// reader has counted it, and it must not hold up the watermark.
-    pub(crate) fn pass(&mut self, position: u64) {
-        self.lose(self.index(position));
+    /// The reader has come to `position`. Positions before it that were never sent have been damaged since they were first
+    /// read: the reader has counted them, and they must not hold up the watermark.
+    pub(crate) fn skip_to(&mut self, position: u64) {
+        self.drop_unsent(self.index(position));
     }
 
-    /// What is to become of `position`; one that is not known yet finds room among at most `most`.
-    pub(crate) fn read(&mut self, position: u64, most: usize) -> Read {
-        // A resend reads on from an old place; the watermark may have passed what it comes to.
+    /// The reader has come to the synced tail: every position that is still unsent has been damaged.
+    pub(crate) fn reached_tail(&mut self) {
+        self.drop_unsent(self.tracked.len());
+    }
+
+    /// Begins to track `position` unless it is known already; at most `max` positions are tracked.
+    pub(crate) fn admit(&mut self, position: u64, max: usize) -> Admitted {
+        // A resend starts at an old position, and the watermark may have passed what it comes to.
         if position < self.passed {
-            return Read::Done;
+            return Admitted::Done;
         }
         let index = self.index(position);
-        match self.entries.get(index) {
-            Some(entry) if entry.position == position && entry.state == State::Done => Read::Done,
-            Some(entry) if entry.position == position => Read::Fresh,
-            _ if self.entries.len() >= most => Read::NoRoom,
+        match self.tracked.get(index) {
+            Some(found) if found.position == position && found.state == State::Done => {
+                Admitted::Done
+            }
+            Some(found) if found.position == position => Admitted::ToSend,
+            _ if self.tracked.len() >= max => Admitted::NoRoom,
             _ => {
                 let state = State::Unsent;
-                self.entries.insert(index, Entry { position, state });
+                self.tracked.insert(index, Tracked { position, state });
                 self.unsent += 1;
-                Read::Fresh
+                self.check();
+                Admitted::ToSend
             }
         }
     }
 
-    fn index(&self, position: u64) -> usize {
-        self.entries
-            .partition_point(|entry| entry.position < position)
-    }
-
-    /// The reader has come to the tail: as [`Window::pass`] of a position beyond all.
-    pub(crate) fn tail(&mut self) {
-        self.lose(self.entries.len());
-    }
-
-    fn lose(&mut self, before: usize) {
-        if self.unsent == 0 {
-            return;
-        }
-        // What is unsent lies at the end: from there back to the first that was sent.
-        for entry in self.entries.range_mut(..before).rev() {
-            match entry.state {
-                State::Unsent => {
-                    entry.state = State::Done;
-                    self.unsent -= 1;
-                }
-                State::Done => {}
-                State::Sent => break,
-            }
-        }
-    }
-
-    /// Given to the producer.
-    pub(crate) fn sent(&mut self, position: u64) {
-        if let Some(entry) = self.find(position)
-            && entry.state == State::Unsent
+    /// The producer has taken the record.
+    pub(crate) fn mark_sent(&mut self, position: u64) {
+        let found = self.find(position);
+        debug_assert!(
+            found
+                .as_ref()
+                .is_some_and(|found| found.state == State::Unsent),
+            "{position} is sent, but it was not admitted or is in flight already"
+        );
+        if let Some(found) = found
+            && found.state == State::Unsent
         {
-            entry.state = State::Sent;
+            found.state = State::InFlight;
             self.in_flight += 1;
             self.unsent -= 1;
         }
+        self.check();
     }
 
-    /// Done for good; true the first time.
-    pub(crate) fn done(&mut self, position: u64) -> bool {
-        let Some(entry) = self.find(position) else {
+    /// The position is done for good; true the first time.
+    pub(crate) fn mark_done(&mut self, position: u64) -> bool {
+        let Some(found) = self.find(position) else {
+            debug_assert!(position < self.passed, "{position} was never admitted");
             return false;
         };
-        let before = std::mem::replace(&mut entry.state, State::Done);
-        self.in_flight -= usize::from(before == State::Sent);
+        let before = std::mem::replace(&mut found.state, State::Done);
+        self.in_flight -= usize::from(before == State::InFlight);
         self.unsent -= usize::from(before == State::Unsent);
+        self.check();
         before != State::Done
     }
 
-    /// The present producer has given it up.
-    pub(crate) fn failed(&mut self, position: u64) {
-        if let Some(entry) = self.find(position)
-            && entry.state == State::Sent
+    /// The present producer has given the record up. One that is done already stays so.
+    pub(crate) fn mark_unsent(&mut self, position: u64) {
+        if let Some(found) = self.find(position)
+            && found.state == State::InFlight
         {
-            entry.state = State::Unsent;
+            found.state = State::Unsent;
             self.in_flight -= 1;
             self.unsent += 1;
         }
+        self.check();
     }
 
-    /// The producer is gone: what it still had may or may not have arrived.
-    pub(crate) fn forget_in_flight(&mut self) {
-        for entry in &mut self.entries {
-            if entry.state == State::Sent {
-                entry.state = State::Unsent;
+    /// The producer is gone: what it had in flight may or may not have arrived.
+    pub(crate) fn mark_all_unsent(&mut self) {
+        for tracked in &mut self.tracked {
+            if tracked.state == State::InFlight {
+                tracked.state = State::Unsent;
             }
         }
         self.unsent += std::mem::take(&mut self.in_flight);
+        self.check();
     }
 
-    /// Moves the watermark over what is done; the last position passed, if any.
+    /// Moves the watermark over what is done; returns the last position passed, if any.
     pub(crate) fn advance(&mut self) -> Option<u64> {
         let mut passed = None;
         while self
-            .entries
+            .tracked
             .front()
-            .is_some_and(|entry| entry.state == State::Done)
+            .is_some_and(|first| first.state == State::Done)
         {
-            passed = self.entries.pop_front().map(|entry| entry.position);
+            passed = self.tracked.pop_front().map(|first| first.position);
         }
         if let Some(position) = passed {
+            debug_assert!(position >= self.passed, "the watermark went back");
             self.passed = position + 1;
         }
+        self.check();
         passed
     }
 
     /// The first position that is not done.
     pub(crate) fn first(&self) -> Option<u64> {
-        self.entries.front().map(|entry| entry.position)
+        self.tracked.front().map(|first| first.position)
     }
 
-    /// How many positions were sent and are without a report.
+    /// Positions that were sent and not reported on.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// How many positions were read, but are not with the present producer.
+    /// Positions that were read and are not with the present producer.
     pub(crate) fn unsent(&self) -> usize {
         self.unsent
     }
 
-    /// How many positions lie above the watermark.
+    /// Positions above the watermark.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.tracked.len()
     }
 
-    fn find(&mut self, position: u64) -> Option<&mut Entry> {
+    fn drop_unsent(&mut self, before: usize) {
+        if self.unsent == 0 {
+            return;
+        }
+        // Unsent positions are at the end: from there back to the first that was sent.
+        for tracked in self.tracked.range_mut(..before).rev() {
+            match tracked.state {
+                State::Unsent => {
+                    tracked.state = State::Done;
+                    self.unsent -= 1;
+                }
+                State::Done => {}
+                State::InFlight => break,
+            }
+        }
+        self.check();
+    }
+
+    fn index(&self, position: u64) -> usize {
+        self.tracked
+            .partition_point(|tracked| tracked.position < position)
+    }
+
+    fn find(&mut self, position: u64) -> Option<&mut Tracked> {
         let index = self
-            .entries
-            .binary_search_by_key(&position, |entry| entry.position)
+            .tracked
+            .binary_search_by_key(&position, |tracked| tracked.position)
             .ok()?;
-        self.entries.get_mut(index)
+        self.tracked.get_mut(index)
+    }
+
+    fn check(&self) {
+        debug_assert!(self.in_flight + self.unsent <= self.tracked.len());
+        debug_assert!(self.first().is_none_or(|first| first >= self.passed));
     }
 }
 
@@ -190,13 +211,13 @@ mod tests {
     fn only_a_contiguous_run_passes() {
         let mut window = Window::default();
         for position in [3, 4, 9] {
-            assert_eq!(window.read(position, usize::MAX), Read::Fresh);
-            window.sent(position);
+            assert_eq!(window.admit(position, usize::MAX), Admitted::ToSend);
+            window.mark_sent(position);
         }
-        assert!(window.done(4));
+        assert!(window.mark_done(4));
         assert_eq!(window.advance(), None);
-        assert!(window.done(3));
-        assert!(!window.done(3));
+        assert!(window.mark_done(3));
+        assert!(!window.mark_done(3));
         assert_eq!(window.advance(), Some(4));
         assert_eq!((window.first(), window.in_flight()), (Some(9), 1));
     }
@@ -205,18 +226,18 @@ mod tests {
     fn a_resend_skips_what_is_done_and_passes_over_what_was_damaged_meanwhile() {
         let mut window = Window::default();
         for position in 0..4 {
-            window.read(position, usize::MAX);
-            window.sent(position);
+            window.admit(position, usize::MAX);
+            window.mark_sent(position);
         }
-        window.done(2);
-        window.forget_in_flight();
-        window.pass(1);
-        assert_eq!(window.read(1, 2), Read::Fresh, "0 is lost");
+        window.mark_done(2);
+        window.mark_all_unsent();
+        window.skip_to(1);
+        assert_eq!(window.admit(1, 2), Admitted::ToSend, "0 is lost");
         assert_eq!(window.advance(), Some(0));
-        window.sent(1);
-        assert_eq!(window.read(2, 2), Read::Done);
-        window.tail();
-        window.done(1);
+        window.mark_sent(1);
+        assert_eq!(window.admit(2, 2), Admitted::Done);
+        window.reached_tail();
+        window.mark_done(1);
         assert_eq!(window.advance(), Some(3));
         assert_eq!((window.len(), window.unsent()), (0, 0));
     }
@@ -225,26 +246,26 @@ mod tests {
     fn a_resend_skips_what_the_watermark_has_passed_since_it_began() {
         let mut window = Window::default();
         for position in 0..3 {
-            window.read(position, usize::MAX);
-            window.sent(position);
+            window.admit(position, usize::MAX);
+            window.mark_sent(position);
         }
-        window.done(1);
-        window.forget_in_flight();
-        assert_eq!(window.read(0, 3), Read::Fresh);
-        window.sent(0);
-        window.done(0);
+        window.mark_done(1);
+        window.mark_all_unsent();
+        assert_eq!(window.admit(0, 3), Admitted::ToSend);
+        window.mark_sent(0);
+        window.mark_done(0);
         assert_eq!(window.advance(), Some(1));
-        assert_eq!(window.read(1, 3), Read::Done, "it has arrived");
-        assert_eq!(window.read(2, 3), Read::Fresh);
+        assert_eq!(window.admit(1, 3), Admitted::Done, "it has arrived");
+        assert_eq!(window.admit(2, 3), Admitted::ToSend);
     }
 
     #[test]
     fn what_is_known_has_room_and_what_is_new_only_below_the_bound() {
         let mut window = Window::default();
-        assert_eq!(window.read(5, 2), Read::Fresh);
-        assert_eq!(window.read(6, 2), Read::Fresh);
-        assert_eq!(window.read(7, 2), Read::NoRoom);
-        assert_eq!(window.read(6, 2), Read::Fresh);
+        assert_eq!(window.admit(5, 2), Admitted::ToSend);
+        assert_eq!(window.admit(6, 2), Admitted::ToSend);
+        assert_eq!(window.admit(7, 2), Admitted::NoRoom);
+        assert_eq!(window.admit(6, 2), Admitted::ToSend);
         assert_eq!((window.len(), window.unsent()), (2, 2));
     }
 }

@@ -1,8 +1,8 @@
-//! librdkafka's properties with the secrets among them as their files hold them at present.
+//! librdkafka's properties, with each secret as its file holds it at present.
 //!
-//! A password or a certificate that is renewed at the broker is renewed on disk too, and a relay must not need a restart for
-//! it. Paths, as `ssl.certificate.location`, librdkafka reads itself with each producer; secrets it is given, so they are
-//! read anew here.
+//! A password or certificate that is renewed at the broker is renewed on disk too, and a relay must not need a restart for it.
+//! librdkafka reads paths such as `ssl.certificate.location` itself with each producer; secrets are given to it, so they are read
+//! again here.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::log_throttle::LogThrottle;
 
-/// Why a secret's file gives none.
+/// Why a file holds no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// It is not there, or not ours to read.
+    /// It does not exist, or this process may not read it.
     #[error("cannot read the secret file {file}: {source}")]
     Read {
         /// As configured.
@@ -22,7 +22,7 @@ pub enum SecretError {
         /// The operating system's reason.
         source: io::Error,
     },
-    /// Nothing would be sent as the secret.
+    /// The secret would be blank.
     #[error("the secret file {file} is empty")]
     Empty {
         /// As configured.
@@ -30,7 +30,7 @@ pub enum SecretError {
     },
 }
 
-/// A secret is its file's text without the line's end.
+/// The text of `file` without the line break at its end.
 pub fn read_secret(file: &Path) -> Result<String, SecretError> {
     let name = || file.display().to_string();
     let text = std::fs::read_to_string(file).map_err(|source| SecretError::Read {
@@ -44,16 +44,16 @@ pub fn read_secret(file: &Path) -> Result<String, SecretError> {
     Ok(value.to_owned())
 }
 
-/// The properties of the next producer, whoever builds it.
+/// The properties of the next producer.
 pub(crate) struct Credentials {
-    /// Which property's value is in which file.
+    /// The file of each property whose value is a secret.
     files: BTreeMap<String, PathBuf>,
     properties: Mutex<BTreeMap<String, String>>,
     throttle: Arc<LogThrottle>,
 }
 
 impl Credentials {
-    /// `properties` as they were read at the start.
+    /// `properties` as they were read at start.
     pub(crate) fn new(
         properties: BTreeMap<String, String>,
         files: BTreeMap<String, PathBuf>,
@@ -66,14 +66,14 @@ impl Credentials {
         }
     }
 
-    /// Reads every secret anew, which may take as long as the disk does. Where one cannot be read its last value stays: it
-    /// may still be good, and nothing certainly is not.
-    pub(crate) fn read_anew(&self) -> BTreeMap<String, String> {
+    /// Reads every secret again; blocks for as long as the disk does. A secret that cannot be read keeps its last value, which may
+    /// still be valid.
+    pub(crate) fn read(&self) -> BTreeMap<String, String> {
         let read = self.files.iter().map(|(name, file)| {
             let secret = read_secret(file);
             (name, secret)
         });
-        // Without the lock, which others may wait for.
+        // Before the lock, which others may wait for.
         let read: Vec<_> = read.collect();
         let mut properties = self
             .properties
@@ -90,7 +90,7 @@ impl Credentials {
                 }
                 Err(error) => {
                     if let Some(suppressed) = self.throttle.permit(property) {
-                        tracing::error!(property, %error, suppressed, "a secret of [kafka.client] cannot be read anew; its last value stays");
+                        tracing::error!(property, %error, suppressed, "a secret of [kafka.client] cannot be read again; its last value stays");
                     }
                 }
             }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_secret_is_taken_and_an_unreadable_or_blank_one_leaves_the_last() {
+    fn a_new_secret_is_used_and_an_unreadable_or_blank_one_leaves_the_last() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         let name = || String::from("sasl.password");
@@ -114,7 +114,7 @@ mod tests {
         let files = BTreeMap::from([(name(), file.clone())]);
         let credentials =
             Credentials::new(given, files, Arc::new(LogThrottle::new(Duration::ZERO)));
-        let read = || credentials.read_anew()["sasl.password"].clone();
+        let read = || credentials.read()["sasl.password"].clone();
         assert_eq!(read(), "old", "there is no file");
         std::fs::write(&file, "new\n").unwrap();
         assert_eq!(read(), "new");

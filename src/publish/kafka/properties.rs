@@ -3,31 +3,33 @@
 pub mod rules;
 
 use std::collections::BTreeMap;
-
-use rdkafka::config::ClientConfig;
-use rdkafka::producer::BaseProducer;
+use std::time::Duration;
 
 use crate::publish::Config;
 use crate::publish::decide::machine::BATCH_BYTES;
 
 use self::rules::{Allowed, DefaultValue, PROPERTY_RULES};
 
-/// Room for a record's key, headers and framing beside its body.
+/// Room for a record's key, headers and framing beside its body, in bytes.
 const FRAMING: u64 = 64 * 1024;
-/// librdkafka's own queue, in KiB: what it holds is only a window onto the journal.
+/// The least size of librdkafka's own queue, in KiB: it is only a window onto the journal.
 const QUEUE_KBYTES: u64 = 16_384;
+/// ringback's default of `linger.ms`, as [`PROPERTY_RULES`] has it.
+pub(crate) const LINGER_MS: u64 = 20;
+/// The same of `socket.timeout.ms`.
+const SOCKET_TIMEOUT_MS: u64 = 10_000;
 
-/// Why a property is not taken.
+/// Why a property is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{property} {reason}")]
 pub struct PropertyError {
-    /// librdkafka's name of it.
+    /// The property's name as the user wrote it.
     pub property: String,
-    /// What is wrong and what would do; never a secret's value.
+    /// What is wrong and which value would do; never a secret's value.
     pub reason: String,
 }
 
-/// Prefixes that have no place here at all.
+/// Prefixes of names that must not be set.
 const FORBIDDEN_PREFIXES: [(&str, &str); 2] = [
     (
         "topic.",
@@ -39,10 +41,10 @@ const FORBIDDEN_PREFIXES: [(&str, &str); 2] = [
     ),
 ];
 
-/// Names that do begin so, and are none of the topic's.
+/// librdkafka's own names that begin with the first of them.
 const TOPIC_METADATA: &str = "topic.metadata.";
 
-/// librdkafka's aliases of names that matter here, so that never two names of one property are set.
+/// librdkafka's aliases of names that matter here, so that no property is set under two names.
 fn canonical(name: &str) -> &str {
     match name {
         "request.required.acks" => "acks",
@@ -56,17 +58,11 @@ fn canonical(name: &str) -> &str {
     }
 }
 
-fn is_secret(name: &str) -> bool {
-    ["password", "secret", "pem", "jaas", "oauthbearer"]
-        .iter()
-        .any(|part| name.contains(part))
-}
-
 impl Config {
-    /// The full set of librdkafka properties, or the name of the one that would break an invariant.
+    /// All librdkafka properties: ringback's and the user's. The error names one that would break an invariant.
     pub fn properties(&self) -> Result<BTreeMap<String, String>, PropertyError> {
         let largest = self.max_body + FRAMING;
-        // A record that `message.max.bytes` lets through must fit the queue while it is empty, or it is offered for ever.
+        // A record that `message.max.bytes` lets through must fit the queue while it is empty, or it is offered forever.
         let let_through = self.kafka.client.values.iter().find_map(|(name, value)| {
             (canonical(name) == "message.max.bytes").then(|| value.parse().unwrap_or(0))
         });
@@ -120,7 +116,7 @@ impl Config {
                 "queue.buffering.max.kbytes" => least_queue,
                 _ => 0,
             };
-            // librdkafka reads other notations than decimal too; what is bounded must be read here as it is there.
+            // librdkafka reads other notations than decimal too; ringback must read the same number.
             let is_enough = value.parse().is_ok_and(|size: u64| size >= least);
             if least > 0 && !is_enough {
                 return Err(refuse(format!(
@@ -135,64 +131,9 @@ impl Config {
         }
         Ok(properties)
     }
-
-    /// As [`Config::properties`], and librdkafka's own word on each name and value; connects to nothing.
-    pub fn validate(&self) -> Result<(), PropertyError> {
-        for (name, value) in self.properties()? {
-            let mut one = ClientConfig::new();
-            one.set(&name, &value);
-            if let Err(rdkafka::error::KafkaError::ClientConfig(_, words, ..)) =
-                one.create_native_config().map(drop)
-            {
-                let reason = if is_secret(&name) {
-                    String::from("is refused by librdkafka")
-                } else {
-                    format!("is refused by librdkafka: {words}")
-                };
-                return Err(PropertyError {
-                    property: name,
-                    reason,
-                });
-            }
-        }
-        self.build()
-    }
-
-    /// What librdkafka only says of all properties together, by a producer that knows no broker.
-    fn build(&self) -> Result<(), PropertyError> {
-        let mut all = ClientConfig::new();
-        for (name, value) in self.properties()? {
-            if name != "bootstrap.servers" {
-                all.set(name, value);
-            }
-        }
-        let made: Result<BaseProducer, _> = all.create();
-        let Err(error) = made else {
-            return Ok(());
-        };
-        let words = error.to_string();
-        let told = |name: &str, form: &str| words.contains(&form.replace("NAME", name));
-        let forms = ["`NAME`", " NAME failed", ": NAME"];
-        let named = |name: &&String| forms.iter().any(|form| told(name, form));
-        let property = self.kafka.client.values.keys().find(named).cloned();
-        let secret = self
-            .kafka
-            .client
-            .values
-            .iter()
-            .any(|(name, value)| is_secret(name) && !value.is_empty() && words.contains(value));
-        Err(PropertyError {
-            property: property.unwrap_or_else(|| String::from("*")),
-            reason: if secret {
-                String::from("is refused by librdkafka")
-            } else {
-                format!("is refused by librdkafka: {words}")
-            },
-        })
-    }
 }
 
-/// The same with librdkafka's one name for each property.
+/// The same with librdkafka's canonical names.
 pub(crate) fn canonical_names<T: Clone>(given: &BTreeMap<String, T>) -> BTreeMap<String, T> {
     let named = given.iter();
     named
@@ -200,16 +141,23 @@ pub(crate) fn canonical_names<T: Clone>(given: &BTreeMap<String, T>) -> BTreeMap
         .collect()
 }
 
-/// What the first producers' batches may hold; the machine's to make smaller.
+/// `batch.size` of the first producer, in bytes.
 pub(crate) fn batch_bytes(properties: &BTreeMap<String, String>) -> u32 {
     let number = |name: &str| properties.get(name)?.parse::<u32>().ok();
     let largest = number("message.max.bytes").unwrap_or(u32::MAX);
-    // librdkafka makes no larger batches than this, and halving has to begin where it is felt.
+    // librdkafka makes no larger batches than this, and halving must begin where it has an effect.
     number("batch.size").unwrap_or(BATCH_BYTES).min(largest)
 }
 
-/// One producer's properties: all of `properties`, and what the machine asks for at present.
-pub fn of_producer(
+/// `socket.timeout.ms`.
+pub(crate) fn socket_timeout(properties: &BTreeMap<String, String>) -> Duration {
+    let given = properties.get("socket.timeout.ms");
+    let given = given.and_then(|text| text.parse().ok());
+    Duration::from_millis(given.unwrap_or(SOCKET_TIMEOUT_MS))
+}
+
+/// The properties of one producer: `isolate` sends records one at a time, otherwise batches have up to `batch_bytes`.
+pub fn producer_properties(
     properties: &BTreeMap<String, String>,
     isolate: bool,
     batch_bytes: u32,

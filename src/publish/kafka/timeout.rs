@@ -1,7 +1,7 @@
-//! Work that may hang, on a thread of its own and waited for within bounds.
+//! Runs work that may hang on a thread of its own, and waits for it within bounds.
 //!
-//! librdkafka waits for its own threads, and these for the resolver, which may not answer; its time-outs do not end where the
-//! wall clock is set back ([`super::wall_clock`]); files may lie on a server that is gone. The publisher must not hang with them.
+//! librdkafka waits for its own threads, and these for the resolver, which may not answer; its time-outs do not end if the wall clock
+//! is set back ([`super::wall_clock`]); files may be on a server that is gone. The publisher must not hang with them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,58 +9,59 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Where one kind of work is done: one piece at a time, so that threads which hang do not pile up.
+/// Runs one kind of work, one piece at a time, so that threads which hang do not pile up.
 #[derive(Debug, Default)]
-pub(crate) struct Aside {
-    busy: Arc<AtomicBool>,
+pub(crate) struct SideThread {
+    is_busy: Arc<AtomicBool>,
 }
 
-/// Frees the place, also where the work panics.
-struct Place(Arc<AtomicBool>);
+/// Frees the slot when it is dropped, also if the work panics.
+struct Slot(Arc<AtomicBool>);
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
 }
 
-impl Aside {
-    /// What the work comes to, if it does within this time. `None` too where it panics, while an earlier piece has not ended,
-    /// and where no thread can be started. What comes later is dropped on the thread that made it.
-    pub(crate) fn run<T: Send + 'static>(
+impl SideThread {
+    /// Returns what `work` returns if it does within `timeout`; a later value is dropped on the thread that made it.
+    ///
+    /// Returns `None` also if the work panics, if an earlier piece has not ended, and if no thread can be started.
+    pub(crate) fn with_timeout<T: Send + 'static>(
         &self,
-        at_most: Duration,
+        timeout: Duration,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let (done, is_done) = mpsc::sync_channel(0);
-        self.start(move |place| {
+        let (sender, receiver) = mpsc::sync_channel(0);
+        self.start(move |slot| {
             let value = work();
-            // First the place: whoever gets the value may go on to the next piece at once.
-            let busy = place.0.clone();
-            drop(place);
-            if let Err(late) = done.send(value) {
-                // Nobody waits any more, and dropping it may hang as well.
-                busy.store(true, Ordering::Release);
-                let _place = Place(busy);
+            // Freed first: the caller that gets the value may start the next piece at once.
+            let is_busy = slot.0.clone();
+            drop(slot);
+            if let Err(late) = sender.send(value) {
+                // The caller waits no longer, and dropping the value may hang as well.
+                is_busy.store(true, Ordering::Release);
+                let _slot = Slot(is_busy);
                 drop(late);
             }
         });
-        is_done.recv_timeout(at_most).ok()
+        receiver.recv_timeout(timeout).ok()
     }
 
-    /// As [`Aside::run`], without waiting; the work is dropped where the place is taken.
-    pub(crate) fn begin(&self, work: impl FnOnce() + Send + 'static) {
-        self.start(move |_place| work());
+    /// Starts `work` without waiting for it; drops it instead if an earlier piece has not ended.
+    pub(crate) fn spawn(&self, work: impl FnOnce() + Send + 'static) {
+        self.start(move |_slot| work());
     }
 
-    fn start(&self, work: impl FnOnce(Place) + Send + 'static) {
-        if self.busy.swap(true, Ordering::Acquire) {
+    fn start(&self, work: impl FnOnce(Slot) + Send + 'static) {
+        if self.is_busy.swap(true, Ordering::Acquire) {
             return;
         }
-        let place = Place(self.busy.clone());
-        let thread = thread::Builder::new().name(String::from("kafka-aside"));
-        if let Err(error) = thread.spawn(move || work(place)) {
-            tracing::warn!(%error, "cannot start a thread beside the publisher's");
+        let slot = Slot(self.is_busy.clone());
+        let thread = thread::Builder::new().name(String::from("kafka-side"));
+        if let Err(error) = thread.spawn(move || work(slot)) {
+            tracing::warn!(%error, "cannot start a thread for work that may hang");
         }
     }
 }
@@ -71,41 +72,41 @@ mod tests {
 
     const LONG: Duration = Duration::from_mins(1);
 
-    /// Tells on which thread it was dropped.
-    struct Told(mpsc::Sender<Option<String>>);
-    impl Drop for Told {
+    /// Sends the name of the thread on which it is dropped.
+    struct ReportsDrop(mpsc::Sender<Option<String>>);
+    impl Drop for ReportsDrop {
         fn drop(&mut self) {
-            let name = thread::current().name().map(str::to_owned);
-            self.0.send(name).expect("the test listens");
+            let name = std::thread::current().name().map(str::to_owned);
+            self.0.send(name).expect("the test waits for it");
         }
     }
 
     #[test]
-    fn what_ends_in_time_is_had_and_what_does_not_is_dropped_where_it_hangs() {
-        let aside = Aside::default();
-        for piece in 0..100 {
-            assert_eq!(aside.run(LONG, move || piece), Some(piece));
+    fn a_value_in_time_is_returned_and_a_late_one_is_dropped_on_its_own_thread() {
+        let thread = SideThread::default();
+        for number in 0..100 {
+            assert_eq!(thread.with_timeout(LONG, move || number), Some(number));
         }
         let (release, hangs) = mpsc::channel::<()>();
         let (dropped, is_dropped) = mpsc::channel();
-        let late = aside.run(Duration::ZERO, move || {
+        let late = thread.with_timeout(Duration::ZERO, move || {
             let _ = hangs.recv();
-            Told(dropped)
+            ReportsDrop(dropped)
         });
         assert!(late.is_none());
-        assert_eq!(aside.run(LONG, || 8), None, "one at a time");
+        assert_eq!(thread.with_timeout(LONG, || 8), None, "one at a time");
         drop(release);
         let name = is_dropped.recv_timeout(LONG).expect("it is dropped");
-        assert_eq!(name.as_deref(), Some("kafka-aside"));
+        assert_eq!(name.as_deref(), Some("kafka-side"));
     }
 
     #[test]
-    fn a_panic_is_no_answer_and_frees_the_place() {
-        let aside = Aside::default();
-        let none: Option<u8> = aside.run(LONG, || panic!("as it is to"));
+    fn a_panic_returns_nothing_and_frees_the_slot() {
+        let thread = SideThread::default();
+        let none: Option<u8> = thread.with_timeout(LONG, || panic!("on purpose"));
         assert_eq!(none, None);
-        while aside.run(LONG, || 9) != Some(9) {
-            thread::yield_now();
+        while thread.with_timeout(LONG, || 9) != Some(9) {
+            std::thread::yield_now();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reads what a topic's configuration says of timestamps, by a client of its own for the one question.
+//! Reads what a topic's configuration demands of timestamps, by a client of its own.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,18 +13,17 @@ use super::credentials::Credentials;
 use crate::publish::decide::timestamps::TimeBounds;
 
 /// For the answer, connecting included.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two readings.
-const AGAIN: Duration = Duration::from_mins(1);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
+const INTERVAL: Duration = Duration::from_mins(1);
 
-/// Properties of a producer that only cost something here: an id of its own, statistics.
-const OF_PRODUCERS: [&str; 3] = [
+/// Properties that this client has no use for and that cost something: a producer id, statistics.
+const PRODUCER_ONLY: [&str; 3] = [
     "enable.idempotence",
     "enable.gapless.guarantee",
     "statistics.interval.ms",
 ];
 
-/// What connects the producer, whose words are enough, connects this client too.
+/// Logs nothing: what keeps this client from connecting keeps the producer too, which logs it.
 struct Silent;
 
 impl ClientContext for Silent {
@@ -33,52 +32,54 @@ impl ClientContext for Silent {
     fn error(&self, _error: KafkaError, _reason: &str) {}
 }
 
-/// Asks the cluster; blocks for some seconds at most. The error says in words why there is no answer.
+/// Asks the cluster; blocks for [`TIMEOUT`] and, if the client hangs, for longer. The error says why there is no answer.
 pub(crate) fn read(
     properties: &BTreeMap<String, String>,
     topic: &str,
 ) -> Result<TimeBounds, String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
     let mut config = ClientConfig::new();
     for (name, value) in properties {
-        if !OF_PRODUCERS.contains(&name.as_str()) {
+        if !PRODUCER_ONLY.contains(&name.as_str()) {
             config.set(name, value);
         }
     }
-    let words = |error: &dyn std::error::Error| error.to_string();
     let client: AdminClient<Silent> = config
         .create_with_context(Silent)
-        .map_err(|error| words(&error))?;
-    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+        .map_err(|error| text(&error))?;
+    let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
-        .map_err(|error| words(&error))?;
-    let what = [ResourceSpecifier::Topic(topic)];
+        .map_err(|error| text(&error))?;
+    let resources = [ResourceSpecifier::Topic(topic)];
     let answer = runtime
-        .block_on(client.describe_configs(&what, &options))
-        .map_err(|error| words(&error))?;
+        .block_on(client.describe_configs(&resources, &options))
+        .map_err(|error| text(&error))?;
     let topic = answer.into_iter().next().ok_or("an empty answer")?;
     let topic = topic.map_err(|code| code.to_string())?;
     let entries = topic.entry_map();
-    Ok(TimeBounds::of(|name| entries.get(name)?.value.as_deref()))
+    Ok(TimeBounds::from_properties(|name| {
+        entries.get(name)?.value.as_deref()
+    }))
 }
 
-/// What was last read, and when: each minute is often enough.
+/// When the topic's configuration was last read.
 #[derive(Debug, Default)]
 pub(crate) struct LastReading {
     at: Option<Instant>,
-    /// It was said that the configuration cannot be read.
-    said: bool,
+    /// The log has it that the configuration cannot be read.
+    is_logged: bool,
 }
 
 impl LastReading {
-    /// The topic is not there: the next one of its name may have another configuration.
-    pub(crate) fn forget(&mut self) {
+    /// The topic does not exist: the next one of its name may have another configuration.
+    pub(super) fn forget(&mut self) {
         self.at = None;
     }
 
-    /// True if it is time to read again; the reading counts as begun.
-    fn is_due(&mut self) -> bool {
-        let is_due = self.at.is_none_or(|at| at.elapsed() >= AGAIN);
+    /// True if it is time to read again; the reading counts as started.
+    fn start_if_due(&mut self) -> bool {
+        let is_due = self.at.is_none_or(|at| at.elapsed() >= INTERVAL);
         if is_due {
             self.at = Some(Instant::now());
         }
@@ -86,32 +87,32 @@ impl LastReading {
     }
 
     /// True the first time.
-    fn may_say(&mut self) -> bool {
-        !std::mem::replace(&mut self.said, true)
+    fn may_log(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_logged, true)
     }
 }
 
-/// Reads if it is time to; `None` also if the cluster does not answer or this client may not ask.
+/// Reads the configuration once a minute; `None` if it is not due, the cluster does not answer or this client may not ask.
 ///
-/// The lock is not held meanwhile: if the wall clock is set back, a reading that has begun may hang for as long, and the next
-/// producer's must not wait for it.
-pub(crate) fn renew(
+/// The lock is not held meanwhile: if the wall clock is set back, a reading may hang for as long, and the next producer's must not
+/// wait for it.
+pub(super) fn read_if_due(
     last: &Mutex<LastReading>,
     credentials: &Credentials,
     topic: &str,
 ) -> Option<TimeBounds> {
     let lock = || last.lock().unwrap_or_else(PoisonError::into_inner);
-    if !lock().is_due() {
+    if !lock().start_if_due() {
         return None;
     }
-    let bounds = read(&credentials.read_anew(), topic);
+    let bounds = read(&credentials.read(), topic);
     if let Err(reason) = &bounds
-        && lock().may_say()
+        && lock().may_log()
     {
         tracing::info!(
             topic,
             reason,
-            "the topic's configuration cannot be read (DescribeConfigs): events older than its retention.ms keep their time"
+            "cannot read the topic's configuration (DescribeConfigs): events older than its retention.ms keep their time"
         );
     }
     bounds.ok()

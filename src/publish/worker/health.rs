@@ -1,177 +1,207 @@
-//! What the worker says of Kafka: in the check's words, and in the log once in a while.
+//! What the worker reports about Kafka: always in the readiness check, and in the log once in a while.
 
 use std::time::{Duration, Instant};
 
 use super::Worker;
-use crate::publish::env::{Client as _, Outside};
-use crate::publish::inbox::Seen;
-use crate::publish::kafka::cloudevents::Blame;
+use crate::publish::decide::blame::Blame;
+use crate::publish::env::{Client as _, Env};
+use crate::publish::inbox::TopicState;
+use crate::readiness::Check;
 
-/// Without a report on what is in flight for so long, something is wrong of which librdkafka does not tell: it retries
-/// for ever, and in silence, where too few replicas are in sync.
-const SILENCE: Duration = Duration::from_secs(15);
-const SILENT: &str = "Kafka is connected but acknowledges nothing";
-const REPLICAS: &str = "are fewer replicas in sync than min.insync.replicas?";
-/// Between two looks at a topic that was not there.
-const LOOK: Duration = Duration::from_secs(5);
-/// The same while nothing is sent for want of the number of its partitions.
-const FIRST_LOOK: Duration = Duration::from_secs(1);
-/// The same while all is well: how late a topic's growth is noticed.
-const LATER_LOOK: Duration = Duration::from_secs(10);
+/// A stall is reported after this time without a report, before the producer is replaced for it. librdkafka itself reports
+/// nothing if too few replicas are in sync, and retries forever.
+const STALL_REPORT: Duration = Duration::from_secs(15);
+const STALLED: &str = "Kafka is connected but acknowledges nothing";
 
-/// What the check says at present.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
-    None,
+/// How often the cluster is asked about a topic that does not exist.
+const MISSING_TOPIC_INTERVAL: Duration = Duration::from_secs(5);
+/// The same while nothing is sent because the number of partitions is not known.
+const FIRST_TOPIC_INTERVAL: Duration = Duration::from_secs(1);
+/// The same otherwise: how late a topic's growth is noticed.
+const TOPIC_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What keeps events from being delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Problem {
     /// Ends when a broker is connected.
     Connection,
-    /// Ends when the topic is there.
+    /// Ends when the topic exists.
     Topic,
     /// Ends when an event is delivered.
     Delivery,
 }
 
-impl<O: Outside> Worker<O> {
-    /// What librdkafka's callbacks and the look at the topic have told.
-    pub(super) fn hear(
+/// Kafka's state as the readiness check shows it.
+pub(super) struct Health {
+    check: Check,
+    problem: Option<Problem>,
+    message: String,
+    /// Set while a stall lasts for which the producer was replaced: how long it had lasted then.
+    stalled_for: Option<Duration>,
+}
+
+impl Health {
+    pub(super) fn new(check: Check) -> Self {
+        Self {
+            check,
+            problem: Some(Problem::Connection),
+            message: String::from("no answer from a broker yet"),
+            stalled_for: None,
+        }
+    }
+
+    fn mark_healthy(&mut self) {
+        self.problem = None;
+        self.message.clear();
+        self.check.pass("ok");
+    }
+
+    /// An event was delivered.
+    pub(super) fn mark_delivering(&mut self) {
+        self.stalled_for = None;
+        if self.problem.is_some() {
+            self.mark_healthy();
+        }
+    }
+
+    pub(super) fn mark_unhealthy(&mut self, problem: Problem, message: &str) {
+        self.problem = Some(problem);
+        message.clone_into(&mut self.message);
+        let replaced = self.stalled_for.map(|duration| {
+            let duration = humantime::format_duration(duration);
+            format!("; after {duration} without an acknowledgement the producer was replaced")
+        });
+        let replaced = replaced.unwrap_or_default();
+        self.check
+            .fail(&format!("{message}; events stay in the journal{replaced}"));
+    }
+}
+
+impl<E: Env> Worker<E> {
+    /// librdkafka's callbacks have run, or the cluster has answered about the topic.
+    pub(super) fn on_client_event(
         &mut self,
-        connected: bool,
-        words: Option<String>,
-        topic: Option<Result<Seen, String>>,
+        is_connected: bool,
+        client_error: Option<String>,
+        topic: Option<Result<TopicState, String>>,
     ) {
-        if connected && self.trouble == Trouble::Connection {
-            self.well();
+        if is_connected && self.health.problem == Some(Problem::Connection) {
+            self.health.mark_healthy();
         }
-        if let Some(words) = words
-            && matches!(self.trouble, Trouble::None | Trouble::Connection)
+        if let Some(message) = client_error
+            && matches!(self.health.problem, None | Some(Problem::Connection))
         {
-            self.trouble(Trouble::Connection, &words);
+            self.health.mark_unhealthy(Problem::Connection, &message);
         }
-        if let Some(seen) = topic {
-            self.topic_seen(seen);
-        }
-    }
-
-    /// When it has been silent for too long, where that is not said yet.
-    pub(super) fn silent_at(&self) -> Option<Instant> {
-        let since = self.machine.silent_since()?;
-        (self.trouble == Trouble::None).then(|| since + SILENCE)
-    }
-
-    pub(super) fn look_at_silence(&mut self, now: Instant) {
-        if self.silent_at().is_some_and(|at| now >= at) {
-            let timeout = humantime::format_duration(self.stall);
-            let words = format!(
-                "{SILENT}; its producer is replaced after {timeout} of that; if it goes on, {REPLICAS}"
-            );
-            self.trouble(Trouble::Delivery, &words);
-            if let Some(client) = &self.client {
-                client.look_at_topic();
-            }
-            if let Some(suppressed) = self.throttle.permit(SILENT) {
-                tracing::warn!(suppressed, "{words}");
-            }
-        }
-    }
-
-    /// The machine has given a silent producer up.
-    pub(super) fn stalled(&mut self, silence: Duration) {
-        let silence = Duration::from_secs(silence.as_secs());
-        self.stalled = Some(silence);
-        let why = self.words.clone();
-        match self.trouble {
-            Trouble::None => self.trouble(Trouble::Delivery, SILENT),
-            // What is known of the cause stays the first thing to be read.
-            known => self.trouble(known, &why),
-        }
-        tracing::warn!(
-            ?silence,
-            check = why,
-            "Kafka has acknowledged nothing of what is in flight: another producer takes over"
-        );
-    }
-
-    fn topic_seen(&mut self, seen: Result<Seen, String>) {
-        match seen {
-            Ok(Seen { partitions, bounds }) => {
-                if let Some(bounds) = bounds {
-                    self.machine.time_bounds(bounds);
-                }
-                if self.trouble == Trouble::Topic {
-                    self.well();
-                }
-                if self.machine.partitions(partitions) {
-                    tracing::info!(
-                        partitions,
-                        "the topic has another number of partitions; it takes effect once what is in flight is acknowledged"
+        match topic {
+            Some(Ok(state)) => self.on_topic_state(state),
+            Some(Err(message)) => {
+                self.health.mark_unhealthy(Problem::Topic, &message);
+                if let Some(suppressed) = self.throttle.permit(&message) {
+                    tracing::warn!(
+                        suppressed,
+                        "{message}; until then events stay in the journal"
                     );
                 }
             }
-            Err(words) => {
-                self.trouble(Trouble::Topic, &words);
-                if let Some(suppressed) = self.throttle.permit(&words) {
-                    tracing::warn!(suppressed, "{words}; until then events stay in the journal");
-                }
-            }
+            None => {}
         }
     }
 
-    /// When the topic is to be asked about again.
-    pub(super) fn look_at(&self) -> Option<Instant> {
-        let pause = if self.trouble == Trouble::Topic {
-            LOOK
-        } else if self.machine.knows_partitions() {
-            LATER_LOOK
-        } else {
-            FIRST_LOOK
-        };
-        self.client.as_ref().map(|_| self.looked + pause)
+    fn on_topic_state(&mut self, state: TopicState) {
+        let TopicState { partitions, bounds } = state;
+        if let Some(bounds) = bounds {
+            self.machine.on_time_bounds(bounds);
+        }
+        if self.health.problem == Some(Problem::Topic) {
+            self.health.mark_healthy();
+        }
+        if self.machine.on_partitions(partitions) {
+            tracing::info!(
+                partitions,
+                "the topic has another number of partitions; it takes effect once what is in flight is acknowledged"
+            );
+        }
     }
 
-    /// An operator who has made the topic sees it within seconds, even if no event comes, and a topic that has grown is noticed.
-    pub(super) fn look_at_topic(&mut self, now: Instant) {
-        if self.look_at().is_none_or(|at| now < at) {
+    /// When a stall is to be reported, unless another problem is reported already.
+    pub(super) fn stall_report_at(&self) -> Option<Instant> {
+        let since = self.machine.awaiting_since()?;
+        self.health.problem.is_none().then(|| since + STALL_REPORT)
+    }
+
+    pub(super) fn check_for_stall(&mut self, now: Instant) {
+        if self.stall_report_at().is_none_or(|at| now < at) {
             return;
         }
-        self.looked = now;
+        let timeout = humantime::format_duration(self.config.limits.stall_timeout);
+        let message = format!(
+            "{STALLED}; after {timeout} of this the producer is replaced; if it continues, \
+             are fewer replicas in sync than min.insync.replicas?"
+        );
+        self.health.mark_unhealthy(Problem::Delivery, &message);
         if let Some(client) = &self.client {
-            client.look_at_topic();
+            client.request_topic_state();
+        }
+        if let Some(suppressed) = self.throttle.permit(STALLED) {
+            tracing::warn!(suppressed, "{message}");
         }
     }
 
-    pub(super) fn failed(&mut self, blame: Blame, words: &str) {
-        self.metrics
-            .failures
-            .with_label_values(&[blame.label()])
-            .inc();
+    /// The machine replaces a producer that has stalled for `duration`.
+    pub(super) fn report_stall(&mut self, duration: Duration) {
+        let duration = Duration::from_secs(duration.as_secs());
+        self.health.stalled_for = Some(duration);
+        let known = self.health.message.clone();
+        match self.health.problem {
+            None => self.health.mark_unhealthy(Problem::Delivery, STALLED),
+            // A known cause stays the first thing that the check shows.
+            Some(problem) => self.health.mark_unhealthy(problem, &known),
+        }
+        tracing::warn!(
+            ?duration,
+            check = known,
+            "Kafka has acknowledged nothing of what is in flight: replacing the producer"
+        );
+    }
+
+    /// When the cluster is to be asked about the topic again.
+    pub(super) fn topic_refresh_at(&self) -> Option<Instant> {
+        let interval = if self.health.problem == Some(Problem::Topic) {
+            MISSING_TOPIC_INTERVAL
+        } else if self.machine.knows_partitions() {
+            TOPIC_INTERVAL
+        } else {
+            FIRST_TOPIC_INTERVAL
+        };
+        self.client
+            .as_ref()
+            .map(|_| self.topic_requested + interval)
+    }
+
+    /// An operator who creates the topic sees it noticed within seconds even if no event comes; so is a topic's growth.
+    pub(super) fn refresh_topic_state(&mut self, now: Instant) {
+        if self.topic_refresh_at().is_none_or(|at| now < at) {
+            return;
+        }
+        self.topic_requested = now;
+        if let Some(client) = &self.client {
+            client.request_topic_state();
+        }
+    }
+
+    pub(super) fn on_delivery_failure(&mut self, blame: Blame, message: &str) {
+        self.metrics.failures.inc(blame);
         if blame == Blame::Collateral {
             return;
         }
-        self.trouble(Trouble::Delivery, words);
-        if let Some(suppressed) = self.throttle.permit(words) {
+        self.health.mark_unhealthy(Problem::Delivery, message);
+        if let Some(suppressed) = self.throttle.permit(message) {
             tracing::warn!(
-                reason = words,
+                reason = message,
                 suppressed,
                 "Kafka did not take an event; it stays in the journal and is tried again"
             );
         }
-    }
-
-    pub(super) fn well(&mut self) {
-        self.trouble = Trouble::None;
-        self.words.clear();
-        self.check.pass("ok");
-    }
-
-    pub(super) fn trouble(&mut self, trouble: Trouble, words: &str) {
-        self.trouble = trouble;
-        words.clone_into(&mut self.words);
-        let replaced = self.stalled.map(|silence| {
-            let silence = humantime::format_duration(silence);
-            format!("; after {silence} without an acknowledgement the producer was replaced")
-        });
-        let replaced = replaced.unwrap_or_default();
-        self.check
-            .fail(&format!("{words}; events stay in the journal{replaced}"));
     }
 }

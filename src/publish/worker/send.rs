@@ -1,125 +1,129 @@
-//! From the journal to the producer: reading, offering, handing over, setting aside.
+//! From the journal to the producer: reading, offering, sending, dead-lettering.
 
 use std::time::Duration;
 
-use super::sent::Sent;
-use super::{RETRY, Trouble, Worker};
+use super::sent::SentRecord;
+use super::{Problem, RETRY, Worker};
 use crate::event::{DecodeError, Event};
 use crate::journal::{ReadError, Record};
+use crate::publish::decide::blame::{Blame, Reason};
 use crate::publish::decide::machine::Offer;
 use crate::publish::decide::partitioner::partition;
-use crate::publish::env::{Client as _, Handed, Outgoing, Outside};
-use crate::publish::kafka::cloudevents::{Blame, blame, headers};
+use crate::publish::env::{Client as _, Enqueue, Env, Outgoing};
+use crate::publish::kafka::cloudevents::headers;
 
-/// Records handed over between two looks at the mail.
+/// Records sent between two looks at the mail, at most.
 const ROUND: usize = 256;
 
-impl<O: Outside> Worker<O> {
-    /// Hands records over; true if there may be more at once.
+impl<E: Env> Worker<E> {
+    /// Sends records; true if there may be more at once.
     pub(super) fn fill(&mut self) -> bool {
-        self.retry = false;
+        self.must_retry = false;
         for _ in 0..ROUND {
-            if !self.machine.wants() {
-                // Not known as long as nothing is read.
-                self.at_tail = false;
+            if !self.machine.wants_record() {
+                // Not known while nothing is read.
+                self.is_at_tail = false;
                 return false;
             }
-            let Some(record) = self.held.take().or_else(|| self.next()) else {
+            let Some(record) = self.held.take().or_else(|| self.read()) else {
                 return false;
             };
-            if !self.hand_over(record) {
+            if !self.send(record) {
                 return false;
             }
         }
         true
     }
 
-    fn next(&mut self) -> Option<Record> {
-        match self.reader.next_record(self.outside.now()) {
+    fn read(&mut self) -> Option<Record> {
+        match self.reader.next_record(self.env.now()) {
             Ok(Some(record)) => {
-                self.at_tail = false;
-                self.readable();
+                self.is_at_tail = false;
+                self.mark_readable();
                 Some(record)
             }
             Ok(None) => {
-                self.at_tail = true;
-                self.readable();
-                self.machine.tail();
+                self.is_at_tail = true;
+                self.mark_readable();
+                self.machine.reached_tail();
                 None
             }
             Err(error) => {
-                self.at_tail = false;
-                self.unreadable(&error);
+                self.is_at_tail = false;
+                self.mark_unreadable(&error);
                 None
             }
         }
     }
 
-    /// False where nothing more can be handed over for now.
-    fn hand_over(&mut self, record: Record) -> bool {
+    /// False if nothing more can be sent for now.
+    fn send(&mut self, record: Record) -> bool {
         let Some(client) = &self.client else {
             self.held = Some(record);
             return false;
         };
         let position = record.position;
-        let partitions = match self.machine.offer(position, self.outside.now()) {
+        let partitions = match self.machine.offer(position, self.env.now()) {
             Offer::Skip => return true,
             Offer::Hold => {
                 self.held = Some(record);
                 return false;
             }
-            Offer::Later => return false,
+            Offer::NextProducer => return false,
             Offer::Send(partitions) => partitions,
         };
         let event = match Event::decode(&record.payload) {
             Ok(event) => event,
-            Err(error) => return self.undecodable(&record, &error),
+            Err(error) => return self.on_undecodable(&record, &error),
         };
         let key = event.key;
-        let stamp = self.machine.stamp(event.received_ms, self.outside.wall());
-        let handed = client.send(Outgoing {
-            topic: &self.topic,
+        let stamp = self
+            .machine
+            .stamp(event.received_ms, self.env.since_epoch());
+        let outcome = client.enqueue(Outgoing {
+            topic: &self.config.topic,
             partition: partition(key, position, partitions),
             position,
             key,
             value: event.body,
             timestamp_ms: stamp.ms,
-            headers: headers(&event, &self.journal_id, position),
+            headers: headers(&event, &self.config.journal_id, position),
         });
-        match handed {
-            Handed::Taken => {
-                self.sent.push(Sent {
+        match outcome {
+            Enqueue::Queued => {
+                self.sent.push(SentRecord {
                     position,
                     received_ms: event.received_ms,
                     stamp,
                 });
-                self.machine.sent(position);
+                self.machine.on_queued(position);
                 true
             }
-            Handed::QueueFull => {
+            Enqueue::QueueFull => {
                 self.held = Some(record);
-                self.retry = true;
+                self.must_retry = true;
                 false
             }
-            Handed::Refused(code) => {
-                let blame = blame(code, event.key.is_some());
-                self.failed(blame, &code.to_string());
-                self.refused(position, blame);
+            Enqueue::Rejected(error) => {
+                let blame = error.blame();
+                self.on_delivery_failure(blame, &error.to_string());
+                self.reject(position, blame);
                 false
             }
         }
     }
 
-    /// No event: set aside, unless a newer ringback wrote it or there are so many that it is not the records.
-    fn undecodable(&mut self, record: &Record, error: &DecodeError) -> bool {
+    /// Dead-letters a record that is no event, unless a newer ringback wrote it or there are so many that the records are not
+    /// the cause.
+    fn on_undecodable(&mut self, record: &Record, error: &DecodeError) -> bool {
         let position = record.position;
-        if !matches!(error, DecodeError::Version(_)) && self.machine.may_letter() {
-            tracing::error!(position, %error, "a record of the journal is no event; setting it aside");
-            return self.set_aside(position, "undecodable", &record.payload);
+        if !matches!(error, DecodeError::Version(_)) && self.machine.may_dead_letter() {
+            tracing::error!(position, %error, "a record of the journal is no event; it becomes a dead letter");
+            return self.dead_letter(position, Reason::Undecodable, &record.payload);
         }
-        self.trouble(
-            Trouble::Delivery,
-            "the journal holds what this version cannot read",
+        self.health.mark_unhealthy(
+            Problem::Delivery,
+            "the journal holds a record that this version cannot read",
         );
         if let Some(suppressed) = self.throttle.permit("undecodable") {
             tracing::error!(
@@ -129,13 +133,13 @@ impl<O: Outside> Worker<O> {
                 "cannot read a record of the journal; it stays: publish it with the ringback that wrote it"
             );
         }
-        self.refused(position, Blame::Cluster);
+        self.reject(position, Blame::Cluster);
         false
     }
 
-    /// What is on the disk and cannot be read is waited for; nothing behind it is published.
-    fn unreadable(&mut self, error: &ReadError) {
-        let now = self.outside.now();
+    /// Waits for what is on the disk and cannot be read; nothing behind it is published.
+    fn mark_unreadable(&mut self, error: &ReadError) {
+        let now = self.env.now();
         let (since, retry_at) = match error {
             ReadError::Unreadable {
                 since, retry_at, ..
@@ -146,60 +150,62 @@ impl<O: Outside> Worker<O> {
         let waited = Duration::from_secs(now.duration_since(since).as_secs());
         let waited = humantime::format_duration(waited);
         let error = crate::telemetry::chain(error);
-        self.reading
+        self.read_check
             .fail(&format!("{error}, for {waited}; publishing waits"));
         if let Some(suppressed) = self.throttle.permit("read") {
             tracing::error!(error, %waited, suppressed, "cannot read the journal: publishing waits and tries again");
         }
     }
 
-    fn readable(&mut self) {
+    fn mark_readable(&mut self) {
         if self.read_again.take().is_some() {
-            self.reading.pass("ok");
+            self.read_check.pass("ok");
         }
     }
 
-    pub(super) fn dead_letter(&mut self, position: u64, reason: &'static str) {
-        // Read again: memory holds nothing back for the rare case.
+    /// Reads the record again for it, so that memory need not hold it.
+    pub(super) fn dead_letter_at(&mut self, position: u64, reason: Reason) {
         self.reader.seek(position);
-        match self.reader.next_record(self.outside.now()) {
+        match self.reader.next_record(self.env.now()) {
             Ok(Some(record)) if record.position == position => {
-                self.set_aside(position, reason, &record.payload);
+                self.dead_letter(position, reason, &record.payload);
             }
-            // Damaged meanwhile: the next reading passes over it and says so.
+            // It is damaged since: the next reading passes over it and logs that.
             Ok(_) => {}
-            Err(error) => tracing::error!(position, %error, "cannot read a record to set it aside"),
+            Err(error) => {
+                tracing::error!(position, %error, "cannot read a record to dead-letter it");
+            }
         }
     }
 
-    fn set_aside(&mut self, position: u64, reason: &'static str, payload: &[u8]) -> bool {
-        match self.outside.set_aside(position, reason, payload) {
+    fn dead_letter(&mut self, position: u64, reason: Reason, payload: &[u8]) -> bool {
+        match self.env.write_dead_letter(position, reason, payload) {
             Ok(()) => {
-                self.metrics.dead_letters.with_label_values(&[reason]).inc();
+                self.metrics.dead_letters.inc(reason);
                 self.truncator
-                    .set_dead_letter_bytes(self.outside.letter_bytes());
-                self.machine.lettered(position);
+                    .set_dead_letter_bytes(self.env.dead_letter_bytes());
+                self.machine.dead_lettered(position);
                 tracing::error!(
                     position,
-                    reason,
-                    "an event was set aside as a dead letter: Kafka refuses it for good"
+                    reason = reason.label(),
+                    "an event was dead-lettered: Kafka refuses it for good"
                 );
                 true
             }
             Err(error) => {
-                self.retry = true;
-                if let Some(suppressed) = self.throttle.permit("letter") {
-                    tracing::error!(position, %error, suppressed, "cannot set an event aside; trying again");
+                self.must_retry = true;
+                if let Some(suppressed) = self.throttle.permit("dead letter") {
+                    tracing::error!(position, %error, suppressed, "cannot write a dead letter; trying again");
                 }
-                // Nothing may pass it: it is read again from the watermark.
-                self.refused(position, Blame::Cluster);
+                // Nothing may pass it: reading goes back to it from the watermark.
+                self.reject(position, Blame::Cluster);
                 false
             }
         }
     }
 
-    fn refused(&mut self, position: u64, blame: Blame) {
-        let (now, jitter) = (self.outside.now(), self.outside.jitter());
-        self.machine.refused(position, blame, now, jitter);
+    fn reject(&mut self, position: u64, blame: Blame) {
+        let (now, jitter) = (self.env.now(), self.env.jitter());
+        self.machine.on_rejected(position, blame, now, jitter);
     }
 }

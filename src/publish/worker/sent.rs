@@ -1,29 +1,32 @@
-//! What is known of the records that the present producer has: when their events came, and with which timestamp they went.
+//! Which records the present producer holds: when their events were received, and with which timestamp they were sent.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use rdkafka::types::RDKafkaErrorCode;
-
 use super::Worker;
 use crate::publish::decide::timestamps::Stamp;
-use crate::publish::env::Outside;
+use crate::publish::env::Env;
 use crate::publish::inbox::Report;
+use crate::publish::kafka::error::DeliveryError;
 
-/// One record.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sent {
+pub(super) struct SentRecord {
     pub(super) position: u64,
     pub(super) received_ms: u64,
     pub(super) stamp: Stamp,
 }
 
-/// All of them above the watermark, in the order of sending.
+/// Those above the watermark, in position order.
 #[derive(Debug, Default)]
-pub(super) struct SentRecords(VecDeque<Sent>);
+pub(super) struct SentRecords(VecDeque<SentRecord>);
 
 impl SentRecords {
-    pub(super) fn push(&mut self, sent: Sent) {
+    pub(super) fn push(&mut self, sent: SentRecord) {
+        debug_assert!(
+            self.0
+                .back()
+                .is_none_or(|last| last.position < sent.position)
+        );
         self.0.push_back(sent);
     }
 
@@ -37,31 +40,27 @@ impl SentRecords {
         }
     }
 
-    pub(super) fn find(&self, position: u64) -> Option<Sent> {
+    fn find(&self, position: u64) -> Option<SentRecord> {
         let index = self.0.binary_search_by_key(&position, |sent| sent.position);
         Some(self.0[index.ok()?])
     }
-
-    fn first(&self) -> Option<&Sent> {
-        self.0.front()
-    }
 }
 
-impl<O: Outside> Worker<O> {
-    /// What a first acknowledgement says of the event's time.
+impl<E: Env> Worker<E> {
+    /// Counts an event's latency at its first acknowledgement.
     pub(super) fn count_times(&self, position: u64) {
         let Some(sent) = self.sent.find(position) else {
             return;
         };
         let received = Duration::from_millis(sent.received_ms);
-        let taken = self.outside.wall().saturating_sub(received);
-        self.metrics.latency.observe(taken.as_secs_f64());
+        let latency = self.env.since_epoch().saturating_sub(received);
+        self.metrics.latency.observe(latency.as_secs_f64());
         if sent.stamp.is_present {
             self.metrics.restamped.inc();
             if let Some(suppressed) = self.throttle.permit("restamped") {
                 tracing::warn!(
                     position,
-                    received = ?received,
+                    ?received,
                     suppressed,
                     "an event was published with the present time: Kafka would refuse or delete it with its own, which is in ce_time"
                 );
@@ -69,33 +68,32 @@ impl<O: Outside> Worker<O> {
         }
     }
 
-    /// Kafka refuses a record's timestamp, which is nobody's fault: the next producer gives such records the present time.
+    /// If Kafka refuses a record's timestamp, the next producer sends such records with the present time.
     pub(super) fn learn_from(&mut self, report: &Report) {
-        if report.outcome == Err(RDKafkaErrorCode::InvalidTimestamp)
+        if report.outcome.is_err_and(DeliveryError::refuses_timestamp)
             && let Some(sent) = self.sent.find(report.position)
         {
-            let now = self.outside.wall();
-            self.machine.timestamp_refused(sent.stamp.ms, now);
+            let now = self.env.since_epoch();
+            self.machine.on_timestamp_refused(sent.stamp.ms, now);
         }
     }
 
     /// When the first record in flight has waited so long that Kafka might delete or refuse it; `None`: never.
     pub(super) fn too_old_at(&self, now: Instant) -> Option<Instant> {
-        let first = self.sent.first().filter(|_| self.machine.in_flight() > 0)?;
-        let wait = self.machine.may_wait(first.stamp.ms, self.outside.wall())?;
-        now.checked_add(wait)
+        let first = self.sent.0.front();
+        let first = first.filter(|_| self.machine.in_flight() > 0)?;
+        let now_ms = self.env.since_epoch();
+        now.checked_add(self.machine.max_wait(first.stamp.ms, now_ms)?)
     }
 
-    /// An outage may outlast what the topic keeps: what waits in the producer is sent again, with the present time.
-    pub(super) fn look_at_ages(&mut self, now: Instant) {
+    /// An outage may outlast what the topic keeps: records that wait in the producer are sent again with the present time.
+    pub(super) fn check_ages(&mut self, now: Instant) {
         if self.too_old_at(now).is_some_and(|at| now >= at) {
             tracing::info!(
-                "records have waited long in the Kafka producer: another one takes over and gives them the present time"
+                "records have waited long in the Kafka producer: replacing it to send them with the present time"
             );
             self.sent.clear();
-            let jitter = self.outside.jitter();
-            self.machine.renew(now, jitter);
-            self.act();
+            self.replace_producer(now);
         }
     }
 }

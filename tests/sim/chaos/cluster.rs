@@ -79,7 +79,7 @@ impl Chaos {
                 self.later(thaw, Later::Mend(Kind::SlowPurge, 0));
                 at = partition;
             }
-            Kind::NoLetters => around.disk.lock().no_letters = true,
+            Kind::NoLetters => around.disk.lock().no_dead_letters = true,
             Kind::TopicRemade | Kind::StaleLeaders => {
                 kafka.leave_behind(kind == Kind::TopicRemade);
                 return;
@@ -129,7 +129,7 @@ pub(super) fn mend(around: &mut Surroundings, kind: Kind, at: usize) {
         }
         Kind::SilentBroker => kafka.brokers[at].silent = false,
         Kind::LostAnswers => kafka.lost_answers = 0,
-        Kind::NoLetters => around.disk.lock().no_letters = false,
+        Kind::NoLetters => around.disk.lock().no_dead_letters = false,
         Kind::Refusal | Kind::Freeze => kafka.partitions[at].refusal = None,
         Kind::NoTopic => kafka.missing_since = None,
         Kind::NoClients => kafka.no_clients = false,

@@ -44,7 +44,6 @@ impl Kafka {
                     let report = Report {
                         generation,
                         position: message.position,
-                        has_key: message.key.is_some(),
                         outcome: Ok(()),
                     };
                     self.report(client, report);

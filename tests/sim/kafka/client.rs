@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::publish::env::{Client, Handed, Outgoing};
+use ringback::publish::DeliveryError;
+use ringback::publish::env::{Client, Enqueue, Outgoing};
 use ringback::publish::inbox::Report;
 
 use super::state::State;
 use super::{Event, Kafka, Message};
+use crate::env::Watch;
 use crate::lies::{self, Lie};
-use crate::outside::Watch;
 use crate::random::{MS, SECOND};
 
 /// The worker's end of it.
@@ -23,16 +24,16 @@ pub struct SimClient {
 }
 
 impl Client for SimClient {
-    fn send(&self, outgoing: Outgoing<'_>) -> Handed {
-        let handed = self.kafka.borrow_mut().send(self.id, &outgoing);
-        if handed == Handed::Taken {
+    fn enqueue(&self, outgoing: Outgoing<'_>) -> Enqueue {
+        let outcome = self.kafka.borrow_mut().send(self.id, &outgoing);
+        if outcome == Enqueue::Queued {
             let now = self.kafka.borrow().clock.now();
             self.watch.borrow_mut().taken(now);
         }
-        if matches!(handed, Handed::Refused(_)) {
+        if matches!(outcome, Enqueue::Rejected(_)) {
             self.watch.borrow_mut().failed = true;
         }
-        handed
+        outcome
     }
 
     fn purge(&self, in_flight: bool) {
@@ -41,7 +42,7 @@ impl Client for SimClient {
         kafka.purge(self.id, in_flight);
     }
 
-    fn look_at_topic(&self) {
+    fn request_topic_state(&self) {
         self.kafka.borrow_mut().look(self.id);
     }
 }
@@ -107,36 +108,38 @@ impl Kafka {
             .retain(|_, event| !matches!(event, Event::Mail(..)));
     }
 
-    fn send(&mut self, id: u64, outgoing: &Outgoing<'_>) -> Handed {
+    fn send(&mut self, id: u64, outgoing: &Outgoing<'_>) -> Enqueue {
         self.next += 1;
         let message = Message::of(outgoing, id, self.next);
         let refused = self.ledger.borrow().refused_by_client(&message);
         let partition = usize::try_from(outgoing.partition).expect("ringback chooses it");
         let now = self.clock.now();
+        let has_key = outgoing.key.is_some();
+        let rejected = |code| Enqueue::Rejected(DeliveryError::new(code, has_key));
         let Some(state) = self.clients.get_mut(&id) else {
-            return Handed::Refused(Code::Fatal);
+            return rejected(Code::Fatal);
         };
         let size = message.value.len();
         if state.fatal {
-            return Handed::Refused(Code::Fatal);
+            return rejected(Code::Fatal);
         }
         if state.no_topic {
-            return Handed::Refused(Code::UnknownTopic);
+            return rejected(Code::UnknownTopic);
         }
         if partition >= state.queues.len() {
-            return Handed::Refused(Code::UnknownPartition);
+            return rejected(Code::UnknownPartition);
         }
         if size > state.largest || refused {
-            return Handed::Refused(Code::MessageSizeTooLarge);
+            return rejected(Code::MessageSizeTooLarge);
         }
         if state.bytes + size > state.queue_bytes {
-            return Handed::QueueFull;
+            return Enqueue::QueueFull;
         }
         state.bytes += size;
         let linger = state.linger;
         state.queues[partition].fresh.push_back((message, now));
         self.poll_in(id, linger);
-        Handed::Taken
+        Enqueue::Queued
     }
 
     pub(super) fn purge(&mut self, id: u64, in_flight: bool) {
@@ -196,8 +199,7 @@ impl Kafka {
             let report = Report {
                 generation,
                 position: message.position,
-                has_key: message.key.is_some(),
-                outcome: Err(code),
+                outcome: Err(DeliveryError::new(code, message.key.is_some())),
             };
             self.report_after(id, report, delay);
         }

@@ -1,6 +1,6 @@
 //! A client between the worker and [`SimClient`] that can lie.
 
-use ringback::publish::env::{Client, Handed, Outgoing};
+use ringback::publish::env::{Client, Enqueue, Outgoing};
 use ringback::publish::inbox::Report;
 
 use super::Headers;
@@ -13,7 +13,7 @@ pub struct LyingClient {
 }
 
 impl Client for LyingClient {
-    fn send(&self, mut outgoing: Outgoing<'_>) -> Handed {
+    fn enqueue(&self, mut outgoing: Outgoing<'_>) -> Enqueue {
         let position = outgoing.position;
         if self.honest.watch.borrow().written.contains(&position) {
             let words = format!("{position} is sent again though it was reported as written");
@@ -35,12 +35,11 @@ impl Client for LyingClient {
             let report = Report {
                 generation: self.generation,
                 position: outgoing.position,
-                has_key: outgoing.key.is_some(),
                 outcome: Ok(()),
             };
             let mut kafka = self.honest.kafka.borrow_mut();
             kafka.report(self.honest.id, report);
-            return Handed::Taken;
+            return Enqueue::Queued;
         }
         if lies::is_on(Lie::TimestampZero) {
             outgoing.timestamp_ms = 0;
@@ -55,35 +54,34 @@ impl Client for LyingClient {
             let report = Report {
                 generation: self.generation,
                 position,
-                has_key: outgoing.key.is_some(),
                 outcome: Ok(()),
             };
-            let handed = self.honest.send(outgoing);
-            if handed == Handed::Taken {
+            let outcome = self.honest.enqueue(outgoing);
+            if outcome == Enqueue::Queued {
                 let mut kafka = self.honest.kafka.borrow_mut();
                 kafka.report(self.honest.id, report);
             }
-            return handed;
+            return outcome;
         }
         if lies::is_on(Lie::SentTwice) {
             let again = Outgoing {
                 headers: outgoing.headers.clone(),
                 ..outgoing
             };
-            let handed = self.honest.send(outgoing);
-            if handed == Handed::Taken {
-                self.honest.send(again);
+            let outcome = self.honest.enqueue(outgoing);
+            if outcome == Enqueue::Queued {
+                self.honest.enqueue(again);
             }
-            return handed;
+            return outcome;
         }
-        self.honest.send(outgoing)
+        self.honest.enqueue(outgoing)
     }
 
     fn purge(&self, in_flight: bool) {
         self.honest.purge(in_flight);
     }
 
-    fn look_at_topic(&self) {
-        self.honest.look_at_topic();
+    fn request_topic_state(&self) {
+        self.honest.request_topic_state();
     }
 }

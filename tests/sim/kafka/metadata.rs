@@ -1,7 +1,7 @@
 //! What clients learn of the topic: how many partitions it has. A topic may grow, and not every broker knows it at once.
 
 use rdkafka::types::RDKafkaErrorCode as Code;
-use ringback::publish::inbox::Seen as Look;
+use ringback::publish::inbox::TopicState;
 
 use super::state::Queue;
 use super::{Event, Kafka};
@@ -89,7 +89,7 @@ impl Kafka {
                 self.extend(id);
                 partitions = self.partitions.len();
             }
-            Ok(Look {
+            Ok(TopicState {
                 partitions: partitions as i32,
                 bounds: self.readable_bounds(),
             })

@@ -120,7 +120,7 @@ impl Ledger {
 
     fn is_at_rest(&self, number: usize) -> bool {
         let sent = &self.events[number];
-        sent.delivered > 0 || sent.set_aside
+        sent.delivered > 0 || sent.dead_lettered
     }
 
     fn is_reported(&self, place: Place) -> bool {
@@ -134,7 +134,7 @@ impl Ledger {
     pub fn settle(&mut self) {
         let lost = self.events.iter().enumerate().filter_map(|(number, sent)| {
             let place = sent.acknowledged?;
-            (sent.delivered == 0 && !sent.set_aside).then_some((number, place))
+            (sent.delivered == 0 && !sent.dead_lettered).then_some((number, place))
         });
         let lost: Vec<_> = lost.collect();
         for (number, place) in lost {

@@ -8,13 +8,13 @@ use ringback::publish::worker::{Next, Worker};
 
 use super::writing::{Nearby, Writing};
 use crate::coverage::{self, Seen};
+use crate::env::SimEnv;
 use crate::interleave;
 use crate::lies::{self, Lie};
-use crate::outside::SimOutside;
 use crate::random::Random;
 
 pub struct Publishing {
-    pub worker: Option<Worker<SimOutside>>,
+    pub worker: Option<Worker<SimEnv>>,
     pub inbox: Inbox,
     /// When the thread goes on.
     pub at: Option<u64>,
@@ -37,8 +37,8 @@ impl Publishing {
             return true;
         };
         let mut inbox = std::mem::take(&mut self.inbox);
-        inbox.drain = self.drain.map(|until| nearby.clock.at(until));
-        inbox.renew &= !lies::is_on(Lie::RenewIgnored);
+        inbox.drain_deadline = self.drain.map(|until| nearby.clock.at(until));
+        inbox.replace_producer &= !lies::is_on(Lie::RenewIgnored);
         let beside = {
             let (writing, nearby) = (writing.clone(), nearby.clone());
             move || writing.borrow_mut().step_beside(&nearby)

@@ -1,51 +1,53 @@
-//! What a machine is made with, what it asks its shell to do, and its answers.
+//! What a machine is configured with, the actions it asks for, and its answers.
 
 use std::num::NonZeroI32;
 use std::time::Duration;
 
-/// What a machine is made with.
+use crate::publish::decide::blame::Reason;
+
+/// The bounds a machine works within.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// How long what is in flight may take after a failure.
-    pub(crate) settle: Duration,
-    /// How long nothing may be heard of what is in flight: `kafka.stall_timeout`.
-    pub(crate) stall: Duration,
-    /// How many positions may lie above the watermark, [`MAX_AHEAD`](super::MAX_AHEAD) outside of tests.
-    pub(crate) ahead: usize,
-    /// The first producers' `batch.size`; halved where the cluster takes no such batches.
-    pub(crate) batch_bytes: u32,
+pub struct Limits {
+    /// How long records in flight may take to be reported on after a failure: two socket time-outs.
+    pub drain_timeout: Duration,
+    /// How long a producer may hold records without reporting on any: `kafka.stall_timeout`.
+    pub stall_timeout: Duration,
+    /// How many positions may lie above the watermark; [`MAX_AHEAD`](super::MAX_AHEAD) outside tests.
+    pub max_ahead: usize,
+    /// The first producer's `batch.size`; halved if the cluster refuses such batches as too large.
+    pub batch_bytes: u32,
 }
 
-/// What the shell is to do.
+/// What the worker must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Say that nothing was heard for so long and that the producer is therefore replaced.
-    Stalled(Duration),
-    /// Drop what the producer has queued, and what is on its way to a broker too if said so.
+    /// Report that the producer is replaced because it has not reported on anything for this long.
+    ReportStall(Duration),
+    /// Drop what the producer has queued and, if `in_flight`, what is on its way to a broker.
     Purge { in_flight: bool },
-    /// Build a producer; go back to `from`, the first position to be sent: the reader may have been elsewhere since.
+    /// Build a producer, and read from `from` on, the first position to be sent: the reader may have moved since.
     Rebuild {
         generation: u64,
         from: Option<u64>,
-        /// Records will be sent one at a time.
+        /// Records are sent one at a time.
         isolate: bool,
         batch_bytes: u32,
     },
-    /// Set this record aside, durably, then say so by [`Machine::lettered`](super::Machine::lettered).
-    DeadLetter { position: u64, reason: &'static str },
-    /// Everything up to here may leave the journal.
+    /// Write this record as a dead letter, durably, then call [`Machine::dead_lettered`](super::Machine::dead_lettered).
+    DeadLetter { position: u64, reason: Reason },
+    /// Everything up to this position may leave the journal.
     Truncate(u64),
 }
 
 /// What to do with a record that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Offer {
-    /// To a partition of so many.
+    /// Send it, to one of so many partitions.
     Send(NonZeroI32),
     /// It was acknowledged before.
     Skip,
-    /// Not before something else is done: it is to be offered again.
+    /// Keep it and offer it again: something else must happen first.
     Hold,
-    /// Not with this producer: the next one is built at once, and reading goes back to this record for it.
-    Later,
+    /// It belongs to the next producer, which is built at once and for which reading goes back to this record.
+    NextProducer,
 }

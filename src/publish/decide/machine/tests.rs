@@ -1,25 +1,26 @@
-//! The machine against a broker of a few lines: every position arrives, in order, whatever fails.
+//! The machine against a broker of a few lines: every position arrives in order, whatever fails.
 
 mod growth;
+mod isolated_failures;
 mod stall;
-mod strikes;
 
 use std::collections::{BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::publish::decide::blame::Reason;
 
-const SETTLE: Duration = Duration::from_secs(20);
-const STALL: Duration = Duration::from_mins(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 const LIMITS: Limits = Limits {
-    settle: SETTLE,
-    stall: STALL,
-    ahead: MAX_AHEAD,
+    drain_timeout: DRAIN_TIMEOUT,
+    stall_timeout: STALL_TIMEOUT,
+    max_ahead: MAX_AHEAD,
     batch_bytes: BATCH_BYTES,
 };
 
-/// Drives a machine as the shell does, with a journal that holds `0..end` and a producer that is a queue.
+/// Drives a machine as the worker does, with a journal that holds `0..end` and a producer that is a queue.
 struct World {
     machine: Machine,
     now: Instant,
@@ -30,7 +31,7 @@ struct World {
     isolate: bool,
     batches: Vec<u32>,
     first: Vec<u64>,
-    letters: Vec<u64>,
+    dead_letters: Vec<u64>,
     truncated: Option<u64>,
 }
 
@@ -47,20 +48,20 @@ impl World {
             isolate: false,
             batches: Vec::new(),
             first: Vec::new(),
-            letters: Vec::new(),
+            dead_letters: Vec::new(),
             truncated: None,
         }
     }
 
     fn act(&mut self) {
         loop {
-            let actions = self.machine.actions();
+            let actions = self.machine.take_actions();
             if actions.is_empty() {
                 return;
             }
             for action in actions {
                 match action {
-                    Action::Stalled(_) => {}
+                    Action::ReportStall(_) => {}
                     Action::Purge { .. } => {
                         for position in std::mem::take(&mut self.queue) {
                             self.report(position, Err(Blame::Collateral));
@@ -80,13 +81,13 @@ impl World {
                         self.isolate = isolate;
                         self.batches.push(batch_bytes);
                         self.next = from.unwrap_or(self.next);
-                        self.machine.partitions(1);
+                        self.machine.on_partitions(1);
                     }
                     Action::DeadLetter { position, .. } => {
-                        self.letters.push(position);
-                        // The shell reads the record again for it, and the reader stands behind it then.
+                        self.dead_letters.push(position);
+                        // The worker reads the record again for it, which moves the reader.
                         self.next = position + 1;
-                        self.machine.lettered(position);
+                        self.machine.dead_lettered(position);
                     }
                     Action::Truncate(upto) => {
                         assert!(self.truncated < Some(upto));
@@ -101,7 +102,7 @@ impl World {
         let generation = self.generation;
         if self
             .machine
-            .report(generation, position, outcome, self.now, 0.5)
+            .on_report(generation, position, outcome, self.now, 0.5)
         {
             self.first.push(position);
         }
@@ -109,15 +110,15 @@ impl World {
 
     fn fill(&mut self) {
         self.act();
-        while self.machine.wants() && self.next < self.end {
+        while self.machine.wants_record() && self.next < self.end {
             match self.machine.offer(self.next, self.now) {
                 Offer::Send(_) => {
-                    self.machine.sent(self.next);
+                    self.machine.on_queued(self.next);
                     self.queue.push_back(self.next);
                     self.next += 1;
                 }
                 Offer::Skip => self.next += 1,
-                Offer::Hold | Offer::Later => break,
+                Offer::Hold | Offer::NextProducer => break,
             }
             self.act();
         }
@@ -132,13 +133,13 @@ impl World {
         self.act();
     }
 
-    /// The whole queue is one batch; `bad` ones spoil it.
+    /// Delivers the whole queue as one batch, which fails if it has a `bad` record.
     fn deliver_batch(&mut self, bad: &BTreeSet<u64>) {
         let batch = std::mem::take(&mut self.queue);
-        let spoilt = batch.iter().any(|position| bad.contains(position));
+        let fails = batch.iter().any(|position| bad.contains(position));
         for position in batch {
-            let outcome = if spoilt {
-                Err(Blame::Record("too_large"))
+            let outcome = if fails {
+                Err(Blame::Record(Reason::TooLarge))
             } else {
                 Ok(())
             };
@@ -160,21 +161,21 @@ impl World {
 }
 
 #[test]
-fn a_poisonous_record_is_set_aside_and_its_neighbours_are_not() {
+fn a_refused_record_is_dead_lettered_and_its_neighbours_are_not() {
     let mut world = World::new(20);
     world.run(&BTreeSet::from([7]));
-    assert_eq!(world.letters, [7]);
+    assert_eq!(world.dead_letters, [7]);
     let expected: Vec<u64> = (0..20).filter(|position| *position != 7).collect();
     assert_eq!(world.first, expected);
     assert!(
         world.batches.iter().all(|batch| *batch == BATCH_BYTES),
-        "the batch's size was not the matter"
+        "the batch's size was not the cause"
     );
 }
 
 #[test]
 fn what_was_acknowledged_around_a_dead_letter_is_not_sent_again() {
-    // Another partition has taken 1 to 3 each time that 0 was refused.
+    // Another partition takes 1 to 3 each time that 0 is refused.
     let mut world = World::new(4);
     let mut sends = Vec::new();
     for _ in 0..40 {
@@ -186,7 +187,7 @@ fn what_was_acknowledged_around_a_dead_letter_is_not_sent_again() {
             world.report(
                 position,
                 if refused {
-                    Err(Blame::Record("too_large"))
+                    Err(Blame::Record(Reason::TooLarge))
                 } else {
                     Ok(())
                 },
@@ -194,41 +195,41 @@ fn what_was_acknowledged_around_a_dead_letter_is_not_sent_again() {
         }
         world.act();
     }
-    assert_eq!(world.letters, [0]);
+    assert_eq!(world.dead_letters, [0]);
     assert_eq!(world.first, [1, 2, 3]);
     let again = sends.iter().filter(|position| **position > 0).count();
     assert_eq!(again, 3, "{sends:?}");
 }
 
 #[test]
-fn a_batch_that_fails_though_its_records_pass_alone_gets_smaller() {
+fn a_batch_that_fails_while_its_records_pass_alone_gets_smaller() {
     let mut world = World::new(20);
     world.pass(Duration::ZERO);
     world.fill();
     for position in std::mem::take(&mut world.queue) {
-        world.report(position, Err(Blame::Record("too_large")));
+        world.report(position, Err(Blame::Record(Reason::TooLarge)));
     }
     world.act();
     world.run(&BTreeSet::new());
     world.end = 30;
     world.run(&BTreeSet::new());
-    assert_eq!(world.letters, [] as [u64; 0]);
+    assert_eq!(world.dead_letters, [] as [u64; 0]);
     assert_eq!(world.first, (0..30).collect::<Vec<_>>());
     assert_eq!(world.batches.last(), Some(&(BATCH_BYTES / 2)));
 }
 
 #[test]
-fn ten_dead_letters_in_a_row_stop_the_pipe_until_something_passes() {
+fn ten_dead_letters_in_a_row_stop_publishing_until_a_record_passes() {
     let mut world = World::new(30);
     world.run(&(0..30).collect());
-    assert_eq!(world.letters, (0..10).collect::<Vec<_>>());
+    assert_eq!(world.dead_letters, (0..10).collect::<Vec<_>>());
     assert_eq!(world.truncated, Some(9));
     world.run(&BTreeSet::new());
     assert_eq!(world.first, (10..30).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_fault_of_the_cluster_is_waited_out_and_nothing_is_set_aside() {
+fn a_fault_of_the_cluster_is_waited_out_and_nothing_is_dead_lettered() {
     let mut world = World::new(5);
     for _ in 0..50 {
         world.pass(Duration::from_secs(11));
@@ -238,46 +239,53 @@ fn a_fault_of_the_cluster_is_waited_out_and_nothing_is_set_aside() {
         }
         world.act();
     }
-    assert_eq!((world.letters.len(), world.truncated), (0, None));
+    assert_eq!((world.dead_letters.len(), world.truncated), (0, None));
     world.run(&BTreeSet::new());
     assert_eq!(world.first, [0, 1, 2, 3, 4]);
 }
 
 #[test]
-fn what_does_not_settle_is_purged_and_an_old_producer_s_word_counts_only_if_good() {
+fn what_is_not_reported_on_is_purged_and_an_old_producer_s_report_counts_only_as_success() {
     let mut world = World::new(2);
     world.pass(Duration::ZERO);
     world.fill();
     let now = world.now;
-    world.machine.report(1, 0, Err(Blame::Cluster), now, 0.5);
-    // The broker says nothing more of position 1, nor does the client.
+    world.machine.on_report(1, 0, Err(Blame::Cluster), now, 0.5);
+    // Neither the broker nor the client reports on position 1.
     assert_eq!(
-        world.machine.actions(),
+        world.machine.take_actions(),
         [Action::Purge { in_flight: false }]
     );
-    world.machine.tick(now + SETTLE, 0.5);
-    assert_eq!(world.machine.actions(), [Action::Purge { in_flight: true }]);
-    assert_eq!(world.machine.deadline(), Some(now + SETTLE + PURGE_TIME));
+    world.machine.tick(now + DRAIN_TIMEOUT, 0.5);
+    assert_eq!(
+        world.machine.take_actions(),
+        [Action::Purge { in_flight: true }]
+    );
+    assert_eq!(
+        world.machine.deadline(),
+        Some(now + DRAIN_TIMEOUT + PURGE_TIMEOUT)
+    );
     world
         .machine
-        .tick(now + SETTLE + PURGE_TIME.mul_f64(0.9), 0.5);
+        .tick(now + DRAIN_TIMEOUT + PURGE_TIMEOUT.mul_f64(0.9), 0.5);
     assert_eq!(world.machine.in_flight(), 1);
-    world.machine.tick(now + SETTLE + PURGE_TIME, 0.5);
+    world.machine.tick(now + DRAIN_TIMEOUT + PURGE_TIMEOUT, 0.5);
     assert_eq!(world.machine.in_flight(), 0);
-    world
-        .machine
-        .tick(now + SETTLE + PURGE_TIME + Duration::from_secs(1), 0.5);
+    world.machine.tick(
+        now + DRAIN_TIMEOUT + PURGE_TIMEOUT + Duration::from_secs(1),
+        0.5,
+    );
     assert!(matches!(
-        world.machine.actions()[..],
+        world.machine.take_actions()[..],
         [Action::Rebuild {
             generation: 2,
             from: Some(0),
             ..
         }]
     ));
-    assert!(!world.machine.report(1, 0, Err(Blame::Cluster), now, 0.5));
-    assert!(world.machine.report(1, 0, Ok(()), now, 0.5));
-    assert_eq!(world.machine.actions(), [Action::Truncate(0)]);
+    assert!(!world.machine.on_report(1, 0, Err(Blame::Cluster), now, 0.5));
+    assert!(world.machine.on_report(1, 0, Ok(()), now, 0.5));
+    assert_eq!(world.machine.take_actions(), [Action::Truncate(0)]);
 }
 
 #[test]

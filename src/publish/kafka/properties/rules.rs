@@ -1,9 +1,9 @@
-//! The properties of librdkafka's that ringback sets or restricts, each with its reason.
+//! The librdkafka properties that ringback sets or restricts, each with its reason.
 
 /// A property that ringback sets or restricts.
 #[derive(Debug, Clone, Copy)]
 pub struct PropertyRule {
-    /// librdkafka's name of it.
+    /// librdkafka's name for it.
     pub name: &'static str,
     /// Its value if the user sets none.
     pub default: DefaultValue,
@@ -76,7 +76,7 @@ pub const PROPERTY_RULES: [PropertyRule; 21] = [
     rule("transactional.id", Librdkafka, Nothing,
         "ringback does not use transactions"),
     rule("message.send.max.retries", Librdkafka, Nothing,
-        "events are retried without end"),
+        "events are retried forever"),
     rule("statistics.interval.ms", Fixed("5000"), Nothing,
         "ringback makes its metrics from the statistics"),
     rule("message.max.bytes", Computed("`listen.max_body` and 64 KiB"), AtLeast("`listen.max_body` and 64 KiB"),

@@ -1,4 +1,4 @@
-//! What is set, what passes through, and what is refused by name.
+//! Which properties ringback sets, which pass through, and which are refused by name.
 
 use super::*;
 use crate::publish::KafkaConfig;
@@ -15,18 +15,22 @@ fn config(client: &[(&str, &str)]) -> Config {
 }
 
 #[test]
-fn the_defaults_are_taken_by_librdkafka_and_a_harmless_property_passes_through() {
+fn librdkafka_accepts_the_defaults_and_a_harmless_property_passes_through() {
     let config = config(&[("bootstrap.servers", "localhost:9092"), ("linger.ms", "5")]);
     config.validate().unwrap();
     let properties = config.properties().unwrap();
     assert_eq!(properties["linger.ms"], "5");
     assert_eq!(properties["acks"], "all");
+    let defaults = self::config(&[]).properties().unwrap();
+    assert_eq!(defaults["linger.ms"], LINGER_MS.to_string());
+    let timeout = Duration::from_millis(SOCKET_TIMEOUT_MS);
+    assert_eq!(socket_timeout(&defaults), timeout);
     assert_eq!(properties["message.max.bytes"], "8454144");
     assert_eq!(properties["queue.buffering.max.kbytes"], "16384");
 }
 
 #[test]
-fn the_queue_takes_whatever_may_be_sent() {
+fn the_queue_takes_every_record_that_may_be_sent() {
     let larger = ("message.max.bytes", "20000000");
     let properties = config(&[larger]).properties().unwrap();
     assert_eq!(properties["queue.buffering.max.kbytes"], "19532");
@@ -39,20 +43,20 @@ fn the_queue_takes_whatever_may_be_sent() {
 }
 
 #[test]
-fn a_given_batch_size_is_the_first_and_no_larger_than_librdkafka_s_batches() {
+fn the_first_batch_size_is_the_user_s_and_no_larger_than_librdkafka_s_batches() {
     let first = |given: &[(&str, &str)]| batch_bytes(&config(given).properties().unwrap());
     assert_eq!(first(&[]), BATCH_BYTES);
     assert_eq!(first(&[("batch.size", "1000000")]), 1_000_000);
     assert_eq!(first(&[("batch.size", "100000000")]), 8_454_144);
     let properties = config(&[("batch.size", "1000000")]).properties().unwrap();
     assert_eq!(
-        of_producer(&properties, false, 500_000)["batch.size"],
+        producer_properties(&properties, false, 500_000)["batch.size"],
         "500000"
     );
 }
 
 #[test]
-fn whatever_would_break_an_invariant_is_refused_by_the_name_it_was_given() {
+fn a_property_that_would_break_an_invariant_is_refused_by_the_name_that_the_user_wrote() {
     for (name, value) in [
         ("acks", "1"),
         ("request.required.acks", "0"),
@@ -81,7 +85,7 @@ fn whatever_would_break_an_invariant_is_refused_by_the_name_it_was_given() {
 }
 
 #[test]
-fn the_one_rule_of_partitions_may_be_named_and_changes_nothing() {
+fn the_one_partitioner_may_be_set_and_changes_nothing() {
     for name in ["murmur2", "murmur2_random"] {
         let properties = config(&[("partitioner", name)]).properties().unwrap();
         assert_eq!(properties["partitioner"], "murmur2_random");
@@ -101,7 +105,7 @@ fn librdkafka_s_own_names_that_begin_with_topic_pass_through() {
 }
 
 #[test]
-fn properties_that_only_clash_together_are_refused_before_a_start() {
+fn properties_that_clash_only_together_are_refused_before_a_start() {
     let error = config(&[
         ("security.protocol", "SSL"),
         ("ssl.ca.location", "/nowhere"),
@@ -135,7 +139,7 @@ fn an_unknown_property_is_named_and_a_secret_is_not_shown() {
 }
 
 #[test]
-fn a_property_that_only_a_client_refuses_is_named_too() {
+fn a_property_that_librdkafka_refuses_only_with_a_client_is_named_too() {
     let secure = [("security.protocol", "ssl"), ("ssl.ca.location", "/nope")];
     let refused = config(&secure).validate().unwrap_err();
     assert_eq!(refused.property, "ssl.ca.location", "{refused}");

@@ -1,8 +1,8 @@
-//! A producer that has records and says nothing of them.
+//! A producer that holds records and does not report on them.
 
 use super::*;
 
-/// Where the rebuilds lie, in whole seconds since the first record was sent, while the producer stays silent until `end`.
+/// When the producer is replaced, in whole seconds from now, while it reports on nothing until `end`.
 fn rebuilds(world: &mut World, end: Duration) -> Vec<u64> {
     let begun = world.now;
     let mut at = Vec::new();
@@ -17,7 +17,7 @@ fn rebuilds(world: &mut World, end: Duration) -> Vec<u64> {
     at
 }
 
-fn silent() -> World {
+fn stalled() -> World {
     let mut world = World::new(3);
     world.pass(Duration::ZERO);
     world.fill();
@@ -26,9 +26,9 @@ fn silent() -> World {
 }
 
 #[test]
-fn a_silent_producer_is_replaced_after_the_timeout_and_then_every_five_minutes() {
-    let mut world = silent();
-    // A second for the purge and the back-off, in the steps of this test.
+fn a_stalled_producer_is_replaced_after_the_timeout_and_then_every_five_minutes() {
+    let mut world = stalled();
+    // One more second for the purge and the back-off, in the steps of this test.
     let at = rebuilds(&mut world, Duration::from_secs(1_000));
     assert_eq!(at, [61, 362, 663, 964]);
     assert_eq!(world.queue, [0, 1, 2], "everything is sent again, in order");
@@ -37,68 +37,74 @@ fn a_silent_producer_is_replaced_after_the_timeout_and_then_every_five_minutes()
 }
 
 #[test]
-fn any_report_makes_the_next_silence_as_short_as_the_first() {
+fn any_report_resets_the_timeout() {
     for outcome in [Ok(()), Err(Blame::Cluster)] {
-        let mut world = silent();
+        let mut world = stalled();
         rebuilds(&mut world, Duration::from_secs(100));
         let failed = outcome.is_err();
         let position = world.queue.pop_front().unwrap();
         world.report(position, outcome);
         world.act();
         let at = rebuilds(&mut world, Duration::from_secs(100));
-        // A failure replaces the producer by itself, and its silence begins with the new one.
+        // A failure itself replaces the producer, and the timer starts again with the new one.
         let expected: &[u64] = if failed { &[1, 62] } else { &[61] };
         assert_eq!(at, expected, "{outcome:?}");
     }
 }
 
 #[test]
-fn reports_of_the_replacement_s_own_purge_are_no_sign_of_life() {
-    let mut world = silent();
-    let now = world.now + STALL;
+fn reports_of_the_replacement_s_own_purge_do_not_reset_the_timeout() {
+    let mut world = stalled();
+    let now = world.now + STALL_TIMEOUT;
     world.machine.tick(now, 0.5);
     assert_eq!(
-        world.machine.actions(),
-        [Action::Stalled(STALL), Action::Purge { in_flight: false }]
+        world.machine.take_actions(),
+        [
+            Action::ReportStall(STALL_TIMEOUT),
+            Action::Purge { in_flight: false }
+        ]
     );
     for position in 0..3 {
         let purged = Err(Blame::Collateral);
-        world.machine.report(1, position, purged, now, 0.5);
+        world.machine.on_report(1, position, purged, now, 0.5);
     }
     world.now = now;
     world.queue.clear();
     let at = rebuilds(&mut world, Duration::from_secs(200));
-    assert_eq!(at, [1], "the one that was under way");
+    assert_eq!(at, [1], "the replacement that was under way");
 }
 
 #[test]
-fn reports_that_come_slowly_and_a_producer_that_has_nothing_are_no_silence() {
-    let mut world = silent();
+fn slow_reports_and_a_producer_without_records_are_no_stall() {
+    let mut world = stalled();
     for _ in 0..3 {
-        assert_eq!(rebuilds(&mut world, STALL.mul_f64(0.9)), [0_u64; 0]);
+        assert_eq!(rebuilds(&mut world, STALL_TIMEOUT.mul_f64(0.9)), [0_u64; 0]);
         let position = world.queue.pop_front().unwrap();
         world.report(position, Ok(()));
         world.act();
     }
     assert_eq!(world.machine.deadline(), None);
-    assert_eq!(rebuilds(&mut world, STALL * 5), [0_u64; 0]);
-    // The next record's silence begins with itself.
+    assert_eq!(rebuilds(&mut world, STALL_TIMEOUT * 5), [0_u64; 0]);
+    // The timer starts again with the next record.
     world.end = 4;
     world.fill();
-    assert_eq!(rebuilds(&mut world, STALL + Duration::from_secs(1)), [61]);
+    assert_eq!(
+        rebuilds(&mut world, STALL_TIMEOUT + Duration::from_secs(1)),
+        [61]
+    );
 }
 
 #[test]
-fn new_credentials_make_the_next_silence_as_short_as_the_first() {
-    let mut world = silent();
+fn new_credentials_reset_the_timeout() {
+    let mut world = stalled();
     rebuilds(&mut world, Duration::from_secs(100));
-    world.machine.renew(world.now, 0.5);
+    world.machine.replace_producer(world.now, 0.5);
     world.act();
     assert_eq!(rebuilds(&mut world, Duration::from_secs(100)), [1, 62]);
 }
 
 #[test]
-fn a_batch_size_of_the_user_s_is_halved_as_the_default_is_and_never_raised() {
+fn the_user_s_batch_size_is_halved_as_the_default_is_and_never_raised() {
     for (given, expected) in [(1_000_000, 500_000), (20_000, 16_384), (1_000, 1_000)] {
         let limits = Limits {
             batch_bytes: given,
@@ -109,7 +115,7 @@ fn a_batch_size_of_the_user_s_is_halved_as_the_default_is_and_never_raised() {
         world.pass(Duration::ZERO);
         world.fill();
         for position in std::mem::take(&mut world.queue) {
-            world.report(position, Err(Blame::Record("too_large")));
+            world.report(position, Err(Blame::Record(Reason::TooLarge)));
         }
         world.act();
         world.run(&BTreeSet::new());

@@ -1,4 +1,4 @@
-//! The worker's surroundings in a history: the simulated client, dead letters, virtual time.
+//! The worker's environment in a history: the simulated client, dead letters, virtual time.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,9 +6,8 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::{KafkaError, KafkaResult};
-use ringback::publish::env::Outside;
-use ringback::publish::of_producer;
+use ringback::publish::env::{BuildError, Env};
+use ringback::publish::{Reason, producer_properties};
 
 use crate::coverage::{self, Seen};
 use crate::disk::{Operation, SimDisk};
@@ -20,7 +19,7 @@ use crate::lies::{self, Lie};
 use crate::losses;
 use crate::random::{Clock, Random, SECOND};
 
-pub struct SimOutside {
+pub struct SimEnv {
     pub clock: Rc<Clock>,
     pub kafka: Rc<RefCell<Kafka>>,
     pub ledger: Rc<RefCell<Ledger>>,
@@ -30,7 +29,7 @@ pub struct SimOutside {
     /// As ringback would give them to librdkafka.
     pub properties: BTreeMap<String, String>,
     /// Dead letters' bytes; they outlive the process.
-    pub letter_bytes: Rc<RefCell<u64>>,
+    pub dead_letter_bytes: Rc<RefCell<u64>>,
     pub watch: Rc<RefCell<Watch>>,
 }
 
@@ -58,7 +57,7 @@ pub struct Watch {
     pub written: BTreeSet<u64>,
 }
 
-/// For a producer that was asked for: what is in flight settles, the back-off ends, and a slow publisher gets its turns.
+/// For a producer that was asked for: what is in flight drains, the back-off ends, and a slow publisher gets its turns.
 const RENEWAL: u64 = 75 * SECOND;
 
 impl Watch {
@@ -89,16 +88,16 @@ impl Watch {
     }
 }
 
-impl Outside for SimOutside {
+impl Env for SimEnv {
     type Disk = SimDisk;
     type Client = LyingClient;
 
-    fn build(
+    fn build_producer(
         &mut self,
         generation: u64,
         isolate: bool,
         batch_bytes: u32,
-    ) -> KafkaResult<LyingClient> {
+    ) -> Result<LyingClient, BuildError> {
         let mut kafka = self.kafka.borrow_mut();
         self.clock
             .say(|| format!("build producer {generation}, isolate {isolate}, {batch_bytes}"));
@@ -124,10 +123,9 @@ impl Outside for SimOutside {
         watch.renew_by = None;
         watch.failed = kafka.no_clients;
         if kafka.no_clients {
-            let words = String::from("no producer for now");
-            return Err(KafkaError::ClientCreation(words));
+            return Err(BuildError(String::from("no producer for now")));
         }
-        let mut properties = of_producer(&self.properties, isolate, batch_bytes);
+        let mut properties = producer_properties(&self.properties, isolate, batch_bytes);
         if lies::is_on(Lie::Gaps) {
             properties.insert("enable.gapless.guarantee".into(), "false".into());
         }
@@ -143,10 +141,16 @@ impl Outside for SimOutside {
         Ok(LyingClient { honest, generation })
     }
 
-    fn set_aside(&mut self, position: u64, reason: &str, payload: &[u8]) -> io::Result<()> {
-        self.clock.say(|| format!("set {position} aside: {reason}"));
+    fn write_dead_letter(
+        &mut self,
+        position: u64,
+        reason: Reason,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        self.clock
+            .say(|| format!("dead-letter {position}: {}", reason.label()));
         let mut disk = self.disk.lock();
-        let writable = if disk.no_letters {
+        let writable = if disk.no_dead_letters {
             Err(io::ErrorKind::PermissionDenied.into())
         } else {
             disk.before(Operation::Write, None)
@@ -159,28 +163,28 @@ impl Outside for SimOutside {
                 Err(error)
             };
         }
-        // It dies before the letter is durable, or after it and before it hears of it.
+        // The process dies before the dead letter is durable, or after that and before it knows.
         let dies = disk.dies(None);
         if dies && self.random.percent(50) {
             return Err(io::ErrorKind::Other.into());
         }
         drop(disk);
-        *self.letter_bytes.borrow_mut() += payload.len() as u64;
+        *self.dead_letter_bytes.borrow_mut() += payload.len() as u64;
         self.ledger
             .borrow_mut()
-            .set_aside(&self.journal, position, payload);
+            .dead_letter(&self.journal, position, payload);
         Ok(())
     }
 
-    fn letter_bytes(&self) -> u64 {
-        *self.letter_bytes.borrow()
+    fn dead_letter_bytes(&self) -> u64 {
+        *self.dead_letter_bytes.borrow()
     }
 
     fn now(&self) -> Instant {
         self.clock.instant()
     }
 
-    fn wall(&self) -> Duration {
+    fn since_epoch(&self) -> Duration {
         self.clock.wall()
     }
 

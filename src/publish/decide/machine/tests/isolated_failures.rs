@@ -1,4 +1,4 @@
-//! Three failures alone, in a row, of the same record: what counts as one, and what does not.
+//! A record is dead-lettered after three isolated failures in a row: what counts as one, and what does not.
 
 use super::*;
 
@@ -9,10 +9,10 @@ struct Isolated {
     generation: u64,
 }
 
-const TOO_LARGE: Result<(), Blame> = Err(Blame::Record("too_large"));
+const TOO_LARGE: Result<(), Blame> = Err(Blame::Record(Reason::TooLarge));
 
 impl Isolated {
-    fn after_two_strikes() -> Self {
+    fn after_two_failures() -> Self {
         let now = Instant::now();
         let mut isolated = Self {
             machine: Machine::new(now, LIMITS),
@@ -29,7 +29,7 @@ impl Isolated {
             isolated.build();
             isolated.fail_alone(0);
         }
-        assert!(isolated.letters().is_empty());
+        assert!(isolated.dead_letters().is_empty());
         isolated
     }
 
@@ -37,12 +37,12 @@ impl Isolated {
         self.now += Duration::from_secs(11);
         self.machine.tick(self.now, 0.5);
         self.generation += 1;
-        let actions = self.machine.actions();
+        let actions = self.machine.take_actions();
         assert!(
             matches!(actions[..], [.., Action::Rebuild { generation, .. }] if generation == self.generation),
             "{actions:?}"
         );
-        self.machine.partitions(1);
+        self.machine.on_partitions(1);
     }
 
     fn send(&mut self, position: u64) {
@@ -50,12 +50,12 @@ impl Isolated {
             self.machine.offer(position, self.now),
             Offer::Send(_)
         ));
-        self.machine.sent(position);
+        self.machine.on_queued(position);
     }
 
     fn report(&mut self, position: u64, outcome: Result<(), Blame>) {
         self.machine
-            .report(self.generation, position, outcome, self.now, 0.5);
+            .on_report(self.generation, position, outcome, self.now, 0.5);
     }
 
     fn fail_alone(&mut self, position: u64) {
@@ -63,9 +63,9 @@ impl Isolated {
         self.report(position, TOO_LARGE);
     }
 
-    fn letters(&mut self) -> Vec<u64> {
-        let letters = self.machine.actions().into_iter();
-        letters
+    fn dead_letters(&mut self) -> Vec<u64> {
+        let dead_letters = self.machine.take_actions().into_iter();
+        dead_letters
             .filter_map(|action| match action {
                 Action::DeadLetter { position, .. } => Some(position),
                 _ => None,
@@ -75,65 +75,67 @@ impl Isolated {
 }
 
 #[test]
-fn the_third_is_the_last() {
-    let mut isolated = Isolated::after_two_strikes();
+fn the_third_isolated_failure_makes_a_dead_letter() {
+    let mut isolated = Isolated::after_two_failures();
     isolated.build();
     isolated.fail_alone(0);
-    assert_eq!(isolated.letters(), [0]);
+    assert_eq!(isolated.dead_letters(), [0]);
 }
 
 #[test]
-fn another_record_s_late_acknowledgement_acquits_nobody() {
-    let mut isolated = Isolated::after_two_strikes();
-    assert!(isolated.machine.report(1, 1, Ok(()), isolated.now, 0.5));
+fn another_record_s_late_acknowledgement_does_not_reset_the_count() {
+    let mut isolated = Isolated::after_two_failures();
+    assert!(isolated.machine.on_report(1, 1, Ok(()), isolated.now, 0.5));
     isolated.build();
     isolated.fail_alone(0);
-    assert_eq!(isolated.letters(), [0]);
+    assert_eq!(isolated.dead_letters(), [0]);
 }
 
 #[test]
-fn one_s_own_late_acknowledgement_does() {
-    let mut isolated = Isolated::after_two_strikes();
-    assert!(isolated.machine.report(1, 0, Ok(()), isolated.now, 0.5));
-    isolated.machine.actions();
+fn the_suspect_s_own_late_acknowledgement_resets_the_count() {
+    let mut isolated = Isolated::after_two_failures();
+    assert!(isolated.machine.on_report(1, 0, Ok(()), isolated.now, 0.5));
+    isolated.machine.take_actions();
     isolated.build();
     isolated.fail_alone(1);
     assert!(
         isolated
             .machine
+            .isolation
             .suspect
             .as_ref()
-            .is_some_and(|suspect| (suspect.position, suspect.strikes) == (1, 1))
+            .is_some_and(|suspect| (suspect.position, suspect.failures) == (1, 1))
     );
-    assert!(isolated.letters().is_empty());
+    assert!(isolated.dead_letters().is_empty());
 }
 
 #[test]
-fn a_fault_of_the_cluster_in_between_begins_the_count_anew_and_a_neighbour_s_does_not() {
-    for (between, letters) in [(Blame::Cluster, vec![]), (Blame::Collateral, vec![0])] {
-        let mut isolated = Isolated::after_two_strikes();
+fn a_fault_of_the_cluster_in_between_resets_the_count_and_a_neighbour_s_does_not() {
+    for (between, dead_letters) in [(Blame::Cluster, vec![]), (Blame::Collateral, vec![0])] {
+        let mut isolated = Isolated::after_two_failures();
         isolated.build();
         isolated.send(0);
         isolated.report(0, Err(between));
-        assert!(isolated.letters().is_empty());
+        assert!(isolated.dead_letters().is_empty());
         isolated.build();
         isolated.fail_alone(0);
-        assert_eq!(isolated.letters(), letters, "{between:?}");
+        assert_eq!(isolated.dead_letters(), dead_letters, "{between:?}");
     }
 }
 
 #[test]
-fn strikes_are_not_handed_on_where_the_suspect_was_damaged_meanwhile() {
-    let mut isolated = Isolated::after_two_strikes();
+fn failures_are_not_counted_against_the_next_record_if_the_suspect_was_damaged_meanwhile() {
+    let mut isolated = Isolated::after_two_failures();
     isolated.build();
     // The reader comes to 1 at once.
     isolated.fail_alone(1);
-    assert!(isolated.letters().is_empty());
+    assert!(isolated.dead_letters().is_empty());
     assert!(
         isolated
             .machine
+            .isolation
             .suspect
             .as_ref()
-            .is_some_and(|suspect| (suspect.position, suspect.strikes) == (1, 1))
+            .is_some_and(|suspect| (suspect.position, suspect.failures) == (1, 1))
     );
 }

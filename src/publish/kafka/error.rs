@@ -1,0 +1,109 @@
+//! What librdkafka's error codes mean for publishing.
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use crate::publish::decide::blame::{Blame, Reason};
+
+/// Why a record was not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{code}")]
+pub struct DeliveryError {
+    code: Code,
+    has_key: bool,
+}
+
+impl DeliveryError {
+    /// `has_key`: the record has a key.
+    pub fn new(code: Code, has_key: bool) -> Self {
+        Self { code, has_key }
+    }
+
+    pub(crate) fn of(error: &KafkaError, has_key: bool) -> Self {
+        Self::new(error.rdkafka_error_code().unwrap_or(Code::Unknown), has_key)
+    }
+
+    /// librdkafka's error code.
+    pub fn code(self) -> Code {
+        self.code
+    }
+
+    pub(crate) fn blame(self) -> Blame {
+        match self.code {
+            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
+                Blame::Record(Reason::TooLarge)
+            }
+            // A compacted topic refuses every record without a key as invalid: that is the topic's setting, not the record's fault.
+            Code::InvalidRecord if self.has_key => Blame::Record(Reason::InvalidRecord),
+            Code::PurgeQueue
+            | Code::PurgeInflight
+            | Code::InvalidDifferentRecord
+            | Code::GaplessGuarantee
+            | Code::Fatal => Blame::Collateral,
+            _ => Blame::Cluster,
+        }
+    }
+
+    pub(crate) fn refuses_timestamp(self) -> bool {
+        self.code == Code::InvalidTimestamp
+    }
+}
+
+/// What the cluster's answer about the topic asks of an operator; `Ok` if nothing.
+pub(super) fn check_topic(topic: &str, code: Option<Code>) -> Result<(), String> {
+    match code {
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Err(format!(
+            "Kafka has no topic {topic:?} (UnknownTopicOrPartition); create it"
+        )),
+        Some(Code::TopicAuthorizationFailed) => Err(format!(
+            "Kafka does not let this client see topic {topic:?} (TopicAuthorizationFailed); grant it Write and Describe"
+        )),
+        // Other errors pass, as an election does, or show in the delivery reports if they stay.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_record_s_own_faults_are_blamed_on_it() {
+        let blame = |code, has_key| DeliveryError::new(code, has_key).blame();
+        assert_eq!(
+            blame(Code::MessageSizeTooLarge, true),
+            Blame::Record(Reason::TooLarge)
+        );
+        assert_eq!(
+            blame(Code::InvalidRecord, true),
+            Blame::Record(Reason::InvalidRecord)
+        );
+        assert_eq!(blame(Code::InvalidRecord, false), Blame::Cluster);
+        for code in [
+            Code::UnknownTopicOrPartition,
+            Code::TopicAuthorizationFailed,
+            Code::InvalidTimestamp,
+            // librdkafka's code for an answer that it cannot read: the records may well be stored.
+            Code::BadMessage,
+        ] {
+            assert_eq!(blame(code, true), Blame::Cluster);
+        }
+        // Another record of the same batch was invalid.
+        for code in [Code::PurgeQueue, Code::InvalidDifferentRecord] {
+            assert_eq!(blame(code, true), Blame::Collateral);
+        }
+    }
+
+    #[test]
+    fn only_what_an_operator_must_fix_is_reported_of_the_topic() {
+        for passing in [None, Some(Code::LeaderNotAvailable)] {
+            assert_eq!(check_topic("t", passing), Ok(()));
+        }
+        let missing = check_topic("t", Some(Code::UnknownTopicOrPartition));
+        let missing = missing.expect_err("it is missing");
+        assert!(missing.contains("no topic \"t\"") && missing.contains("create it"));
+        let hidden = check_topic("t", Some(Code::TopicAuthorizationFailed));
+        let hidden = hidden.expect_err("it is hidden");
+        assert!(hidden.contains("TopicAuthorizationFailed"));
+    }
+}
