@@ -16,6 +16,7 @@ mod config;
 mod dead_letter;
 pub mod decide;
 pub mod env;
+mod error;
 pub mod inbox;
 mod kafka;
 mod metrics;
@@ -24,8 +25,8 @@ pub mod worker;
 
 pub use self::decide::blame::Reason;
 pub use self::decide::machine::{BATCH_BYTES, Limits, MAX_AHEAD};
+pub use self::error::DeliveryError;
 pub use self::kafka::credentials::{SecretError, read_secret};
-pub use self::kafka::error::DeliveryError;
 pub use self::kafka::properties::rules::{Allowed, DefaultValue, PROPERTY_RULES, PropertyRule};
 pub use self::kafka::properties::{PropertyError, producer_properties};
 pub use config::{ClientProperties, Config, KafkaConfig};

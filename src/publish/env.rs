@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka::message::OwnedHeaders;
 
 use super::decide::blame::Reason;
-use super::kafka::error::DeliveryError;
+use super::error::DeliveryError;
 use crate::journal::disk::filesystem::FileSystem;
 
 /// One record to be sent.

@@ -4,7 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::decide::timestamps::TimeBounds;
-use super::kafka::error::DeliveryError;
+use super::error::DeliveryError;
 
 /// A delivery report.
 #[derive(Debug)]

@@ -1,10 +1,12 @@
 //! What publish counts.
 
+mod brokers;
+
 use prometheus::{Error, Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::decide::blame::{Blame, Reason};
-use super::kafka::statistics::BrokerMetrics;
 use crate::telemetry::Registry;
+use brokers::BrokerMetrics;
 
 /// Seconds from an event's receipt to Kafka's acknowledgement: from a linger and a round trip up to an outage of a day.
 const LATENCY: [f64; 14] = [

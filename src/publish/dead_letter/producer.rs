@@ -18,8 +18,8 @@ use rdkafka::producer::{
 
 use crate::event::Event;
 use crate::publish::decide::timestamps::Timestamps;
+use crate::publish::error::DeliveryError;
 use crate::publish::kafka::cloudevents;
-use crate::publish::kafka::error::DeliveryError;
 use crate::publish::kafka::timeout::SideThread;
 use crate::publish::kafka::topic_config;
 use crate::time::now_ms;

@@ -11,9 +11,9 @@ use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::error::DeliveryError;
 use super::log::{LastTransportError, is_expected, is_gapless};
 use crate::log_throttle::LogThrottle;
+use crate::publish::error::DeliveryError;
 use crate::publish::inbox::{Mailbox, Report};
 use crate::publish::metrics::Metrics;
 

@@ -11,11 +11,11 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::context::{Context, Shared};
 use super::credentials::Credentials;
-use super::error::{DeliveryError, check_topic};
 use super::properties::producer_properties;
 use super::timeout::SideThread;
 use super::topic_config::{self, LastReading};
 use crate::publish::env::{Client, Enqueue, Outgoing};
+use crate::publish::error::DeliveryError;
 use crate::publish::inbox::{Mailbox, TopicState};
 
 /// How long a new producer may take for the first connection and the topic's metadata, so that the first event need not wait
@@ -201,5 +201,37 @@ impl Client for Producer {
         if let Some(request) = self.metadata_request() {
             self.metadata_thread.spawn(request);
         }
+    }
+}
+
+/// What the cluster's answer about the topic asks of an operator; `Ok` if nothing.
+fn check_topic(topic: &str, code: Option<RDKafkaErrorCode>) -> Result<(), String> {
+    match code {
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Err(
+            format!("Kafka has no topic {topic:?} (UnknownTopicOrPartition); create it"),
+        ),
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(format!(
+            "Kafka does not let this client see topic {topic:?} (TopicAuthorizationFailed); grant it Write and Describe"
+        )),
+        // Other errors pass, as an election does, or show in the delivery reports if they stay.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_an_operator_must_fix_is_reported_of_the_topic() {
+        for passing in [None, Some(RDKafkaErrorCode::LeaderNotAvailable)] {
+            assert_eq!(check_topic("t", passing), Ok(()));
+        }
+        let missing = check_topic("t", Some(RDKafkaErrorCode::UnknownTopicOrPartition));
+        let missing = missing.expect_err("it is missing");
+        assert!(missing.contains("no topic \"t\"") && missing.contains("create it"));
+        let hidden = check_topic("t", Some(RDKafkaErrorCode::TopicAuthorizationFailed));
+        let hidden = hidden.expect_err("it is hidden");
+        assert!(hidden.contains("TopicAuthorizationFailed"));
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::Worker;
 use crate::publish::decide::timestamps::Stamp;
 use crate::publish::env::Env;
+use crate::publish::error::DeliveryError;
 use crate::publish::inbox::Report;
-use crate::publish::kafka::error::DeliveryError;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SentRecord {

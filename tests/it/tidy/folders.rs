@@ -64,12 +64,17 @@ const INGEST: &[Row] = &[
 const PUBLISH: &[Row] = &[
     ("config", &[]),
     ("decide", &[]),
-    ("inbox", &["decide"]),
+    ("error", &["decide"]),
+    ("inbox", &["decide", "error"]),
     ("metrics", &["decide"]),
-    ("env", &["decide"]),
-    ("kafka", &["decide", "env", "inbox", "metrics"]),
-    ("worker", &["decide", "env", "inbox", "kafka", "metrics"]),
-    ("dead_letter", &["decide", "kafka"]),
+    ("env", &["decide", "error"]),
+    ("kafka", &["decide", "env", "error", "inbox", "metrics"]),
+    (
+        "worker",
+        &["decide", "env", "error", "inbox", "kafka", "metrics"],
+    ),
+    ("dead_letter", &["decide", "error", "kafka"]),
+    ("thread", &["inbox", "kafka", "worker"]),
 ];
 
 const CONFIG: &[Row] = &[
@@ -109,27 +114,9 @@ const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "publish",
-        "decide",
-        "kafka",
-        "the machine decides by the blame for a failure, which is derived from librdkafka's codes",
-    ),
-    (
-        "publish",
-        "metrics",
-        "kafka",
-        "the blame for a failure is a label",
-    ),
-    (
-        "publish",
         "kafka",
         "dead_letter",
         "the environment of the worker writes its dead letters",
-    ),
-    (
-        "publish",
-        "kafka",
-        "worker",
-        "the loop of the publisher's thread stands beside the environment that it runs in",
     ),
 ];
 

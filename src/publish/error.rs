@@ -1,4 +1,4 @@
-//! What librdkafka's error codes mean for publishing.
+//! Why a record was not delivered, and what librdkafka's error code says about whose fault it is.
 
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -49,20 +49,6 @@ impl DeliveryError {
     }
 }
 
-/// What the cluster's answer about the topic asks of an operator; `Ok` if nothing.
-pub(super) fn check_topic(topic: &str, code: Option<Code>) -> Result<(), String> {
-    match code {
-        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Err(format!(
-            "Kafka has no topic {topic:?} (UnknownTopicOrPartition); create it"
-        )),
-        Some(Code::TopicAuthorizationFailed) => Err(format!(
-            "Kafka does not let this client see topic {topic:?} (TopicAuthorizationFailed); grant it Write and Describe"
-        )),
-        // Other errors pass, as an election does, or show in the delivery reports if they stay.
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,18 +78,5 @@ mod tests {
         for code in [Code::PurgeQueue, Code::InvalidDifferentRecord] {
             assert_eq!(blame(code, true), Blame::Collateral);
         }
-    }
-
-    #[test]
-    fn only_what_an_operator_must_fix_is_reported_of_the_topic() {
-        for passing in [None, Some(Code::LeaderNotAvailable)] {
-            assert_eq!(check_topic("t", passing), Ok(()));
-        }
-        let missing = check_topic("t", Some(Code::UnknownTopicOrPartition));
-        let missing = missing.expect_err("it is missing");
-        assert!(missing.contains("no topic \"t\"") && missing.contains("create it"));
-        let hidden = check_topic("t", Some(Code::TopicAuthorizationFailed));
-        let hidden = hidden.expect_err("it is hidden");
-        assert!(hidden.contains("TopicAuthorizationFailed"));
     }
 }

@@ -56,7 +56,7 @@ impl BrokerMetrics {
         clippy::cast_precision_loss,
         reason = "sizes and microseconds far below 2^52"
     )]
-    pub(super) fn update(&self, statistics: &Statistics) {
+    pub(in crate::publish) fn update(&self, statistics: &Statistics) {
         let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.queued.set(count(statistics.msg_cnt));
         self.queued_bytes.set(statistics.msg_size as f64);
