@@ -100,12 +100,12 @@ impl App {
         })
     }
 
-    /// Where webhooks are answered; tells the port if port 0 was configured.
+    /// The webhooks' address, with the port that the system chose if port 0 was configured.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where probes and metrics are answered; tells the port if port 0 was configured.
+    /// The admin listener's address, with the port that the system chose if port 0 was configured.
     pub fn admin_address(&self) -> SocketAddr {
         self.relay.admin.address()
     }

@@ -19,7 +19,8 @@ pub use registry::{Family, Registry};
 /// The namespace of ringback's own metrics.
 const NAMESPACE: &str = "ringback";
 
-/// The environment variable that sets the log level, in tracing's directive syntax, as `info` or `ringback=debug`.
+/// The environment variable that sets the log level, in tracing's directive syntax, such as `info` or
+/// `ringback=debug`.
 pub const LOG_VARIABLE: &str = "RINGBACK_LOG";
 
 /// Starts logging to standard error: readable lines if that is a terminal, else JSON lines.

@@ -124,7 +124,7 @@ impl Drain {
                 left = &mut drained => break left,
                 () = hangs => break None,
                 request = signals.next() => if request == Request::Shutdown {
-                    // A second signal: whoever sends it sees that the first one had no effect.
+                    // A second signal ends the drain at once: the user sees that the first one had no effect.
                     if give_up.is_some() {
                         break None;
                     }

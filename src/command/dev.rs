@@ -181,9 +181,9 @@ fn greet(arguments: &DevArgs, app: &App, bootstrap: &str, key_is_set: bool) {
 /// A command for another terminal whose event is answered 204.
 fn try_it(arguments: &DevArgs, port: u16, bootstrap: &str) -> String {
     if arguments.require_signature {
-        // Little enough for the mock's partitions.
+        // Few enough bytes for the mock's partitions.
         return format!(
-            "Try it, with {RETELL_KEY} set there too, because it signs the events:
+            "Try it in another terminal. Set {RETELL_KEY} there too, because it signs the events:
     ringback prove --url http://localhost:{port}/webhook --bootstrap {bootstrap} \\
       --rate 20 --duration 5s --size 2KiB"
         );

@@ -51,7 +51,7 @@ pub enum CommandError {
     #[error("{places} places in the journal cannot be read; whether they are damaged is not known")]
     Unreadable { places: usize },
     #[error(
-        "a running ringback holds the journal at {path} and publishes it itself; stop that one first"
+        "a running ringback holds the journal at {path} and publishes it itself; stop it first"
     )]
     JournalHeld { path: String },
     /// A drain ended before the journal was empty. `left` is a number or says that it is not known.

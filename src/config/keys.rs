@@ -37,7 +37,7 @@ settings! {
 fn at_least_one(sources: &[ingest::SourceConfig]) -> Result<(), String> {
     if sources.is_empty() {
         return Err(String::from(
-            "there is none; add [[source]] with name, path and verify, as name = \"retell\", path = \"/webhook\", \
+            "there is none; add [[source]] with name, path and verify, for example name = \"retell\", path = \"/webhook\", \
              verify = \"retell\", keys = [{ env = \"RETELL_API_KEY\" }]",
         ));
     }

@@ -1,4 +1,4 @@
-//! What a configuration guarantees whoever writes it.
+//! What a configuration guarantees to the user who writes it.
 
 mod mistakes;
 

@@ -58,7 +58,7 @@ settings! {
         /// variable (`env`) or a file (`file`); `name` is its label in the metrics, by default its index. Keys are read
         /// again on SIGHUP and when a file changes. Required unless `verify = "none"`, which allows none.
         keys: Vec<KeyConfig> = Vec::new(), secret, reloaded,
-            remedy("write where to read each key, as keys = [{ env = \"RETELL_API_KEY\" }] or [{ file = \"…\", name = \"…\" }]"),
+            remedy("write where to read each key, for example keys = [{ env = \"RETELL_API_KEY\" }] or [{ file = \"…\", name = \"…\" }]"),
             example("keys = [{ env = \"RETELL_API_KEY\" }]
 # keys = [{ file = \"/etc/ringback/secrets/retell\", name = \"2026\" }, { file = \"/etc/ringback/secrets/retell-old\", name = \"2025\" }]");
         /// Where to find an event's Kafka key: JSON pointers (RFC 6901), of which the first that leads to a string wins.
@@ -124,7 +124,7 @@ impl SettingValue for Verify {
     fn kind() -> Kind {
         Kind::scalar(
             "scheme",
-            "write how this source's requests are authenticated, as verify = \"retell\"",
+            "write how this source's requests are authenticated, for example verify = \"retell\"",
             r#"{"enum": ["none", "retell"]}"#,
         )
     }

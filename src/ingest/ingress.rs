@@ -49,7 +49,7 @@ pub enum Observation<'a> {
         status: u16,
         /// The metric's label.
         reason: &'static str,
-        /// What the answer tells the sender to fix.
+        /// What the sender has to fix, as the answer states it.
         detail: &'a str,
     },
 }

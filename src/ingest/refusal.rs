@@ -1,6 +1,6 @@
 //! Translates every refusal into its answer (RFC 9457 problem details) and its metric label; nothing else does.
 //!
-//! The `detail` of an answer tells the sender what to fix. It never holds a secret, a local path or Kafka's error text.
+//! The `detail` of an answer states what is to be fixed. It never holds a secret, a local path or Kafka's error text.
 
 use std::borrow::Cow;
 

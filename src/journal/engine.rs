@@ -80,7 +80,7 @@ impl<FS: FileSystem> Engine<FS> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives admission the bytes in use and the disk's room. Call it after every change of either.
+    /// Updates [`Admission`] with the bytes in use and the disk's room. Call it after every change of either.
     pub fn publish_room(&self, state: &State<FS::File>) {
         let room = if state.is_disk_full() {
             state.room(self.page)

@@ -258,7 +258,7 @@ fn no_id<F>(opened: &[Opened<F>], slots: &[(u64, String)]) -> InspectError {
     let unreadable = header.or(slot.map(|(_, reason)| (String::from("the checkpoint"), reason)));
     match unreadable {
         Some((file, reason)) => OpenError::Io {
-            operation: format!("read {file}, and nothing else tells which journal this is"),
+            operation: format!("read {file}, and nothing else shows which journal this is"),
             source: io::Error::other(reason),
         }
         .into(),
@@ -318,7 +318,7 @@ fn sizes<FS: FileSystem>(
     for name in names.iter().filter(|name| is_of_kind(name)) {
         match fs.open(name).and_then(|file| file.length()) {
             Ok(length) => found.push((name.clone(), length)),
-            // Somebody has removed it meanwhile.
+            // It was removed meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(&format!("open {name}"))(error)),
         }

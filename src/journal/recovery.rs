@@ -93,7 +93,7 @@ pub(super) fn set_aside_bytes(fs: &impl FileSystem) -> io::Result<u64> {
         if set_aside_sequence(&name).is_some() {
             match fs.open(&name).and_then(|file| file.length()) {
                 Ok(length) => bytes += length,
-                // Somebody has removed it meanwhile.
+                // It was removed meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }

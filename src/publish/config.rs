@@ -136,7 +136,7 @@ impl ClientProperties {
     /// librdkafka would complain of unusable brokers only in its log, once it connects.
     fn check_brokers(&self, decoder: &mut Decoder<'_>) {
         const SCHEMES: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
-        const REMEDY: &str = "name at least one broker, as \"kafka-0:9092,kafka-1:9092\"";
+        const REMEDY: &str = "name at least one broker, such as \"kafka-0:9092,kafka-1:9092\"";
         let names = ["bootstrap.servers", "metadata.broker.list"];
         if !names.iter().any(|name| self.values.contains_key(*name)) {
             decoder.at(names[0], |decoder| {

@@ -151,11 +151,11 @@ impl DeadLetters {
         file.write_all(&payload[body_start..])?;
         file.as_file().sync_all()?;
         let length = file.as_file().metadata()?.len();
-        // The same record again, as after a crash before the checkpoint, replaces its file.
+        // If the same record comes again, for example after a crash before the checkpoint, it replaces its file.
         let replaced = fs::metadata(&path).map_or(0, |old| old.len());
         let file = file.persist(&path).map_err(|error| error.error)?;
         File::open(&self.folder)?.sync_all()?;
-        // Also asks whether the file system has not given up: the folder may be a mount of its own.
+        // Also checks that the file system has not shut down: the folder may be a mount of its own.
         file.sync()?;
         self.bytes = self.bytes.saturating_sub(replaced) + length;
         Ok(())
@@ -298,7 +298,7 @@ mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             fs::write(&file, &damaged).unwrap();
             if let Ok(dead_letter) = DeadLetterFile::read(&file) {
-                // Only what the checksum does not cover, and no event depends on, may read otherwise.
+                // Only what the checksum does not cover, and no event depends on, may differ.
                 assert_eq!(dead_letter.event().unwrap(), event, "bit {bit}");
             }
         }

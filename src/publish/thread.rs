@@ -18,12 +18,12 @@ const IDLE_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between two polls while reports are awaited: during an outage none come.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// So many polls at [`PACE`] come before longer and longer pauses: 0.1 s, in which most reports come.
+/// This many polls at [`PACE`] come before longer and longer pauses: 0.1 s, in which most reports come.
 const PROMPT_POLLS: u32 = 20;
 
 /// The `nice` value of the publisher's thread and of librdkafka's, which it starts. If a backlog keeps every core busy, answers
-/// come first, and publishing still gets a quarter against a thread of theirs on its core (335 to 1,024 in the kernel's
-/// `sched_prio_to_weight`).
+/// come first, and publishing still gets a quarter of a core that it shares with an answering thread (335 to 1,024 in
+/// the kernel's `sched_prio_to_weight`).
 const NICENESS: i32 = 5;
 
 /// Decides when to poll for reports: librdkafka cannot ring the mailbox.

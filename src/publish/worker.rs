@@ -136,7 +136,7 @@ impl<E: Env> Worker<E> {
             self.replace_producer(now);
         }
         if inbox.drain_deadline.is_some_and(|end| now >= end) {
-            // Neither another producer nor another record.
+            // The worker builds no other producer and sends no other record.
             return self.begin_end(now);
         }
         let jitter = self.env.jitter();
@@ -191,7 +191,7 @@ impl<E: Env> Worker<E> {
         self.machine.ahead()
     }
 
-    /// Gives records in flight a last chance.
+    /// Gives up what the producer has queued, and waits for the last reports on what is in flight.
     fn begin_end(&mut self, now: Instant) -> Next {
         if let Some(client) = &self.client {
             client.purge(false);

@@ -70,7 +70,8 @@ impl<'a> Decoder<'a> {
             rules,
         } = row;
         let outer = (self.remedy, self.is_secret);
-        // Within a secret the outer remedy applies: the secret itself may stand where any part of its reference belongs.
+        // Within a secret the outer remedy applies, because the user may have written the secret itself in place of any
+        // part of its reference.
         if !self.is_secret {
             self.remedy = remedy;
             self.is_secret = setting.is_secret;

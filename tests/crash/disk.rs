@@ -56,7 +56,7 @@ pub fn read_only() -> Result<(), Failed> {
     let load = Load::start(&relay, "read-only", 500, 300);
     load.await_acknowledged(500);
     volume.make_read_only();
-    // It ends by itself, in the way that makes a supervisor start it anew.
+    // The relay ends with the exit code that makes a supervisor start it again.
     assert_eq!(relay.wait(PATIENCE).code(), Some(1));
     volume.remount();
     let relay = site.start();

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 const COMMAND: &str = "`UPDATE=1 cargo test --test it configuration_reference`";
 
-const INTRODUCTION: &str = "Every key can be set by environment, which wins over the file: `RINGBACK_<SECTION>__<KEY>`, as \
-    `RINGBACK_KAFKA__TOPIC` or `RINGBACK_SOURCE__0__PATH`; librdkafka's names with underscores for their dots, as \
+const INTRODUCTION: &str = "Every key can be set by environment, which wins over the file: `RINGBACK_<SECTION>__<KEY>`, such as \
+    `RINGBACK_KAFKA__TOPIC` or `RINGBACK_SOURCE__0__PATH`; librdkafka's names with underscores for their dots, such as \
     `RINGBACK_KAFKA__CLIENT__BOOTSTRAP_SERVERS`. Durations are written \"500ms\", \"10s\", \"5m\"; sizes \"64KiB\", \"8MiB\", \
     \"2GiB\". Unknown keys and values out of bounds are errors. `ringback check --config FILE` reads a file as `serve` would, \
     prints the effective configuration without secrets, and reports every mistake with its line and a remedy. \

@@ -15,8 +15,8 @@ const SEGMENT: u64 = 4096;
 /// One record of 6,000 bytes has a segment of its own.
 const LONGEST: u64 = 6_200;
 const BUDGET: u64 = 64 << 20;
-/// A segment's header, and the byte of it that is changed: of its checksum, since the id may be all that tells whose the
-/// records are.
+/// A segment's header, and the byte of it that is changed: of its checksum, because only the id may
+/// show whose the records are.
 const HEADER: usize = 72;
 const HEADER_BYTE: usize = 65;
 /// Behind a record's head, so that the payload is hit: the shortest has four bytes.

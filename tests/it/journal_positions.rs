@@ -3,7 +3,7 @@
 use crate::support::core::{body, open, segments};
 use crate::support::faulty_fs::FaultyFs;
 
-/// To an open, neither looks different from an incomplete first write, though both were read.
+/// An open cannot distinguish a file whose only record is damaged from an incomplete first write.
 #[test]
 fn positions_of_opens_without_a_remaining_record_are_not_given_out_again() {
     let disk = FaultyFs::default();

@@ -1,6 +1,6 @@
 //! Brokers that die, freeze, fall out of sync and hand their partitions over, under load.
 //!
-//! None of it may show in an answer, and what was accepted meanwhile arrives by itself.
+//! None of it may show in an answer, and what was accepted meanwhile arrives without help.
 
 use std::time::Instant;
 
@@ -69,8 +69,8 @@ pub fn not_enough_replicas(cluster: &Cluster) -> Result<(), Failed> {
     eventually("the backlog grows", || {
         relay.metric("ringback_journal_unpublished_events") > 3.0 * f64::from(RATE)
     });
-    // librdkafka retries this in silence; the relay tells of it all the same.
-    eventually("the words tell of it", || {
+    // librdkafka retries this without a message; the relay must report it all the same.
+    eventually("the readiness check reports it", || {
         let words = relay.admin("/readyz?verbose").1;
         words.contains("[!]kafka Kafka is connected but acknowledges nothing")
     });

@@ -88,7 +88,7 @@ pub fn an_outage(cluster: &Cluster) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Fills the journal while Kafka is away; it must refuse, stay small, and accept again by itself.
+/// Fills the journal while Kafka is away; it must refuse, stay small, and accept again without help.
 fn fill(cluster: &Cluster, name: &str, journal: &str) -> Result<(), Failed> {
     cluster.topic(name, 6, &[]);
     let site = Site::new(cluster, name, journal);

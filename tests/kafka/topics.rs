@@ -29,7 +29,7 @@ fn await_words(relay: &Relay, words: &str) {
     assert_eq!(relay.admin("/readyz").0, 200, "Kafka's state gates nothing");
 }
 
-/// The load goes on for a moment, then everything arrives by itself.
+/// The load goes on for a moment, then everything arrives without help.
 fn finish(relay: &Relay, load: Load, fault: &str, bootstrap: &str, topic: &str) -> Tally {
     let over = Instant::now();
     load.await_acknowledged(u64::from(RATE) / 2);

@@ -7,7 +7,7 @@ use std::cell::Cell;
 /// From so many histories on, a branch that none of them has reached is a failure.
 pub const ENOUGH: u64 = 20_000;
 
-/// What is counted, with how the log line begins that tells of it.
+/// The branches that a log line shows, with how that line begins.
 const LOGGED: [(&str, &str); 24] = [
     ("a failed read is tried again", "cannot read the journal"),
     (
@@ -43,7 +43,7 @@ const LOGGED: [(&str, &str); 24] = [
     ),
     (
         "the disk is full",
-        "no room for the journal's next segment:",
+        "the disk has no room for the journal's next segment",
     ),
     (
         "the disk has room again",

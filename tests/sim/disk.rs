@@ -48,7 +48,8 @@ pub struct Disk {
     pub reads_fail: bool,
     /// Pages that cannot be read: a file and a page of it.
     bad: BTreeSet<(usize, usize)>,
-    /// Files that had one, or of which a start could not read something. What a start could not read it cannot write again, so that a failed sync of it may be believed.
+    /// Files that had a bad page, or of which a start could not read something. A start cannot write again what it
+    /// could not read, so it may believe a failed sync of that.
     had_bad: BTreeSet<usize>,
     pub death: Option<Death>,
     /// Set once it has: nothing of what the process does any more counts.

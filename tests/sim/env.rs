@@ -33,12 +33,12 @@ pub struct SimEnv {
     pub watch: Rc<RefCell<Watch>>,
 }
 
-/// What speaks for the next producer's being built.
+/// The reasons for which the worker may build the next producer.
 #[derive(Debug, Default)]
 pub struct Watch {
     /// The present one has failed, or none was built.
     pub failed: bool,
-    /// The present one sends records one at a time, which ends by itself.
+    /// The present one sends records one at a time: once that is over, another one follows although nothing failed.
     pub isolating: bool,
     pub generation: u64,
     /// Records that the present one has taken and not reported on.

@@ -19,7 +19,7 @@ pub fn trials() -> impl Iterator<Item = Trial> {
                 return Ok(());
             }
             Err(Failed::from(format!(
-                "tests/sim/README.md does not have the row\n{begin}\nMake its table anew: cargo test --test sim -- --faults"
+                "tests/sim/README.md does not have the row\n{begin}\nMake its table again: cargo test --test sim -- --faults"
             )))
         })
     })

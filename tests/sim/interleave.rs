@@ -1,4 +1,4 @@
-//! Other threads' turns inside a step: before each call that a step makes of the disk, whoever runs beside it may go on.
+//! Other threads' turns inside a step: before each call that a step makes of the disk, another thread may go on.
 //!
 //! A step of the upkeep or of the publisher makes several calls, between which other threads really run. Here they do so by
 //! chance of the seed, in the same thread, at the calls: the disk lets them in. Inside the upkeep's step these are the

@@ -38,7 +38,7 @@ pub struct Broker {
     pub slowest: u64,
     /// It takes requests and answers none; some it carries out.
     pub silent: bool,
-    /// How long it takes at most to copy from a leader what has come there, in microseconds.
+    /// The longest time that it takes to copy new batches from a leader, in microseconds.
     pub lag: u64,
 }
 

@@ -58,9 +58,9 @@ pub struct Ledger {
     excused: BTreeSet<Place>,
     /// Records whose place could not be read for a time.
     unread: BTreeSet<Place>,
-    /// Where starts found segments missing: what lies before is counted, but no range tells of it.
+    /// The places at which starts found segments missing: the records before them are counted, but no range has them.
     missing_before: Vec<Place>,
-    /// Records that no checkpoint tells of when a crash comes: damage of these looks like a torn write.
+    /// Records that are in no checkpoint when a crash comes: damage of these looks like a torn write.
     untold: BTreeSet<Place>,
     /// A checkpoint was damaged since the last start: older ones may count again.
     pub checkpoint_damaged: bool,

@@ -98,7 +98,7 @@ impl Clock {
         self.at(self.now())
     }
 
-    /// For those that may be asked from any thread.
+    /// Virtual time for code that may run on any thread.
     pub fn everywhere(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
         let now = self.now.clone();
         move || now.load(Ordering::Relaxed)

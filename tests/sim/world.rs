@@ -1,4 +1,4 @@
-//! A history: whoever's turn is next goes on, until everything has come to rest.
+//! A history: the actor whose turn is next goes on, until everything has come to rest.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -241,10 +241,10 @@ impl World {
                     ledger.seam(now.0, seam);
                 }
                 let missing = process.recovery.missing_events;
-                // A start writes both slots anew.
+                // A start writes both slots again.
                 let damaged = std::mem::take(&mut ledger.checkpoint_damaged);
                 if damaged {
-                    // The older slot tells less of what was synced, and none tells nothing.
+                    // The older slot records less of what was synced; without a slot nothing is known of that.
                     ledger.untold_from((now.0, 0));
                 }
                 ledger.went_back = damaged || behind;

@@ -30,7 +30,7 @@ pub struct ReplayArgs {
     /// Publish to this topic instead of the configured kafka.topic
     #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
-    /// How long each dead letter may wait for Kafka's acknowledgement, as 30s or 5m
+    /// How long each dead letter may wait for Kafka's acknowledgement, for example 30s or 5m
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }

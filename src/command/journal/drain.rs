@@ -38,7 +38,7 @@ Exit codes: 0 the journal is empty, 1 something is left or a relay is running on
 pub struct DrainArgs {
     #[command(flatten)]
     journal: ConfiguredJournal,
-    /// Give up after this long, as 30s or 10m [default: never]
+    /// Give up after this long, for example 30s or 10m [default: never]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
 }

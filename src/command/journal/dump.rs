@@ -74,7 +74,7 @@ pub fn run(arguments: &DumpArgs) -> Result<(), CommandError> {
                 if damage.positions.start > arguments.to {
                     break;
                 }
-                // So that it stands between its neighbours if both streams go to a terminal.
+                // If both streams go to a terminal, the earlier events must be printed before this line.
                 printed(to.flush())?;
                 let place = byte_range(&name(damage.sequence), &damage.bytes);
                 let lost = describe(&damage.positions, "lost");

@@ -75,7 +75,7 @@ pub struct ProveArgs {
     /// Calls at a time
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) calls: u32,
-    /// Bytes of a body, as 2000 or 2KiB; or "mix", like Retell's: some KB mostly, few over 1 MB
+    /// Bytes of a body, for example 2000 or 2KiB; or "mix", like Retell's: some KB mostly, few over 1 MB
     #[arg(long, default_value = "mix")]
     pub(super) size: BodySize,
     /// Connections; a call stays on one, where each event waits for the reply to the event before
@@ -161,7 +161,7 @@ impl ProveArgs {
 
 fn property(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
-    let (name, value) = parts.ok_or("give name=value, as security.protocol=ssl")?;
+    let (name, value) = parts.ok_or("give name=value, for example security.protocol=ssl")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 

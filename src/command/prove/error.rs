@@ -22,7 +22,7 @@ pub enum ProveError {
         "librdkafka refuses a property of the consumer (-X, or kafka.client in the configuration)"
     )]
     Property(#[source] KafkaError),
-    /// Exit 1: no broker answers where the topic ends; nothing was sent.
+    /// Exit 1: no broker reports where the topic ends; nothing was sent.
     #[error("cannot read the topic {topic}; are the servers right, and up?")]
     Unreachable {
         topic: String,

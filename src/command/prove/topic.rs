@@ -23,9 +23,9 @@ use super::workload::{Recognised, Workload};
 
 /// The reader notices within this time that it is to stop.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long the cluster may take to answer where the topic begins and ends.
+/// How long the cluster may take before the run to report the topic's partitions and where each ends.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(15);
-/// The same during and after the run, when brokers may be down.
+/// How long the cluster may take during and after the run, when brokers may be down.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the cluster is asked for added partitions. A relay uses them later than that, so the first record of one is
 /// mostly read at once.

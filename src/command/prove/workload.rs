@@ -39,7 +39,7 @@ impl FromStr for BodySize {
         if text == "mix" {
             return Ok(Self::Mix);
         }
-        let wrong = || format!("give \"mix\", or {MIN_BODY}B to 64MiB, as 2000 or 2KiB");
+        let wrong = || format!("give \"mix\", or {MIN_BODY}B to 64MiB, for example 2000 or 2KiB");
         let size: bytesize::ByteSize = text.parse().map_err(|_| wrong())?;
         let bytes = Some(size.as_u64()).filter(|bytes| *bytes <= MAX_BODY);
         let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());

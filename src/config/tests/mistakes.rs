@@ -132,8 +132,8 @@ fn an_unknown_key_names_the_nearest_valid_one_or_all() {
 #[test]
 fn a_required_key_is_named_with_its_source_s_line_and_a_remedy() {
     let refused = refusal(&MINIMAL.replace("verify = \"none\"\n", ""), []);
-    let expected = "test.toml:4: source.0.verify: is missing; write how this source's requests are authenticated, as \
-                    verify = \"retell\"";
+    let expected = "test.toml:4: source.0.verify: is missing; write how this source's requests are authenticated, \
+                    for example verify = \"retell\"";
     assert_eq!(refused, expected);
 }
 

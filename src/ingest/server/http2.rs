@@ -29,8 +29,8 @@ const MAX_RESETS: usize = 20;
 /// Serves the connection until it ends; gives the client's fault that ended it, if one did.
 ///
 /// hyper has no limit for an idle HTTP/2 connection, so the connection is checked every `header_timeout`: one that
-/// began no request since the last check and has none running is told to go away (GOAWAY), and closed at the next check
-/// if it is still there.
+/// began no request since the last check and has none running gets a GOAWAY, and is closed at the next check if it is
+/// still there.
 pub(super) async fn serve<S>(
     stream: &mut SniffedStream,
     service: S,

@@ -81,7 +81,7 @@ pub trait File: Send + Sync + 'static {
     fn truncate(&self, length: u64) -> io::Result<()>;
     /// The file's length in bytes.
     fn length(&self) -> io::Result<u64>;
-    /// True once the file has no name any more, not even a second one that somebody gave it.
+    /// True once the file has no name any more, not even a second one.
     fn is_removed(&self) -> io::Result<bool>;
 }
 

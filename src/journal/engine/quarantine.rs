@@ -7,7 +7,7 @@ use crate::journal::disk::filesystem::{File as _, FileSystem, ReadAt, read_full}
 
 /// The prefix of the names of copies of damaged bytes.
 pub const DAMAGE_PREFIX: &str = "quarantine-";
-/// The prefix of the names of copies of torn writes: bytes that were never acknowledged, as a kill leaves them.
+/// The prefix of the names of copies of torn writes: bytes that were never acknowledged, such as a kill leaves.
 pub const TORN_PREFIX: &str = "torn-";
 /// Copies of torn writes that are kept: the newest.
 const MAX_TORN: usize = 8;
@@ -72,7 +72,7 @@ fn name(prefix: &str, sequence: u64, bytes: &Range<u64>) -> String {
     format!("{prefix}{sequence:016x}-{:08x}", bytes.start)
 }
 
-/// A shorter copy, as a killed process leaves one, is written again.
+/// Copies the bytes to a synced file. A shorter copy, which a killed process has left, is written again.
 fn copy<FS: FileSystem>(
     fs: &FS,
     name: &str,

@@ -1,8 +1,9 @@
 //! Removes published segments: first their names, then, a chunk at a time, the space they hold.
 //!
-//! If a file system tells the disk what it has freed (ext4 and others mounted with `discard`), freeing 64 MiB at once delays
-//! the syncs that follow by some 10 ms (docs/benchmarks.md, row 7). A removed file that is still open keeps its blocks, so it
-//! can be truncated chunk by chunk. No crash can leave a half truncated segment, because the file has no name any more.
+//! If a file system reports freed space to the disk (ext4 and others mounted with `discard`), freeing 64 MiB at once
+//! delays the syncs that follow by some 10 ms (docs/benchmarks.md, row 7). A removed file that is still open keeps its
+//! blocks, so it can be truncated chunk by chunk. No crash can leave a half truncated segment, because the file has no
+//! name any more.
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,7 +27,7 @@ const MAX_PENDING_FILES: usize = 64;
 
 /// Published segments whose names are still to be removed, oldest first.
 ///
-/// Removing a name can fail: on a full disk (EDQUOT, a copy-on-write file system), or if somebody has made the file
+/// Removing a name can fail: on a full disk (EDQUOT, a copy-on-write file system), or if an operator has made the file
 /// immutable. Each pass tries again, and keeps every newer name until then: without a checkpoint, recovery takes a segment's
 /// end from the next one's header and counts positions from the newest.
 #[derive(Default)]
@@ -76,7 +77,7 @@ impl ObsoleteSegments {
                     let files = file.map(|(length, file)| (file, length));
                     removed.files.extend(files);
                 }
-                // Somebody else removed it, and may have moved it elsewhere: its bytes are not ours to truncate.
+                // Another program removed it, and may have moved it elsewhere: its bytes must stay.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     tracing::warn!(segment = name(sequence), %error, "a published segment has already been removed");
                 }

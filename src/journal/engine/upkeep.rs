@@ -64,7 +64,7 @@ impl<FS: FileSystem> Upkeep<FS> {
         let last = self.checkpoint.last();
         let moved = state.watermark != last.watermark || self.synced(state) != last.synced;
         let removes = state.has_removable() || !self.obsolete.is_empty();
-        // Somebody may publish or remove segments that are set aside.
+        // An operator may remove segments that are set aside.
         let recounts = state.set_aside_bytes > 0;
         (moved || removes || recounts || state.is_disk_full())
             && !self.engine.admission.is_poisoned()

@@ -41,9 +41,9 @@ pub fn first(
     }))
 }
 
-/// The end of a segment of `length` bytes that begins at `first`, from the next segment's header; `None` if that end cannot be
-/// this segment's: no segment is begun after one without a record, and more records than fit into this one were in another,
-/// which is gone.
+/// The end of a segment of `length` bytes that begins at `first`, from the next segment's header; `None` if that end
+/// cannot be this segment's. The end must leave this segment a record, because the journal begins no segment after one
+/// without a record. It must not leave more records than fit: those were in another segment, which is gone.
 pub fn end_in_next_header(first: u64, length: u64, next_header_end: Option<u64>) -> Option<u64> {
     next_header_end.filter(|end| *end > first && *end - first <= length / scan::SMALLEST)
 }
@@ -61,7 +61,7 @@ pub fn first_of_none(length: u64, least: u64, end: Option<u64>) -> u64 {
 ///
 /// If an open's stride lies between the two, bytes after the last intact record count as one lost record. Without a stride they
 /// may be damaged reserved space, and no position may be taken from the next segment. If `published` lies among the positions
-/// that these bytes can have held, the lost record counts as the first unpublished one: better too loud than silent.
+/// that these bytes can have held, the lost record counts as the first unpublished one, so that no loss is hidden.
 pub fn close(
     file: &impl ReadAt,
     length: u64,

@@ -131,8 +131,8 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
             }
         });
         if is_published || (!is_whole && least < most) {
-            // Its positions come before the next segment's. If it is published it keeps one all the same, so that it is removed
-            // as published and does not count as never begun.
+            // Its positions come before the next segment's. A published segment keeps one position even so: then it is
+            // removed as published, and does not count as never begun.
             end = end.min(most);
             first = first.min(end.saturating_sub(u64::from(is_published)));
         }
@@ -209,9 +209,9 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
             Some(synced) => Some(synced.first),
             None => bounds::first(view, self.codec, length, from, least, self.open_start)?,
         };
-        // Each earlier candidate has become a segment. If this candidate cannot be read, the reader closes the segment before
-        // once it can. If the one before cannot be read, the reader closes it again: until then this is the most that it can
-        // hold, so that it does not seem published.
+        // Each earlier candidate has become a segment. If this candidate cannot be read, the reader later sets the end
+        // of the segment before it. If that segment cannot be read, the reader sets its end again: until then its end
+        // is the highest possible one, so that it does not seem published.
         if let Some(before) = index.checked_sub(1)
             && !candidate.unreadable
         {

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The checksum is CRC-32C over envelope and body. Older files have neither it nor the journal's id. If a dead letter of another
-//! journal has the name already, as after the loss of an empty journal's checkpoint, the name is `<position>-<journal's id>.event`.
+//! journal has the name already, for example after the loss of an empty journal's checkpoint, the name is
+//! `<position>-<journal's id>.event`.
 
 use std::fs;
 use std::io;
@@ -120,7 +121,7 @@ pub(super) fn name(position: u64) -> String {
     format!("{position:020}{SUFFIX}")
 }
 
-/// The same if a dead letter of another journal has that name.
+/// The file's name for this position if a dead letter of another journal has the usual name.
 pub(super) fn name_with_journal(position: u64, journal_id: &str) -> String {
     format!("{position:020}-{journal_id}{SUFFIX}")
 }

@@ -81,7 +81,8 @@ impl ProducerContext for Context {
     }
 }
 
-/// A topic that refuses this record because it has no key may take the next one, so the record is to blame: as if it had a key.
+/// Blames the record even if the topic refuses it for its missing key, because the topic may take the next record. So
+/// the error counts as that of a record with a key.
 fn delivery_error(error: &KafkaError) -> DeliveryError {
     DeliveryError::of(error, true)
 }

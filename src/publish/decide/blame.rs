@@ -27,7 +27,7 @@ impl Reason {
 /// Whose fault a failed delivery is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Blame {
-    /// The record's own, as far as the failure of a batch can tell.
+    /// The record's own, as far as the failure of a batch can show.
     Record(Reason),
     /// The topic's, the cluster's, the clock's or the network's: it passes, or an operator fixes it.
     Cluster,

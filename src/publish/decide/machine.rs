@@ -215,7 +215,7 @@ impl Machine {
         self.advance();
     }
 
-    /// False after so many dead letters in a row that the records are not the cause.
+    /// False after too many dead letters in a row: then the records are not the cause.
     pub(crate) fn may_dead_letter(&self) -> bool {
         self.isolation.may_dead_letter()
     }

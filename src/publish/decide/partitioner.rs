@@ -6,7 +6,7 @@
 
 use std::num::NonZeroI32;
 
-/// So many consecutive positions without a key share a partition, so that they also share a batch.
+/// This many consecutive positions without a key share a partition, so that they also share a batch.
 const RUN: u64 = 64;
 
 /// The number of partitions that records are sent by. It changes only while nothing is in flight.
@@ -20,7 +20,8 @@ pub(crate) struct PinnedCount {
 }
 
 impl PinnedCount {
-    /// The topic's metadata shows so many partitions; 0 if they are not known. Returns true if another number is pinned.
+    /// The topic's metadata shows `count` partitions; 0 if they are not known. Returns true if another number is
+    /// pinned.
     pub(crate) fn observe(&mut self, count: i32) -> bool {
         let Some(count) = NonZeroI32::new(count.max(0)) else {
             return false;

@@ -107,8 +107,8 @@ impl Timestamps {
     /// How long a record with this timestamp may wait in a producer before it must be sent again with another one, in
     /// milliseconds; `None`: forever.
     ///
-    /// What refusals have shown does not count: a record that exceeds it is refused and sent again anyway, and it may have been a
-    /// passing trouble.
+    /// What refusals have shown does not count: their cause may have passed, and a record that is too old all the same
+    /// is refused and sent again.
     pub(crate) fn max_wait_ms(&self, stamp_ms: u64, now_ms: u64) -> Option<u64> {
         let bound = least([self.bounds.retention, self.bounds.before]);
         let bound = bound.filter(|_| !self.bounds.broker_stamps)?;

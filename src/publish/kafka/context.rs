@@ -1,4 +1,5 @@
-//! What a producer's callbacks do: delivery reports, errors and statistics become mail and metrics, log lines become ours.
+//! What a producer's callbacks do: delivery reports, errors and statistics become mail and metrics, log lines become
+//! ringback's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub(crate) struct Shared {
 /// The callbacks of one producer.
 pub(super) struct Context {
     generation: u64,
-    /// Callbacks so far: a poll does not tell whether it ran any.
+    /// Callbacks so far: a poll does not report whether it ran any.
     calls: AtomicU64,
     shared: Shared,
 }
@@ -96,7 +97,7 @@ impl ClientContext for Context {
             tracing::warn!(target: "librdkafka", %error, suppressed, "{reason}");
         }
         if code == Some(RDKafkaErrorCode::GaplessGuarantee) {
-            // It concerns a record, whose failed report comes too, and no connection.
+            // The error concerns a record, whose failed report comes too, and not a connection.
             return;
         }
         let message = self.shared.last_error.describe(code, &name, reason);

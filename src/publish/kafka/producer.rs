@@ -153,7 +153,7 @@ impl Client for Producer {
         };
         #[allow(
             clippy::cast_possible_truncation,
-            reason = "usize has 64 bits wherever this runs"
+            reason = "usize has 64 bits on every target"
         )]
         let position = outgoing.position as usize;
         let record: BaseRecord<'_, str, [u8], usize> =

@@ -16,7 +16,7 @@ const FRAMING: u64 = 64 * 1024;
 const QUEUE_KBYTES: u64 = 16_384;
 /// ringback's default of `linger.ms`, as [`PROPERTY_RULES`] has it.
 pub(crate) const LINGER_MS: u64 = 20;
-/// The same of `socket.timeout.ms`.
+/// ringback's default of `socket.timeout.ms`, as [`PROPERTY_RULES`] has it.
 const SOCKET_TIMEOUT_MS: u64 = 10_000;
 
 /// Why a property is refused.
@@ -133,7 +133,7 @@ impl Config {
     }
 }
 
-/// The same with librdkafka's canonical names.
+/// `given` under librdkafka's canonical names.
 pub(crate) fn canonical_names<T: Clone>(given: &BTreeMap<String, T>) -> BTreeMap<String, T> {
     let named = given.iter();
     named

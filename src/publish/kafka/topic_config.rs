@@ -23,7 +23,7 @@ const PRODUCER_ONLY: [&str; 3] = [
     "statistics.interval.ms",
 ];
 
-/// Logs nothing: what keeps this client from connecting keeps the producer too, which logs it.
+/// Logs nothing: what keeps this client from connecting also keeps the producer from it, and the producer logs it.
 struct Silent;
 
 impl ClientContext for Silent {
@@ -67,7 +67,7 @@ pub(crate) fn read(
 #[derive(Debug, Default)]
 pub(crate) struct LastReading {
     at: Option<Instant>,
-    /// The log has it that the configuration cannot be read.
+    /// The log has reported that the configuration cannot be read.
     is_logged: bool,
 }
 

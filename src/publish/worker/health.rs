@@ -13,11 +13,11 @@ use crate::readiness::Check;
 const STALL_REPORT: Duration = Duration::from_secs(15);
 const STALLED: &str = "Kafka is connected but acknowledges nothing";
 
-/// How often the cluster is asked about a topic that does not exist.
+/// How often the cluster is asked about a topic that does not exist or is hidden from this client.
 const MISSING_TOPIC_INTERVAL: Duration = Duration::from_secs(5);
-/// The same while nothing is sent because the number of partitions is not known.
+/// How often the cluster is asked while nothing is sent because the number of partitions is not known.
 const FIRST_TOPIC_INTERVAL: Duration = Duration::from_secs(1);
-/// The same otherwise: how late a topic's growth is noticed.
+/// How often the cluster is asked otherwise: a topic's growth is noticed this late.
 const TOPIC_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What keeps events from being delivered.
@@ -179,7 +179,8 @@ impl<E: Env> Worker<E> {
             .map(|_| self.topic_requested + interval)
     }
 
-    /// An operator who creates the topic sees it noticed within seconds even if no event comes; so is a topic's growth.
+    /// Asks the cluster about the topic if that is due. So ringback notices within seconds that an operator has created
+    /// the topic or that it has grown, even if no event comes.
     pub(super) fn refresh_topic_state(&mut self, now: Instant) {
         if self.topic_refresh_at().is_none_or(|at| now < at) {
             return;

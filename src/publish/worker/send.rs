@@ -113,8 +113,8 @@ impl<E: Env> Worker<E> {
         }
     }
 
-    /// Dead-letters a record that is no event, unless a newer ringback wrote it or there are so many that the records are not
-    /// the cause.
+    /// Dead-letters a record that is no event. The record stays if a newer ringback wrote it, or if so many dead
+    /// letters came in a row that the records are not the cause.
     fn on_undecodable(&mut self, record: &Record, error: &DecodeError) -> bool {
         let position = record.position;
         if !matches!(error, DecodeError::Version(_)) && self.machine.may_dead_letter() {
@@ -137,7 +137,7 @@ impl<E: Env> Worker<E> {
         false
     }
 
-    /// Waits for what is on the disk and cannot be read; nothing behind it is published.
+    /// Reports that the journal cannot be read and that publishing waits, and sets when the worker reads again.
     fn mark_unreadable(&mut self, error: &ReadError) {
         let now = self.env.now();
         let (since, retry_at) = match error {
@@ -163,14 +163,14 @@ impl<E: Env> Worker<E> {
         }
     }
 
-    /// Reads the record again for it, so that memory need not hold it.
+    /// Dead-letters this record. Reads it again for that, so that memory need not hold it.
     pub(super) fn dead_letter_at(&mut self, position: u64, reason: Reason) {
         self.reader.seek(position);
         match self.reader.next_record(self.env.now()) {
             Ok(Some(record)) if record.position == position => {
                 self.dead_letter(position, reason, &record.payload);
             }
-            // It is damaged since: the next reading passes over it and logs that.
+            // It was damaged meanwhile: the next reading passes over it and logs that.
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(position, %error, "cannot read a record to dead-letter it");

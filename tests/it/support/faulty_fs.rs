@@ -56,7 +56,7 @@ struct Disk {
     failed_reads: usize,
     /// The file system's page. Without one records follow each other closely, which makes offsets plain.
     page: Option<u64>,
-    /// Syncs, renames of truth: what happened in which order, for tests of order.
+    /// Syncs and removals in the order in which they happened, for tests of order.
     log: Vec<String>,
 }
 

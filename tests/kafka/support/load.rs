@@ -97,7 +97,7 @@ impl Load {
         }
     }
 
-    /// The relay was started anew: its port is another one.
+    /// The relay was started again: its port is another one.
     pub fn turn_to(&self, relay: &Relay) {
         *self.shared.address.lock().expect("no sender panics") = relay.address;
     }

@@ -37,7 +37,7 @@ impl Chaos {
                 kafka.brokers[broker].lag = self.random.pick(&[SECOND, 8 * SECOND, 25 * SECOND]);
             }
             Kind::LeaderLost => {
-                // What it alone has goes with it.
+                // What only the leader has is lost with it.
                 let lag = self.random.pick(&[SECOND, 4 * SECOND, 9 * SECOND]);
                 for broker in &mut kafka.brokers {
                     broker.lag = if self.random.percent(70) { lag } else { LAG };

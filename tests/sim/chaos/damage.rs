@@ -86,7 +86,7 @@ impl Chaos {
             .windows(2)
             .filter_map(|seam| Some((seam, of(&seam[0]).pop()?, of(&seam[1]).first()?.0)))
             .collect();
-        // Where a start lies between, the one behind tells the least of the one before.
+        // If a start lies between two segments, the second one shows least about the end of the first.
         if seams.iter().any(|(_, last, next)| last.0 + 1 < *next) {
             seams.retain(|(_, last, next)| last.0 + 1 < *next);
         }

@@ -1,4 +1,4 @@
-//! What befalls a disk, and with it whoever uses it.
+//! What can happen to a disk, and so to the process that uses it.
 
 /// How a process comes to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Operation {
 #[derive(Debug, Clone, Copy)]
 pub struct Failure {
     operation: Operation,
-    /// The how many-th from now.
+    /// The operation fails that is this many from now.
     pub(super) left: u64,
     /// Only the checkpoint's count.
     checkpoint: bool,

@@ -8,8 +8,9 @@ use crate::random::SECOND;
 const FOR_EVER: u64 = 1_000_000_000 * SECOND;
 
 impl Kafka {
-    /// The leaders of all partitions move, and the clients that there are now go on asking the former ones: what they know
-    /// looks newer to them than what they are told. `remade`: the topic is another one, which knows no producer.
+    /// The leaders of all partitions move, and the present clients still ask the former ones, because what these
+    /// clients know looks newer to them than what brokers report. `remade`: the topic is another one, which knows no
+    /// producer.
     pub fn leave_behind(&mut self, remade: bool) {
         for index in 0..self.partitions.len() {
             if remade {

@@ -10,12 +10,12 @@ use crate::random::{MS, SECOND};
 
 /// A look at the topic that finds no broker gives up after this.
 const LOOK: u64 = 10 * SECOND;
-/// So long some brokers may still tell the number from before.
+/// For this long after a growth some brokers may still report the former number of partitions.
 const SPREAD: u64 = 3 * SECOND;
-/// A topic of a history has at most so many.
+/// The most partitions of a topic.
 const MOST: usize = 12;
 
-/// The number of partitions before the last growth, and until when a broker may still tell it.
+/// The number of partitions before the last growth, and until when a broker may still report it.
 #[derive(Default)]
 pub struct Growth {
     before: usize,

@@ -30,8 +30,8 @@ impl Ledger {
         self.missing_before.push(place);
     }
 
-    /// How many records from here on, the watermark, a start may have cut that took damage for a torn write, because the slot was
-    /// lost that told of them: to the starts after it they are missing.
+    /// How many records from the watermark on a start may have cut because it took their damage for a torn write: the
+    /// slot that recorded them was lost. To later starts they are missing.
     pub fn cut_from(&self, watermark: Place) -> u64 {
         let damaged = self.excused.range(watermark..=(watermark.0, u64::MAX));
         if self.slot_lost {
@@ -148,7 +148,7 @@ impl Ledger {
             let is_hidden = self.has_reported_unread || self.is_at_seam(place);
             if !self.is_reported(place) && !looked_torn && !is_hidden {
                 return self.violate(format!(
-                    "event {number}, {place:?}, was lost to damage in silence"
+                    "event {number}, {place:?}, was lost to damage and not reported"
                 ));
             }
         }

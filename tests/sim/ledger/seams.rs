@@ -25,7 +25,7 @@ impl Ledger {
         before.next_back().map(|((_, position), _)| *position)
     }
 
-    /// A start has found a segment whose header does not tell where the one before ended, a stride before it.
+    /// A start has found a segment, a stride behind the one before, whose header does not show where that one ended.
     pub fn seam(&mut self, journal: usize, seam: Seam) {
         let seam = (journal, seam);
         if !self.seams.contains(&seam) {

@@ -10,7 +10,7 @@ use crate::losses;
 use crate::world::Surroundings;
 
 impl Surroundings {
-    /// A checkpoint tells that everything before this was synced.
+    /// A checkpoint records that everything before this was synced.
     pub fn note_synced(&mut self, upto: (usize, u64)) {
         self.synced = std::mem::replace(&mut self.synced_next, upto);
     }

@@ -18,7 +18,7 @@ use crate::journal::set_aside::{self, SetAside};
 use crate::publish::DEAD_LETTERS;
 use crate::telemetry;
 
-/// Publishes those that can be read now, and removes them; an error if some stay.
+/// Publishes the segments set aside that can be read now, and removes them; an error if some stay.
 pub(super) async fn publish(config: &Config, until: Instant) -> Result<(), CommandError> {
     let failed = CommandError::set_aside(&config.journal.path);
     let segments = set_aside::list(&config.journal.path).map_err(&failed)?;

@@ -156,7 +156,7 @@ impl<FS: FileSystem> Reader<FS> {
             return;
         };
         cursor.unresolved = None;
-        // A hole that does not matter here may be readable by the time it does.
+        // A hole that does not matter now may be readable once the reader comes to it.
         cursor.given_up = if extent.is_certain {
             Holes::default()
         } else {
@@ -212,7 +212,7 @@ impl<FS: FileSystem> Reader<FS> {
     }
 
     fn copy_damage(&self, sequence: u64, file: &FS::File, bytes: &Range<u64>) {
-        // Without a copy, as on a full disk, the intact records must be published all the same.
+        // If the copy fails, for example on a full disk, the intact records must be published all the same.
         if let Err(error) = quarantine::copy_damage(&self.engine.fs, sequence, file, bytes.clone())
         {
             tracing::error!(segment = name(sequence), ?bytes, %error, "cannot copy a damaged stretch");

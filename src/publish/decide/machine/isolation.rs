@@ -2,9 +2,9 @@
 
 use crate::publish::decide::blame::{Blame, Reason};
 
-/// So many failures in a row of a record that is sent alone make it a dead letter.
+/// A record that is sent alone and fails this many times in a row becomes a dead letter.
 const MAX_ISOLATED_FAILURES: u32 = 3;
-/// After so many dead letters in a row the records are not the cause.
+/// After this many dead letters in a row the records are not the cause.
 const MAX_CONSECUTIVE_DEAD_LETTERS: u32 = 10;
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Isolation {
         self.until.is_some_and(|last| position > last)
     }
 
-    /// False after so many dead letters in a row that the records are not the cause.
+    /// False after too many dead letters in a row: then the records are not the cause.
     pub(super) fn may_dead_letter(&self) -> bool {
         self.consecutive_dead_letters < MAX_CONSECUTIVE_DEAD_LETTERS
     }
