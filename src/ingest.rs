@@ -31,11 +31,11 @@ mod server;
 mod source;
 mod stack;
 
-pub use self::config::{KeyConfig, ListenConfig, SourceConfig, Verify};
+pub use self::config::{ListenConfig, SourceConfig};
 pub use self::ingress::{Append, Observation};
 pub use self::metrics::Metrics;
 pub use self::payload::pointers::PointerError;
-pub use self::scheme::{AuthenticateError, KeyError};
+pub use self::scheme::{AuthenticateError, KeyConfig, KeyError, Verify};
 pub use self::source::IngestError;
 
 use std::sync::{Arc, OnceLock};
@@ -46,7 +46,6 @@ use tokio::net::TcpListener;
 use self::body::BodyLimits;
 use self::ingress::{Ingress, Observer, WARN_INTERVAL};
 use self::memory::Budget;
-use self::scheme::Authenticator;
 use self::server::{MAX_HEAD, Phase, Phases, Server, listener};
 use crate::journal::Appender;
 use crate::log_throttle::LogThrottle;
@@ -140,8 +139,10 @@ impl<A: Append> Ingest<A> {
         let fresh: Vec<_> = self
             .sources
             .iter()
-            .map(|config| {
-                Authenticator::read_again(config).map_err(|source| IngestError::Key {
+            .zip(&self.ingress.sources)
+            .map(|(config, source)| {
+                let fresh = source.authenticator.read_again(&config.keys);
+                fresh.map_err(|source| IngestError::Key {
                     name: config.name.clone(),
                     source,
                 })

@@ -1,15 +1,13 @@
 //! `[listen]` and `[[source]]`: their keys, from which ingest is built.
 
-use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use ipnet::IpNet;
 
-use super::scheme::retell::events::{EVENT_POINTER, KEY_POINTERS, KINDS};
-use crate::settings::{Decoder, Kind, SettingValue, Shown, settings};
+use super::scheme::{KeyConfig, Verify, labels};
+use crate::settings::settings;
 
 settings! {
     /// Where senders post their webhooks, and the limits that keep memory bounded. HTTP/1.1 and h2c share the port.
@@ -68,85 +66,9 @@ settings! {
     }
 }
 
-settings! {
-    /// Where a signing key is read: exactly one of `env` and `file`.
-    pub struct KeyConfig {
-        /// An environment variable.
-        env: Option<String> = None;
-        /// A file. A line break at its end is not part of the key.
-        file: Option<PathBuf> = None;
-        /// The key's label in the metrics; by default its index.
-        name: Option<String> = None;
-    }
-}
-
 impl SourceConfig {
     /// The metric label of each key: its configured name, else its index.
     pub(super) fn key_labels(&self) -> impl Iterator<Item = String> {
-        let keys = self.keys.iter().enumerate();
-        keys.map(|(index, key)| key.name.clone().unwrap_or_else(|| index.to_string()))
-    }
-}
-
-/// How a source's senders are authenticated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verify {
-    /// Not at all; the events are Retell's.
-    None,
-    /// By `X-Retell-Signature`.
-    Retell,
-}
-
-impl Verify {
-    /// The default of `key_pointers`.
-    pub fn key_pointers(self) -> &'static [&'static str] {
-        match self {
-            Self::None | Self::Retell => &KEY_POINTERS,
-        }
-    }
-
-    /// JSON pointer to the event's name.
-    pub(super) fn event_pointer(self) -> &'static str {
-        match self {
-            Self::None | Self::Retell => EVENT_POINTER,
-        }
-    }
-
-    /// The documented names of events, each a metric label of its own.
-    pub(super) fn event_kinds(self) -> &'static [&'static str] {
-        match self {
-            Self::None | Self::Retell => &KINDS,
-        }
-    }
-}
-
-impl SettingValue for Verify {
-    fn kind() -> Kind {
-        Kind::scalar(
-            "scheme",
-            "write how this source's requests are authenticated, for example verify = \"retell\"",
-            r#"{"enum": ["none", "retell"]}"#,
-        )
-    }
-
-    fn decode(value: toml::Value, decoder: &mut Decoder<'_>) -> Option<Self> {
-        decoder.parse(&value, |text| match text {
-            "none" => Some(Self::None),
-            "retell" => Some(Self::Retell),
-            _ => None,
-        })
-    }
-
-    fn show(&self) -> Option<Shown> {
-        Some(Shown::quoted(self))
-    }
-}
-
-impl fmt::Display for Verify {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::None => "none",
-            Self::Retell => "retell",
-        })
+        labels(&self.keys)
     }
 }

@@ -216,7 +216,7 @@ impl Families {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingest::config::Verify;
+    use crate::ingest::Verify;
 
     #[test]
     fn kinds_that_the_scheme_does_not_document_share_one_label() {

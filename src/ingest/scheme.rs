@@ -1,14 +1,18 @@
 //! Authenticates a request over its raw bytes, before anything is parsed or looked up.
 //!
-//! Each scheme is a variant of [`Verify`](super::Verify) and a file here. All live keys are tried in turn, so that two
+//! Each scheme is a variant of [`Verify`] and a file here. All live keys are tried in turn, so that two
 //! can be live while one replaces the other.
 
 mod error;
 mod keys;
-pub(super) mod retell;
+mod retell;
+mod verify;
 
 pub use self::error::AuthenticateError;
-pub use self::keys::KeyError;
+pub use self::keys::{KeyConfig, KeyError};
+pub use self::verify::Verify;
+
+pub(super) use self::keys::labels;
 
 use std::sync::Arc;
 
@@ -16,7 +20,6 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 
 use self::keys::Key;
-use super::config::{SourceConfig, Verify};
 
 /// The scheme and the live keys of one source.
 #[derive(Debug)]
@@ -27,16 +30,16 @@ pub(super) struct Authenticator {
 
 impl Authenticator {
     /// Reads the keys; fails if the scheme needs keys and there are none.
-    pub(super) fn new(source: &SourceConfig) -> Result<Self, KeyError> {
+    pub(super) fn new(scheme: Verify, keys: &[KeyConfig]) -> Result<Self, KeyError> {
         Ok(Self {
-            scheme: source.verify,
-            keys: ArcSwap::from_pointee(keys::read(source)?),
+            scheme,
+            keys: ArcSwap::from_pointee(keys::read(scheme, keys)?),
         })
     }
 
     /// Reads the keys again, to be put into use by [`Authenticator::replace`].
-    pub(super) fn read_again(source: &SourceConfig) -> Result<FreshKeys, KeyError> {
-        keys::read(source).map(FreshKeys)
+    pub(super) fn read_again(&self, keys: &[KeyConfig]) -> Result<FreshKeys, KeyError> {
+        keys::read(self.scheme, keys).map(FreshKeys)
     }
 
     /// Puts `fresh` into use. Running requests finish with the old keys.

@@ -109,10 +109,11 @@ impl Source {
                 pointer: pointers[index].to_owned(),
                 source,
             })?;
-        let authenticator = Authenticator::new(config).map_err(|source| IngestError::Key {
-            name: name(),
-            source,
-        })?;
+        let authenticator =
+            Authenticator::new(config.verify, &config.keys).map_err(|source| IngestError::Key {
+                name: name(),
+                source,
+            })?;
         Ok(Self {
             name: name(),
             authenticator,

@@ -1,12 +1,32 @@
 //! Reads keys, from files and the environment only. A missing or blank key is an error, never a key.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use hmac::{Hmac, KeyInit as _};
 use secrecy::zeroize::Zeroizing;
 use sha2::Sha256;
 
-use crate::ingest::config::{KeyConfig, SourceConfig, Verify};
+use super::verify::Verify;
+use crate::settings::settings;
+
+settings! {
+    /// Where a signing key is read: exactly one of `env` and `file`.
+    pub struct KeyConfig {
+        /// An environment variable.
+        env: Option<String> = None;
+        /// A file. A line break at its end is not part of the key.
+        file: Option<PathBuf> = None;
+        /// The key's label in the metrics; by default its index.
+        name: Option<String> = None;
+    }
+}
+
+/// The metric label of each key: its configured name, else its index.
+pub(crate) fn labels(keys: &[KeyConfig]) -> impl Iterator<Item = String> {
+    let keys = keys.iter().enumerate();
+    keys.map(|(index, key)| key.name.clone().unwrap_or_else(|| index.to_string()))
+}
 
 /// A live key as an HMAC-SHA256 state: the two blocks that depend on the key alone are already hashed.
 pub(crate) struct Key(Hmac<Sha256>);
@@ -82,17 +102,17 @@ pub enum KeyError {
     },
 }
 
-/// Reads all keys of `source`, in their order.
-pub(crate) fn read(source: &SourceConfig) -> Result<Vec<Key>, KeyError> {
-    match (source.verify, source.keys.is_empty()) {
+/// Reads the keys of one source, in their order.
+pub(crate) fn read(verify: Verify, configs: &[KeyConfig]) -> Result<Vec<Key>, KeyError> {
+    match (verify, configs.is_empty()) {
         (Verify::None, true) => return Ok(Vec::new()),
         (Verify::None, false) => return Err(KeyError::Unused),
         (verify, true) => return Err(KeyError::None { verify }),
         (_, false) => {}
     }
-    let labels: Vec<String> = source.key_labels().collect();
+    let labels: Vec<String> = labels(configs).collect();
     let mut keys = Vec::with_capacity(labels.len());
-    for (index, (config, label)) in source.keys.iter().zip(&labels).enumerate() {
+    for (index, (config, label)) in configs.iter().zip(&labels).enumerate() {
         if labels[..index].contains(label) {
             return Err(KeyError::Duplicate { key: label.clone() });
         }
@@ -140,16 +160,6 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
-    fn source(verify: Verify, keys: Vec<KeyConfig>) -> SourceConfig {
-        SourceConfig {
-            name: "retell".into(),
-            path: "/webhook".into(),
-            verify,
-            keys,
-            ..SourceConfig::default()
-        }
-    }
-
     fn file(content: &[u8]) -> (tempfile::NamedTempFile, KeyConfig) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(content).unwrap();
@@ -185,32 +195,32 @@ mod tests {
 
     #[test]
     fn keys_that_are_missing_or_empty_are_refused() {
-        let none = read(&source(Verify::Retell, Vec::new()));
+        let none = read(Verify::Retell, &[]);
         assert!(matches!(none, Err(KeyError::None { .. })));
         for content in [&b""[..], b"\n", b"\r\n"] {
             let (_file, config) = file(content);
-            let empty = read(&source(Verify::Retell, vec![config]));
+            let empty = read(Verify::Retell, &[config]);
             assert!(matches!(empty, Err(KeyError::Empty { .. })));
         }
-        let unset = read(&source(
+        let unset = read(
             Verify::Retell,
-            vec![variable("RINGBACK_TEST_THIS_IS_NEVER_SET")],
-        ));
+            &[variable("RINGBACK_TEST_THIS_IS_NEVER_SET")],
+        );
         assert!(matches!(unset, Err(KeyError::Unset { .. })));
         let (_file, both) = file(b"abc");
         let both = KeyConfig {
             env: Some("PATH".into()),
             ..both
         };
-        let both = read(&source(Verify::Retell, vec![both]));
+        let both = read(Verify::Retell, &[both]);
         assert!(matches!(both, Err(KeyError::Place { .. })));
-        let unused = read(&source(Verify::None, vec![variable("PATH")]));
+        let unused = read(Verify::None, &[variable("PATH")]);
         assert!(matches!(unused, Err(KeyError::Unused)));
         let same = KeyConfig {
             name: Some("0".into()),
             ..variable("PATH")
         };
-        let twice = read(&source(Verify::Retell, vec![variable("PATH"), same]));
+        let twice = read(Verify::Retell, &[variable("PATH"), same]);
         assert!(matches!(twice, Err(KeyError::Duplicate { .. })));
     }
 

@@ -107,12 +107,6 @@ const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
         "a segment's header carries the synced end that the checkpoint carries too",
     ),
     (
-        "ingest",
-        "scheme",
-        "config",
-        "a source's configuration has the scheme's defaults, and the scheme reads its keys from it",
-    ),
-    (
         "publish",
         "kafka",
         "dead_letter",

@@ -1,0 +1,69 @@
+//! `verify`: the schemes, and what each knows of its sender's events.
+
+use std::fmt;
+
+use super::retell::events::{EVENT_POINTER, KEY_POINTERS, KINDS};
+use crate::settings::{Decoder, Kind, SettingValue, Shown};
+
+/// How a source's senders are authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verify {
+    /// Not at all; the events are Retell's.
+    None,
+    /// By `X-Retell-Signature`.
+    Retell,
+}
+
+impl Verify {
+    /// The default of `key_pointers`.
+    pub fn key_pointers(self) -> &'static [&'static str] {
+        match self {
+            Self::None | Self::Retell => &KEY_POINTERS,
+        }
+    }
+
+    /// JSON pointer to the event's name.
+    pub(crate) fn event_pointer(self) -> &'static str {
+        match self {
+            Self::None | Self::Retell => EVENT_POINTER,
+        }
+    }
+
+    /// The documented names of events, each a metric label of its own.
+    pub(crate) fn event_kinds(self) -> &'static [&'static str] {
+        match self {
+            Self::None | Self::Retell => &KINDS,
+        }
+    }
+}
+
+impl SettingValue for Verify {
+    fn kind() -> Kind {
+        Kind::scalar(
+            "scheme",
+            "write how this source's requests are authenticated, for example verify = \"retell\"",
+            r#"{"enum": ["none", "retell"]}"#,
+        )
+    }
+
+    fn decode(value: toml::Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        decoder.parse(&value, |text| match text {
+            "none" => Some(Self::None),
+            "retell" => Some(Self::Retell),
+            _ => None,
+        })
+    }
+
+    fn show(&self) -> Option<Shown> {
+        Some(Shown::quoted(self))
+    }
+}
+
+impl fmt::Display for Verify {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::None => "none",
+            Self::Retell => "retell",
+        })
+    }
+}
