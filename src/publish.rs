@@ -8,7 +8,7 @@
 //!                   machine (send, rebuild, dead-letter) ─► watermark ─► journal::Truncator
 //! ```
 //!
-//! [`decide`] makes the decisions, without I/O. [`worker`] carries them out in the environment that [`env`] describes: on one
+//! [`decide`] makes the decisions, without I/O. [`worker`] carries them out in the environment that [`mod@env`] describes: on one
 //! thread (`thread`) with librdkafka (`kafka`), or stepped by the simulator (`tests/sim`). Any failed report stops sending: otherwise
 //! librdkafka lets later records overtake the failed one.
 
