@@ -4,8 +4,8 @@
 //! and gives it that connection's requests.
 
 mod activity;
+mod client_error;
 mod connection;
-mod fault;
 mod http1;
 mod http2;
 pub(super) mod listener;

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::activity::Activity;
-use super::fault::client_fault;
+use super::client_error::client_error;
 use super::sniff::SniffedStream;
 use super::{GRACE, MAX_HEAD, MAX_HEADERS, Phase, Server};
 use crate::ingest::refusal::Reason;
@@ -43,7 +43,7 @@ where
     loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => return client_fault(&ended),
+            ended = connection.as_mut() => return client_error(&ended),
             () = server.phases.reached(Phase::Stopping) => break,
             () = first_head.as_mut(), if waiting_for_first => {
                 if activity.requests() == 0 {
@@ -57,12 +57,12 @@ where
     loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => return client_fault(&ended),
+            ended = connection.as_mut() => return client_error(&ended),
             () = sleep(GRACE) => {}
         }
         if activity.is_idle() {
             connection.as_mut().graceful_shutdown();
-            return client_fault(&connection.await);
+            return client_error(&connection.await);
         }
     }
 }

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::activity::Activity;
-use super::fault::client_fault;
+use super::client_error::client_error;
 use super::sniff::SniffedStream;
 use super::{GRACE, MAX_HEAD, Phase, Phases, Server};
 use crate::ingest::refusal::Reason;
@@ -62,7 +62,7 @@ where
         tokio::select! {
             biased;
             ended = connection.as_mut() => {
-                return if idle { Some(Reason::HeaderTimeout) } else { client_fault(&ended) };
+                return if idle { Some(Reason::HeaderTimeout) } else { client_error(&ended) };
             }
             () = may_go_away(&server.phases, activity), if !going_away => {
                 going_away = true;

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use crate::ingest::refusal::Reason;
 
 /// The fault for which hyper closed a connection; `None` if the connection ended normally or the network broke it.
-pub(crate) fn client_fault(ended: &hyper::Result<()>) -> Option<Reason> {
+pub(crate) fn client_error(ended: &hyper::Result<()>) -> Option<Reason> {
     let error = ended.as_ref().err()?;
     if is_protocol_error(error) {
         Some(Reason::HeadMalformed)
