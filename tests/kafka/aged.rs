@@ -81,10 +81,10 @@ pub fn drained_and_replayed(cluster: &Cluster) -> Result<(), Failed> {
     };
     let drained = run(&["journal", "drain"]);
     let expected =
-        "30 published (30 with the present time, their own is in ce_time), 1 dead letter";
+        "30 published (30 with the present time; their own is in ce_time), 1 dead letter";
     assert!(drained.contains(expected), "{drained}");
     let replayed = run(&["dead-letter", "replay", "--all", "--topic", "replayed"]);
-    let expected = "1 replayed (1 with the present time, their own is in ce_time), 0 not";
+    let expected = "1 replayed (1 with the present time; their own is in ce_time), 0 not";
     assert!(replayed.contains(expected), "{replayed}");
 
     await_retention(cluster);
