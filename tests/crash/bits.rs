@@ -177,7 +177,7 @@ pub fn flipped() -> Result<(), Failed> {
             counted > 0.0,
             "{what}: a copy is made of what is counted"
         );
-        // The very last record of all cannot be told from one that was never whole: it is cut, and logged.
+        // The very last record of all cannot be distinguished from one that was never whole: it is cut, and logged.
         let is_tail = matches!(place, Place::Tail) && counted == 0.0;
         assert!(
             lost == 0 || counted == 1.0 || is_tail,

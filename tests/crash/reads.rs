@@ -242,7 +242,7 @@ pub fn at_the_start() -> Result<(), Failed> {
         );
         let delivered = relay.metric("ringback_publish_delivered_total");
         let kept = tally.count() + fresh.count();
-        // Each record at the end may be one that was never known of: nothing tells how many there were.
+        // Each record at the end may be one that was never known of: nothing shows how many there were.
         let most = if file == "checkpoint" { 0.0 } else { 6.0 };
         assert!(lost <= most, "{place}: {lost}");
         assert!(

@@ -92,7 +92,7 @@ impl Volume {
         run("xfs_io", &["-x", "-c", "shutdown", &self.mount()]);
     }
 
-    /// As after a damaged block: the kernel makes the file system read-only under whoever writes.
+    /// As after a damaged block: the kernel makes the file system read-only under its writer.
     pub fn make_read_only(&self) {
         run("mount", &["-o", "remount,errors=remount-ro", &self.mount()]);
         let device = Command::new("findmnt")

@@ -77,7 +77,7 @@ impl Secrets {
     }
 
     fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        // In one piece, as whoever renews a secret does it.
+        // In one piece, as an operator renews a secret.
         let new = self.path("new");
         std::fs::write(&new, content).expect("it can be written");
         std::fs::rename(new, self.path(name)).expect("it can be moved");

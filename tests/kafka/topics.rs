@@ -13,7 +13,7 @@ use crate::support::{events, eventually};
 
 /// Events a second.
 const RATE: u32 = 200;
-/// librdkafka believes in a topic for 30 s after it was last seen; shorter here, so that the reports fail in the test.
+/// librdkafka takes a topic to exist for 30 s after it last saw the topic; shorter here, so that the reports fail in the test.
 const BELIEF: (&str, &str) = (
     "kafka.client",
     "\"topic.metadata.propagation.max.ms\" = 2000",

@@ -29,7 +29,7 @@ impl Preload {
         preload
     }
 
-    /// The file that tells the library what to do. It is not made.
+    /// The file of the library's orders. It is not made.
     pub fn orders(&self) -> PathBuf {
         self.folder.path().join("orders")
     }

@@ -22,7 +22,7 @@ impl Prometheus {
             "scrape_configs:\n  - job_name: ringback\n    scrape_interval: 1s\n    static_configs: [{{ targets: ['{target}'] }}]\n"
         );
         std::fs::write(&config, text).expect("it can be written");
-        // It cannot be told to take a free port and say which; nobody else takes this one in between.
+        // Prometheus cannot choose a free port and report it; nobody else takes this one in between.
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = free.local_addr().expect("it has an address");
         drop(free);

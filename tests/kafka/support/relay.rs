@@ -220,7 +220,7 @@ impl Relay {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("the process runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let line = line.expect("Linux tells it").trim();
+        let line = line.expect("Linux reports it").trim();
         let number = line.strip_suffix(" kB").expect("in kB").trim();
         number.parse().expect("it is a number")
     }
