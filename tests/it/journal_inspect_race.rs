@@ -291,7 +291,10 @@ fn a_relay_that_never_rests_is_inspected_without_a_gap() {
 fn a_listing_that_misses_a_file_is_repeated() {
     let disk = FaultyFs::default();
     let watched = Watched::new(&disk, relay(&disk, 16), |_| {});
+    let turn = watched.turn.clone();
     look(watched.set(|turn| turn.is_blind = true), 16, true, "blind");
+    let turn = turn.lock().expect("no panic in there");
+    assert!(!turn.is_blind, "no listing missed the file");
 }
 
 #[test]

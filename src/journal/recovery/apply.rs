@@ -106,7 +106,7 @@ fn cut_tail<FS: FileSystem>(
     let file = fs.open(&name(sequence))?;
     if !torn.is_empty() {
         if let Err(error) = quarantine::copy_torn(fs, sequence, &file, torn.clone()) {
-            tracing::warn!(segment = name(sequence), bytes = ?torn, %error, "cannot copy a torn write: it stays where it is");
+            tracing::warn!(segment = name(sequence), bytes = ?torn, %error, "cannot copy a torn write: the bytes stay in the segment");
             return Ok(());
         }
         tracing::info!(
@@ -158,7 +158,7 @@ fn discard<FS: FileSystem>(fs: &FS, file: &Discard) -> io::Result<bool> {
     if let Some(bytes) = file.torn
         && let Err(error) = quarantine::link_torn(fs, &name, file.sequence, bytes)
     {
-        tracing::warn!(segment = name, %error, "cannot keep a copy of a torn write: it stays where it is");
+        tracing::warn!(segment = name, %error, "cannot keep a copy of a torn write: its file stays");
         return Ok(false);
     }
     if !file.keeps_number {

@@ -10,7 +10,7 @@ const SAME_TIME_MS: u64 = 1_000;
 /// What a topic's configuration demands of timestamps, in milliseconds; `None`: no bound.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct TimeBounds {
-    /// The broker puts its own time on each record, so any timestamp will do.
+    /// The broker puts its own time on each record, so that the producer's does not matter.
     pub broker_stamps: bool,
     /// `retention.ms`, if the topic deletes by time.
     pub retention: Option<u64>,
