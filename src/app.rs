@@ -61,7 +61,8 @@ impl App {
         let publish_checks = publish::Checks::add(&readiness);
         let admin = admin::serve(ports.admin, readiness, metrics.clone())?;
 
-        let journal = open_journal(&config, &metrics).await?;
+        let journal_metrics = journal::Metrics::register(metrics.registry())?;
+        let journal = open_journal(&config, journal_metrics).await?;
         let journal_id = journal.recovery.journal_id;
         // Before the files are read: a change in between then counts as one.
         let files = WatchedFiles::new(&config);
@@ -125,9 +126,8 @@ impl App {
 
 async fn open_journal(
     config: &Config,
-    metrics: &telemetry::Metrics,
+    metrics: journal::Metrics,
 ) -> Result<journal::Journal, AppError> {
-    let metrics = journal::Metrics::register(metrics.registry())?;
     let journal = config.journal.clone();
     // Recovery reads and syncs; the runtime's own threads stay free for the probes.
     #[allow(clippy::disallowed_methods, reason = "once, at the start")]

@@ -27,12 +27,13 @@ pub use self::decide::blame::Reason;
 pub use self::decide::machine::{BATCH_BYTES, Limits, MAX_AHEAD};
 pub use self::error::DeliveryError;
 pub use self::kafka::credentials::{SecretError, read_secret};
+pub use self::kafka::dead_letter_producer::SendError;
 pub use self::kafka::properties::rules::{Allowed, DefaultValue, PROPERTY_RULES, PropertyRule};
 pub use self::kafka::properties::{PropertyError, producer_properties};
 pub use config::{ClientProperties, Config, KafkaConfig};
 pub use dead_letter::{
-    DeadLetterError, DeadLetterFile, Replay, ReplayError, ReplayFileError, SendError,
-    dead_letter_bytes, dead_letter_files, dead_letter_position,
+    DeadLetterError, DeadLetterFile, Replay, ReplayError, ReplayFileError, dead_letter_bytes,
+    dead_letter_files, dead_letter_position,
 };
 pub use metrics::{Figures, Metrics};
 

@@ -101,23 +101,6 @@ impl Metrics {
         &self.ringback
     }
 
-    /// The sum of one of ringback's counters or gauges over all its labels; `name` lacks the namespace. 0 if there is none.
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "counts, far below 2^52"
-    )]
-    pub fn total(&self, name: &str) -> u64 {
-        let name = format!("{NAMESPACE}_{name}");
-        let families = self.ringback.gather();
-        let family = families.iter().find(|family| family.name() == name);
-        let metrics = family.map_or(&[][..], |family| family.get_metric());
-        let values = metrics
-            .iter()
-            .map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value());
-        values.sum::<f64>() as u64
-    }
-
     /// All metrics in Prometheus' text format, version 0.0.4.
     pub fn encode(&self) -> Result<String, prometheus::Error> {
         let mut families = self.ringback.gather();
@@ -139,7 +122,6 @@ mod tests {
             text.contains(&format!("ringback_build_info{{version=\"{version}\"}} 1")),
             "{text}"
         );
-        assert_eq!(Metrics::new()?.total("build_info"), 1);
         assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
         Ok(())
     }

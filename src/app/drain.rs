@@ -58,7 +58,8 @@ impl Drain {
         let metrics = telemetry::Metrics::new()?;
         let readiness = Readiness::new();
         let checks = publish::Checks::add(&readiness);
-        let journal = open_journal(&config, &metrics).await?;
+        let journal_metrics = journal::Metrics::register(metrics.registry())?;
+        let journal = open_journal(&config, journal_metrics.clone()).await?;
         let journal::Journal {
             appender,
             reader,
@@ -76,7 +77,7 @@ impl Drain {
         };
         Ok(Self {
             figures: DrainFigures {
-                journal: metrics,
+                journal: journal_metrics,
                 published,
                 readiness,
             },
@@ -106,7 +107,10 @@ impl Drain {
                 tokio::task::spawn_blocking(move || truncator.close())
                     .await
                     .map_err(std::io::Error::other)??;
-                return Ok(self.figures.progress());
+                return Ok(DrainProgress {
+                    left: Some(0),
+                    ..self.figures.progress()
+                });
             }
         };
         let deadline = publisher.deadline();
@@ -147,7 +151,7 @@ impl Drain {
 
 /// Where [`DrainProgress`] is read from.
 struct DrainFigures {
-    journal: telemetry::Metrics,
+    journal: journal::Metrics,
     /// `None` if there is nothing to publish.
     published: Option<publish::Metrics>,
     readiness: Readiness,
@@ -156,15 +160,16 @@ struct DrainFigures {
 impl DrainFigures {
     /// A test holds these figures to their sum.
     fn progress(&self) -> DrainProgress {
+        let journal = self.journal.figures();
         let published = self.published.as_ref();
         let published = published.map(publish::Metrics::figures).unwrap_or_default();
         DrainProgress {
             published: published.delivered,
             restamped: published.restamped,
             dead_letters: published.dead_letters,
-            corrupt: self.journal.total("journal_corrupt_records_total"),
-            unreadable: self.journal.total("journal_unreadable_records_total"),
-            left: Some(self.journal.total("journal_unpublished_events")),
+            corrupt: journal.corrupt,
+            unreadable: journal.unreadable,
+            left: journal.unpublished,
             kafka_failure: self.readiness.failure("kafka"),
             disk_failure: self.readiness.failure("journal-read"),
         }

@@ -35,7 +35,19 @@ pub struct Snapshot {
 
 type Source = Box<dyn Fn() -> Option<Snapshot> + Send + Sync>;
 
+/// What has become of the records so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Lost to damage on disk.
+    pub corrupt: u64,
+    /// Passed over because they stayed unreadable.
+    pub unreadable: u64,
+    /// Not yet published; `None` once the journal is closed.
+    pub unpublished: Option<u64>,
+}
+
 /// Registered before the journal is opened; the journal then counts through it.
+#[derive(Clone)]
 pub struct Metrics {
     sync_seconds: Histogram,
     batch: Histogram,
@@ -81,6 +93,16 @@ impl Metrics {
             ))?,
             source,
         })
+    }
+
+    /// What has become of the records so far.
+    pub fn figures(&self) -> Figures {
+        let now = self.source.get().and_then(|source| source());
+        Figures {
+            corrupt: self.corrupt.get(),
+            unreadable: self.unreadable.get(),
+            unpublished: now.map(|now| now.unpublished),
+        }
     }
 
     /// Sets what recovery found, once.

@@ -2,7 +2,6 @@
 //! them.
 
 mod file;
-mod producer;
 mod replay;
 
 use std::fs::{self, File};
@@ -11,10 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::producer::{DeadLetterProducer, Provenance};
 use super::Config;
 use super::decide::blame::Reason;
 use super::kafka::credentials::Credentials;
+use super::kafka::dead_letter_producer::{DeadLetterProducer, Provenance};
 use super::kafka::timeout::SideThread;
 use crate::event::Event;
 use crate::journal::disk::filesystem::File as _;
@@ -22,7 +21,6 @@ use crate::journal::disk::filesystem::File as _;
 pub use self::file::{
     DeadLetterError, DeadLetterFile, dead_letter_bytes, dead_letter_files, dead_letter_position,
 };
-pub use self::producer::SendError;
 pub use replay::{Replay, ReplayError, ReplayFileError};
 
 /// For the dead-letter topic's acknowledgement; after that the dead letter goes to a file.

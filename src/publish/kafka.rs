@@ -3,6 +3,7 @@
 pub(super) mod cloudevents;
 pub(super) mod context;
 pub(super) mod credentials;
+pub(super) mod dead_letter_producer;
 pub(super) mod env;
 pub(super) mod log;
 pub(super) mod producer;

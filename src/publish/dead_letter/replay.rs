@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::{DeadLetterError, DeadLetterFile};
-use super::producer::{DeadLetterProducer, Provenance, REPLAYED, SendError};
 use crate::publish::decide::blame::Blame;
+use crate::publish::kafka::dead_letter_producer::{
+    DeadLetterProducer, Provenance, REPLAYED, SendError,
+};
 use crate::publish::{Config, PropertyError};
 
 /// Why no replay can start.

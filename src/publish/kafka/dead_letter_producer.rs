@@ -16,18 +16,18 @@ use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
 
+use super::cloudevents;
+use super::timeout::SideThread;
+use super::topic_config;
 use crate::event::Event;
 use crate::publish::decide::timestamps::Timestamps;
 use crate::publish::error::DeliveryError;
-use crate::publish::kafka::cloudevents;
-use crate::publish::kafka::timeout::SideThread;
-use crate::publish::kafka::topic_config;
 use crate::time::now_ms;
 
 /// The header that distinguishes a dead letter from a first delivery; its value is the reason, or [`REPLAYED`].
 const HEADER: &str = "ringback_dead_letter";
 /// The header's value on a dead letter that is published after its cause was fixed, and so out of order.
-pub(super) const REPLAYED: &str = "replayed";
+pub(in crate::publish) const REPLAYED: &str = "replayed";
 
 /// Why a dead letter did not arrive.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +108,7 @@ impl Drop for Client {
 }
 
 /// Sends dead letters to one topic.
-pub(super) struct DeadLetterProducer {
+pub(in crate::publish) struct DeadLetterProducer {
     properties: BTreeMap<String, String>,
     topic: String,
     client: Option<Client>,
@@ -118,16 +118,16 @@ pub(super) struct DeadLetterProducer {
 }
 
 /// Where a dead letter comes from, for its headers.
-pub(super) struct Provenance<'a> {
-    pub(super) journal_id: &'a str,
-    pub(super) position: u64,
+pub(in crate::publish) struct Provenance<'a> {
+    pub(in crate::publish) journal_id: &'a str,
+    pub(in crate::publish) position: u64,
     /// The value of [`HEADER`].
-    pub(super) header: &'a str,
+    pub(in crate::publish) header: &'a str,
 }
 
 impl DeadLetterProducer {
     /// Connects with the first dead letter.
-    pub(super) fn new(properties: BTreeMap<String, String>, topic: &str) -> Self {
+    pub(in crate::publish) fn new(properties: BTreeMap<String, String>, topic: &str) -> Self {
         Self {
             properties,
             topic: topic.to_owned(),
@@ -139,7 +139,7 @@ impl DeadLetterProducer {
 
     /// Waits up to `timeout` for Kafka's acknowledgement. Returns true if the record got the present time because Kafka would
     /// refuse or delete it with its event's own.
-    pub(super) fn send(
+    pub(in crate::publish) fn send(
         &mut self,
         event: &Event<'_>,
         provenance: &Provenance<'_>,
