@@ -115,7 +115,7 @@ fn speed(options: &Options, kafka: &Kafka, report: &mut Report) {
 
 fn outcome(role: &str, task: &Task) -> Outcome {
     let task = serde_json::to_string(task).expect("it is plain data");
-    serde_json::from_str(&Role::start(role, &task).line()).expect("it is what the role says")
+    serde_json::from_str(&Role::start(role, &task).line()).expect("the role prints its result")
 }
 
 fn row(report: &mut Report, name: &str, rounds: &[[Outcome; 3]]) {

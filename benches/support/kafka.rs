@@ -87,7 +87,7 @@ impl Mock {
                 .expect("a topic can be made");
             started
                 .send(cluster.bootstrap_servers())
-                .expect("somebody waits for it");
+                .expect("the bench waits for it");
             // Returns when the handle is dropped.
             let _ = stopped.recv();
         });

@@ -140,16 +140,16 @@ async fn send(load: &Load, requests: Vec<Request>) -> io::Result<Seen> {
     let awake = load.awake.then(|| tokio::task::spawn_local(stay_awake()));
     if load.rate == 0 {
         pace.until(begin).await?;
-        say_begun()?;
+        print_begun()?;
         pace.until(end).await?;
     } else {
         let interval = Duration::from_secs(1) / load.rate;
-        let (mut due, mut said) = (first, false);
+        let (mut due, mut printed) = (first, false);
         while due < end {
             pace.until(due).await?;
-            if !said && due >= begin {
-                say_begun()?;
-                said = true;
+            if !printed && due >= begin {
+                print_begun()?;
+                printed = true;
             }
             shared.due.borrow_mut().push_back(due);
             permits.add_permits(1);
@@ -202,7 +202,7 @@ fn seen(load: &Load, shared: &Shared, begin: Instant, end: Instant) -> Seen {
     }
 }
 
-fn say_begun() -> io::Result<()> {
+fn print_begun() -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{BEGUN}")?;
     out.flush()

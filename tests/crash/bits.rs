@@ -1,4 +1,4 @@
-//! One bit of a journal is flipped while nobody looks; then the relay starts.
+//! One bit of a journal flips while no relay runs; then the relay starts.
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,11 +14,11 @@ use crate::support::load::{Load, Tally};
 use crate::support::relay::Site;
 use crate::support::{self, is_long, topic};
 
-/// Chooses the bits; another one may be given to look elsewhere.
+/// The variable with the seed that chooses the bits.
 const SEED: &str = "RINGBACK_TEST_SEED";
 /// The bytes of a segment's header.
 const HEADER: u64 = 72;
-/// The journal is copied for each bit.
+/// Small segments, because the journal is copied for each bit.
 const SMALL: (&str, &str) = ("journal", "segment_size = \"1MiB\"");
 
 /// Where a bit is flipped.
@@ -32,7 +32,7 @@ enum Place {
     Tail,
     /// In one of the checkpoint's slots.
     Checkpoint,
-    /// In what is reserved and not yet written.
+    /// In bytes that are reserved and not yet written.
     Spare,
 }
 
@@ -44,7 +44,8 @@ const PLACES: [Place; 5] = [
     Place::Spare,
 ];
 
-/// A journal of three lives, the first one's events published and checkpointed; and what the other two were promised.
+/// A journal of three processes, and what the last two of them acknowledged; the first one's events are published and
+/// checkpointed.
 fn fill(mock: &Mock) -> (Site, Tally) {
     let site = Site::of(&mock.bootstrap, "none", None, &[SMALL]);
     let relay = site.start();
@@ -55,20 +56,20 @@ fn fill(mock: &Mock) -> (Site, Tally) {
     relay.terminate();
     assert!(relay.wait(support::PATIENCE).success());
     mock.down();
-    let life = |name| {
+    let run = |name| {
         let relay = site.start();
         let load = Load::start(&relay, name, 0, 100);
         load.await_acknowledged(60);
         relay.kill();
         load.end()
     };
-    let mut tally = life("first");
-    tally.add(life("second"));
+    let mut tally = run("first");
+    tally.add(run("second"));
     mock.up();
     (site, tally)
 }
 
-/// A file of the journal and how many of its bytes are not reserved zeros.
+/// The journal's files, each with the length without the zeros at its end, and its whole length.
 fn files(journal: &Path) -> Vec<(String, u64, u64)> {
     let mut files: Vec<_> = fs::read_dir(journal)
         .expect("the journal is there")
@@ -87,7 +88,7 @@ fn files(journal: &Path) -> Vec<(String, u64, u64)> {
     files
 }
 
-/// The file and the bit.
+/// Chooses a file and a bit of it.
 fn choose(journal: &Path, place: Place, random: &mut StdRng) -> (String, u64) {
     let files = files(journal);
     let segments: Vec<_> = files
@@ -175,9 +176,9 @@ pub fn flipped() -> Result<(), Failed> {
         assert_eq!(
             quarantined,
             counted > 0.0,
-            "{what}: a copy is made of what is counted"
+            "{what}: damage is copied if and only if it is counted"
         );
-        // The very last record of all cannot be distinguished from one that was never whole: it is cut, and logged.
+        // The journal's last record cannot be distinguished from a torn write: recovery cuts it and logs that.
         let is_tail = matches!(place, Place::Tail) && counted == 0.0;
         assert!(
             lost == 0 || counted == 1.0 || is_tail,

@@ -54,7 +54,7 @@ int timespec_get(struct timespec *to, int base) {
   return base == TIME_UTC && clock_gettime(CLOCK_REALTIME, to) == 0 ? base : 0;
 }
 
-/* Nanoseconds until `until` by the set clock; not more than a look at the offset is apart. */
+/* Nanoseconds until `until` by the set clock. `end` is at most 20 ms away, so that the offset is read again by then. */
 static int64_t slice(const struct timespec *until, struct timespec *end) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);

@@ -1,4 +1,4 @@
-//! The journal's own file system runs full, or becomes read-only.
+//! The journal's file system runs full, or becomes read-only.
 
 use libtest_mimic::Failed;
 
@@ -8,7 +8,7 @@ use crate::support::load::Load;
 use crate::support::relay::Site;
 use crate::volume::Volume;
 
-/// Poison's second way out, short: nothing here takes longer.
+/// A short shutdown for a relay that ends after a poison: nothing here takes longer.
 pub const SHUTDOWN: (&str, &str) = (
     "shutdown",
     "readiness_delay = \"0s\"\ndrain_deadline = \"2s\"",
@@ -19,7 +19,7 @@ pub fn full() -> Result<(), Failed> {
         let mock = Mock::start("full");
         let journal = [
             ("journal", "segment_size = \"1MiB\""),
-            // Far more than the disk has: its end comes first.
+            // More than the disk has, so that the disk is full before the budget is used up.
             ("journal", "budget = \"256MiB\""),
         ];
         let site = Site::of(&mock.bootstrap, "full", Some(volume.journal()), &journal);
@@ -27,10 +27,10 @@ pub fn full() -> Result<(), Failed> {
         mock.down();
         let load = Load::start(&relay, "full", 0, 8_000);
         load.await_refused(200);
-        assert_eq!(relay.admin("/readyz").0, 200, "a full disk gates nothing");
+        assert_eq!(relay.admin("/readyz").0, 200, "a full disk leaves it ready");
         assert_eq!(relay.metric("ringback_journal_poisoned"), 0.0);
         mock.up();
-        // Accepts again while the load goes on, and publishes all of it after that.
+        // It accepts again while the load goes on, and then publishes all of it.
         load.await_acknowledged(1_000);
         let tally = load.end();
         assert_eq!(tally.unanswered, 0, "{tally}");

@@ -1,8 +1,8 @@
 //! Faults of disk, clock and process on the real binary: full disks, power cuts, failing syncs, flipped bits, kills at start.
 //!
-//! Kafka is librdkafka's mock in this process: here only what comes before it fails. What needs root, loop devices or a
-//! tool that is missing is reported as ignored with the reason, except where `CI` is set. `RINGBACK_TEST_LONG=1` cuts
-//! the power under 500 events a second and flips more bits.
+//! Kafka is librdkafka's mock in this process, because only what comes before it fails here. Tests that need root, loop devices
+//! or a tool that is missing are reported as ignored with the reason, unless `CI` is set. `RINGBACK_TEST_LONG=1` cuts the
+//! power more often and flips more bits.
 
 mod bits;
 mod clock;
@@ -131,7 +131,7 @@ const TESTS: [(&str, &[Need], Test); 20] = [
 fn main() {
     let mut arguments = Arguments::from_args();
     needs::enter_own_mounts();
-    // Two cores: side by side they would only wait for each other, and each says how long its fault took.
+    // On two cores, tests in parallel would slow each other down, and each prints how long its fault took.
     arguments.test_threads.get_or_insert(1);
     let strict = std::env::var_os("CI").is_some();
     let trials = TESTS.map(|(name, needs, test)| {

@@ -5,10 +5,10 @@ use std::thread::JoinHandle;
 
 use rdkafka::mocking::MockCluster;
 
-/// Room for 5 MiB each, then the oldest is dropped.
+/// Each has room for 5 MiB, beyond which the mock drops the oldest records.
 const PARTITIONS: i32 = 64;
 
-/// A running cluster of one broker, ended with its handle.
+/// A running cluster of one broker; dropping it ends it.
 pub struct Mock {
     /// Its address.
     pub bootstrap: String,
@@ -23,7 +23,7 @@ enum Order {
 }
 
 impl Mock {
-    /// Starts it, with one topic.
+    /// Starts the cluster with one topic.
     pub fn start(topic: &str) -> Self {
         let (orders, receiver) = mpsc::channel();
         let (started, start) = mpsc::channel();
@@ -37,17 +37,17 @@ impl Mock {
         mock
     }
 
-    /// Makes a further topic.
+    /// Creates another topic.
     pub fn topic(&self, name: &str) {
         self.order(Order::Topic(name.to_owned()));
     }
 
-    /// Takes the broker away.
+    /// Stops the broker.
     pub fn down(&self) {
         self.order(Order::Down);
     }
 
-    /// Brings it back.
+    /// Starts the broker again.
     pub fn up(&self) {
         self.order(Order::Up);
     }
@@ -64,7 +64,7 @@ impl Drop for Mock {
     fn drop(&mut self) {
         drop(self.orders.take());
         if let Some(thread) = self.thread.take() {
-            // A panic in there has been printed.
+            // If it has panicked, that is printed already.
             let _ = thread.join();
         }
     }
@@ -81,7 +81,7 @@ fn serve(started: &Sender<String>, orders: &Receiver<(Order, Sender<()>)>) {
             Order::Down => cluster.broker_down(1),
             Order::Up => cluster.broker_up(1),
         }
-        .expect("the mock does as it is told");
+        .expect("the mock carries the order out");
         // The test may have failed meanwhile.
         let _ = done.send(());
     }

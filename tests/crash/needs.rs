@@ -6,10 +6,10 @@ use std::process::Command;
 use crate::support::is_on_path;
 use crate::volume::Volume;
 
-/// Says that this process already has its own mounts.
+/// The variable that is set if this process already has its own mounts.
 const ENTERED: &str = "RINGBACK_TEST_OWN_MOUNTS";
 
-/// One need.
+/// Something that a test needs of the machine.
 #[derive(Debug, Clone, Copy)]
 pub enum Need {
     /// Root, mounts and loop devices.
@@ -25,7 +25,7 @@ pub enum Need {
 }
 
 impl Need {
-    /// Why it is not met; `None` where it is.
+    /// What is missing; `None` if the need is met.
     pub fn missing(self) -> Option<&'static str> {
         let (met, words) = match self {
             Self::Mount => (
@@ -44,7 +44,7 @@ impl Need {
     }
 }
 
-/// Becomes a process whose mounts nobody else sees, and which go with it, however it ends.
+/// Runs this program again in a mount namespace of its own, whose mounts disappear with it, however it ends.
 pub fn enter_own_mounts() {
     if std::env::var_os(ENTERED).is_some() {
         return;

@@ -1,4 +1,4 @@
-//! The power goes: what was not synced is gone, and what was acknowledged is not.
+//! Power cuts: what was not synced is lost, what was acknowledged is not.
 
 use libtest_mimic::Failed;
 
@@ -23,7 +23,7 @@ fn cut(name: &str, volume: &Volume) -> Result<(), Failed> {
     // Small segments, so that cuts also hit rotation, removal and the making of spares.
     let more = [SHUTDOWN, ("journal", "segment_size = \"1MiB\"")];
     let site = Site::of(&mock.bootstrap, "power", Some(volume.journal()), &more);
-    // Three at length, and some more soon after each other: one cut in ten hits a sync at its tenderest moment.
+    // Three with a long load before each, and more in quick succession: one cut in ten hits a sync at its most critical moment.
     let (cuts, long) = if is_long() { (12, 5_000) } else { (3, 700) };
     let mut relay = site.start();
     let load = Load::start(&relay, "power", 500, 1_000);
@@ -36,7 +36,7 @@ fn cut(name: &str, volume: &Volume) -> Result<(), Failed> {
             load.await_acknowledged(events);
         }
         volume.cut_power();
-        // Writes fail now; the machine would be off.
+        // A real machine would be off; here writes fail, which ends the relay.
         assert_eq!(relay.wait(PATIENCE).code(), Some(1));
         volume.remount();
         mock.up();

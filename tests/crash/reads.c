@@ -1,7 +1,7 @@
-// Preloaded into the relay: makes positioned reads fail with EIO for a place or a time.
+// Preloaded into the relay: makes positioned reads fail with EIO, for some bytes or all, and for a time or for good.
 //
 // The file that RINGBACK_TEST_READS names holds lines "PART FROM TO": a read of a file whose path contains PART, and that
-// touches the bytes from FROM to below TO (or any, if TO is 0), fails. An empty file lets everything through.
+// touches the bytes from FROM to below TO (or any, if TO is 0), fails. With an empty file, no read fails.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

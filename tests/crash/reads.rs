@@ -1,4 +1,4 @@
-//! Reads that fail for a while, or at one place for good, while writes and syncs are healthy; and a tail that was spoiled.
+//! Reads that fail for a while, or at one place for good, while writes and syncs succeed; and a tail that was spoiled.
 //!
 //! A preloaded library (`reads.c`) makes them fail.
 
@@ -16,10 +16,10 @@ use crate::support::relay::{Relay, Site};
 use crate::support::{self, eventually, is_long};
 
 const SMALL: (&str, &str) = ("journal", "segment_size = \"1MiB\"");
-/// The bytes in which Linux reads a file.
+/// The unit in which Linux reads a file.
 const PAGE: u64 = 4096;
 
-/// What cannot be read.
+/// The library that makes reads fail.
 struct Disk(Preload);
 
 impl Disk {
@@ -29,7 +29,7 @@ impl Disk {
         disk
     }
 
-    /// These bytes of files with this in their path cannot be read from now on; any byte where `to` is 0.
+    /// Makes these bytes unreadable in files whose path contains `part`; all bytes if `to` is 0.
     fn fail(&self, part: &str, from: u64, to: u64) {
         self.0.order(format!("{part} {from} {to}\n"));
     }
@@ -95,7 +95,7 @@ pub fn for_a_while() -> Result<(), Failed> {
             disk.fail(place, 0, 0);
             await_blocked(&relay);
             assert_eq!(relay.admin("/readyz").0, 200);
-            // The fault lasts that long, whatever happens in it.
+            // The fault lasts that long, whatever happens meanwhile.
             std::thread::sleep(Duration::from_secs(*seconds));
             disk.heal();
             load.await_acknowledged(300);
@@ -142,7 +142,7 @@ pub fn while_it_ends() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A journal of several segments that nobody has published, its relay ended in order; and what was promised.
+/// A journal of several unpublished segments, which a relay has left in order, and what that relay acknowledged.
 fn backlog(mock: &Mock, topic: &str, patience: &str) -> (Site, crate::support::load::Tally) {
     let lines = format!("segment_size = \"1MiB\"\nread_patience = \"{patience}\"");
     let shutdown = "readiness_delay = \"0s\"\ndrain_deadline = \"1s\"";
@@ -186,7 +186,7 @@ pub fn one_block() -> Result<(), Failed> {
     });
     relay.terminate();
     assert!(relay.wait(support::PATIENCE).success());
-    // Not yet: the block is as it was. Then the disk is well.
+    // The block is still unreadable, so the drain fails; then the disk is healed.
     let drain = || {
         let mut command = site.tool(&["journal", "drain"]);
         command.envs(disk.0.environment());
@@ -200,7 +200,7 @@ pub fn one_block() -> Result<(), Failed> {
     assert!(output.status.success(), "{output:?}");
     assert!(!site.journal().join(&kept).exists());
     assert_eq!(files(site.journal(), "drain-"), [] as [String; 0]);
-    // Their neighbours came before them: only that each is there, byte for byte.
+    // The drained records come after their neighbours, so order is not checked: each must be there, byte for byte.
     let held = support::topic::holds_in_any_order(&mock.bootstrap, "block", &tally.acknowledged);
     eprintln!("one unreadable block: {lost} passed over and drained later, {held} repeated");
     Ok(())
@@ -242,7 +242,7 @@ pub fn at_the_start() -> Result<(), Failed> {
         );
         let delivered = relay.metric("ringback_publish_delivered_total");
         let kept = tally.count() + fresh.count();
-        // Each record at the end may be one that was never known of: nothing shows how many there were.
+        // Nothing shows how many records there were at the journal's end, so the count may be too high there.
         let most = if file == "checkpoint" { 0.0 } else { 6.0 };
         assert!(lost <= most, "{place}: {lost}");
         assert!(

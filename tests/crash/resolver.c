@@ -1,5 +1,5 @@
-/* Preloaded into the relay: while the file that RINGBACK_TEST_RESOLVER names is there, a look-up of a host's name does not
- * end, as with a resolver whose servers swallow every packet and whose time-outs add up. */
+/* Preloaded into the relay: while the file that RINGBACK_TEST_RESOLVER names exists, look-ups of host names do not end, as
+ * with a resolver whose servers answer no packet and whose time-outs add up. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <netdb.h>

@@ -1,6 +1,6 @@
-//! The resolver hangs under a running relay: librdkafka's threads wait for it, and nothing of ringback's may wait for them.
+//! The resolver hangs under a running relay: librdkafka's threads wait for it, and no thread of ringback may wait for them.
 //!
-//! A preloaded library (`resolver.c`) is between the relay and the resolver.
+//! A preloaded library (`resolver.c`) makes it hang.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,8 @@ use crate::support::load::Load;
 use crate::support::preload::Preload;
 use crate::support::relay::{Relay, Site};
 
-/// Beyond the deadline: for last reports, the last checkpoint and the producer's end. A publisher that has not come to its
-/// end, and so not to the checkpoint, is given up only after ten seconds.
+/// The time beyond the deadline for the last reports, the last checkpoint and the producer's end. It is less than the ten
+/// seconds after which ringback gives a publisher up that does not end, and so does not write that checkpoint.
 const GRACE: Duration = Duration::from_secs(8);
 
 struct Resolver(Preload);

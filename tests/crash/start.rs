@@ -1,4 +1,4 @@
-//! The start: killed in the middle of it, again and again; or attempted beside a running relay.
+//! Starts that are killed half-way, again and again, and a start beside a running relay.
 
 use std::process::Stdio;
 use std::time::Instant;
@@ -56,7 +56,7 @@ pub fn second() -> Result<(), Failed> {
     let load = Load::start(&relay, "second", 200, 300);
     load.await_acknowledged(50);
     let mut child = site.command().spawn()?;
-    // The lock is held for as long as this takes: a start that waited for it would not end.
+    // The first relay keeps the lock, so a start that waited for it would not end.
     eventually("the second process ends", || {
         child.try_wait().is_ok_and(|status| status.is_some())
     });

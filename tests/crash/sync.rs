@@ -11,10 +11,11 @@ use crate::support::load::Load;
 use crate::support::relay::Site;
 use crate::trace::{Trace, UPKEEP, WRITER};
 
-/// What a slow sync takes, unless the tracer lets go of it earlier.
+/// How long a slow sync takes, unless the tracer is detached earlier.
 const SYNC: Duration = Duration::from_secs(60);
 
-/// The fault strikes `thread`: 503s, exit 1, a start, and all that was acknowledged is there. The traced calls.
+/// Injects the fault into `thread`: 503s follow, exit code 1, and after a start all that was acknowledged is there. Returns
+/// the traced calls.
 fn poison(name: &str, thread: &str, inject: &str) -> Vec<String> {
     let mock = Mock::start("poison");
     let site = Site::of(&mock.bootstrap, "poison", None, &[SHUTDOWN]);
@@ -23,12 +24,12 @@ fn poison(name: &str, thread: &str, inject: &str) -> Vec<String> {
     load.await_acknowledged(300);
     // Counted from before the fault: the relay ends as soon as it has nothing to publish.
     let refused = load.refused();
-    // A backlog on disk must be kept as well; and while there is one, the relay stays to refuse.
+    // Without Kafka there is a backlog, which must be kept too, and for which the relay stays up and refuses.
     let trace = if thread == WRITER {
         mock.down();
         Trace::attach(&relay, thread, inject)
     } else {
-        // The checkpoint only moves with deliveries, and is delayed for longer than this takes.
+        // Only deliveries cause a checkpoint, and its sync is delayed for longer than this takes.
         let trace = Trace::attach(&relay, thread, inject);
         load.await_acknowledged(50);
         mock.down();
@@ -49,7 +50,7 @@ fn poison(name: &str, thread: &str, inject: &str) -> Vec<String> {
     calls
 }
 
-/// The traced calls after the one that was made to fail.
+/// The traced calls after the failed one.
 fn after_fault(calls: &[String]) -> &[String] {
     let at = calls.iter().position(|call| call.contains("(INJECTED)"));
     &calls[at.expect("the fault was injected") + 1..]
@@ -120,7 +121,7 @@ pub fn slow() -> Result<(), Failed> {
         WRITER,
         &format!("fdatasync:delay_enter={}", SYNC.as_micros()),
     );
-    // Each has its `Retry-After`: the load takes no other 503.
+    // Each 503 has its `Retry-After`: the load counts no other.
     load.await_refused(16);
     drop(trace);
     load.await_acknowledged(500);

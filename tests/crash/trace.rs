@@ -14,14 +14,14 @@ pub const WRITER: &str = "journal-writer";
 /// Writes checkpoints, makes and removes segments.
 pub const UPKEEP: &str = "journal-upkeep";
 
-/// An attached `strace`; detached with its handle.
+/// An attached `strace`; dropping it detaches.
 pub struct Trace {
     child: Child,
     folder: tempfile::TempDir,
 }
 
 impl Trace {
-    /// Attaches to the thread of this name; `inject` is strace's own expression, as
+    /// Attaches to the thread of this name; `inject` is strace's own expression, such as
     /// `fdatasync:error=EIO:when=3`.
     pub fn attach(relay: &Relay, thread: &str, inject: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -44,22 +44,22 @@ impl Trace {
         let trace = Self { child, folder };
         let status = format!("/proc/{}/task/{thread}/status", relay.id());
         eventually("the thread is traced", || {
-            // A thread that has gone was ended by the fault.
+            // If the thread is gone, the fault has ended it.
             let text = fs::read_to_string(&status).unwrap_or_default();
             !text.contains("TracerPid:\t0\n")
         });
         trace
     }
 
-    /// The traced calls so far, one a line, without their arguments' bytes.
+    /// The lines of strace so far, one per call.
     pub fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(self.log()).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Waits until a call was failed or delayed on purpose.
+    /// Waits until strace has made a call fail or delayed it.
     pub fn await_injected(&self) {
-        eventually("the fault has struck", || {
+        eventually("the fault is injected", || {
             self.calls()
                 .iter()
                 .any(|line| line.contains("(INJECTED)") || line.contains("(DELAYED)"))
@@ -73,7 +73,7 @@ impl Trace {
 
 impl Drop for Trace {
     fn drop(&mut self) {
-        // Interrupted, strace lets go of the thread; killed, the kernel does. It may have ended with the relay.
+        // On SIGINT strace detaches from the thread. It may have ended with the relay.
         let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! A file system of its own for a journal: made, mounted, broken, and gone with its handle.
+//! A file system of its own for a journal, to be made, mounted and broken; it disappears with its handle.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// An ext4 of this size, which a fault within it makes read-only.
+    /// An ext4 of this size.
     pub fn ext4(mib: u64) -> Self {
         Self::image(mib, "mkfs.ext4", &["-q", "-m", "0"])
     }
@@ -37,7 +37,7 @@ impl Volume {
         volume
     }
 
-    /// True where a loop device can be mounted at all.
+    /// True if a loop device can be set up here at all.
     pub fn is_possible() -> bool {
         let Ok(folder) = tempfile::tempdir() else {
             return false;
@@ -82,17 +82,17 @@ impl Volume {
         text(&self.folder.path().join("mount"))
     }
 
-    /// Where a journal may lie.
+    /// The journal's folder on the volume.
     pub fn journal(&self) -> PathBuf {
         self.folder.path().join("mount").join("journal")
     }
 
-    /// Everything that was not synced is gone, every later write fails; to be mounted again.
+    /// Shuts the file system down: what was not synced is lost, and every later write fails until [`Volume::remount`].
     pub fn cut_power(&self) {
         run("xfs_io", &["-x", "-c", "shutdown", &self.mount()]);
     }
 
-    /// As after a damaged block: the kernel makes the file system read-only under its writer.
+    /// Triggers an error as of a damaged block, on which the kernel makes the file system read-only under its writer.
     pub fn make_read_only(&self) {
         run("mount", &["-o", "remount,errors=remount-ro", &self.mount()]);
         let device = Command::new("findmnt")
@@ -102,7 +102,7 @@ impl Volume {
         let device = String::from_utf8(device.stdout).expect("a path");
         let name = Path::new(device.trim()).file_name().and_then(OsStr::to_str);
         let trigger = format!("/sys/fs/ext4/{}/trigger_fs_error", name.expect("a device"));
-        // The write itself fails: its own file system is the one that has just become read-only.
+        // The write itself fails, because its error is the one that it triggers.
         let _ = std::fs::write(trigger, "1");
         let probe = self.folder.path().join("mount").join("probe");
         eventually("the file system is read-only", || {
@@ -110,9 +110,9 @@ impl Volume {
         });
     }
 
-    /// As after the machine has come back: unmounted, and mounted again with what the disk kept.
+    /// Unmounts it and mounts it again with what the disk has kept, as when the machine comes back.
     pub fn remount(&self) {
-        // Its last user has ended, but the kernel may not be done with it.
+        // The relay has ended, but the kernel may still be using the file system.
         eventually("it can be unmounted", || {
             try_run("umount", &[&self.mount()])
         });
@@ -122,7 +122,7 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        // Lazily: a relay that a failed test left behind is killed with its own handle.
+        // Lazily, because a failed test may have left a relay that still uses it.
         try_run("umount", &["--lazy", &self.mount()]);
     }
 }

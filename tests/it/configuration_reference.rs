@@ -43,7 +43,7 @@ fn comment(text: &mut String, paragraph: &str) {
     let _ = writeln!(text, "{line}");
 }
 
-/// What follows from the row besides its documentation.
+/// What follows from the row apart from its documentation.
 fn facts(setting: &Setting, quote: &str) -> Vec<String> {
     let mut facts = Vec::new();
     match &setting.default {

@@ -1,4 +1,4 @@
-//! `dead-letter list` and `replay`, through the real binary, beside the relay that has set the events aside.
+//! `dead-letter list` and `replay`, through the real binary, beside the relay that has dead-lettered the events.
 
 use std::fs;
 use std::path::Path;
@@ -45,16 +45,16 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn letters(server: &Server) -> f64 {
+fn dead_letter_count(server: &Server) -> f64 {
     server.sample("ringback_dead_letters_total{reason=\"too_large\"}")
 }
 
-/// Posts an event that the cluster refuses until it is set aside: once in a batch, then three times alone.
+/// Posts an event that the cluster refuses until it is dead-lettered: once in a batch, then three times alone.
 fn set_aside(kafka: &MockKafka, server: &Server, body: &str) {
-    let before = letters(server);
+    let before = dead_letter_count(server);
     kafka.refuse(4);
     assert_eq!(server.post(body.as_bytes()), 204);
-    until("the dead letter", || letters(server) > before);
+    until("the dead letter", || dead_letter_count(server) > before);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn dead_letters_are_listed_and_replayed_beside_a_running_relay_and_free_its_budg
     assert_eq!(letters[1]["reason"], "too_large");
     assert_eq!(letters[1]["key"], "b");
 
-    // Not fixed yet: it stays, with the reason.
+    // The cause is not fixed yet, so the dead letter stays, with the reason.
     kafka.refuse(1);
     let position = letters[0]["position"].to_string();
     let refused = run(folder.path(), &["replay", "--position", &position]);

@@ -27,7 +27,7 @@ fn any_single_flipped_bit_loses_at_most_its_own_record_and_is_counted() {
             copy.damage(name, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
             let mut core = match Core::open(&copy, SEGMENT, BUDGET) {
                 Ok(core) => core,
-                // Another version or id with a right CRC is refused; a flipped bit is neither.
+                // An open refuses another version or id only under a right CRC, and a flipped bit makes the CRC wrong.
                 Err(error) => panic!("{name} bit {bit}: {error}"),
             };
             let records = core.read_all();
@@ -121,7 +121,7 @@ fn a_missing_segment_is_counted_and_the_rest_delivered() {
 fn a_lost_last_record_is_counted_though_the_next_header_is_damaged_too() {
     let disk = FaultyFs::default();
     for _ in 0..2 {
-        // An open's stride lies between the two segments, so the second one's records say nothing about the first's.
+        // An open's stride lies between the two segments, so the second one's positions do not show where the first ended.
         let mut core = open(&disk);
         core.append(&[body(40), body(40)]).expect("it is appended");
     }
@@ -267,7 +267,7 @@ fn an_open_counts_the_bytes_that_the_previous_process_counted() {
     assert!(before >= 3 * 1500, "{before}");
     drop(core);
     let after = open(&disk).metric("journal_bytes");
-    // A full segment counts whole now, with the room at its end that was too short for a record.
+    // After an open a full segment counts whole, with the room at its end that was too short for a record.
     let room = 2 * 1500;
     assert!((before..before + room).contains(&after), "{before} {after}");
 }
@@ -303,7 +303,7 @@ fn an_incomplete_first_write_is_torn_and_nothing_is_missing() {
     assert!((written - 8..=written).contains(&torn), "{torn}");
     assert_eq!(core.recovery.missing_events, 0);
     assert_eq!(core.unpublished(), 1);
-    // Its number stays until an open finds a newer one.
+    // The empty file keeps its number in use until an open finds a newer one.
     assert!(disk.bytes(&names[1]).is_empty());
     drop(core);
     drop(open(&disk));

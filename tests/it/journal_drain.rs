@@ -10,7 +10,7 @@ use crate::support::server::{Server, write_config};
 
 const SMALL: &str = "segment_size = \"1MiB\"\nbudget = \"16MiB\"";
 const NOWHERE: &str = "127.0.0.1:1";
-/// Nothing here takes that long.
+/// Bounds every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn drain(folder: &Path, more: &[&str]) -> Command {
@@ -38,7 +38,7 @@ fn body(number: usize) -> String {
     format!("{{\"event\":\"call_ended\",\"call\":{{\"call_id\":\"call-{call}\"}},\"n\":{number}}}")
 }
 
-/// What a relay without a Kafka leaves when it is killed.
+/// Makes a journal as a relay without a Kafka leaves it when it is killed.
 fn leave(folder: &Path, events: usize) {
     let server = Server::start_in(folder, NOWHERE, "", SMALL);
     for number in 0..events {

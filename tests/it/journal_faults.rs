@@ -1,4 +1,4 @@
-//! The journal under damage, full disks and failing syncs: what is promised of each.
+//! The journal's guarantees under damage, full disks and failing syncs.
 
 use std::time::Instant;
 
@@ -71,7 +71,7 @@ fn a_full_disk_refuses_before_a_write_could_fail_and_accepts_again_once_there_is
         core.engine.admission.admit(0, 1 << 20),
         Err(AppendError::Full)
     );
-    // Everything is published: even the open segment is given up, which may be all the room there is.
+    // Once everything is published, even the open segment is removed, because it may be all the room there is.
     let last = core.read_all().last().expect("records were taken").position;
     core.truncate(last);
     for _ in 0..3 {
@@ -85,7 +85,7 @@ fn a_full_disk_refuses_before_a_write_could_fail_and_accepts_again_once_there_is
 fn a_lack_of_descriptors_for_a_segment_does_not_poison() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
-    // The spare is used up, and the next one fails once.
+    // The append uses the spare up, and creating the next one fails once.
     core.append(&[body(3000)]).expect("it is appended");
     disk.fail_next(Operation::Create);
     core.upkeep.step();
@@ -255,7 +255,7 @@ fn a_lost_checkpoint_costs_duplicates_and_no_events() {
     core.upkeep.checkpoint().expect("it is written");
     drop(core);
     assert_eq!(open(&disk).read_all().len(), 1);
-    // With one slot damaged, the older one is used. With both damaged, everything is there again, under the same id.
+    // With one slot damaged, the older one is used. With both damaged, all records are read again, under the same id.
     let id = open(&disk).recovery.journal_id;
     disk.damage("checkpoint", |bytes| bytes.fill(0));
     let mut core = open(&disk);

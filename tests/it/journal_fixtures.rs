@@ -26,7 +26,7 @@ struct Found {
     missing: u64,
     torn_bytes: u64,
     corrupt: u64,
-    /// Still to be published after all were read.
+    /// Events that still count as unpublished after all were read.
     unpublished: u64,
 }
 
@@ -177,7 +177,7 @@ fn a_journal_that_was_closed_goes_on_after_its_watermark() {
             ..Found::default()
         };
         assert_eq!(open(folder.path()), expected, "{version}");
-        // And once more, as this version leaves it.
+        // Once more, on the journal as this version has left it.
         assert_eq!(open(folder.path()), expected, "{version}");
     }
 }

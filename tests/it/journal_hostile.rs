@@ -1,5 +1,5 @@
 //! Several damages at once, anywhere: intact records are delivered unchanged, no position is delivered twice, and if no file is
-//! gone the losses are counted, without a great error.
+//! gone, losses are counted with a bounded error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -15,8 +15,8 @@ const SEGMENT: u64 = 4096;
 /// One record of 6,000 bytes has a segment of its own.
 const LONGEST: u64 = 6_200;
 const BUDGET: u64 = 64 << 20;
-/// A segment's header, and the byte of it that is changed: of its checksum, because only the id may
-/// show whose the records are.
+/// Bytes of a segment's header, and the byte that is damaged: one of its checksum, so that the id stays, which alone may show
+/// that the records belong to this journal.
 const HEADER: usize = 72;
 const HEADER_BYTE: usize = 65;
 /// Behind a record's head, so that the payload is hit: the shortest has four bytes.
@@ -30,7 +30,7 @@ type Places = BTreeMap<String, BTreeMap<u64, Range<usize>>>;
 #[test]
 fn several_damages_at_once_cost_nothing_that_is_intact() {
     let judged = (0..5_000).filter(|seed| History::new(*seed).run()).count();
-    // The others end without a record on the disk.
+    // The other histories end without a record on the disk.
     assert!(
         judged > 4_000,
         "only {judged} histories had something to lose"
@@ -44,7 +44,7 @@ struct History {
     /// What was acknowledged.
     all: BTreeMap<u64, Vec<u8>>,
     watermark: u64,
-    /// Whole files, or the watermark, are gone: nothing may be left that shows their positions.
+    /// Whole files, or the watermark, are gone, so that nothing may be left that shows the positions lost with them.
     file_lost: bool,
 }
 

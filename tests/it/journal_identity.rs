@@ -36,7 +36,7 @@ fn records_that_cannot_be_identified_are_copied_and_counted_and_are_not_torn() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
     core.append(&[body(40)]).expect("it is appended");
-    // The next segment, reserved and unused, is no loss.
+    // The next segment is reserved and unused, so it counts as no loss.
     core.upkeep.step();
     drop(core);
     assert_eq!(segments(&disk).len(), 2);
@@ -44,7 +44,7 @@ fn records_that_cannot_be_identified_are_copied_and_counted_and_are_not_torn() {
     disk.damage(&name, |bytes| bytes[..72].fill(0));
     disk.lose_file("checkpoint");
     let was = disk.bytes(&name);
-    // As a process would begin a journal: with an id that no record has.
+    // A new id, as of a process that begins a journal: no record has it.
     let recovered = recover(&disk, *b"a fresh one's id").expect("it starts");
     assert_eq!(recovered.recovery.missing_events, 1);
     assert_eq!(recovered.recovery.recovered_events, 1);

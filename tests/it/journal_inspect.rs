@@ -80,7 +80,7 @@ fn inspect(disk: &FaultyFs) -> Found {
     found
 }
 
-/// What a relay would publish, and count as lost, that opens this disk.
+/// What a relay that opens this disk would publish, and what it would count as lost.
 fn recover(disk: &FaultyFs) -> (Vec<Record>, u64, u64) {
     let mut core = open(disk);
     let records = core.read_all();
@@ -204,7 +204,7 @@ fn without_a_checkpoint_every_record_is_listed() {
         .append(&[body(20), body(100)])
         .expect("it is appended");
     disk.lose_file("checkpoint");
-    let inspection = Inspection::open(disk.clone()).expect("the header tells the id");
+    let inspection = Inspection::open(disk.clone()).expect("the header has the id");
     assert_eq!(inspection.checkpoint, None);
     assert_eq!(inspect(&disk).records.len(), 2);
 }

@@ -181,7 +181,7 @@ fn an_unreadable_slot_counts_as_lost_and_no_record_as_missing() {
             core.upkeep.step();
         }
         disk.wear_out("checkpoint", slot * PAGE..slot * PAGE + 10);
-        let inspection = Inspection::open(disk.clone()).expect("the other slot tells");
+        let inspection = Inspection::open(disk.clone()).expect("the other slot has the id");
         assert!(inspection.checkpoint.is_some());
         let slots: Vec<_> = inspection.unreadable_slots.iter().map(|it| it.0).collect();
         assert_eq!(slots, [(slot * PAGE) as u64]);
@@ -201,6 +201,6 @@ fn if_nothing_has_the_journal_s_id_the_disk_s_reason_is_reported() {
             assert!(source.to_string().contains("os error 5"), "{source}");
         }
         Err(other) => panic!("{other:?}"),
-        Ok(_) => panic!("nothing tells which journal it is"),
+        Ok(_) => panic!("opened though nothing shows which journal it is"),
     }
 }

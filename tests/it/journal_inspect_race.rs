@@ -15,7 +15,7 @@ use crate::support::faulty_fs::{FaultyFile, FaultyFs};
 const SEGMENT: u64 = 3 << 20;
 const BUDGET: u64 = 64 << 20;
 
-/// The disk as the inspection sees it: something happens between two of its operations.
+/// The disk as the inspection sees it, with events between two of its operations.
 struct Watched {
     disk: FaultyFs,
     turn: Arc<Mutex<Turn>>,
@@ -50,7 +50,7 @@ fn operation(turn: &Mutex<Turn>) {
 
 impl Watched {
     fn new(disk: &FaultyFs, relay: Core, event: impl FnMut(&mut Core) + Send + 'static) -> Self {
-        // As `Folder` does it.
+        // The same order as `Folder`'s.
         disk.look_into(true);
         Self {
             disk: disk.clone(),
@@ -333,7 +333,7 @@ fn a_checkpoint_that_is_being_written_is_read_again() {
 #[test]
 fn the_relay_keeps_removed_files_whole_for_as_long_as_an_inspection_lives() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let relay = DiskFileSystem::lock(folder.path()).expect("nobody holds it");
+    let relay = DiskFileSystem::lock(folder.path()).expect("no process holds it");
     let is_looked_into = || relay.is_looked_into().expect("the folder can be locked");
     let inspect = || {
         let folder = Folder::open(folder.path()).expect("it is there");

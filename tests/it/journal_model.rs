@@ -40,14 +40,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
-/// What must and what may be in the journal.
+/// The records that must be in the journal, and those that may be.
 #[derive(Default)]
 struct Model {
-    /// Every record that was ever handed over, by its payload's serial number.
+    /// Every record that was ever appended, by its payload's serial number.
     bodies: Vec<Body>,
     /// Acknowledged and not truncated.
     acknowledged: BTreeMap<u64, usize>,
-    /// Everything ever read, for ever: a position means one payload.
+    /// Everything that was ever read, because a position must never mean two payloads.
     read: BTreeMap<u64, Vec<u8>>,
     truncated: Option<u64>,
 }
@@ -146,8 +146,8 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Maintain => core.upkeep.step(),
             Step::Reopen => {
-                disk.mend();
-                // A journal poisoned by its checkpoint does not try it again.
+                disk.cancel_failure();
+                // A journal that its checkpoint has poisoned does not try to write it again.
                 let written = core.upkeep.checkpoint();
                 prop_assert!(written.is_ok() || core.engine.admission.is_poisoned());
                 drop(core);
@@ -183,9 +183,9 @@ fn append(core: &mut Core, model: &mut Model, sizes: &[usize]) {
     }
 }
 
-/// Opens the journal again and compares what is there with what must be there.
+/// Opens the journal again and compares its records with those that must be there.
 fn reopen(disk: &FaultyFs, model: &mut Model) -> Result<Core, TestCaseError> {
-    disk.mend();
+    disk.cancel_failure();
     let mut core = Core::open(disk, SEGMENT, BUDGET).expect("a crashed journal opens");
     let records = core.read_all();
     let mut last = None;
@@ -212,7 +212,7 @@ fn reopen(disk: &FaultyFs, model: &mut Model) -> Result<Core, TestCaseError> {
         "recovered - corrupt = unpublished"
     );
     prop_assert_eq!(core.unpublished(), records.len() as u64);
-    // From here on, unacknowledged records that were found count as acknowledged.
+    // From here on, unacknowledged records that the open has found count as acknowledged.
     for record in records {
         let mut serial = [0; 8];
         serial.copy_from_slice(&record.payload[..8]);

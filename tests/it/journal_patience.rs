@@ -1,4 +1,4 @@
-//! An open waits for no device: it returns after a few failing reads, and what they hide is found out later.
+//! An open waits for no device: it returns after a few failing reads, and the reader finds out later what they hide.
 
 use crate::support::core::{Core, body, segments};
 use crate::support::faulty_fs::FaultyFs;

@@ -1,4 +1,4 @@
-//! No position is given out twice, though nothing may be left of the records that had it.
+//! The journal never assigns a position twice, even if nothing is left of the record that had it.
 
 use crate::support::core::{body, open, segments};
 use crate::support::faulty_fs::FaultyFs;
@@ -15,7 +15,7 @@ fn positions_of_opens_without_a_remaining_record_are_not_given_out_again() {
         (true, true, 9),
         (false, false, 30),
     ] {
-        // Opens that end before they leave a file: only the checkpoint has them.
+        // These opens end before they leave a file, so only the checkpoint shows their positions.
         for _ in 0..starts_between {
             let names = disk.names();
             drop(open(&disk));
@@ -24,7 +24,7 @@ fn positions_of_opens_without_a_remaining_record_are_not_given_out_again() {
             }
         }
         let rotten = open(&disk).append(&[body(2)]).expect("it is appended");
-        // Lower positions could be reached by a later open's stride.
+        // A later open's stride could reach lower positions.
         assert!(rotten[0] > last, "{rotten:?} after {last}");
         last = rotten[0];
         let newest = written(&disk).expect("it was written");
@@ -32,7 +32,7 @@ fn positions_of_opens_without_a_remaining_record_are_not_given_out_again() {
             bytes[72 + 16] ^= 1;
             bytes[17] ^= u8::from(header_too);
         });
-        // An open that removes the files without records, and ends before it writes; its checkpoint is damaged later.
+        // The next open removes the files without records and ends before it writes; then its checkpoint is damaged.
         drop(open(&disk));
         disk.damage("checkpoint", |bytes| bytes.fill(0));
         if !spare_made {
@@ -41,7 +41,7 @@ fn positions_of_opens_without_a_remaining_record_are_not_given_out_again() {
     }
 }
 
-/// Only the checkpoint's older slot and a file's number show it.
+/// Only the checkpoint's older slot and a file's number show that position.
 #[test]
 fn a_position_of_an_open_that_found_no_segment_is_not_given_out_again() {
     let disk = FaultyFs::default();
@@ -85,7 +85,7 @@ fn the_number_of_the_file_in_the_checkpoint_is_not_given_out_again() {
     drop(core);
     drop(open(&disk));
     assert_eq!(written(&disk), None, "the segment was published");
-    // As an open on a full disk leaves it.
+    // Remove the spare, because an open on a full disk leaves none.
     for spare in segments(&disk) {
         disk.lose_file(&spare);
     }
@@ -94,7 +94,7 @@ fn the_number_of_the_file_in_the_checkpoint_is_not_given_out_again() {
     assert!(new > old, "{new} after {old}");
 }
 
-/// The newest segment that is more than reserved.
+/// The newest segment that was written to.
 fn written(disk: &FaultyFs) -> Option<String> {
     let names = segments(disk).into_iter();
     names

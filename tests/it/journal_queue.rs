@@ -49,7 +49,7 @@ fn the_queue_holds_a_bounded_number_of_bytes_until_some_are_written() {
         refusal(&appender, &Bytes::new()),
         Some(AppendError::Overloaded)
     );
-    // The first of them is more than a segment; this journal's upkeep does not run, so nothing is answered.
+    // The first record needs a segment of its own, and this journal's upkeep does not run, so no append is answered.
     assert_eq!(commits.step(), Step::NeedsSegment);
     assert_eq!(
         refusal(&appender, &Bytes::new()),
@@ -60,7 +60,7 @@ fn the_queue_holds_a_bounded_number_of_bytes_until_some_are_written() {
 #[test]
 fn a_record_too_long_for_the_format_is_refused() {
     let (appender, _commits) = queue();
-    // Zeroed memory that is never touched takes no room.
+    // Zeroed memory takes no room until it is touched.
     let giant = Bytes::from(vec![0; LARGEST]);
     assert_eq!(refusal(&appender, &giant), Some(AppendError::Full));
     assert_eq!(
@@ -102,7 +102,7 @@ async fn nobody_waits_for_a_journal_that_has_ended() -> Result<(), Box<dyn std::
         .appender
         .append(Vec::new(), Bytes::from_static(b"a"))?
         .await?;
-    // A write, because the next sync may be that of the spare behind the first commit.
+    // A write fails rather than a sync, because the next sync may be the spare's.
     disk.fail_next(Operation::Write);
     let failed = journal
         .appender

@@ -28,7 +28,7 @@ fn published_segments_are_removed_together_while_there_is_room() {
     assert!(core.upkeep.is_due(&state), "the room is needed");
     drop(state);
     core.engine.lock().spare = spare;
-    // A file that keeps a name is not truncated: there may be no checkpoint later that has it as published.
+    // The upkeep does not truncate a file that still has a name, because there may be no later checkpoint that covers it.
     disk.lose_file(&before[0]);
     core.upkeep.step();
     assert_eq!(segments(&disk), before[2..]);
@@ -93,7 +93,7 @@ fn a_removed_segment_is_not_damage_for_a_reader_that_has_gone_back() {
     }
     let first_of_next = core.engine.lock().segments[1].first;
     assert_eq!(core.read_all().len(), 25);
-    // A producer was replaced. All records that are read again had arrived, except the first.
+    // The reader goes back as for another producer; of the records that it reads again, only the first had not arrived.
     core.reader.seek(0);
     let again = core
         .reader
@@ -105,7 +105,7 @@ fn a_removed_segment_is_not_damage_for_a_reader_that_has_gone_back() {
     while core.upkeep.reclaim_pause().is_some() {
         core.upkeep.reclaim();
     }
-    // Some were in memory.
+    // Some records of the removed segment were in the reader's memory.
     let left = core.read_all();
     let after = left
         .iter()

@@ -39,7 +39,7 @@ fn a_batch_begins_on_a_page_of_its_own_and_no_synced_page_is_written_again() {
     let second = disk.bytes(&name);
     assert_eq!(second[..2 * PAGE], first[..2 * PAGE]);
     assert_ne!(second[2 * PAGE], 0);
-    // Whatever the device does to the second batch's page.
+    // The device may do anything to the second batch's page.
     let mut random = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1);
     let disk = disk.crash(&mut random);
     disk.damage(&name, |bytes| bytes[2 * PAGE..3 * PAGE].fill(0xa5));
@@ -53,7 +53,7 @@ fn a_batch_begins_on_a_page_of_its_own_and_no_synced_page_is_written_again() {
 fn damage_that_reaches_the_tail_is_counted_exactly_and_copied() {
     let name = segments(&closed()).remove(0);
     for (from, to, lost) in [
-        // One sector of 512 bytes with the last two records, the last three, all, the header too.
+        // The last page with two records; the last three records; all but the first page's; all, with the header.
         (9 * PAGE, 10 * PAGE, 2),
         (8 * PAGE + 64, 10 * PAGE, 3),
         (PAGE, 16 * PAGE, 18),
@@ -150,14 +150,14 @@ fn a_torn_first_write_that_cannot_be_copied_gives_its_room_to_new_events_on_a_fu
     let spare = segments(&disk).pop().expect("a spare");
     drop(core);
     disk.damage(&spare, |bytes| bytes[..700].fill(7));
-    // Room enough for a second segment, and not for a third.
+    // Room for a second segment but not for a third.
     let used: usize = disk.names().iter().map(|name| disk.bytes(name).len()).sum();
     disk.set_capacity(Some(used as u64));
     disk.fail_next(Operation::Link);
     let mut core = open(&disk);
     assert_eq!(copies(&disk, "torn-"), [] as [String; 0]);
     core.append(&[body(3_000)]).expect("it has room");
-    // Its number stays in use, and the next open removes it.
+    // The empty file keeps its number in use, and the next open removes it.
     assert_eq!(disk.bytes(&spare), [] as [u8; 0]);
     drop(core);
     let mut core = open(&disk);

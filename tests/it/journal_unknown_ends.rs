@@ -4,8 +4,8 @@ use crate::support::core::{BUDGET, Core, body, segments};
 use crate::support::faulty_fs::{FaultyFs, Operation};
 use crate::support::publisher::{PAGE, Publisher, SEGMENT};
 
-/// Three records with a page each, of which the first is published; then an open that could not read whether a fourth followed,
-/// and what it appended. The checkpoint has the end of the newest segment only.
+/// Three records with a page each, the first of them published, then an open that cannot read whether a fourth follows, and a
+/// record that it appends. The checkpoint has the end of the newest segment only.
 fn unknown_end() -> (FaultyFs, String) {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");

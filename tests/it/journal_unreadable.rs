@@ -36,7 +36,7 @@ fn patience_is_measured_in_time_and_begins_again_after_each_good_read() {
         assert!(!publisher.read_for(PATIENCE - STEP * 2));
         disk.wear_out(&name, 0..0);
         publisher.now += STEP;
-        // Up to the next place only, which is worn out before it is read.
+        // Reads up to the next place only, which is unreadable by then.
         let next = (4 + 4 * (round + 1)) * PAGE;
         disk.wear_out(&name, next..next + PAGE);
         publisher
@@ -59,13 +59,13 @@ fn a_place_that_stays_unreadable_is_passed_over_after_patience_counted_exactly_a
     let mut publisher = Publisher::new(&disk);
     let name = segments(&disk).remove(0);
     let whole = disk.bytes(&name);
-    // Its batch has two records over two pages: the first one's second half and the second one.
+    // This page has the second half of a batch's first record, and its second record.
     disk.wear_out(&name, 5 * PAGE..6 * PAGE);
     assert!(!publisher.read_for(PATIENCE));
     assert_eq!(
         publisher.read,
         [0, 1, 2, 3],
-        "up to the place, and no further"
+        "reads up to the place and no further"
     );
     assert_eq!(publisher.core.unpublished(), 80);
     assert!(publisher.read_for(STEP * 4));
@@ -75,7 +75,7 @@ fn a_place_that_stays_unreadable_is_passed_over_after_patience_counted_exactly_a
     assert_eq!(publisher.read, expected);
     assert_eq!(publisher.core.unpublished(), 78);
     assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
-    // When everything is published, the journal has removed the segment. Its second name keeps every byte, which count.
+    // Once everything is published, the journal removes the segment. Its second name keeps every byte, and these count.
     publisher.core.truncate(79);
     publisher.core.upkeep.step();
     while publisher.core.upkeep.reclaim_pause().is_some() {
@@ -86,7 +86,7 @@ fn a_place_that_stays_unreadable_is_passed_over_after_patience_counted_exactly_a
     assert_eq!(kept.len(), 1);
     assert_eq!(disk.bytes(&kept[0]), whole);
     assert_eq!(publisher.count("journal_bytes"), SEGMENT);
-    // Once somebody has removed it, its bytes no longer count.
+    // Once an operator has removed it, its bytes no longer count.
     disk.remove(&kept[0]).expect("it is there");
     publisher.core.upkeep.step();
     assert_eq!(publisher.count("journal_bytes"), 0);
@@ -163,7 +163,7 @@ fn a_place_that_is_unreadable_from_the_open_on_costs_only_its_own_records() {
             "{case}"
         );
         assert_eq!(unread_names(&disk).len(), 1, "{case}");
-        // The next process waits for it again, and publishes the rest of the segment once more at most.
+        // The next process waits for the place again, and publishes the rest of its segment once more at most.
         drop(publisher);
         let mut publisher = Publisher::new(&disk);
         assert!(publisher.read_for(PATIENCE * 4), "{case}");

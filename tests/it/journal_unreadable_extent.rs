@@ -24,7 +24,7 @@ fn a_spare_whose_first_page_cannot_be_read_hides_no_damage_before_it() {
     assert!(!publisher.read_for(STEP * 3));
     assert_eq!(publisher.count("journal_corrupt_records_total"), 4);
     assert_eq!(publisher.read, [0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13]);
-    // Once readable, it turns out to be empty: nothing is missing, and nothing is read twice.
+    // Once readable, the segment turns out to be empty: nothing is missing, and nothing is read twice.
     disk.wear_out(&names[1], 0..0);
     publisher.now += STEP;
     publisher.read().expect("all can be read");
@@ -48,7 +48,7 @@ fn the_records_in_the_first_page_of_an_open_s_first_segment_are_counted_exactly(
         .find(|name| disk.bytes(name).first() == Some(&b'r'))
         .expect("one was written to");
     disk.wear_out(&name, 0..PAGE);
-    // The newest checkpoint has it, and so has an older one, from before the first record.
+    // The newest checkpoint has the first position, and so has an older one from before the first record.
     for lost_slots in [0..0, 0..8192] {
         let disk = disk.crash(&mut <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1));
         disk.damage("checkpoint", |bytes| {
@@ -76,7 +76,7 @@ fn an_estimated_record_is_no_damage_once_its_place_can_be_read() {
     core.upkeep.checkpoint().expect("it is written");
     drop(core);
     let name = segments(&disk).remove(0);
-    // Behind the last record: one more may have been there.
+    // The page behind the last record, in which one more may have been.
     disk.wear_out(&name, 2 * PAGE..3 * PAGE);
     let mut publisher = Publisher::new(&disk);
     assert!(publisher.read_for(PATIENCE * 2));
@@ -132,7 +132,7 @@ fn readable_reserved_space_does_not_prove_that_the_device_can_be_read() {
     }
     core.upkeep.step();
     drop(core);
-    // All that was written; the rest of the file and the spare answer with zeros.
+    // Everything that was written is unreadable; the rest of the file and the spare can be read, as zeros.
     let name = segments(&disk).remove(0);
     disk.wear_out(&name, 0..4 * PAGE);
     let mut publisher = Publisher::new(&disk);
@@ -167,13 +167,14 @@ fn the_last_write_is_written_again_though_the_spare_after_it_cannot_be_read_whol
     core.upkeep.step();
     drop(core);
     let names = segments(&disk);
-    // Its header can be read, and there is none.
+    // The page of the spare's header can be read, and holds none.
     disk.wear_out(&names[1], 2 * PAGE..3 * PAGE);
     disk.take_log();
     drop(Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens"));
     let sync = format!("sync {}", names[0]);
     let syncs = disk.take_log().into_iter().filter(|line| *line == sync);
-    // Once because recovery syncs before it reads, and once more because after a failed sync the first one proves nothing.
+    // Recovery syncs before it reads, and once more after writing the last batch again, because after a failed sync the first
+    // one proves nothing.
     assert_eq!(syncs.count(), 2);
 }
 
@@ -181,7 +182,7 @@ fn the_last_write_is_written_again_though_the_spare_after_it_cannot_be_read_whol
 fn an_unreadable_header_after_an_unreadable_tail_hides_no_record_once_both_can_be_read() {
     let disk = forty();
     let names = segments(&disk);
-    // As many records as its second half can have had are more than the next segment holds.
+    // The second half may have had more records than the next segment holds.
     let half = usize::try_from(SEGMENT / 2).expect("a small number");
     disk.wear_out(&names[0], half..2 * half);
     disk.fail_next(Operation::ReadHeader);
@@ -218,7 +219,7 @@ fn a_segment_that_cannot_be_read_takes_no_position_from_the_next_one() {
     let fresh = publisher.core.append(&[body(40)]);
     assert!(publisher.read_for(PATIENCE * 2));
     assert_eq!(Some(&publisher.read), fresh.as_ref());
-    // It need not be empty, so it counts as one record, and everything before the new record is done.
+    // The unreadable segment may have had a record, so it counts as one, and everything before the new record is done.
     assert_eq!(publisher.count("journal_unreadable_records_total"), 1);
     publisher.core.upkeep.checkpoint().expect("it is written");
     drop(publisher);

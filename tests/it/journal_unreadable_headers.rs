@@ -1,4 +1,4 @@
-//! A segment's header says where the segment before it ended. These tests make it unreadable when the journal opens.
+//! A segment's header shows where the segment before it ended. These tests make it unreadable when the journal opens.
 
 use crate::support::core::{BUDGET, Core, body, segments};
 use crate::support::faulty_fs::{FaultyFs, Operation};
@@ -83,7 +83,7 @@ fn damaged_space_after_the_last_record_is_no_loss_while_the_next_header_cannot_b
         count += 1;
     }
     drop(core);
-    // The next open's segment, a stride further on.
+    // The next open begins a segment a stride further on.
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("it opens again");
     let last = core.append(&[body(100)]).expect("it is appended");
     core.upkeep.step();
@@ -97,7 +97,7 @@ fn damaged_space_after_the_last_record_is_no_loss_while_the_next_header_cannot_b
     assert!(!publisher.read_for(STEP * 3));
     let read = std::mem::take(&mut publisher.read);
     publisher.core.truncate(read.len() as u64 - 1);
-    // The reader passes over nothing, so that no checkpoint loses what cannot be read yet.
+    // The reader passes over nothing, so no checkpoint covers what cannot be read yet.
     publisher.core.upkeep.step();
     drop(publisher);
     disk.wear_out(&names[1], 0..0);
@@ -145,7 +145,7 @@ fn a_lost_record_is_counted_though_its_own_header_cannot_be_read_at_once_and_the
     let last = written(&disk, &names[1]) - 1;
     disk.damage(&names[1], |bytes| bytes[last] ^= 1);
     disk.wear_out(&names[2], 0..PAGE);
-    // The oldest stays, so that it is not the one whose header cannot be read.
+    // Keep the oldest segment, because the failing read spares the oldest one's header.
     disk.stick(Some(&names[0]));
     let mut publisher = Publisher::new(&disk);
     let before = publish_up_to_the_error(&mut publisher);
@@ -177,7 +177,7 @@ fn damage_after_a_header_that_was_unreadable_when_the_next_segment_was_begun_is_
     core.upkeep.step();
     drop(core);
     disk.wear_out(&oldest, 0..0);
-    // Over the last two records.
+    // Damage the last two records.
     let end = written(&disk, &oldest);
     disk.damage(&oldest, |bytes| bytes[end - 700..end].fill(0xaa));
     let mut publisher = Publisher::new(&disk);

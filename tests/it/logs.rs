@@ -81,7 +81,7 @@ fn a_healthy_relay_logs_no_warning_and_a_dead_letter_is_logged_by_ringback_itsel
     assert_eq!(server.post(body), 204);
     kafka.read(1);
     assert_eq!(alarming(&server), [""; 0]);
-    // Once in a batch, then three times alone.
+    // The event is refused once in a batch, then three times alone.
     kafka.refuse(4);
     assert_eq!(server.post(body), 204);
     server.logged("was dead-lettered");

@@ -89,7 +89,7 @@ fn bounded(command: &mut Command) -> Output {
     child.wait_with_output().expect("it has ended")
 }
 
-/// Proves a relay with this fault: the exit code, the report, and how often the fault was committed.
+/// Proves a relay with this fault; returns the exit code, the report, and how often the fault was committed.
 fn against(fault: Fault) -> (Option<i32>, Value, u64) {
     let settle = match fault {
         Fault::Drop => SETTLE_WITHOUT_HOPE,

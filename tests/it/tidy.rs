@@ -44,7 +44,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of the project can be read") {
-            let path = entry.expect("an entry of it too").path();
+            let path = entry.expect("an entry of the folder can be read").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -166,7 +166,7 @@ fn the_publisher_s_decisions_know_no_kafka_client_and_only_its_kafka_folder_does
     }
     assert!(
         users > 5,
-        "only {users} files use rdkafka: the check has gone blind"
+        "only {users} files use rdkafka: the check has stopped working"
     );
 }
 

@@ -1,4 +1,4 @@
-//! Events older than what a topic keeps, published by the tools of a journal that was left.
+//! Events older than what a topic keeps, published from a journal that was left, by `journal drain` and `dead-letter replay`.
 
 use libtest_mimic::Failed;
 use rdkafka::config::ClientConfig;
@@ -11,15 +11,15 @@ use crate::support::sender::Sender;
 use crate::support::topic::{self, Acknowledged, Record};
 use crate::support::{PATIENCE, events, eventually};
 
-/// How old the events are, and how long a topic keeps records: old enough that a broker deletes at its next look what has
-/// their time, and kept long enough that a slow machine does not make a new record old.
+/// How old the events are, and how long a topic keeps records: old enough that a broker's next check deletes what has their
+/// time, and kept long enough that a slow machine does not make a new record old.
 const AGE_S: i64 = 3_600;
 const RETENTION_MS: &str = "600000";
-/// Nobody listens there.
+/// No broker listens there.
 const NOWHERE: &str = "127.0.0.1:9";
 const EVENTS: u64 = 30;
 
-/// Returns once each broker has deleted records of that age: whatever else it would delete for its time is gone too.
+/// Returns once each broker has deleted records of that age, and so all others that it would delete for their time.
 fn await_retention(cluster: &Cluster) {
     const PARTITIONS: i32 = 3;
     cluster.topic("control", PARTITIONS, &[("retention.ms", RETENTION_MS)]);
@@ -75,9 +75,9 @@ pub fn drained_and_replayed(cluster: &Cluster) -> Result<(), Failed> {
     let site = Site::of(&cluster.bootstrap, "drained", journal, &[]);
     let run = |words: &[&str]| {
         let output = site.tool(words).output().expect("the binary runs");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{said}{output:?}");
-        said
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{stdout}{output:?}");
+        stdout
     };
     let drained = run(&["journal", "drain"]);
     let expected =
@@ -98,8 +98,8 @@ pub fn drained_and_replayed(cluster: &Cluster) -> Result<(), Failed> {
         records
     };
     read("drained", EVENTS as usize);
-    let letters = read("replayed", 1);
-    assert_eq!(letters[0].value, too_large);
+    let dead_letters = read("replayed", 1);
+    assert_eq!(dead_letters[0].value, too_large);
     eprintln!(
         "events {AGE_S} s old, retention.ms {RETENTION_MS}: {EVENTS} drained and 1 replayed with the present time, all readable \
          after the brokers had deleted what was that old"

@@ -16,7 +16,7 @@ const RATE: u32 = 300;
 
 pub fn killed_and_frozen(cluster: &Cluster) -> Result<(), Failed> {
     cluster.topic("turns", 6, &[]);
-    // So that a frozen broker is given up within the time that it stays frozen here.
+    // Short enough that the client gives a frozen broker up while it is still frozen.
     let client = ("kafka.client", "\"socket.timeout.ms\" = 2000");
     let site = Site::of(&cluster.bootstrap, "turns", None, &[client]);
     let relay = site.start();
@@ -34,7 +34,7 @@ pub fn killed_and_frozen(cluster: &Cluster) -> Result<(), Failed> {
                     let now = cluster.leaders("turns");
                     !now.is_empty() && !now.contains(&id)
                 });
-                // What it holds is given up, and delivery goes on without it.
+                // The client gives up the requests at that broker, and delivery goes on without it.
                 eventually("events are delivered without it", || {
                     delivered() > before + f64::from(RATE)
                 });
@@ -65,7 +65,7 @@ pub fn not_enough_replicas(cluster: &Cluster) -> Result<(), Failed> {
     let load = Load::start(&relay, "replicas", RATE, 300);
     load.await_acknowledged(100);
     cluster.node("kill", 3);
-    // Nothing is delivered while a replica is missing, and nothing is answered otherwise.
+    // Nothing is delivered while a replica is missing, and no answer changes.
     eventually("the backlog grows", || {
         relay.metric("ringback_journal_unpublished_events") > 3.0 * f64::from(RATE)
     });
@@ -98,7 +98,7 @@ pub fn leaders_move(cluster: &Cluster) -> Result<(), Failed> {
     let before = cluster.leaders("leaders");
     let nodes = if is_long() { 1..=3 } else { 2..=2 };
     for node in nodes {
-        // In good order: the broker hands its partitions over before it ends …
+        // An orderly stop: the broker hands its partitions over before it ends …
         cluster.node("stop", node);
         let id = i32::try_from(node)?;
         eventually("its partitions are led by others", || {

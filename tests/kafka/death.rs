@@ -1,4 +1,4 @@
-//! The process ends: by `kill -9` at any moment, or as asked.
+//! The process ends, by `kill -9` at any moment or by SIGTERM.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub fn kill_9(cluster: &Cluster) -> Result<(), Failed> {
     let name = format!("{rounds} kills at {RATE} events/s");
     let repeated = tally.assert_kept(&name, &cluster.bootstrap, "kill");
     assert_eq!(tally.refused, 0);
-    // A checkpoint is at most two seconds old; half as much again for two busy cores. Nothing older is sent twice.
+    // A checkpoint is at most two seconds old, or three on two busy cores. Nothing older is sent twice.
     let bound = rounds * 3 * RATE;
     assert!(repeated <= bound as usize, "{repeated} repeated");
     Ok(())

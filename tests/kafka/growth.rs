@@ -12,14 +12,14 @@ use crate::support::load::{Load, Tally};
 use crate::support::relay::{Relay, Site};
 use crate::support::topic::{self, Record};
 
-/// Bytes a second that a broker takes of a client: the backlog is still leaving when the topic's growth is noticed.
+/// Bytes per second that a broker takes from a client, so that the backlog is still leaving when ringback notices the growth.
 const QUOTA: u64 = 500_000;
 /// Events of the backlog, and each one's padding: more than librdkafka's queue holds.
 const BACKLOG: u64 = 9_000;
 const PADDING: usize = 2_000;
-/// librdkafka's own queue is small enough that most of the backlog is still in the journal as the topic grows.
+/// A queue of librdkafka so small that most of the backlog is still in the journal when the topic grows.
 const QUEUE: &str = "\"queue.buffering.max.kbytes\" = 9000";
-/// The same metadata is asked for by librdkafka itself, which must not take up the new number either.
+/// Makes librdkafka refresh its own metadata soon, because it must not use the new number early either.
 const METADATA: &str = "\"topic.metadata.refresh.interval.ms\" = 2000";
 
 pub fn grown(cluster: &Cluster) -> Result<(), Failed> {
@@ -92,8 +92,8 @@ pub fn remade_with_fewer(cluster: &Cluster) -> Result<(), Failed> {
     cluster.topic(NAME, 2, &[("message.timestamp.type", "LogAppendTime")]);
     cluster.throttle_producers(None);
     relay.await_drained();
-    let said = format!("a topic of 6 partitions remade with 2, {left} events still to leave");
-    tally.assert_kept(&said, &cluster.bootstrap, NAME);
+    let name = format!("a topic of 6 partitions remade with 2, {left} events still to leave");
+    tally.assert_kept(&name, &cluster.bootstrap, NAME);
     let records = topic::read_until(&cluster.bootstrap, NAME, |records| {
         missing(&tally, records) == 0
     });

@@ -1,11 +1,12 @@
-//! The relay against a real Apache Kafka of three brokers: the whole way, Kafka's faults, a full journal, kills, the end.
+//! The relay against a real Apache Kafka of three brokers: from request to topic, Kafka's faults, a full journal, kills, the end.
 //!
-//! Needs Java and Maven; without them every test is reported as ignored with the reason, except where `CI` is set.
+//! Needs Java and Maven; without them every test is reported as ignored with the reason, unless `CI` is set.
 //! `RINGBACK_TEST_LONG=1` gives the outage its 340 seconds and `kill -9` its 200 rounds.
 
 mod aged;
 mod brokers;
 mod death;
+mod end_to_end;
 mod growth;
 mod outage;
 mod stall;
@@ -13,7 +14,6 @@ mod stall;
 mod support;
 mod times;
 mod topics;
-mod way;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::cluster::Cluster;
@@ -23,15 +23,15 @@ type Test = fn(&Cluster) -> Result<(), Failed>;
 const TESTS: [(&str, Test); 24] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
-        way::each_event_arrives,
+        end_to_end::each_event_arrives,
     ),
     (
         "a_wrong_key_gets_401_and_leaves_nothing_anywhere",
-        way::a_wrong_key,
+        end_to_end::a_wrong_key,
     ),
     (
         "promtool_has_no_complaint_and_the_identity_holds_after_a_restart_too",
-        way::metrics,
+        end_to_end::metrics,
     ),
     (
         "an_outage_changes_no_answer_and_everything_arrives_after_it",
@@ -115,7 +115,7 @@ const TESTS: [(&str, Test); 24] = [
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // One cluster, stopped and started by some tests.
+    // All tests share one cluster, and some stop and start it.
     arguments.test_threads = Some(1);
     let missing: Vec<_> = ["java", "mvn"]
         .into_iter()

@@ -13,7 +13,7 @@ use crate::support::{events, eventually, is_long};
 /// 50 events a second.
 const PACE: Duration = Duration::from_millis(20);
 
-/// Posts at [`PACE`] until `end`; each must be answered 204. The latencies' 99th percentile.
+/// Posts at [`PACE`] until `end`; each answer must be 204. Returns the next event's number and the latencies' 99th percentile.
 fn post_paced(
     relay: &Relay,
     first: u64,
@@ -45,7 +45,7 @@ pub fn an_outage(cluster: &Cluster) -> Result<(), Failed> {
     cluster.topic("outage", 6, &[]);
     let length = Duration::from_secs(if is_long() { 340 } else { 20 });
     cluster.kill_all();
-    // Not yet there at start.
+    // The brokers are not up yet when the relay starts.
     let site = Site::new(cluster, "outage", "");
     let relay = site.start();
     let mut acknowledged = Acknowledged::new();
@@ -57,7 +57,7 @@ pub fn an_outage(cluster: &Cluster) -> Result<(), Failed> {
     eventually("what came before Kafka is published", || {
         relay.metric("ringback_journal_unpublished_events") == 0.0
     });
-    eventually("the words say that all is well", || {
+    eventually("the check reports no problem", || {
         relay.admin("/readyz?verbose").1.contains("[+]kafka")
     });
     let begun = Instant::now();
@@ -121,7 +121,7 @@ fn fill(cluster: &Cluster, name: &str, journal: &str) -> Result<(), Failed> {
     }
     assert!(number > 500, "refused after only {number} events");
     let grown = relay.resident_kib().saturating_sub(before);
-    // librdkafka's own queue of 16 MiB, and the allocator's leavings; the backlog is four times that.
+    // librdkafka's queue takes 16 MiB, the rest is the allocator's; the backlog is four times the queue.
     assert!(grown < 32 * 1024, "memory grew by {grown} KiB");
     assert_eq!(relay.admin("/readyz").0, 200);
     cluster.start_all();

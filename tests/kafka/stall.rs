@@ -1,4 +1,4 @@
-//! A producer that would wait for ever: for a leader that a topic no longer has, or with credentials that no longer count.
+//! A producer that would wait for ever: for a leader that a topic no longer has, or with credentials that are no longer valid.
 
 use std::time::{Duration, Instant};
 
@@ -19,13 +19,13 @@ fn start(site: &Site) -> Relay {
 }
 
 /// Posts until `more` are acknowledged, waits until all is published, and checks that all of it arrived.
-fn deliver(relay: &Relay, name: &str, said: &str, bootstrap: &str, topic: &str) {
+fn deliver(relay: &Relay, name: &str, fault: &str, bootstrap: &str, topic: &str) {
     let load = Load::start(relay, name, RATE, 300);
     load.await_acknowledged(u64::from(RATE));
     let tally = load.end();
     tally.assert_all_accepted();
     relay.await_drained();
-    tally.assert_kept(said, bootstrap, topic);
+    tally.assert_kept(fault, bootstrap, topic);
 }
 
 pub fn remade_elsewhere(cluster: &Cluster) -> Result<(), Failed> {
@@ -58,16 +58,16 @@ pub fn remade_elsewhere(cluster: &Cluster) -> Result<(), Failed> {
     let tally = load.end();
     tally.assert_all_accepted();
     relay.await_drained();
-    let said = format!(
+    let fault = format!(
         "a topic remade on another leader while nothing came: replaced after {replaced:.1?}, drained after {:.1?}",
         begun.elapsed()
     );
-    tally.assert_kept(&said, &cluster.bootstrap, "elsewhere");
+    tally.assert_kept(&fault, &cluster.bootstrap, "elsewhere");
     assert_eq!(relay.metric("ringback_publish_rebuilds_total"), 1.0);
     Ok(())
 }
 
-/// A folder with a relay's own copies of what it shows to the brokers.
+/// A folder with a relay's own copies of its credentials.
 struct Secrets(tempfile::TempDir);
 
 impl Secrets {
@@ -77,14 +77,14 @@ impl Secrets {
     }
 
     fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        // In one piece, as an operator renews a secret.
+        // Atomically, as an operator replaces a secret.
         let new = self.path("new");
         std::fs::write(&new, content).expect("it can be written");
         std::fs::rename(new, self.path(name)).expect("it can be moved");
     }
 }
 
-/// Waits until the relay is stuck, renews by `renew`, and waits until it has caught up by itself.
+/// Waits until the relay reports `words`, calls `renew`, and waits until the relay has caught up without a restart.
 fn renewed(relay: &Relay, load: Load, words: &str, renew: impl FnOnce()) -> (Tally, Duration) {
     eventually(words, || {
         let text = relay.admin("/readyz?verbose").1;
@@ -146,7 +146,7 @@ pub fn credentials(_: &Cluster) -> Result<(), Failed> {
         deliver(relay, &before, &before, &cluster.bootstrap, topic);
     }
 
-    // The broker goes by the new ones from now on, and has forgotten whom it had let in.
+    // From now on the broker accepts only the new credentials, and its restart has ended the old connections.
     cluster.node("stop", 1);
     cluster.renew_client_authority();
     cluster.node("start", 1);
@@ -157,8 +157,8 @@ pub fn credentials(_: &Cluster) -> Result<(), Failed> {
     let (tally, resumed) = renewed(&by_password, password_load, "uthentication", || {
         secrets.write("password", "renewed-secret\n");
     });
-    let said = format!("a password renewed, delivery resumed {resumed:.1?} after it was on disk");
-    tally.assert_kept(&said, &cluster.bootstrap, "password");
+    let fault = format!("a password renewed, delivery resumed {resumed:.1?} after it was on disk");
+    tally.assert_kept(&fault, &cluster.bootstrap, "password");
     let certificate_load = Load::start(&by_certificate, "certificate", RATE, 300);
     let (tally, resumed) = renewed(&by_certificate, certificate_load, "SSL", || {
         for name in ["relay.pem", "relay.key"] {
@@ -166,8 +166,8 @@ pub fn credentials(_: &Cluster) -> Result<(), Failed> {
             secrets.write(name, renewed.expect("it was made"));
         }
     });
-    let said =
+    let fault =
         format!("a certificate renewed, delivery resumed {resumed:.1?} after it was on disk");
-    tally.assert_kept(&said, &cluster.bootstrap, "certificate");
+    tally.assert_kept(&fault, &cluster.bootstrap, "certificate");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Outages longer than what a topic keeps, or takes, by the records' timestamps.
+//! Outages longer than a topic keeps records, or than it allows their timestamps to be late.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::support::load::{Load, Tally};
 use crate::support::relay::{Relay, Site};
 use crate::support::topic;
 
-/// Events a second, and how many are in flight or in the journal as Kafka goes.
+/// Events per second, and how many are accepted in the outage.
 const RATE: u32 = 200;
 const EVENTS: u64 = 300;
 /// The topic's bound, and an outage longer than it.
@@ -41,14 +41,14 @@ pub fn retention(cluster: &Cluster) -> Result<(), Failed> {
     let ([tally], back) = outlast(cluster, [&relay]);
     let published = Instant::now();
     let restamped = relay.metric("ringback_publish_restamped_total");
-    // What Kafka had before the outage it may have deleted; what was published after it is there for as long as any.
+    // Kafka may have deleted what it had before the outage, but must keep what was published after it for the whole time.
     let late = |records: &[topic::Record]| {
         let bodies: std::collections::HashSet<_> =
             records.iter().map(|record| &record.value).collect();
         bodies.len()
     };
     let mut least = usize::MAX;
-    // None of them is older than Kafka's return, so each is readable for as long as it takes to look again and again.
+    // Their timestamps are later than Kafka's return, so each stays readable for this whole loop.
     loop {
         let records = topic::read_until(&cluster.bootstrap, "kept", |records| {
             late(records) as f64 >= restamped

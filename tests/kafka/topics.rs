@@ -13,23 +13,23 @@ use crate::support::{events, eventually};
 
 /// Events a second.
 const RATE: u32 = 200;
-/// librdkafka takes a topic to exist for 30 s after it last saw the topic; shorter here, so that the reports fail in the test.
-const BELIEF: (&str, &str) = (
+/// For 30 s after it last saw a topic, librdkafka assumes that it exists; shorter here, so that reports fail within the test.
+const SHORT_PROPAGATION: (&str, &str) = (
     "kafka.client",
     "\"topic.metadata.propagation.max.ms\" = 2000",
 );
 
-/// Waits until the relay says in words that Kafka does not take events, and why.
+/// Waits until the relay's check for Kafka fails with these words.
 fn await_words(relay: &Relay, words: &str) {
     eventually(words, || {
         let text = relay.admin("/readyz?verbose").1;
         text.lines()
             .any(|line| line.contains("[!]kafka") && line.contains(words))
     });
-    assert_eq!(relay.admin("/readyz").0, 200, "Kafka's state gates nothing");
+    assert_eq!(relay.admin("/readyz").0, 200, "it is ready without Kafka");
 }
 
-/// The load goes on for a moment, then everything arrives without help.
+/// Lets the load go on for a moment, then checks that everything arrives.
 fn finish(relay: &Relay, load: Load, fault: &str, bootstrap: &str, topic: &str) -> Tally {
     let over = Instant::now();
     load.await_acknowledged(u64::from(RATE) / 2);
@@ -42,9 +42,9 @@ fn finish(relay: &Relay, load: Load, fault: &str, bootstrap: &str, topic: &str) 
 }
 
 pub fn missing(cluster: &Cluster) -> Result<(), Failed> {
-    let site = Site::of(&cluster.bootstrap, "missing", None, &[BELIEF]);
+    let site = Site::of(&cluster.bootstrap, "missing", None, &[SHORT_PROPAGATION]);
     let relay = site.start();
-    // Nothing was posted yet: a misspelt topic shows before the first event does.
+    // Nothing is posted yet: a misspelt topic is reported before the first event comes.
     await_words(&relay, "Kafka has no topic \"missing\"");
     let load = Load::start(&relay, "missing", RATE, 300);
     load.await_acknowledged(u64::from(RATE));
@@ -64,9 +64,9 @@ pub fn missing(cluster: &Cluster) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Without an event that would be delivered, too.
+/// The relay notices the topic even if there is no event to deliver.
 pub fn made_while_idle(cluster: &Cluster) -> Result<(), Failed> {
-    let site = Site::of(&cluster.bootstrap, "idle", None, &[BELIEF]);
+    let site = Site::of(&cluster.bootstrap, "idle", None, &[SHORT_PROPAGATION]);
     let relay = site.start();
     await_words(&relay, "Kafka has no topic \"idle\"");
     cluster.topic("idle", 1, &[]);
@@ -78,13 +78,13 @@ pub fn made_while_idle(cluster: &Cluster) -> Result<(), Failed> {
 
 pub fn recreated(cluster: &Cluster) -> Result<(), Failed> {
     cluster.topic("again", 6, &[]);
-    let site = Site::of(&cluster.bootstrap, "again", None, &[BELIEF]);
+    let site = Site::of(&cluster.bootstrap, "again", None, &[SHORT_PROPAGATION]);
     let relay = site.start();
-    // What Kafka acknowledged goes with the topic; this load is only what was going on.
+    // What Kafka has acknowledged is lost with the topic, so this load is not checked for arrival.
     let before = Load::start(&relay, "before", RATE, 300);
     before.await_acknowledged(u64::from(RATE));
     cluster.delete_topic("again");
-    // From here on no broker takes a record of the old one: each of these must be in the new one.
+    // No broker takes a record for the old topic any more, so each of these must be in the new one.
     let after = Load::start(&relay, "after", RATE, 300);
     await_words(&relay, "UnknownTopic");
     cluster.topic("again", 6, &[]);
@@ -111,7 +111,7 @@ pub fn permission(_: &Cluster) -> Result<(), Failed> {
             "kafka.client",
             "\"sasl.password\" = { env = \"KAFKA_PASSWORD\" }",
         ),
-        BELIEF,
+        SHORT_PROPAGATION,
     ];
     let site = Site::of(sasl, "guarded", None, &client);
     let relay = site.start_with(&[("KAFKA_PASSWORD", "relay-secret")]);
@@ -152,7 +152,7 @@ pub fn large_batches(cluster: &Cluster) -> Result<(), Failed> {
     );
     tally.assert_kept(&name, &cluster.bootstrap, "batches");
     assert_eq!(relay.metric("ringback_dead_letters_total"), 0.0);
-    // Each halving takes one for records alone and one for batches: 1,000,000 to 62,500 in four.
+    // Each halving takes one producer for single records and one for batches: from 1,000,000 to 62,500 in four.
     assert!(
         (1.0..=10.0).contains(&rebuilds),
         "{rebuilds} more producers"

@@ -1,4 +1,4 @@
-//! What goes wrong, and when: each history has its own mixture, so that some are of one fault only.
+//! What goes wrong, and when: each history has its own mixture, so that some have one kind of fault only.
 
 mod cluster;
 mod damage;
@@ -11,10 +11,10 @@ use crate::disk::{Crash, Death, Failure, Operation, Trouble};
 use crate::process::Process;
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
-use cluster::mend;
-use kinds::{KINDS, Kind, Under};
+use cluster::repair;
+use kinds::{KINDS, Kind, Target};
 
-/// What the world is to do itself.
+/// What the world must do.
 #[derive(Default)]
 pub struct Orders {
     pub crash: Option<Crash>,
@@ -24,7 +24,7 @@ enum Later {
     Crash(Crash),
     FlipSeam,
     Heal((usize, usize)),
-    Mend(Kind, usize),
+    Repair(Kind, usize),
     EndLeader(usize),
 }
 
@@ -36,10 +36,11 @@ pub struct Chaos {
     ends_at: u64,
     later: BTreeMap<(u64, u64), Later>,
     next: u64,
-    /// One damaged header or checkpoint a history: a second one may be more than a journal can bear.
+    /// A header or the checkpoint was damaged: once per history, because a journal may not survive a second time.
     meta_damaged: bool,
-    /// Bad sectors, or garbage once, never both in one history: together they hide how many records there were.
+    /// There were bad sectors: never with garbage in one history, because together they hide how many records there were.
     bad_sectors: bool,
+    /// There was garbage: once per history at most.
     spoilt: bool,
 }
 
@@ -73,7 +74,7 @@ impl Chaos {
         now >= self.ends_at
     }
 
-    /// Everything works from now on.
+    /// Ends all faults.
     pub fn calm(&mut self, around: &mut Surroundings) {
         self.at = None;
         for later in std::mem::take(&mut self.later).into_values() {
@@ -81,7 +82,7 @@ impl Chaos {
                 around.disk.lock().heal(place);
             }
         }
-        around.kafka.borrow_mut().mend();
+        around.kafka.borrow_mut().repair();
         around.slow_sync = 5 * MS;
         around.slow_publisher = around.setup.throttled;
         around.at_starts.clear();
@@ -106,7 +107,7 @@ impl Chaos {
                     Orders { crash }
                 }
                 Later::Heal(place) => {
-                    around.clock.say(|| format!("{place:?} can be read again"));
+                    around.clock.log(|| format!("{place:?} can be read again"));
                     around.disk.lock().heal(place);
                     Orders::default()
                 }
@@ -114,9 +115,9 @@ impl Chaos {
                     self.end_leader(partition, around);
                     Orders::default()
                 }
-                Later::Mend(kind, at) => {
-                    around.clock.say(|| format!("{kind:?} {at} is over"));
-                    mend(around, kind, at);
+                Later::Repair(kind, at) => {
+                    around.clock.log(|| format!("{kind:?} {at} is over"));
+                    repair(around, kind, at);
                     Orders::default()
                 }
             };
@@ -124,7 +125,7 @@ impl Chaos {
         let pause = self.random.latency(self.pause, 3 * self.pause);
         self.at = Some(now + pause);
         let kind = self.random.pick(&self.kinds);
-        around.clock.say(|| format!("*** {kind:?}"));
+        around.clock.log(|| format!("*** {kind:?}"));
         self.begin(kind, around, process)
     }
 
@@ -157,7 +158,7 @@ impl Chaos {
             Kind::LongOutage => {
                 around.kafka.borrow_mut().hours_pass_in_an_outage();
                 process.into_iter().for_each(Process::may_renew);
-                self.later(now + 40 * SECOND, Later::Mend(Kind::AllDown, 0));
+                self.later(now + 40 * SECOND, Later::Repair(Kind::AllDown, 0));
             }
             Kind::PowerCut => orders.crash = Some(Crash::PowerCut),
             Kind::KillInside => around.disk.lock().death = Some(Death::within(Crash::Kill, nth)),
@@ -183,7 +184,7 @@ impl Chaos {
             Kind::FailRead => around.disk.lock().fail = Some(Failure::of(Operation::Read, nth)),
             Kind::ReadsFail | Kind::ReadsFailThenKill => {
                 around.disk.lock().reads_fail = true;
-                self.later(for_a_while, Later::Mend(kind, 0));
+                self.later(for_a_while, Later::Repair(kind, 0));
                 orders.crash = (kind == Kind::ReadsFailThenKill).then_some(Crash::Kill);
             }
             Kind::BadSector => self.bad_sector(around, process, Some(for_a_while)),
@@ -209,13 +210,13 @@ impl Chaos {
                 let most = around.setup.disk.unwrap_or(u64::MAX);
                 disk.capacity = Some((disk.used() + room).min(most));
                 drop(disk);
-                self.later(for_a_while, Later::Mend(kind, 0));
+                self.later(for_a_while, Later::Repair(kind, 0));
             }
             Kind::DiskTaken => {
                 let mut disk = around.disk.lock();
                 disk.capacity = Some(self.random.below(disk.used() + 1));
                 drop(disk);
-                self.later(for_a_while, Later::Mend(kind, 0));
+                self.later(for_a_while, Later::Repair(kind, 0));
             }
             Kind::TroubledStarts => {
                 let crash = self.random.pick(&[Crash::Kill, Crash::PowerCut]);
@@ -227,7 +228,7 @@ impl Chaos {
             Kind::BadCheckpoint => {
                 let operation = self.random.pick(&[Operation::Write, Operation::Sync]);
                 around.disk.lock().fail = Some(Failure::of_checkpoints(operation));
-                self.later(for_a_while, Later::Mend(kind, 0));
+                self.later(for_a_while, Later::Repair(kind, 0));
             }
             Kind::CheckpointFailsThenPowerCut => {
                 around.disk.lock().fail = Some(Failure::of_checkpoint());
@@ -237,11 +238,11 @@ impl Chaos {
             Kind::CheckpointFailsBesideBatch => {
                 around.slow_sync = self.random.pick(&[SECOND, 4 * SECOND]);
                 around.disk.lock().fail = Some(Failure::of_checkpoint());
-                self.later(for_a_while, Later::Mend(Kind::SlowDisk, 0));
+                self.later(for_a_while, Later::Repair(Kind::SlowDisk, 0));
             }
             Kind::SlowPublisher => {
                 around.slow_publisher = self.random.pick(&[100 * MS, SECOND, 8 * SECOND]);
-                self.later(for_a_while, Later::Mend(kind, 0));
+                self.later(for_a_while, Later::Repair(kind, 0));
             }
             Kind::ClockSetBack => {
                 let step = self.random.pick(&[10, 30, 45, 60, 3_600]) * SECOND;
@@ -252,19 +253,19 @@ impl Chaos {
             }
             Kind::SlowDisk => {
                 around.slow_sync = self.random.pick(&[100 * MS, SECOND, 9 * SECOND]);
-                self.later(for_a_while, Later::Mend(kind, 0));
+                self.later(for_a_while, Later::Repair(kind, 0));
             }
-            Kind::FlipRecord => self.flip(around, process, Under::Record),
-            Kind::FlipAnywhere => self.flip(around, process, Under::Anything),
+            Kind::FlipRecord => self.flip(around, process, Target::Record),
+            Kind::FlipAnywhere => self.flip(around, process, Target::Anything),
             Kind::FlipHeaderThenKill => {
-                self.flip(around, process, Under::Header);
+                self.flip(around, process, Target::Header);
                 orders.crash = Some(Crash::Kill);
             }
             Kind::FlipSeamInOutage => {
                 let mut kafka = around.kafka.borrow_mut();
                 (0..kafka.brokers.len()).for_each(|broker| kafka.end_broker(broker));
                 self.later(now + 4 * SECOND, Later::FlipSeam);
-                self.later(now + 10 * SECOND, Later::Mend(Kind::AllDown, 0));
+                self.later(now + 10 * SECOND, Later::Repair(Kind::AllDown, 0));
                 orders.crash = Some(Crash::Kill);
             }
             Kind::LoseCheckpoint => {
@@ -275,7 +276,7 @@ impl Chaos {
                 }
             }
             Kind::FlipThenKill => {
-                self.flip(around, process, Under::Record);
+                self.flip(around, process, Target::Record);
                 orders.crash = Some(Crash::Kill);
             }
             _ => self.begin_at_kafka(kind, around, soon, for_a_while),
@@ -283,7 +284,7 @@ impl Chaos {
         orders
     }
 
-    /// What may befall one start.
+    /// What may go wrong in one start.
     fn trouble(&mut self) -> Trouble {
         let nth = self.random.range(1, 12);
         let crash = self.random.pick(&[Crash::Kill, Crash::PowerCut]);

@@ -1,13 +1,13 @@
 //! Branches that histories must reach: a fault that is never met is not tested, however many seeds are run.
 //!
-//! They are seen from outside: in what ringback logs, and in what the simulator itself does to it or hears of it.
+//! They are observed from outside: in what ringback logs, and in what the simulator does to it or learns of it.
 
 use std::cell::Cell;
 
-/// From so many histories on, a branch that none of them has reached is a failure.
+/// In a run of this many histories or more, a branch that none of them has reached is a failure.
 pub const ENOUGH: u64 = 20_000;
 
-/// The branches that a log line shows, with how that line begins.
+/// Branches that a log line shows, each with the beginning of that line.
 const LOGGED: [(&str, &str); 24] = [
     ("a failed read is tried again", "cannot read the journal"),
     (
@@ -92,7 +92,7 @@ const LOGGED: [(&str, &str); 24] = [
     ),
 ];
 
-/// What the simulator sees itself.
+/// Branches that the simulator observes itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     TenDeadLettersInRow,
@@ -133,7 +133,7 @@ const SEEN: [(Seen, &str); 20] = [
     ),
     (
         Seen::StaleNumber,
-        "a broker tells a grown topic's former number of partitions",
+        "a broker reports a grown topic's former number of partitions",
     ),
     (
         Seen::TopicRemade,
@@ -201,7 +201,7 @@ thread_local! {
     static REACHED: Cell<Reached> = const { Cell::new(0) };
 }
 
-/// A log line of ringback's.
+/// Notes the branch that a log line of ringback shows, if any.
 pub fn logged(message: &str) {
     for (bit, (_, begin)) in LOGGED.iter().enumerate() {
         if message.starts_with(begin) {
@@ -210,7 +210,7 @@ pub fn logged(message: &str) {
     }
 }
 
-/// The simulator has seen this happen.
+/// Notes a branch that the simulator has observed.
 pub fn seen(what: Seen) {
     if let Some(at) = SEEN.iter().position(|(seen, _)| *seen == what) {
         REACHED.set(REACHED.get() | 1 << (LOGGED.len() + at));
@@ -239,7 +239,7 @@ impl Counters {
         }
     }
 
-    /// A line each.
+    /// One line per branch.
     pub fn lines(&self) -> String {
         let lines = names().zip(self.0);
         lines

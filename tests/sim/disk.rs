@@ -1,4 +1,4 @@
-//! A disk in memory with a page cache in front: what is not synced, a power cut may lose in any part.
+//! A disk in memory with a page cache in front: a power cut may lose any part of what is not synced.
 
 mod calls;
 mod lying;
@@ -33,26 +33,26 @@ pub struct SimFile {
     inode: usize,
 }
 
-/// Everything that the tests may look at and turn.
+/// The disk's state, which the simulator inspects and changes.
 pub struct Disk {
     random: Random,
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
-    /// Names made (`Some`) and removed since the last sync of the folder, in order.
+    /// Names created (`Some`) and removed since the last sync of the folder, in order.
     pending: Vec<(String, Option<usize>)>,
     inodes: Vec<Inode>,
     /// Bytes that all files may hold together.
     pub capacity: Option<u64>,
     pub fail: Option<Failure>,
-    /// The volume is away for readers.
+    /// The volume is unreachable for reads.
     pub reads_fail: bool,
     /// Pages that cannot be read: a file and a page of it.
     bad: BTreeSet<(usize, usize)>,
-    /// Files that had a bad page, or of which a start could not read something. A start cannot write again what it
-    /// could not read, so it may believe a failed sync of that.
+    /// Files that had a bad page, or that a start could not read in full. A start cannot write again what it could not
+    /// read, so it may trust such bytes though their sync has failed.
     had_bad: BTreeSet<usize>,
     pub death: Option<Death>,
-    /// Set once it has: nothing of what the process does any more counts.
+    /// Set once the process has died: whatever it still does has no effect.
     pub dead: Option<Crash>,
     /// Dead letters cannot be written.
     pub no_dead_letters: bool,
@@ -60,13 +60,13 @@ pub struct Disk {
     pub failed: bool,
     /// A slot of the checkpoint could not be read: an older one may count.
     pub checkpoint_unread: bool,
-    /// The publisher is at work: it may see only what is synced.
+    /// The publisher is inside a step: it may read only what is synced.
     pub publishing: bool,
-    /// A start recovers what is there.
+    /// Recovery is running.
     pub opening: bool,
-    /// There has been no room in this process.
+    /// The disk has had no room for this process at least once.
     was_full: bool,
-    /// What it saw that was not.
+    /// The violation, if the publisher has read what was not synced.
     pub unsynced_read: Option<String>,
 }
 
@@ -76,11 +76,11 @@ struct Inode {
     durable: Vec<u8>,
     /// Pages whose cached bytes are not on the disk.
     dirty: BTreeSet<usize>,
-    /// Pages that a failed sync has marked clean though they never got to the disk, as Linux does.
-    lied: BTreeSet<usize>,
-    /// Where the last write ended up.
+    /// Pages that a failed sync has marked clean, as Linux does, though they never reached the disk.
+    falsely_clean: BTreeSet<usize>,
+    /// Start and end of the last write.
     last_write: (usize, usize),
-    /// A segment's header as it was written, whatever has become of it.
+    /// A segment's header as the journal wrote it, even if it is damaged now.
     header: Option<Header>,
 }
 
@@ -141,7 +141,7 @@ impl Disk {
             .collect()
     }
 
-    /// Asked before each operation; the error is the process's, or that it is dead.
+    /// Called before each operation; fails if the operation is to fail, or if the process is dead.
     pub fn before(&mut self, operation: Operation, inode: Option<usize>) -> io::Result<()> {
         if self.dead.is_some() {
             return Err(eio());
@@ -155,7 +155,7 @@ impl Disk {
                 if !fail.lasting {
                     self.fail = None;
                 }
-                // What the publisher writes are copies of what is damaged.
+                // The publisher only writes copies of damage, whose failure does not poison the journal.
                 self.failed |=
                     !self.publishing && matches!(operation, Operation::Write | Operation::Sync);
                 self.checkpoint_unread |= checkpoint && operation == Operation::Read;
@@ -165,7 +165,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Counts towards the armed death; true where the process dies in this operation.
+    /// Counts the operation towards the armed death; true if the process dies in it.
     pub fn dies(&mut self, inode: Option<usize>) -> bool {
         let checkpoint = self.is_checkpoint(inode);
         let Some(death) = self.death.as_mut().filter(|death| death.is_of(checkpoint)) else {
@@ -180,7 +180,7 @@ impl Disk {
         true
     }
 
-    /// True where it dies in the next operation on this file.
+    /// True if the process dies in the next operation on this file.
     fn is_about_to_die(&self, inode: usize) -> bool {
         let checkpoint = self.is_checkpoint(Some(inode));
         let death = self.death.as_ref().filter(|death| death.is_of(checkpoint));
@@ -191,7 +191,7 @@ impl Disk {
         inode.is_some() && inode == self.names.get("checkpoint").copied()
     }
 
-    /// A hash of everything that is on it. A CRC would not do: over bytes that end in their own CRC it is always the same.
+    /// A hash of the disk's content. Not a CRC, which is constant over bytes that end in their own CRC.
     pub fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for inode in &self.inodes {
@@ -200,7 +200,7 @@ impl Disk {
         hasher.finish()
     }
 
-    /// Names of a kind, for damage.
+    /// Names with this suffix, for damage; without the second names of unreadable segments.
     pub fn names_ending(&self, suffix: &str) -> Vec<String> {
         let is_second = |name: &str| name.starts_with("unreadable-");
         let names = self.names.keys();
@@ -208,7 +208,7 @@ impl Disk {
         names.cloned().collect()
     }
 
-    /// The copies of damage are taken away.
+    /// Removes the copies of damage.
     pub fn lose_copies(&mut self) {
         let is_copy = |name: &str| {
             ["quarantine-", "torn-", "unreadable-"]
@@ -220,7 +220,7 @@ impl Disk {
         self.pending.retain(|(name, _)| !is_copy(name));
     }
 
-    /// A file is gone for good.
+    /// Removes a file for good.
     pub fn lose(&mut self, name: &str) {
         self.names.remove(name);
         self.durable_names.remove(name);
@@ -234,13 +234,13 @@ impl Disk {
             .map_or(&[], |inode| &self.inodes[*inode].now)
     }
 
-    /// A segment's header as it was written, whatever has become of it.
+    /// A segment's header as the journal wrote it, even if it is damaged now.
     pub fn header_written(&self, name: &str) -> Option<&Header> {
         let inode = self.names.get(name)?;
         self.inodes[*inode].header.as_ref()
     }
 
-    /// Flips one bit at rest; false where the page is not at rest.
+    /// Flips one bit at rest; false if the page is not at rest.
     pub fn flip(&mut self, name: &str, byte: usize, bit: u8) -> bool {
         let Some(inode) = self.names.get(name) else {
             return false;
@@ -254,7 +254,7 @@ impl Disk {
         true
     }
 
-    /// What a new process finds.
+    /// Prepares the disk for the next process; a power cut loses any part of what was not synced.
     pub fn reboot(&mut self, crash: Crash) {
         self.dead = None;
         self.death = None;
@@ -318,20 +318,20 @@ impl Inode {
                 0 => from,
                 1 => to,
                 2 => [from, to][random.index(2)],
-                // In order, and the last write torn at any byte.
+                // Pages reach the disk in order, and the last write is torn at any byte.
                 _ => torn_at.clamp(from, to.max(from)),
             };
             let differs = from < to && self.durable[from..to] != self.now[from..to];
             if cut > from {
                 self.durable[from..cut].copy_from_slice(&self.now[from..cut]);
             }
-            // A device may leave anything in a sector that it had half written with other bytes.
+            // A device may leave garbage in a sector that it was overwriting with other bytes.
             if spoils && differs && from < torn_at && torn_at < to {
                 coverage::seen(Seen::SectorSpoilt);
                 self.durable[from..to].fill_with(|| random.next() as u8);
             }
         }
-        self.lied.clear();
+        self.falsely_clean.clear();
         self.now.clone_from(&self.durable);
     }
 
@@ -344,7 +344,7 @@ impl Inode {
         self.last_write = (offset, end);
         for page in offset / PAGE..end.div_ceil(PAGE) {
             self.dirty.insert(page);
-            self.lied.remove(&page);
+            self.falsely_clean.remove(&page);
         }
     }
 
@@ -357,7 +357,7 @@ impl Inode {
         }
     }
 
-    /// Some pages get there; all are marked clean.
+    /// A sync that fails: some pages reach the disk, and all are marked clean.
     fn fail_sync(&mut self, random: &mut Random) {
         self.durable.resize(self.now.len(), 0);
         let style = random.below(3);
@@ -367,7 +367,7 @@ impl Inode {
             if style == 1 || (style == 2 && random.percent(50)) {
                 self.durable[from..to].copy_from_slice(&self.now[from..to]);
             } else {
-                self.lied.insert(page);
+                self.falsely_clean.insert(page);
             }
         }
     }

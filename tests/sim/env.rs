@@ -26,9 +26,9 @@ pub struct SimEnv {
     pub disk: SimDisk,
     pub random: Random,
     pub journal: String,
-    /// As ringback would give them to librdkafka.
+    /// The properties that ringback gives to librdkafka.
     pub properties: BTreeMap<String, String>,
-    /// Dead letters' bytes; they outlive the process.
+    /// Bytes of the dead letters, which outlive the process.
     pub dead_letter_bytes: Rc<RefCell<u64>>,
     pub watch: Rc<RefCell<Watch>>,
 }
@@ -43,31 +43,32 @@ pub struct Watch {
     pub generation: u64,
     /// Records that the present one has taken and not reported on.
     pub in_flight: u64,
-    /// A look of the present one at the topic has found it.
+    /// A query of the present one has found the topic.
     pub seen: bool,
-    /// Since when nothing was heard of them, or nothing was seen.
+    /// Since when it has reported on no record, or not found the topic.
     pub silent_since: u64,
-    /// For so long it was right to wait: `kafka.stall_timeout`, in microseconds.
+    /// How long the worker must wait for a silent one: `kafka.stall_timeout`, in microseconds.
     pub stall: u64,
     /// The present one was given up because it had been silent for that long.
     pub stalled: bool,
-    /// Until when one that was asked for by name must have been built.
+    /// By when a producer that was asked for must have been built.
     pub renew_by: Option<u64>,
-    /// What the worker has heard to be written: it must not send it again.
+    /// Positions that the worker knows to be written: it must not send them again.
     pub written: BTreeSet<u64>,
 }
 
-/// For a producer that was asked for: what is in flight drains, the back-off ends, and a slow publisher gets its turns.
+/// The time to build a producer that was asked for: the records in flight drain, the back-off ends, and a slow publisher
+/// gets its turns.
 const RENEWAL: u64 = 75 * SECOND;
 
 impl Watch {
-    /// The present producer is given up: after records in flight without a report for so long, that alone is a reason.
+    /// The worker gives the present producer up: if that was silent for long enough, nothing need have failed.
     pub fn given_up(&mut self, now: u64) {
         let unseen = self.in_flight == 0 && !self.seen;
         self.stalled |= (self.in_flight > 0 || unseen) && now >= self.silent_since + self.stall;
     }
 
-    /// Another producer is asked for, whatever the present one does.
+    /// The worker is asked for another producer, whatever the present one does.
     pub fn renew(&mut self, now: u64) {
         self.failed = true;
         self.renew_by.get_or_insert(now + RENEWAL);
@@ -81,8 +82,8 @@ impl Watch {
         self.in_flight += 1;
     }
 
-    /// It has reported on one.
-    pub fn heard(&mut self, now: u64) {
+    /// The present producer has reported on a record.
+    pub fn reported(&mut self, now: u64) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.silent_since = now;
     }
@@ -100,7 +101,7 @@ impl Env for SimEnv {
     ) -> Result<LyingClient, BuildError> {
         let mut kafka = self.kafka.borrow_mut();
         self.clock
-            .say(|| format!("build producer {generation}, isolate {isolate}, {batch_bytes}"));
+            .log(|| format!("build producer {generation}, isolate {isolate}, {batch_bytes}"));
         if kafka.live_clients() > 0 {
             let words = String::from("a producer is built while another lives");
             self.ledger.borrow_mut().violate(words);
@@ -148,7 +149,7 @@ impl Env for SimEnv {
         payload: &[u8],
     ) -> io::Result<()> {
         self.clock
-            .say(|| format!("dead-letter {position}: {}", reason.label()));
+            .log(|| format!("dead-letter {position}: {}", reason.label()));
         let mut disk = self.disk.lock();
         let writable = if disk.no_dead_letters {
             Err(io::ErrorKind::PermissionDenied.into())
@@ -163,7 +164,7 @@ impl Env for SimEnv {
                 Err(error)
             };
         }
-        // The process dies before the dead letter is durable, or after that and before it knows.
+        // The process dies before the dead letter is durable, or after that and before the call returns.
         let dies = disk.dies(None);
         if dies && self.random.percent(50) {
             return Err(io::ErrorKind::Other.into());

@@ -5,7 +5,7 @@ use libtest_mimic::{Failed, Trial};
 use crate::lies::{self, LIES, Lie};
 use crate::{README, SEEDS, range};
 
-/// A test each: the fault is found, and the README's table says so.
+/// One test per lie: the simulator finds it, and the README's table has its row.
 pub fn trials() -> impl Iterator<Item = Trial> {
     LIES.into_iter().map(|(lie, breaks)| {
         Trial::test(format!("the_simulator_finds_{lie:?}"), move || {
@@ -13,7 +13,7 @@ pub fn trials() -> impl Iterator<Item = Trial> {
             if row.seed.is_none() {
                 return Err(Failed::from("not found"));
             }
-            // Without the words of the violation: what they name may change with every fix.
+            // Without the text of the violation, which may change with every fix.
             let begin = row.text[..row.words_at].to_owned();
             if README.contains(&begin) {
                 return Ok(());
@@ -37,7 +37,7 @@ pub fn canary() -> Result<(), Failed> {
     })
 }
 
-/// The table, on standard output; only of some faults where names are given.
+/// Prints the table; only the rows of these faults if names are given.
 pub fn table(names: &[String]) {
     println!("| fault | breaks | first seed | found as |\n|---|---|---|---|");
     for (lie, breaks) in LIES {
@@ -56,7 +56,7 @@ pub fn named(name: &str) -> Option<Lie> {
 
 struct Row {
     text: String,
-    /// Where the violation's words begin.
+    /// Where the text of the violation begins.
     words_at: usize,
     seed: Option<u64>,
 }

@@ -1,8 +1,8 @@
-//! Other threads' turns inside a step: before each call that a step makes of the disk, another thread may go on.
+//! Turns of other threads inside a step: before each of the step's calls to the disk, another thread may run.
 //!
-//! A step of the upkeep or of the publisher makes several calls, between which other threads really run. Here they do so by
-//! chance of the seed, in the same thread, at the calls: the disk lets them in. Inside the upkeep's step these are the
-//! writer, requests and the publisher, and the writer inside the publisher's step there; inside the publisher's the writer.
+//! A step of the upkeep or of the publisher makes several calls, and in production other threads run between them. Here the disk
+//! lets them run before each call, in the same thread, as the seed chooses. Inside a step of the upkeep these are the writer,
+//! requests and the publisher, and the writer also inside that step of the publisher; inside a step of the publisher, the writer.
 
 use std::cell::RefCell;
 
@@ -12,7 +12,7 @@ thread_local! {
     static BESIDE: RefCell<Option<Beside>> = const { RefCell::new(None) };
 }
 
-/// Takes a step during which `beside` is called before each call of the disk.
+/// Runs `step`, and `beside` before each of its calls to the disk.
 pub fn with<T>(beside: impl FnMut() + 'static, step: impl FnOnce() -> T) -> T {
     BESIDE.set(Some(Box::new(beside)));
     let outcome = step();
@@ -20,14 +20,14 @@ pub fn with<T>(beside: impl FnMut() + 'static, step: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// A history that has panicked leaves nobody beside the next one.
-pub fn alone() {
+/// Removes what a history that has panicked has left behind.
+pub fn clear() {
     BESIDE.set(None);
 }
 
-/// The disk is about to be called.
+/// Called by the disk before each operation.
 pub fn point() {
-    // What runs beside makes calls too, and lets nobody in.
+    // What runs beside calls the disk too, and nothing runs inside those calls.
     if let Some(mut beside) = BESIDE.take() {
         beside();
         BESIDE.set(Some(beside));

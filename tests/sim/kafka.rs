@@ -32,9 +32,9 @@ use times::Times;
 
 pub struct Broker {
     pub up: bool,
-    /// Counts its ends: an answer that was on its way is lost with the connection.
+    /// How often it has ended: an answer in transit is lost with its connection.
     ends: u64,
-    /// Longest way of a request or an answer, in microseconds.
+    /// The longest transit time of a request or an answer, in microseconds.
     pub slowest: u64,
     /// It takes requests and answers none; some it carries out.
     pub silent: bool,
@@ -47,13 +47,13 @@ pub struct Partition {
     /// The next sequence number of each producer that has written.
     producers: BTreeMap<u64, u64>,
     replicas: Replicas,
-    /// Every batch is refused so.
+    /// The error with which it refuses every batch.
     pub refusal: Option<Code>,
-    /// The next batch is.
+    /// The error with which it refuses the next batch.
     pub refuses_one: Option<Code>,
 }
 
-/// A request on its way.
+/// A request in transit.
 #[derive(Clone)]
 struct Request {
     client: u64,
@@ -65,7 +65,7 @@ struct Request {
     sequence: u64,
     batch: Rc<Vec<Message>>,
     is_retry: bool,
-    /// Its answer waits for all replicas that are in sync.
+    /// Its answer waits for all replicas in sync.
     all: bool,
 }
 
@@ -74,20 +74,20 @@ enum Event {
     Answer(u64, Result<(), Code>),
     Timeout(u64),
     Poll(u64),
-    Look(u64),
+    TopicQuery(u64),
     Mail(u64, Report),
     Copied(Copying),
-    Told(Copying),
+    Confirmed(Copying),
     Lags(Copying),
-    /// The brokers' controller looks who is there.
+    /// The controller checks which brokers are up.
     Elect,
-    /// A leader waits no longer for its followers.
+    /// A leader stops waiting for its followers.
     Unreplicated(usize, u64),
 }
 
 /// The cluster, its clients, and the network between them.
 pub struct Kafka {
-    /// Bytes that a client's queue takes, where that is less than its properties say.
+    /// Bytes that a client's queue takes, if that is less than its properties allow.
     pub queue_bytes: usize,
     pub brokers: Vec<Broker>,
     pub partitions: Vec<Partition>,
@@ -96,11 +96,11 @@ pub struct Kafka {
     pub times: Times,
     /// Since when there is no topic.
     pub missing_since: Option<u64>,
-    /// Answers that are lost, of a hundred.
+    /// Percentage of answers that are lost.
     pub lost_answers: u64,
     /// Batches larger than this are refused; so are records marked as too large.
     pub largest_batch: usize,
-    /// How long a client takes an unknown topic for one that is only not known yet.
+    /// How long a client assumes that an unknown topic is only not known yet.
     pub propagation: u64,
     /// A producer that a broker does not know must begin at 0.
     strict: bool,
@@ -114,18 +114,18 @@ pub struct Kafka {
     clients: BTreeMap<u64, State>,
     events: BTreeMap<(u64, u64), Event>,
     next: u64,
-    /// When the last report of each client goes out: they stay in order.
+    /// When the last report of each client arrives, so that they stay in order.
     last_mail: BTreeMap<u64, u64>,
-    /// Reports that have come to the process, with their client.
+    /// Reports that have reached the process, with their client.
     pub mail: Vec<(u64, Report)>,
-    /// As do the answers to looks at the topic.
-    pub looks: Vec<Result<TopicState, String>>,
+    /// Answers to topic queries that have reached the process.
+    pub topic_states: Vec<Result<TopicState, String>>,
     pub random: Random,
     clock: Rc<Clock>,
     ledger: Rc<RefCell<Ledger>>,
 }
 
-/// For a request without an answer: `socket.timeout.ms`.
+/// How long a client waits for an answer: `socket.timeout.ms`.
 const SOCKET_TIMEOUT: u64 = 10 * SECOND;
 
 impl Kafka {
@@ -162,25 +162,25 @@ impl Kafka {
             next: 0,
             last_mail: BTreeMap::new(),
             mail: Vec::new(),
-            looks: Vec::new(),
+            topic_states: Vec::new(),
             random,
             clock,
             ledger,
         }
     }
 
-    /// When something happens next.
+    /// When the next event is due.
     pub fn next_at(&self) -> Option<u64> {
         self.events.keys().next().map(|(at, _)| *at)
     }
 
-    /// A report comes by then.
+    /// True if a report arrives by then.
     pub fn is_mail_due(&self, by: u64) -> bool {
         let mut due = self.events.range(..(by, 0));
         due.any(|(_, event)| matches!(event, Event::Mail(..)))
     }
 
-    /// Lets the next thing happen.
+    /// Handles the next event.
     pub fn step(&mut self) {
         let Some((_, event)) = self.events.pop_first() else {
             return;
@@ -190,18 +190,18 @@ impl Kafka {
             Event::Answer(request, outcome) => self.answer(request, outcome),
             Event::Timeout(request) => self.answered(request, Err(Code::RequestTimedOut)),
             Event::Poll(client) => self.poll(client),
-            Event::Look(client) => self.looked(client),
+            Event::TopicQuery(client) => self.answer_topic_query(client),
             Event::Mail(client, report) => self.mail.push((client, report)),
             Event::Copied(copying) => self.copied(&copying),
-            Event::Told(copying) => self.told(&copying),
+            Event::Confirmed(copying) => self.confirmed(&copying),
             Event::Lags(copying) => self.lags(&copying),
             Event::Elect => self.elect(),
             Event::Unreplicated(partition, id) => self.unreplicated(partition, id),
         }
     }
 
-    /// Everything works again.
-    pub fn mend(&mut self) {
+    /// Ends all faults.
+    pub fn repair(&mut self) {
         for broker in &mut self.brokers {
             broker.slowest = 20 * MS;
             broker.silent = false;
@@ -223,7 +223,7 @@ impl Kafka {
         self.clients.len()
     }
 
-    /// The threads of all clients that there are now do nothing until then.
+    /// Stops the threads of all present clients until then.
     pub fn stand_still(&mut self, until: u64) {
         for state in self.clients.values_mut() {
             state.still_until = state.still_until.max(until);
@@ -244,7 +244,7 @@ impl Kafka {
         self.at(self.clock.now() + delay, event);
     }
 
-    /// A report's way from the client to the mailbox; the order stays.
+    /// Sends a client's report to the mailbox, in order.
     fn report(&mut self, client: u64, report: Report) {
         let delay = self.random.latency(MS, self.report_delay.max(MS));
         self.report_after(client, report, delay);
@@ -258,7 +258,7 @@ impl Kafka {
         self.at(time, Event::Mail(client, report));
     }
 
-    fn way(&mut self, broker: usize) -> u64 {
+    fn transit_time(&mut self, broker: usize) -> u64 {
         let slowest = self.brokers[broker].slowest;
         self.random.latency(slowest / 4, slowest)
     }
@@ -266,9 +266,9 @@ impl Kafka {
     fn transmit(&mut self, request: Request) -> u64 {
         self.next += 1;
         let id = self.next;
-        let way = self.way(request.broker);
+        let transit = self.transit_time(request.broker);
         self.requests.insert(id, request.clone());
-        self.after(way, Event::Arrive(id, request));
+        self.after(transit, Event::Arrive(id, request));
         self.after(SOCKET_TIMEOUT, Event::Timeout(id));
         id
     }
@@ -294,7 +294,7 @@ impl Kafka {
             return self.at(still, Event::Answer(id, outcome));
         }
         if let Some(request) = self.requests.remove(&id) {
-            self.heard(id, &request, outcome);
+            self.complete(id, &request, outcome);
         }
     }
 }

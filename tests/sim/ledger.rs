@@ -11,10 +11,10 @@ use ringback::event::Event;
 
 use crate::coverage::{self, Seen};
 use crate::kafka::Message;
-pub use damage::Told;
+pub use damage::LossReport;
 pub use seams::Seam;
 
-/// What Kafka has against an event, for good.
+/// Why an event can never be published, if so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Poison {
     No,
@@ -25,11 +25,11 @@ pub enum Poison {
     Invalid,
     /// Larger than the topic's limit until an operator raises that.
     TooLargeForNow,
-    /// What the journal was given is no event, and never comes to Kafka.
+    /// The journal's record cannot be decoded as an event, so Kafka never gets it.
     NoEvent,
 }
 
-/// With this instead of an envelope a record is no event: its first text is longer than anything can be.
+/// An envelope that cannot be decoded: its first text claims to be longer than anything can be.
 pub const NO_EVENT: [u8; 14] = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255];
 
 /// One event of a sender.
@@ -38,13 +38,13 @@ pub struct Sent {
     pub key: Option<u8>,
     pub size: usize,
     pub poison: Poison,
-    /// The journal's and its position in it, from a 2xx.
+    /// The journal and the position in it, once a 2xx has been sent.
     pub acknowledged: Option<Place>,
     pub delivered: u32,
     pub dead_lettered: bool,
 }
 
-/// A journal, in order of their making, and a position in it.
+/// A journal, numbered in order of creation, and a position in it.
 pub type Place = (usize, u64);
 
 #[derive(Default)]
@@ -58,15 +58,15 @@ pub struct Ledger {
     excused: BTreeSet<Place>,
     /// Records whose place could not be read for a time.
     unread: BTreeSet<Place>,
-    /// The places at which starts found segments missing: the records before them are counted, but no range has them.
+    /// Where starts found segments missing: the journal counts the records before these places, but logs no range.
     missing_before: Vec<Place>,
-    /// Records that are in no checkpoint when a crash comes: damage of these looks like a torn write.
-    untold: BTreeSet<Place>,
+    /// Records that no checkpoint covered at a crash: damage of these looks like a torn write.
+    uncovered: BTreeSet<Place>,
     /// A checkpoint was damaged since the last start: older ones may count again.
     pub checkpoint_damaged: bool,
-    /// A start has found one damaged, or could not read it: it may have cut what was damaged at the journal's end.
+    /// A start found a damaged checkpoint, or could not read one: it may have cut damage at the journal's end.
     pub slot_lost: bool,
-    /// The watermark went back with it: what is published and gone may seem to be missing, until it is there again.
+    /// The watermark went back with a lost checkpoint: until it has caught up, published segments may seem to be missing.
     pub went_back: bool,
     /// A segment's header was damaged: what it held is only estimated.
     pub header_damaged: bool,
@@ -78,9 +78,9 @@ pub struct Ledger {
     pub had_bad_sectors: bool,
     /// Damaged headers that starts have found, each with its journal.
     seams: Vec<(usize, Seam)>,
-    /// The latest handing over of each record, and the producer that was given it.
+    /// The producer that was last given each record, and the number of that sending.
     sendings: HashMap<Place, (u64, u64)>,
-    /// The first one found.
+    /// The first violation found.
     pub violation: Option<String>,
     pub duplicates: u64,
     /// An operator has raised the topic's limit.
@@ -102,7 +102,7 @@ pub fn key_text(key: u8) -> String {
     format!("call-{key}")
 }
 
-/// The event's bytes: its number, its size, and what follows from them.
+/// The event's bytes: its number, its size, and pseudo-random bytes that follow from them.
 pub fn body(number: usize, size: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(size + 8);
     bytes.extend_from_slice(&(number as u32).to_le_bytes());
@@ -122,7 +122,7 @@ impl Ledger {
         self.violation.get_or_insert(words);
     }
 
-    /// The journal's number; a new one follows all others.
+    /// The journal's number; an unknown journal gets the next one.
     pub fn journal(&mut self, id: &str) -> usize {
         if let Some(found) = self.journals.iter().position(|known| known == id) {
             return found;
@@ -149,7 +149,7 @@ impl Ledger {
         self.events[number].acknowledged = Some(place);
     }
 
-    /// A position never means two events.
+    /// Notes which event a position means: never two.
     fn take_place(&mut self, place: Place, number: usize) {
         let before = *self.places.entry(place).or_insert(number);
         if before != number {
@@ -207,7 +207,7 @@ impl Ledger {
         let place = (self.journal(&message.headers.journal), message.position);
         if message.headers.position != message.position.to_string() {
             self.violate(format!(
-                "{place:?} says that it is {}",
+                "{place:?} has the position {} in its header",
                 message.headers.position
             ));
         }
@@ -236,8 +236,8 @@ impl Ledger {
         let latest = self.latest.entry(key).or_insert(place);
         let before = *latest;
         *latest = before.max(place);
-        // What is lost to damage may still come from a request of a process that is gone, and a dead letter whose
-        // checkpoint was lost from the process after it.
+        // A request of a process that is gone may still deliver a record that is lost to damage, and the next process may
+        // deliver a dead letter whose checkpoint was lost.
         if before > place && !was_dead_lettered && !self.is_excused(place) {
             self.violate(format!(
                 "event {number}, {place:?}, was overtaken by {before:?}"

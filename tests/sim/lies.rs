@@ -10,7 +10,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::publish::DeliveryError;
 use ringback::publish::inbox::Report;
 
-/// One lie each.
+/// A deliberate fault; [`LIES`] describes each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lie {
     AnswerBeforeSync,
@@ -182,7 +182,7 @@ pub fn is_on(lie: Lie) -> bool {
     PRESENT.get() == Some(lie)
 }
 
-/// A delivery report, as it reaches the worker.
+/// The delivery report that reaches the worker; the present lie may have changed it.
 pub fn about_report(mut report: Report, present: u64) -> Report {
     let Err(error) = report.outcome else {
         return report;

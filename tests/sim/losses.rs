@@ -1,4 +1,4 @@
-//! What a journal says that it has lost: the ranges in its log, and what it counts of them.
+//! The losses that a journal logs: their ranges, and how many records it counts in each.
 
 use std::cell::{Cell, RefCell};
 
@@ -16,18 +16,18 @@ pub struct Loss {
 const DAMAGED: &str = "records lost to damage";
 const UNREAD: &str = "passed over records that cannot be read";
 
-/// A producer is replaced though nothing failed, because what it holds has become old.
+/// How the log line begins when ringback replaces a producer only because its records have become old.
 const RENEWED: &str = "records have waited long in the Kafka producer";
 
 thread_local! {
-    static TAKEN_OVER: Cell<bool> = const { Cell::new(false) };
+    static RENEWAL_LOGGED: Cell<bool> = const { Cell::new(false) };
     static LOGGED: RefCell<Vec<Loss>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A log line of ringback's, with its whole numbers.
+/// Notes a log line of ringback, with its integer fields.
 pub fn logged(message: &str, numbers: &[(&'static str, u64)]) {
     if message.starts_with(RENEWED) {
-        TAKEN_OVER.set(true);
+        RENEWAL_LOGGED.set(true);
     }
     let unread = message.starts_with(UNREAD);
     if !unread && !message.starts_with(DAMAGED) {
@@ -46,9 +46,9 @@ pub fn logged(message: &str, numbers: &[(&'static str, u64)]) {
     LOGGED.with_borrow_mut(|losses| losses.push(loss));
 }
 
-/// True if ringback has said since the last call that a producer's records had waited too long.
+/// True if ringback has logged since the last call that a producer's records had waited too long.
 pub fn take_renewal() -> bool {
-    TAKEN_OVER.take()
+    RENEWAL_LOGGED.take()
 }
 
 /// What has been logged on this thread since the last call.

@@ -1,14 +1,14 @@
 //! The deterministic simulator: the real journal and the real publisher over a simulated disk, network and Kafka.
 //!
 //! A history is one seed: one thread, virtual time, every delay and fault from the seed. After it the invariants of
-//! ARCHITECTURE.md are held against what the senders were answered and what the topic got.
+//! ARCHITECTURE.md are checked against what the senders were answered and what the topic got.
 //!
 //! ```text
 //! cargo test --test sim                                      2,000 histories, then every lie
 //! cargo test --release --test sim -- --seeds 0..1000000      any range, with progress
 //! cargo test --test sim -- --faults [NAME…]                  the table of lies and their first seeds
-//! SIM_TRACE=1 cargo test --test sim -- --seeds 42..43        one history, told step by step
-//! SIM_FAULT=NAME SIM_ALL=1 …                                 with that lie told; SIM_ALL: past the first violation
+//! SIM_TRACE=1 cargo test --test sim -- --seeds 42..43        one history, printed step by step
+//! SIM_FAULT=NAME SIM_ALL=1 …                                 with that lie; SIM_ALL: past the first violation
 //! ```
 
 mod chaos;
@@ -37,19 +37,19 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The ordinary seeds.
 pub const SEEDS: u64 = 2_000;
-/// Where the tables of faults stand for a reader.
+/// Holds the tables of faults.
 pub const README: &str = include_str!("README.md");
-/// A test each, so that they share the cores.
+/// The number of tests that the ordinary seeds are divided into, so that they share the cores.
 const TRIALS: u64 = 20;
 
 fn main() -> ExitCode {
-    trace::listen();
+    trace::subscribe();
     let mut arguments: Vec<_> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|word| word == "--faults") {
         faults::table(&arguments[at + 1..]);
         return ExitCode::SUCCESS;
     }
-    let seeds = match range::asked(&mut arguments) {
+    let seeds = match range::from_arguments(&mut arguments) {
         Ok(seeds) => seeds,
         Err(words) => {
             eprintln!("{words}");

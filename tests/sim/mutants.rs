@@ -1,5 +1,5 @@
-//! Faults in ringback's own logic, one patch each: `.ci/mutants` builds the simulator with one after the other. Here: each
-//! still applies, and the README's table has it.
+//! Faults in ringback's own logic, one patch each: `.ci/mutants` builds the simulator with one after the other. The
+//! tests here check that each still applies and that the README's table has its row.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::README;
 
-/// A test each.
+/// One test per patch.
 pub fn trials() -> Result<Vec<Trial>, std::io::Error> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut trials = Vec::new();

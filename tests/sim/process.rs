@@ -34,10 +34,10 @@ use crate::world::Surroundings;
 use publishing::Publishing;
 use writing::{Nearby, Writing};
 
-/// As the upkeep thread's pace.
+/// The pace of the upkeep's thread.
 const PACE: u64 = SECOND;
-/// So many requests may come to a process beside steps of its upkeep.
-const UNASKED: u64 = 5;
+/// Requests that may arrive while the upkeep of a process is inside a step.
+const EXTRA_REQUESTS: u64 = 5;
 
 pub struct Process {
     engine: Arc<Engine<SimDisk>>,
@@ -50,14 +50,14 @@ pub struct Process {
     /// The journal's number in the ledger.
     journal: usize,
     registry: ringback::telemetry::Registry,
-    /// When its thread goes on.
+    /// When the upkeep's thread runs next.
     pub upkeep_at: Option<u64>,
     rested_at: u64,
     /// What the journal has logged as lost.
     losses: Vec<Loss>,
-    /// A watermark that is in no checkpoint, and since when.
+    /// A watermark that no checkpoint has yet, and since when.
     unsaved: Option<(u64, u64)>,
-    /// The next position to be given out, at the last look.
+    /// The engine's next position after the step before.
     seen_next: u64,
     random: Random,
 }
@@ -79,7 +79,7 @@ impl Process {
         let recovered = recover_with(disk, &config, metrics, fresh_id);
         around.disk.lock().opening = false;
         let (engine, mut upkeep, recovery) = recovered?;
-        // A copy of a torn write may have failed, without which recovery goes on.
+        // Copying a torn write may have failed; recovery goes on without the copy.
         let checkpoint_unread = {
             let mut disk = around.disk.lock();
             disk.failed = false;
@@ -148,7 +148,7 @@ impl Process {
             at: None,
             awaits_segment: false,
             was_poisoned: false,
-            unasked: UNASKED,
+            extra_requests: EXTRA_REQUESTS,
             random: around.random.fork(),
         };
         let publishing = Publishing {
@@ -177,22 +177,22 @@ impl Process {
         })
     }
 
-    /// The writer's thread goes on.
+    /// Runs a step of the writer's thread.
     pub fn write(&mut self, around: &Surroundings) {
         self.writing.borrow_mut().step(&Nearby::of(around));
     }
 
-    /// When it does.
+    /// When the writer's thread runs next.
     pub fn writer_at(&self) -> Option<u64> {
         self.writing.borrow().at
     }
 
-    /// When the publisher's does.
+    /// When the publisher's thread runs next.
     pub fn publisher_at(&self) -> Option<u64> {
         self.publishing.borrow().at
     }
 
-    /// Requests come, and the writer and the publisher go on, beside a step of the upkeep.
+    /// What runs inside a step of the upkeep: requests, the writer and the publisher.
     fn beside(&self, around: &Surroundings) -> impl FnMut() + use<> {
         let (writing, nearby) = (self.writing.clone(), Nearby::of(around));
         let publishing = self.publishing.clone();
@@ -203,7 +203,7 @@ impl Process {
         }
     }
 
-    /// The upkeep's thread goes on.
+    /// Runs a step of the upkeep's thread.
     pub fn maintain(&mut self, around: &mut Surroundings) {
         let now = around.clock.now();
         self.upkeep_at = None;
@@ -228,13 +228,13 @@ impl Process {
         }
     }
 
-    /// The publisher's thread goes on; true once it has ended.
+    /// Runs a step of the publisher's thread; true once it has ended.
     pub fn publish(&mut self, around: &Surroundings) -> bool {
         let mut publishing = self.publishing.borrow_mut();
         publishing.step(&Nearby::of(around), &self.writing)
     }
 
-    /// What a thread's step means for the others; called after each.
+    /// Schedules what a thread's step causes in the others, and checks invariants; called after each step.
     pub fn settle(&mut self, around: &mut Surroundings) {
         let now = around.clock.now();
         let rung = self.bell.swap(false, Ordering::Relaxed);
@@ -256,7 +256,7 @@ impl Process {
         }
         let poisoned = self.engine.admission.is_poisoned();
         if poisoned && !self.was_poisoned() {
-            around.clock.say(|| String::from("the journal is poisoned"));
+            around.clock.log(|| String::from("the journal is poisoned"));
             self.drain(around, 20 * SECOND);
             self.segment_made(now);
         }
@@ -277,7 +277,7 @@ impl Process {
         };
     }
 
-    /// SIGTERM, or a poisoned journal: no more is read from senders, what there is is published.
+    /// After SIGTERM or a poison: takes no more requests and publishes what is in the journal.
     pub fn drain(&mut self, around: &Surroundings, time: u64) {
         let now = around.clock.now();
         let mut publishing = self.publishing.borrow_mut();
@@ -294,7 +294,7 @@ impl Process {
         }
     }
 
-    /// The publisher's look at the wall clock finds it set back.
+    /// The publisher finds that the wall clock was set back, so it must replace the producer.
     pub fn renew(&mut self, at: u64) {
         self.watch.borrow_mut().renew(at);
         let mut publishing = self.publishing.borrow_mut();
@@ -302,12 +302,12 @@ impl Process {
         publishing.wake(at);
     }
 
-    /// What the present producer holds has become too old for the topic: it may be replaced.
+    /// The present producer's records have become too old for the topic, so the publisher may replace it.
     pub fn may_renew(&mut self) {
         self.watch.borrow_mut().failed = true;
     }
 
-    /// A look at the topic has found this.
+    /// Passes the answer to a topic query on to the publisher.
     pub fn topic_seen(&mut self, seen: Result<TopicState, String>) {
         self.watch.borrow_mut().seen |= seen.is_ok();
         self.publishing.borrow_mut().inbox.topic = Some(seen);
@@ -316,24 +316,24 @@ impl Process {
 
     pub fn mail(&mut self, report: Report, now: u64) {
         let mut watch = self.watch.borrow_mut();
-        // What was purged has failed because the publisher had given the producer up, and says nothing about why.
+        // The publisher purges a producer that it has given up, so such a failure does not justify giving it up.
         let purged = [Code::PurgeQueue, Code::PurgeInflight];
         let code = report.outcome.err().map(DeliveryError::code);
         let failed = code.is_some_and(|code| !purged.contains(&code));
         watch.failed |= failed && report.generation == watch.generation;
         if report.generation == watch.generation {
-            watch.heard(now);
+            watch.reported(now);
         }
-        // An old producer's late report may have been given to the new one's worker already.
+        // An old producer's report may come late, after the worker has given the record to the new one.
         if report.outcome.is_ok() && report.generation == watch.generation {
             watch.written.insert(report.position);
         }
-        let heard = lies::about_report(report, watch.generation);
+        let report = lies::about_report(report, watch.generation);
         drop(watch);
-        self.publishing.borrow_mut().inbox.reports.push(heard);
+        self.publishing.borrow_mut().inbox.reports.push(report);
     }
 
-    /// Ends in order: the writer finishes its queue, the last checkpoint is written.
+    /// Ends in order: the writer finishes its queue, and the upkeep writes the last checkpoint.
     pub fn end(mut self, around: &mut Surroundings) {
         if let Some(worker) = self.publishing.borrow_mut().worker.take() {
             worker.end();
@@ -343,7 +343,7 @@ impl Process {
         loop {
             let mut writing = self.writing.borrow_mut();
             writing.step(&nearby);
-            // Each is answered when it is: a failure that follows says nothing about it.
+            // Answers count as of this step: a later failure does not make them wrong.
             if around.disk.lock().dead.is_none() {
                 writing.answers(&nearby);
             }
@@ -360,16 +360,16 @@ impl Process {
             around.note_checkpointed((self.journal, self.upkeep.checkpointed()));
             around.note_synced((self.journal, tail));
         } else {
-            around.ledger.borrow_mut().untold_from(around.synced);
+            around.ledger.borrow_mut().uncovered_from(around.synced);
         }
         self.gone(around);
     }
 
-    /// It is over, in order or not.
+    /// Closes the accounts of a process that has ended, in order or not.
     pub fn gone(mut self, around: &mut Surroundings) {
         around.ledger.borrow_mut().torn += self.writing.borrow().pending.len() as u64;
         self.note_losses(around);
-        self.tell(around);
+        self.report_losses(around);
         around.kafka.borrow_mut().forget_clients();
     }
 

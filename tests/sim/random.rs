@@ -1,4 +1,4 @@
-//! All chance of a history, from its one seed; and its clock.
+//! A history's chance, all of it from one seed, and its clock.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::trace;
 
-/// Splitmix64 (Steele, Lea, Flood 2014): small, fast, and the same for ever, whatever becomes of a crate.
+/// Splitmix64 (Steele, Lea, Flood 2014): small, fast, and the same for ever, unlike a crate's generator.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
@@ -45,7 +45,7 @@ impl Random {
         self.below(length as u64) as usize
     }
 
-    /// True so many times in a hundred.
+    /// True with this chance, in percent.
     pub fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
     }
@@ -74,7 +74,7 @@ pub struct Clock {
 
 pub const MS: u64 = 1_000;
 pub const SECOND: u64 = 1_000_000;
-/// What the wall clock shows as a history begins: 2025.
+/// The wall clock as a history begins: 2025.
 const BEGIN: Duration = Duration::from_secs(1_735_689_600);
 
 impl Clock {
@@ -113,7 +113,7 @@ impl Clock {
         self.ahead.get() + Duration::from_micros(self.now())
     }
 
-    /// The wall clock goes forward by so much.
+    /// Moves the wall clock forward.
     pub fn leap(&self, by: Duration) {
         self.ahead.set(self.ahead.get() + by);
     }
@@ -122,13 +122,13 @@ impl Clock {
         self.base + Duration::from_micros(time)
     }
 
-    /// The virtual time of an instant, rounded up: a deadline must have passed when it is looked at.
+    /// The virtual time of an instant, rounded up: a deadline must have passed when it is checked.
     pub fn of(&self, instant: Instant) -> u64 {
         let nanos = instant.saturating_duration_since(self.base).as_nanos();
         nanos.div_ceil(1_000) as u64
     }
 
-    pub fn say(&self, words: impl FnOnce() -> String) {
-        trace::say(|| format!("{:12.6} {}", self.now() as f64 / 1e6, words()));
+    pub fn log(&self, words: impl FnOnce() -> String) {
+        trace::log(|| format!("{:12.6} {}", self.now() as f64 / 1e6, words()));
     }
 }

@@ -22,8 +22,8 @@ use crate::world::{self, Tally};
 const USAGE: &str =
     "give seeds as --seeds START..END (or SIM_SEEDS=START..END), as in --seeds 0..1000";
 
-/// `--seeds A..B` or `SIM_SEEDS`; takes its own words out of the arguments.
-pub fn asked(arguments: &mut Vec<String>) -> Result<Option<Range<u64>>, String> {
+/// `--seeds A..B`, which it takes out of the arguments, or `SIM_SEEDS`.
+pub fn from_arguments(arguments: &mut Vec<String>) -> Result<Option<Range<u64>>, String> {
     let mut text = std::env::var("SIM_SEEDS").ok();
     if let Some(at) = arguments.iter().position(|word| word == "--seeds") {
         let words: Vec<_> = arguments.drain(at..(at + 2).min(arguments.len())).collect();
@@ -39,15 +39,15 @@ pub fn asked(arguments: &mut Vec<String>) -> Result<Option<Range<u64>>, String> 
     range.map(Some).ok_or_else(|| USAGE.to_owned())
 }
 
-/// What all histories of a thread count into; the simulator does not look at it.
+/// The metrics that all histories of a thread share; the simulator does not read them.
 pub fn metrics() -> Metrics {
     Metrics::register(&ringback::telemetry::Registry::new())
         .expect("fresh metrics can be registered")
 }
 
-/// One history; a panic of the code under test is a violation as any other.
+/// Runs one history; a panic of the code under test is a violation like any other.
 pub fn history(seed: u64, metrics: &Metrics) -> Result<Tally, String> {
-    interleave::alone();
+    interleave::clear();
     losses::take();
     catch_unwind(AssertUnwindSafe(|| world::run(seed, metrics))).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
@@ -60,7 +60,7 @@ pub fn history(seed: u64, metrics: &Metrics) -> Result<Tally, String> {
     })
 }
 
-/// Two runs of a seed must be the same to the byte: no wall clock, no chance and no order of threads may show.
+/// Checks that two runs of a seed are the same to the byte: neither wall clock, chance nor the order of threads may show.
 pub fn twice(seed: u64, metrics: &Metrics) -> Result<(), String> {
     let run = || {
         trace::send_to(Sink::Keep(String::new()));
@@ -82,7 +82,7 @@ pub fn twice(seed: u64, metrics: &Metrics) -> Result<(), String> {
     }
 }
 
-/// A violation, and how to see it again.
+/// A violation, and the command that replays it.
 pub fn words(seed: u64, violation: &str) -> String {
     format!(
         "seed {seed}: {violation}\nreplay: SIM_TRACE=1 cargo test --test sim -- --seeds {seed}..{}",
@@ -106,7 +106,7 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
         for _ in 0..workers {
             scope.spawn(|| {
                 let metrics = metrics();
-                trace::send_to(trace::as_asked());
+                trace::send_to(trace::sink_from_environment());
                 if let Some(wrong) = wrong {
                     lies::set(Some(wrong));
                 }
@@ -142,11 +142,11 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
         } else {
             30
         };
-        let mut told = Instant::now();
+        let mut printed_at = Instant::now();
         while next.load(Ordering::Relaxed) < seeds.end && !stopped.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(50));
-            if told.elapsed() >= Duration::from_secs(every) {
-                told = Instant::now();
+            if printed_at.elapsed() >= Duration::from_secs(every) {
+                printed_at = Instant::now();
                 let done = next.load(Ordering::Relaxed).min(seeds.end) - seeds.start;
                 let rate = done as f64 / begun.elapsed().as_secs_f64();
                 eprint!(

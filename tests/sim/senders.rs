@@ -7,17 +7,17 @@ use crate::world::Surroundings;
 
 pub struct Senders {
     pub at: Option<u64>,
-    /// The event that must be taken and delivered after all faults.
+    /// The event that must be acknowledged and delivered after all faults.
     pub probe: Option<usize>,
     random: Random,
     left: u64,
     pause: u64,
     keys: u64,
     largest: u64,
-    /// Events that Kafka will not take, of a hundred.
+    /// Percentage of events that Kafka never takes.
     poison: u64,
     clean_run: u64,
-    /// So many are still to come that the topic does not take for now.
+    /// How many of the next events the topic refuses for now.
     bad_run: u64,
     has_bad_runs: bool,
     calm: bool,
@@ -47,7 +47,7 @@ impl Senders {
         let now = around.clock.now();
         if self.calm {
             self.at = Some(now + 10 * SECOND);
-            // An operator looks at the copies of what was damaged, and takes them away.
+            // An operator examines the copies of damage and removes them.
             around.disk.lock().lose_copies();
             let is_taken =
                 |probe: usize| around.ledger.borrow().events[probe].acknowledged.is_some();
@@ -57,7 +57,7 @@ impl Senders {
             let number = around.ledger.borrow_mut().send(Some(0), 10, Poison::No);
             self.probe = Some(number);
             let taken = process.map(|process| process.append(around, number));
-            around.clock.say(|| format!("probe {number}: {taken:?}"));
+            around.clock.log(|| format!("probe {number}: {taken:?}"));
             return;
         }
         let burst = if self.random.percent(20) { 8 } else { 1 };
@@ -67,7 +67,7 @@ impl Senders {
             let taken = process
                 .as_mut()
                 .map(|process| process.append(around, number));
-            around.clock.say(|| {
+            around.clock.log(|| {
                 format!("event {number} (key {key:?}, {size} bytes, poison {poison:?}): {taken:?}")
             });
             self.left = self.left.saturating_sub(1);
@@ -83,7 +83,7 @@ impl Senders {
         } else {
             self.random.below(self.largest)
         };
-        // Ten in a row are taken for the topic's fault, which an operator mends when the faults are over.
+        // ringback blames ten in a row on the topic, which an operator fixes when the faults are over.
         if self.bad_run > 0 {
             self.bad_run -= 1;
             return (key, size.min(200) as usize, Poison::TooLargeForNow);
@@ -100,7 +100,7 @@ impl Senders {
                 Poison::NoEvent,
                 Poison::Invalid,
             ];
-            // A compacted topic's refusal of what has no key is never the record's fault.
+            // Without a key, `InvalidRecord` is a compacted topic's refusal, which is never the record's fault.
             let kinds = if key.is_some() { 4 } else { 3 };
             return (
                 key,
@@ -112,7 +112,7 @@ impl Senders {
         (key, size as usize, Poison::No)
     }
 
-    /// From now on only the probe.
+    /// Sends only the probe from now on.
     pub fn calm(&mut self, now: u64) {
         self.calm = true;
         self.at = Some(now + SECOND);

@@ -1,4 +1,4 @@
-//! What a history is made with.
+//! The parameters of a history.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use crate::random::{MS, Random};
 const STALL: Duration = Duration::from_mins(1);
 const YEAR: Duration = Duration::from_hours(365 * 24);
 
-/// What a history is made with.
+/// The parameters that a seed chooses for its history.
 pub struct Setup {
     pub journal: Config,
     pub ahead: usize,
     /// `kafka.stall_timeout`.
     pub stall: Duration,
-    /// All the room there ever is: for the checkpoint, one segment and a half or two.
+    /// The disk's capacity, if it is small: room for the checkpoint and for one and a half or two and a half segments.
     pub disk: Option<u64>,
-    /// How late the publisher's thread may be at the best of times: a container with little of a processor gets none of
-    /// it for most of each 100 ms.
+    /// How late the publisher's thread may be at the best of times: a container with little CPU quota gets no CPU
+    /// for most of each 100 ms.
     pub throttled: u64,
     pub properties: BTreeMap<String, String>,
 }

@@ -1,7 +1,7 @@
-//! What happens in a history, step by step: what the simulator says of it and what ringback itself logs, in one order.
+//! The trace of a history: the simulator's own lines and ringback's log, in one order.
 //!
-//! It is printed for a reader (`SIM_TRACE=1`), kept for the comparison of two runs of a seed, and looked through for the
-//! branches that a history has reached.
+//! It is printed (`SIM_TRACE=1`), kept to compare two runs of a seed, and searched for the branches that a history has
+//! reached.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -26,21 +26,21 @@ thread_local! {
     static SINK: RefCell<Sink> = const { RefCell::new(Sink::Nowhere) };
 }
 
-/// Lines of this thread go there from now on; where they went before.
+/// Sends the lines of this thread there from now on; returns where they went before.
 pub fn send_to(sink: Sink) -> Sink {
     SINK.replace(sink)
 }
 
-/// As `SIM_TRACE` asks.
-pub fn as_asked() -> Sink {
+/// The sink that `SIM_TRACE` selects.
+pub fn sink_from_environment() -> Sink {
     match std::env::var_os("SIM_TRACE") {
         Some(_) => Sink::Print,
         None => Sink::Nowhere,
     }
 }
 
-/// One line, where anybody wants it.
-pub fn say(words: impl FnOnce() -> String) {
+/// Writes one line to this thread's sink.
+pub fn log(words: impl FnOnce() -> String) {
     SINK.with_borrow_mut(|sink| match sink {
         Sink::Nowhere => {}
         Sink::Print => println!("{}", words()),
@@ -51,15 +51,15 @@ pub fn say(words: impl FnOnce() -> String) {
     });
 }
 
-/// Takes what ringback logs.
-pub fn listen() {
-    // A second one says nothing new.
-    let _ = tracing::subscriber::set_global_default(Listener);
+/// Subscribes to ringback's log.
+pub fn subscribe() {
+    // Fails only if there is a subscriber already.
+    let _ = tracing::subscriber::set_global_default(LogSubscriber);
 }
 
-struct Listener;
+struct LogSubscriber;
 
-impl Subscriber for Listener {
+impl Subscriber for LogSubscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= Level::INFO
     }
@@ -69,7 +69,7 @@ impl Subscriber for Listener {
         event.record(&mut line);
         coverage::logged(&line.message);
         losses::logged(&line.message, &line.numbers);
-        say(|| {
+        log(|| {
             let level = event.metadata().level();
             format!("             {level} {}{}", line.message, line.fields)
         });

@@ -1,4 +1,4 @@
-//! A history: the actor whose turn is next goes on, until everything has come to rest.
+//! A history: actors take turns, the one that is due next, until everything has come to rest.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,13 +18,13 @@ use crate::random::{Clock, MS, Random, SECOND};
 use crate::senders::Senders;
 use crate::setup::Setup;
 
-/// For everything to come to rest once the faults have stopped.
+/// How long everything may take to come to rest once the faults have stopped.
 const REST: u64 = 900 * SECOND;
-/// What a producer that is gone still has to say is waited for so long.
+/// How long the history waits for the late reports of a producer that is gone.
 const LATE_MAIL: u64 = 100 * SECOND;
-/// Then nothing more may happen: longer than the publisher's longest wait before it builds another producer.
+/// How long nothing may happen then: longer than the publisher's longest wait before it builds another producer.
 const QUIET: u64 = 12 * SECOND;
-/// A history that takes more turns than this does not end.
+/// A history that takes more turns than this counts as endless.
 const TURNS: u64 = 200_000;
 
 /// What outlives each process.
@@ -41,11 +41,11 @@ pub struct Surroundings {
     pub slow_sync: u64,
     /// How late the publisher's thread may be.
     pub slow_publisher: u64,
-    /// What befalls the next starts, one each.
+    /// What goes wrong in the next starts, one entry each.
     pub at_starts: VecDeque<Trouble>,
-    /// The journal, and one past the last position that the checkpoint before the last one told as synced.
+    /// The journal, and one past the last position that the last checkpoint but one recorded as synced.
     pub synced: (usize, u64),
-    /// The same of the last one.
+    /// The same for the last checkpoint.
     pub synced_next: (usize, u64),
     /// The journal and the watermark of the last checkpoint that was synced.
     pub checkpointed: (usize, u64),
@@ -53,7 +53,7 @@ pub struct Surroundings {
     pub furthest: (usize, u64),
 }
 
-/// What a history came to.
+/// The figures of a history.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Tally {
     pub events: u64,
@@ -86,7 +86,7 @@ pub struct World {
     tally: Tally,
 }
 
-/// Runs one history; the violation in words where there is one.
+/// Runs one history; fails with its violation, if there is one.
 pub fn run(seed: u64, metrics: &publish::Metrics) -> Result<Tally, String> {
     let mut world = World::new(seed, metrics);
     while world.turn()? {}
@@ -176,7 +176,7 @@ impl World {
             due[count] = *actor;
             count += 1;
         }
-        // Whose turn it is of those who could go on at once is left to chance.
+        // Chance decides between actors that are due at the same time.
         Some((soonest, due[self.around.random.index(count)]))
     }
 
@@ -207,7 +207,7 @@ impl World {
         self.start_at = None;
         self.tally.starts += 1;
         if let Some(trouble) = self.around.at_starts.pop_front() {
-            self.around.clock.say(|| format!("*** {trouble:?}"));
+            self.around.clock.log(|| format!("*** {trouble:?}"));
             let mut disk = self.around.disk.lock();
             match trouble {
                 Trouble::Death(death) => disk.death = Some(death),
@@ -219,24 +219,24 @@ impl World {
             Ok(process) if self.around.disk.lock().dead.is_none() => {
                 self.around
                     .clock
-                    .say(|| format!("started: {:?}", process.recovery));
+                    .log(|| format!("started: {:?}", process.recovery));
                 if process.engine().lock().set_aside_bytes > 0 {
                     coverage::seen(Seen::AsideAtStart);
                 }
                 let now = (process.journal(), process.recovery.resume_at);
                 let (journal, watermark) = self.around.checkpointed;
-                // No checkpoint has told anything of a journal that is new.
+                // No checkpoint has recorded anything of a journal that is new.
                 for synced in [&mut self.around.synced, &mut self.around.synced_next] {
                     if synced.0 != now.0 {
                         *synced = (now.0, 0);
                     }
                 }
-                // Until a checkpoint has come as far again, what is published and gone may seem to be missing.
+                // Until a checkpoint has come as far again, published segments that are gone may seem to be missing.
                 let behind = self.around.checkpointed < self.around.furthest;
                 self.around
                     .note_checkpointed((now.0, process.checkpointed()));
                 let mut ledger = self.around.ledger.borrow_mut();
-                ledger.header_damaged |= process.holds_headless();
+                ledger.header_damaged |= process.has_headless_segment();
                 for seam in process.seams(&ledger) {
                     ledger.seam(now.0, seam);
                 }
@@ -245,7 +245,7 @@ impl World {
                 let damaged = std::mem::take(&mut ledger.checkpoint_damaged);
                 if damaged {
                     // The older slot records less of what was synced; without a slot nothing is known of that.
-                    ledger.untold_from((now.0, 0));
+                    ledger.uncovered_from((now.0, 0));
                 }
                 ledger.went_back = damaged || behind;
                 ledger.slot_lost |= damaged;
@@ -268,7 +268,7 @@ impl World {
             Err(OpenError::Io { operation, source }) => {
                 self.around
                     .clock
-                    .say(|| format!("cannot start: {operation}: {source}"));
+                    .log(|| format!("cannot start: {operation}: {source}"));
                 self.start_soon();
             }
             Err(error) => self.around.ledger.borrow_mut().violate(error.to_string()),
@@ -281,22 +281,22 @@ impl World {
     }
 
     fn end(&mut self) {
-        self.around.clock.say(|| String::from("ends in order"));
+        self.around.clock.log(|| String::from("ends in order"));
         if let Some(process) = self.process.take() {
             process.end(&mut self.around);
         }
         self.start_soon();
     }
 
-    /// The process is gone; whatever it did since the disk died has not happened.
+    /// Crashes the process; whatever it did since its death on the disk has not happened.
     fn crash(&mut self, crash: Crash) {
         let disk = &self.around.disk;
         self.around
             .clock
-            .say(|| format!("{crash:?}, the disk holds {:016x}", disk.lock().hash()));
+            .log(|| format!("{crash:?}, the disk holds {:016x}", disk.lock().hash()));
         if let Some(process) = self.process.take() {
             let mut ledger = self.around.ledger.borrow_mut();
-            ledger.untold_from(self.around.synced);
+            ledger.uncovered_from(self.around.synced);
             drop(ledger);
             process.gone(&mut self.around);
         }
@@ -314,9 +314,9 @@ impl World {
             self.around.ledger.borrow_mut().violate(words);
         }
         let mail = std::mem::take(&mut self.around.kafka.borrow_mut().mail);
-        let looks = std::mem::take(&mut self.around.kafka.borrow_mut().looks);
+        let topic_states = std::mem::take(&mut self.around.kafka.borrow_mut().topic_states);
         if let Some(process) = &mut self.process {
-            for seen in looks {
+            for seen in topic_states {
                 process.topic_seen(seen);
             }
             for (_, report) in mail {
@@ -326,12 +326,12 @@ impl World {
         }
     }
 
-    /// After the faults everything must come to rest, and an append be taken again.
+    /// Checks that after the faults everything comes to rest and an append is taken again; false once it has.
     fn rest(&mut self) -> Result<bool, String> {
         let now = self.around.clock.now();
         let Some(since) = self.calm_since else {
             if self.chaos.is_over(now) {
-                self.around.clock.say(|| String::from("the faults stop"));
+                self.around.clock.log(|| String::from("the faults stop"));
                 self.chaos.calm(&mut self.around);
                 self.senders.calm(now);
                 self.around.ledger.borrow_mut().limit_raised = true;
@@ -345,7 +345,7 @@ impl World {
             self.quiet_since = None;
         } else if now >= *self.quiet_since.get_or_insert(now) + QUIET {
             if let Some(process) = &self.process {
-                process.tell(&self.around);
+                process.report_losses(&self.around);
             }
             let mut ledger = self.around.ledger.borrow_mut();
             ledger.settle();
@@ -361,7 +361,7 @@ impl World {
             self.tally.duplicates = ledger.duplicates;
             return Ok(false);
         }
-        // Where nothing else is left to read, nothing is ever passed over: an operator replaces the disk.
+        // The reader never passes over a place if nothing else can be read, so an operator replaces the disk.
         if now > since + REST * 2 / 3 {
             self.around.disk.lock().heal_all();
         }
@@ -370,7 +370,7 @@ impl World {
             let files = self.around.disk.lock().files();
             self.around
                 .clock
-                .say(|| format!("the disk holds {files:?}"));
+                .log(|| format!("the disk holds {files:?}"));
             return Err(format!(
                 "not at rest {} s after the faults stopped: {left:?} unpublished, probe {:?}",
                 REST / SECOND,

@@ -27,7 +27,7 @@ type Producer = ThreadedProducer<DefaultProducerContext>;
 /// A way to break, or not to break, the promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Some events are answered 204 and go nowhere.
+    /// Some events are answered 204 and never produced.
     Drop,
     /// Some events are produced after the next one of their call.
     Reorder,
@@ -49,7 +49,7 @@ pub enum Fault {
 
 /// The running relay and its Kafka; both stop when it is dropped.
 pub struct BadRelay {
-    /// Where webhooks go.
+    /// The address of the webhooks.
     pub address: SocketAddr,
     /// Its Kafka.
     pub bootstrap: String,
@@ -127,7 +127,7 @@ struct Connection {
     fault: Fault,
     faults: Arc<AtomicU64>,
     producer: Producer,
-    /// On this connection.
+    /// Counts on this connection.
     events: u64,
     /// Events to produce after the next event of their call, by call.
     held: HashMap<String, Vec<u8>>,

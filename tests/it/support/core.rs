@@ -22,9 +22,9 @@ impl Payload for Body {
     }
 }
 
-/// Bytes of a segment and of the budget, small enough that a test fills them.
+/// Bytes of a segment, small enough that a test fills it.
 pub const SEGMENT: u64 = 4096;
-/// As [`SEGMENT`].
+/// Bytes of the budget, as small as [`SEGMENT`] for the same reason.
 pub const BUDGET: u64 = 64 << 10;
 
 /// A record of so many bytes.
@@ -76,17 +76,17 @@ impl Core {
         })
     }
 
-    /// Commits all, with upkeep where a segment is needed; the positions, or `None` once it is poisoned or full.
+    /// Commits all, with upkeep if a segment is needed; returns the positions, or `None` if the journal is poisoned or full.
     pub fn append(&mut self, batch: &[Body]) -> Option<Vec<u64>> {
         let mut positions = Vec::new();
-        let mut stuck = 0;
+        let mut tries = 0;
         while positions.len() < batch.len() {
             match self.writer.commit(&batch[positions.len()..], 1_000) {
                 CommitResult::Committed { first, count } => {
                     positions.extend(first..first + count as u64)
                 }
-                CommitResult::NeedsSegment if stuck < 2 => {
-                    stuck += 1;
+                CommitResult::NeedsSegment if tries < 2 => {
+                    tries += 1;
                     self.upkeep.step();
                 }
                 CommitResult::NeedsSegment | CommitResult::Poisoned => return None,

@@ -22,17 +22,17 @@ pub struct FaultyFile {
     _open: Arc<()>,
 }
 
-/// Which operation is meant.
+/// A kind of operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// Of a segment.
+    /// A write to a segment.
     Write,
     Sync,
-    /// Fails for want of descriptors, as a file that cannot even be made does.
+    /// Fails for want of descriptors, so that the file cannot even be created.
     Create,
-    /// A file cannot get a second name.
+    /// A second name for a file.
     Link,
-    /// Of a segment's header, but for the oldest one's.
+    /// A read of a segment's header, except the oldest one's.
     ReadHeader,
 }
 
@@ -43,9 +43,9 @@ struct Disk {
     inodes: Vec<Inode>,
     /// Bytes that all files may reserve together.
     capacity: Option<u64>,
-    /// The next such operation fails, with EIO where nothing else is said.
+    /// The kind of operation that fails next, with EIO unless its variant says otherwise.
     fail: Option<Operation>,
-    /// The file of which a sync fails, after so many that do not.
+    /// A file, and how many of its syncs succeed before one fails.
     fail_sync_of: Option<(String, usize)>,
     /// The file that cannot be removed.
     stuck: Option<String>,
@@ -56,7 +56,7 @@ struct Disk {
     failed_reads: usize,
     /// The file system's page. Without one records follow each other closely, which makes offsets plain.
     page: Option<u64>,
-    /// Syncs and removals in the order in which they happened, for tests of order.
+    /// Syncs and removals, in order.
     log: Vec<String>,
 }
 
@@ -78,42 +78,42 @@ impl FaultyFs {
         disk
     }
 
-    /// The next operation of this kind fails.
+    /// Makes the next operation of this kind fail.
     pub fn fail_next(&self, operation: Operation) {
         self.lock().fail = Some(operation);
     }
 
-    /// After so many that do not, a sync of this file fails; of other files none does.
+    /// Makes a sync of this file fail, after this many that succeed.
     pub fn fail_sync_of(&self, name: &str, after: usize) {
         self.lock().fail_sync_of = Some((name.to_owned(), after));
     }
 
-    /// The file of this name cannot be removed, `None` for that all can.
+    /// Makes the file of this name impossible to remove; `None`: all files can be removed.
     pub fn stick(&self, name: Option<&str>) {
         self.lock().stuck = name.map(str::to_owned);
     }
 
-    /// Somebody begins to look into the folder, or has ended.
+    /// Begins or ends an inspection of the folder.
     pub fn look_into(&self, looks: bool) {
         self.lock().looked_into = looks;
     }
 
-    /// Whatever was to fail no longer does.
-    pub fn mend(&self) {
+    /// Cancels [`FaultyFs::fail_next`].
+    pub fn cancel_failure(&self) {
         self.lock().fail = None;
     }
 
-    /// All files together may hold this many bytes.
+    /// Limits the bytes of all files together.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.lock().capacity = bytes;
     }
 
-    /// What happened, as `sync NAME`, `unlink NAME`, in order; forgets it.
+    /// Takes the log so far: lines `sync NAME` and `unlink NAME`, in order.
     pub fn take_log(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().log)
     }
 
-    /// How many reads have failed; forgets it.
+    /// How many reads have failed since the last call.
     pub fn take_failed_reads(&self) -> usize {
         std::mem::take(&mut self.lock().failed_reads)
     }
@@ -131,14 +131,14 @@ impl FaultyFs {
         disk.inodes[inode].durable = disk.inodes[inode].now.clone();
     }
 
-    /// From now on these bytes of a file cannot be read, nor anything together with them; an empty range heals it.
+    /// Makes these bytes of a file unreadable, and every read that touches them fail; an empty range heals the file.
     pub fn wear_out(&self, name: &str, bytes: std::ops::Range<usize>) {
         let mut disk = self.lock();
         let inode = disk.names[name];
         disk.inodes[inode].unreadable = bytes;
     }
 
-    /// Nothing can be read from any file, or everything again.
+    /// Makes all reads of all files fail, or succeed again.
     pub fn unplug(&self, unplugged: bool) {
         self.lock().unplugged = unplugged;
     }
@@ -149,14 +149,14 @@ impl FaultyFs {
         disk.inodes[disk.names[name]].now.clone()
     }
 
-    /// Takes a file away, as an operator's mistake would.
+    /// Removes a file, as an operator's mistake would.
     pub fn lose_file(&self, name: &str) {
         let mut disk = self.lock();
         disk.names.remove(name);
         disk.durable_names.remove(name);
     }
 
-    /// Power is gone: of what was not synced, an arbitrary part is kept, in pages, the last one torn at any byte.
+    /// The disk after a power cut: an arbitrary part of what was not synced is kept, in pages, some of them torn at any byte.
     pub fn crash(&self, random: &mut impl rand::Rng) -> Self {
         let disk = self.lock();
         let mut after = Disk {
@@ -191,7 +191,7 @@ impl FaultyFs {
 }
 
 fn keep_some(inode: &Inode, random: &mut impl rand::Rng) -> Vec<u8> {
-    // A file's length is metadata that any journalling file system may have kept or not.
+    // A file's length is metadata, which a journalling file system may or may not have kept.
     let length = if random.random_bool(0.5) {
         inode.now.len()
     } else {

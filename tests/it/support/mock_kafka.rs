@@ -12,9 +12,9 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
-/// The topic that there is.
+/// The only topic.
 pub const TOPIC: &str = "retell-events";
-/// Nothing here takes long.
+/// Bounds every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
@@ -56,7 +56,7 @@ impl MockKafka {
                 .expect("a topic can be made");
             started
                 .send(cluster.bootstrap_servers())
-                .expect("somebody waits for it");
+                .expect("the test waits for it");
             for order in ordered {
                 order(&cluster);
             }
@@ -68,21 +68,21 @@ impl MockKafka {
         }
     }
 
-    /// The next so many produce requests are refused as too large.
+    /// Makes the mock refuse the next so many produce requests as too large.
     pub fn refuse(&self, requests: usize) {
         let (done, is_done) = mpsc::channel();
         let order: Order = Box::new(move |cluster| {
             cluster.clear_request_errors(RDKafkaApiKey::Produce);
             let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
             cluster.request_errors(RDKafkaApiKey::Produce, &vec![error; requests]);
-            done.send(()).expect("somebody waits for it");
+            done.send(()).expect("the test waits for it");
         });
         let orders = self.orders.as_ref().expect("it runs");
         orders.send(order).expect("its thread runs");
         is_done.recv().expect("it is done");
     }
 
-    /// The topic's first `count` records, and that there is no other.
+    /// The topic's first `count` records; checks that there is no other.
     pub fn read(&self, count: usize) -> Vec<Arrived> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.bootstrap)
@@ -116,7 +116,7 @@ impl Drop for MockKafka {
     fn drop(&mut self) {
         drop(self.orders.take());
         if let Some(thread) = self.thread.take() {
-            // A panic in there has failed the test already.
+            // If it has panicked, the test has failed already.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! A publisher under a clock of its own, over the faulty disk: for tests of what cannot be read.
+//! A publisher with a clock of its own, over the faulty disk, for tests of unreadable places.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ pub const PATIENCE: Duration = Duration::from_mins(10);
 /// More than any pause between two tries.
 pub const STEP: Duration = Duration::from_secs(2);
 
-/// Reads under a clock of its own.
+/// Reads the journal by a clock of its own.
 pub struct Publisher {
     pub core: Core,
     pub now: Instant,
@@ -30,7 +30,7 @@ impl Publisher {
         }
     }
 
-    /// Reads to the tail; the error where it must wait.
+    /// Reads to the tail; fails if it must wait for an unreadable place.
     pub fn read(&mut self) -> Result<(), ReadError> {
         while let Some(record) = self.core.reader.next_record(self.now)? {
             self.read.push(record.position);
@@ -55,7 +55,7 @@ impl Publisher {
     }
 }
 
-/// A disk with records 0 to 39 of 124 bytes each in three segments; a batch of one fills a page, four a batch two.
+/// A disk with 40 batches in three segments, each of a record of 600 bytes and one of 100, which take two pages.
 pub fn forty() -> FaultyFs {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");

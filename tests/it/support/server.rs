@@ -19,7 +19,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Server {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
-    /// Where webhooks go.
+    /// The address of the webhooks.
     pub address: SocketAddr,
     admin: SocketAddr,
     /// Holds the configuration and the journal, unless the caller does.
@@ -55,7 +55,7 @@ impl Server {
             assert!(read > 0, "it ended before it was ready");
             lines
                 .lock()
-                .expect("nobody panics with it")
+                .expect("no thread panics with it")
                 .push(line.clone());
             let line: serde_json::Value = serde_json::from_str(&line).expect("JSON lines");
             if line["message"] == "ready" {
@@ -66,11 +66,11 @@ impl Server {
                 break (address("address"), address("admin"));
             }
         };
-        // The rest is read as well, so that the pipe never fills.
+        // Reads the log to its end, so that the pipe never fills.
         let more = lines.clone();
         std::thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
-                more.lock().expect("nobody panics with it").push(line);
+                more.lock().expect("no thread panics with it").push(line);
             }
         });
         Self {
@@ -145,7 +145,7 @@ impl Server {
 
     /// Everything logged so far.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().expect("nobody panics with it").clone()
+        self.log.lock().expect("no thread panics with it").clone()
     }
 
     /// Waits for a log line that contains `what`.

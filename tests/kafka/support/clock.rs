@@ -1,4 +1,4 @@
-//! A wall clock that a relay takes for the machine's: a preloaded library (`tests/crash/clock.c`) is between the two.
+//! A wall clock that a relay takes for the machine's, by a preloaded library (`tests/crash/clock.c`).
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
@@ -10,19 +10,19 @@ use super::relay::{Relay, Site};
 pub struct Clock(Preload);
 
 impl Clock {
-    /// As the machine's; needs a C compiler.
+    /// Shows the machine's time at first; needs a C compiler.
     pub fn new() -> Self {
         let preload = Preload::compile("clock.c", "RINGBACK_TEST_CLOCK");
         preload.order([0; 8]);
         Self(preload)
     }
 
-    /// Starts a relay that goes by it.
+    /// Starts a relay that sees this clock.
     pub fn start(&self, site: &Site) -> Relay {
         self.0.start(site, &[])
     }
 
-    /// So many seconds ahead of the machine's, in one piece, as settimeofday does it.
+    /// Sets it this many seconds ahead of the machine's clock, at once, as settimeofday does.
     pub fn set(&self, seconds: i64) {
         let file = OpenOptions::new().write(true).open(self.0.orders());
         let file = file.expect("it is there");

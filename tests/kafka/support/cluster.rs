@@ -14,24 +14,24 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::eventually;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/cluster/kafka");
-/// For an answer from a broker that is there.
+/// How long a broker that is up may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// The script's listeners lie this far above its base at most.
+/// The script's listeners use at most this many ports from its base.
 const PORTS: u16 = 60;
 
-/// A running cluster, killed and its data removed with its handle.
+/// A running cluster; dropping it kills the brokers and removes their data.
 pub struct Cluster {
     _ports: TcpListener,
     folder: PathBuf,
     nodes: u32,
     /// All brokers' addresses.
     pub bootstrap: String,
-    /// Their listener with passwords, where there is one.
+    /// Their listener with passwords, if there is one.
     pub bootstrap_sasl: Option<String>,
-    /// Their listener that asks for client certificates, where there is one.
+    /// Their listener that asks for client certificates, if there is one.
     pub bootstrap_tls: Option<String>,
-    /// The folder of certificates that it knows.
+    /// The folder of its certificates.
     pub certs: Option<PathBuf>,
 }
 
@@ -51,9 +51,9 @@ fn free_ports() -> (TcpListener, u16) {
 }
 
 impl Cluster {
-    /// Starts three brokers; takes some seconds, and once the download of the jars.
+    /// Starts three brokers, which takes some seconds, and downloads the jars the first time.
     pub fn start() -> Self {
-        // Retention is looked after every few seconds, after a restart too, so that a test sees it.
+        // Retention is checked every few seconds, also after a restart, so that a test can wait for it.
         let retention = [
             "--set",
             "log.retention.check.interval.ms=3000",
@@ -68,7 +68,7 @@ impl Cluster {
         Self::up(folder, "-alone", 1, &[])
     }
 
-    /// Starts one broker that allows its users nothing until it is told to: see [`Cluster::allow`].
+    /// Starts one broker that allows its users nothing without [`Cluster::allow`].
     pub fn start_guarded() -> Self {
         let more = ["--sasl", "--acl"];
         Self::up(&std::env::temp_dir(), "-guarded", 1, &more)
@@ -114,7 +114,7 @@ impl Cluster {
         self.script(&["down"]);
     }
 
-    /// A topic of its own for each test, replicated to all brokers.
+    /// Creates a topic that is replicated to all brokers.
     pub fn topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
         let replication = TopicReplication::Fixed(i32::try_from(self.nodes).expect("a few"));
         let topic = settings.iter().fold(
@@ -124,7 +124,7 @@ impl Cluster {
         self.make(&topic);
     }
 
-    /// A topic of one partition on these brokers; the first one leads.
+    /// Creates a topic of one partition on these brokers; the first one leads.
     pub fn topic_on(&self, name: &str, brokers: &[i32]) {
         let partitions = [brokers];
         let replication = TopicReplication::Variable(&partitions);
@@ -158,7 +158,7 @@ impl Cluster {
         });
     }
 
-    /// Each broker takes at most so many bytes a second of each client, or whatever there is.
+    /// Limits the bytes per second that each broker takes from each client; `None` removes the limit.
     pub fn throttle_producers(&self, bytes: Option<u64>) {
         let change = bytes.map_or_else(
             || {
@@ -189,15 +189,15 @@ impl Cluster {
         }
     }
 
-    /// Each partition's leader, -1 where there is none; empty where the topic is unknown.
+    /// Each partition's leader, -1 if there is none; empty if the topic is unknown.
     pub fn leaders(&self, topic: &str) -> Vec<i32> {
         leaders(&self.bootstrap, topic).unwrap_or_default()
     }
 
-    /// Gives each partition's leadership back to its preferred broker; to be repeated where that is not yet in sync.
+    /// Gives each partition's leadership back to its preferred broker; to be repeated if that is not in sync yet.
     pub fn elect_preferred(&self) {
         let what = ["--election-type", "preferred", "--all-topic-partitions"];
-        // What it says of brokers out of sync is what the caller's own look at the leaders tells.
+        // It fails if a broker is not in sync yet, which callers see in the leaders.
         let _ = self.run(&[&["tool", "leaders"], &what[..]].concat());
     }
 
@@ -206,14 +206,14 @@ impl Cluster {
         self.script(&[action, &node.to_string()]);
     }
 
-    /// Takes all brokers away at once.
+    /// Kills all brokers.
     pub fn kill_all(&self) {
         for node in 1..=self.nodes {
             self.node("kill", node);
         }
     }
 
-    /// Brings all brokers back; side by side, because one alone has no quorum.
+    /// Starts all brokers, in parallel, because one alone has no quorum.
     pub fn start_all(&self) {
         std::thread::scope(|scope| {
             for node in 1..=self.nodes {
@@ -235,8 +235,8 @@ impl Cluster {
         );
     }
 
-    /// Client certificates are signed by another authority from the brokers' next start on; the client's new certificate and
-    /// key are in `renewed` beside the old ones.
+    /// From the brokers' next start on, client certificates must be signed by another authority; the client's new certificate
+    /// and key are in `renewed` beside the old ones.
     pub fn renew_client_authority(&self) {
         let certs = self.certs.as_deref().expect("a listener with certificates");
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
@@ -273,7 +273,7 @@ impl Cluster {
         self.script(&[&["tool", "acls", "--remove", "--force"], &what[..]].concat());
     }
 
-    /// What a failed test may have left behind is undone for the next one: frozen and dead brokers run again.
+    /// Lets frozen and dead brokers run again, which a failed test may have left behind.
     pub fn heal(&self) {
         let status = self.script(&["status"]);
         let dead: Vec<_> = (1..=self.nodes)

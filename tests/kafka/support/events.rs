@@ -38,7 +38,7 @@ pub fn event(call: &str, number: u64, padding: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// As [`event`], its padding digits that no codec makes much smaller: a batch counts as it is sent.
+/// As [`event`], with a padding that no codec compresses much, because Kafka's limit applies to the compressed batch.
 pub fn noisy_event(call: &str, number: u64, padding: usize) -> Vec<u8> {
     let mut hash = blake3::Hasher::new();
     hash.update(b"noise");

@@ -1,4 +1,4 @@
-//! Senders that post at a pace while faults happen, over restarts, and remember what was promised to them.
+//! Senders that post at a pace while faults happen, over restarts, and remember what was acknowledged.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -97,12 +97,12 @@ impl Load {
         }
     }
 
-    /// The relay was started again: its port is another one.
+    /// Posts to this relay from now on, which was started again and has another port.
     pub fn turn_to(&self, relay: &Relay) {
         *self.shared.address.lock().expect("no sender panics") = relay.address;
     }
 
-    /// From now on signs by a clock that differs by so much.
+    /// Signs by a clock that differs by so much from now on.
     pub fn skew(&self, milliseconds: i64) {
         self.shared.skew_ms.store(milliseconds, Ordering::Relaxed);
     }
@@ -112,7 +112,7 @@ impl Load {
         self.shared.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// Waits for so many further 204s: accepting goes on, or has come back by itself.
+    /// Waits for so many further 204s: the relay goes on accepting, or accepts again.
     pub fn await_acknowledged(&self, more: u64) {
         let before = self.acknowledged();
         eventually("the load is acknowledged", || {
@@ -208,7 +208,7 @@ impl Shared {
 }
 
 impl Tally {
-    /// Nothing but 204 was answered, and every request was.
+    /// Checks that every request was answered, and with 204.
     pub fn assert_all_accepted(&self) {
         assert_eq!(self.others, [] as [u16; 0], "{self}");
         assert_eq!((self.refused, self.unanswered), (0, 0), "{self}");
@@ -219,7 +219,7 @@ impl Tally {
         self.acknowledged.values().map(Vec::len).sum()
     }
 
-    /// Takes over what another load was promised.
+    /// Adds what another load has seen.
     pub fn add(&mut self, other: Self) {
         self.acknowledged.extend(other.acknowledged);
         self.refused += other.refused;

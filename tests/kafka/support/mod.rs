@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 /// Bounds every wait: long enough for two cores under load.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// True where a program of this name can be started.
+/// True if a program of this name is on the path.
 pub fn is_on_path(tool: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(tool).is_file())
 }
 
-/// True where the long forms are asked for.
+/// True if the long forms are asked for.
 pub fn is_long() -> bool {
     std::env::var_os("RINGBACK_TEST_LONG").is_some()
 }

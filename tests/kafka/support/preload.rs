@@ -1,14 +1,14 @@
-//! A library of our own between the relay and the C library, compiled for the test that preloads it.
+//! A library that stands between the relay and the C library, compiled for the test that preloads it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::relay::{Relay, Site};
 
-/// The compiled library, in a folder with whatever tells it what to do.
+/// The compiled library, in a folder with the file of its orders.
 pub struct Preload {
     folder: tempfile::TempDir,
-    /// The environment variable in which the library looks for the path of its orders.
+    /// The environment variable with the path of the orders.
     variable: &'static str,
 }
 
@@ -29,19 +29,19 @@ impl Preload {
         preload
     }
 
-    /// The file of the library's orders. It is not made.
+    /// The path of the library's orders. The file does not exist before [`Preload::order`].
     pub fn orders(&self) -> PathBuf {
         self.folder.path().join("orders")
     }
 
-    /// Puts these orders there in one piece: no process reads half of them.
+    /// Replaces the orders atomically: no process reads half of them.
     pub fn order(&self, orders: impl AsRef<[u8]>) {
         let new = self.folder.path().join("new");
         std::fs::write(&new, orders).expect("it can be written");
         std::fs::rename(new, self.orders()).expect("it can be renamed");
     }
 
-    /// With this environment a process is under the library.
+    /// The environment in which a process preloads the library.
     pub fn environment(&self) -> [(&'static str, String); 2] {
         let text = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
         [
@@ -50,7 +50,7 @@ impl Preload {
         ]
     }
 
-    /// Starts a relay under the library, with more variables.
+    /// Starts a relay that preloads the library, with more variables.
     pub fn start(&self, site: &Site, more: &[(&str, &str)]) -> Relay {
         let own = self.environment();
         let own = own.each_ref().map(|(name, value)| (*name, value.as_str()));

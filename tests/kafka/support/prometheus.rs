@@ -1,4 +1,4 @@
-//! A real Prometheus, asked in PromQL.
+//! A real Prometheus, queried in PromQL.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -22,7 +22,7 @@ impl Prometheus {
             "scrape_configs:\n  - job_name: ringback\n    scrape_interval: 1s\n    static_configs: [{{ targets: ['{target}'] }}]\n"
         );
         std::fs::write(&config, text).expect("it can be written");
-        // Prometheus cannot choose a free port and report it; nobody else takes this one in between.
+        // Prometheus cannot choose a free port and report it. It is unlikely that another process takes this one in between.
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = free.local_addr().expect("it has an address");
         drop(free);
@@ -77,7 +77,7 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // Nothing is left to ask of it.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -14,7 +14,7 @@ use super::cluster::Cluster;
 /// The key that the relay knows.
 pub const KEY: &str = "key_0f5e2a9c41d84b7e9a6b";
 
-/// A relay's place on disk: survives the process.
+/// A relay's files, which outlive the process.
 pub struct Site {
     _folder: tempfile::TempDir,
     config: PathBuf,
@@ -22,12 +22,12 @@ pub struct Site {
 }
 
 impl Site {
-    /// `journal` are further lines of `[journal]`.
+    /// A site for this cluster and topic; `journal` has further lines for `[journal]`.
     pub fn new(cluster: &Cluster, topic: &str, journal: &str) -> Self {
         Self::of(&cluster.bootstrap, topic, None, &[("journal", journal)])
     }
 
-    /// A journal elsewhere than in the site's own folder, and further lines of any section.
+    /// A site whose journal may be in another folder, with further lines for any section.
     pub fn of(
         bootstrap: &str,
         topic: &str,
@@ -78,12 +78,12 @@ keys = [{{ env = "RETELL_API_KEY" }}]
         }
     }
 
-    /// Where the journal lies.
+    /// The journal's folder.
     pub fn journal(&self) -> &Path {
         &self.journal
     }
 
-    /// Starts the relay; returns when it says that it is ready.
+    /// Starts the relay; returns when it has logged that it is ready.
     pub fn start(&self) -> Relay {
         Relay::start(&mut self.command())
     }
@@ -102,7 +102,7 @@ keys = [{{ env = "RETELL_API_KEY" }}]
 
     /// One of the binary's commands, with the site's configuration.
     pub fn tool(&self, words: &[&str]) -> Command {
-        // The benches may be asked to measure another build than the one beside them.
+        // A bench may measure another build than the one beside it.
         let binary = std::env::var_os("RINGBACK_BINARY");
         let mut command =
             Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_ringback").into()));
@@ -116,12 +116,12 @@ keys = [{{ env = "RETELL_API_KEY" }}]
     }
 }
 
-/// A running relay, killed with its handle.
+/// A running relay; dropping it kills it.
 pub struct Relay {
     child: Child,
-    /// Where webhooks go.
+    /// The address of the webhooks.
     pub address: SocketAddr,
-    /// Where the probes and metrics are.
+    /// The address of the probes and metrics.
     pub admin: SocketAddr,
 }
 
@@ -144,7 +144,7 @@ impl Relay {
                 break (address("address"), address("admin"));
             }
         };
-        // Read on, so that the pipe never fills; what failed can be seen in the test's own output.
+        // Reads the log to its end, so that the pipe never fills, and prints its errors.
         std::thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
                 let fault = line.contains("\"ERROR\"") && !line.contains("librdkafka");
@@ -203,12 +203,12 @@ impl Relay {
         values.iter().sum()
     }
 
-    /// The process's number.
+    /// The process's id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Waits until everything that was accepted is in Kafka; it must come about without a hand.
+    /// Waits until everything that was accepted is in Kafka.
     pub fn await_drained(&self) {
         super::eventually("everything is published", || {
             self.metric("ringback_journal_unpublished_events") == 0.0
@@ -236,7 +236,7 @@ impl Relay {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it still runs");
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     pub fn wait(mut self, at_most: Duration) -> ExitStatus {
         let deadline = Instant::now() + at_most;
         loop {
@@ -251,7 +251,7 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        // Already ended in the ordinary case.
+        // Fails if it has ended already, which is the usual case.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -13,9 +13,9 @@ use super::PATIENCE;
 
 /// A record as it was read.
 pub struct Record {
-    /// Where it lies.
+    /// Its partition.
     pub partition: i32,
-    /// Where in the partition.
+    /// Its offset in the partition.
     pub offset: i64,
     /// Its time, in milliseconds since the Unix epoch.
     pub timestamp: i64,
@@ -38,7 +38,7 @@ pub fn read_until(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bo
     records
 }
 
-/// As [`read_until`], but what there is after a time.
+/// As [`read_until`], but returns what there is after a time.
 fn read(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bool) -> Vec<Record> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
@@ -59,13 +59,13 @@ fn read(bootstrap: &str, topic: &str, enough: impl Fn(&[Record]) -> bool) -> Vec
     consumer.assign(&assignment).expect("it can be assigned");
     let mut records = Vec::new();
     let deadline = Instant::now() + PATIENCE;
-    // Looking at all records after each would take quadratic time.
+    // To check `enough` after each record would take quadratic time.
     let mut quiet = false;
     while !(quiet && enough(&records)) && Instant::now() < deadline {
         quiet = true;
         if let Some(message) = consumer.poll(Duration::from_millis(300)) {
             quiet = false;
-            // An error passes with the brokers' return, or the deadline comes.
+            // Errors end when the brokers are back; else the deadline ends the loop.
             let Ok(message) = message else { continue };
             let headers = message.headers().map_or_else(BTreeMap::new, |headers| {
                 headers
@@ -127,7 +127,7 @@ pub fn holds(bootstrap: &str, topic: &str, acknowledged: &Acknowledged) -> usize
     usize::try_from(figures.duplicated).expect("a test's count")
 }
 
-/// As [`holds`], where a disk that could not be read has made some events late: each is there, and nothing was changed.
+/// As [`holds`], if an unreadable disk has made some events late: checks that each is there, and that nothing was changed.
 #[allow(dead_code, reason = "tests/crash uses it")]
 pub fn holds_in_any_order(bootstrap: &str, topic: &str, acknowledged: &Acknowledged) -> usize {
     let records = read(bootstrap, topic, |records| {
@@ -138,7 +138,7 @@ pub fn holds_in_any_order(bootstrap: &str, topic: &str, acknowledged: &Acknowled
     usize::try_from(figures.duplicated).expect("a test's count")
 }
 
-/// The books of what was acknowledged and read; times play no part.
+/// The ledger of what was acknowledged and read, without times.
 fn ledger(acknowledged: &Acknowledged, records: &[Record]) -> Ledger {
     let mut ledger = Ledger::new();
     for (call, bodies) in acknowledged {

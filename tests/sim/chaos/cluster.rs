@@ -37,7 +37,7 @@ impl Chaos {
                 kafka.brokers[broker].lag = self.random.pick(&[SECOND, 8 * SECOND, 25 * SECOND]);
             }
             Kind::LeaderLost => {
-                // What only the leader has is lost with it.
+                // Batches that only the leader has are lost with it.
                 let lag = self.random.pick(&[SECOND, 4 * SECOND, 9 * SECOND]);
                 for broker in &mut kafka.brokers {
                     broker.lag = if self.random.percent(70) { lag } else { LAG };
@@ -49,7 +49,7 @@ impl Chaos {
                 kafka.grow();
                 kafka.brokers[broker].slowest = 6 * SECOND;
                 drop(kafka);
-                return self.later(until, Later::Mend(Kind::SlowBroker, broker));
+                return self.later(until, Later::Repair(Kind::SlowBroker, broker));
             }
             Kind::Refusal => {
                 at = partition;
@@ -63,7 +63,7 @@ impl Chaos {
                 around.slow_publisher = self.random.pick(&[100 * MS, SECOND]);
                 let later = until + 2 * SECOND;
                 drop(kafka);
-                return self.later(later, Later::Mend(Kind::SlowPublisher, 0));
+                return self.later(later, Later::Repair(Kind::SlowPublisher, 0));
             }
             Kind::NoTopic => kafka.missing_since = Some(around.clock.now()),
             Kind::NoClients => kafka.no_clients = true,
@@ -75,11 +75,11 @@ impl Chaos {
                 kafka.slow_purge = 12 * SECOND;
                 kafka.partitions[partition].refusal = Some(Code::TopicAuthorizationFailed);
                 let thaw = around.clock.now() + 60 * SECOND;
-                self.later(thaw, Later::Mend(Kind::SlowBroker, broker));
-                self.later(thaw, Later::Mend(Kind::SlowPurge, 0));
+                self.later(thaw, Later::Repair(Kind::SlowBroker, broker));
+                self.later(thaw, Later::Repair(Kind::SlowPurge, 0));
                 at = partition;
             }
-            Kind::NoLetters => around.disk.lock().no_dead_letters = true,
+            Kind::NoDeadLetters => around.disk.lock().no_dead_letters = true,
             Kind::TopicRemade | Kind::StaleLeaders => {
                 kafka.leave_behind(kind == Kind::TopicRemade);
                 return;
@@ -96,22 +96,22 @@ impl Chaos {
             _ => {}
         }
         drop(kafka);
-        self.later(until, Later::Mend(kind, at));
+        self.later(until, Later::Repair(kind, at));
     }
 
-    /// A leader goes, with what its followers have not copied yet, and comes back later.
+    /// Ends a leader, with the batches that its followers have not copied yet, and starts it again later.
     pub(super) fn end_leader(&mut self, partition: usize, around: &mut Surroundings) {
         let mut kafka = around.kafka.borrow_mut();
         let leader = kafka.partitions[partition].leader;
         kafka.end_broker(leader);
         let back = self.random.pick(&[MS, 4 * SECOND, 20 * SECOND]);
         let back = around.clock.now() + back;
-        self.later(back, Later::Mend(Kind::LeaderLost, leader));
+        self.later(back, Later::Repair(Kind::LeaderLost, leader));
     }
 }
 
-/// One thing works again.
-pub(super) fn mend(around: &mut Surroundings, kind: Kind, at: usize) {
+/// Ends one fault.
+pub(super) fn repair(around: &mut Surroundings, kind: Kind, at: usize) {
     let kafka = &mut *around.kafka.borrow_mut();
     match kind {
         Kind::DiskFull | Kind::DiskTaken => around.disk.lock().capacity = around.setup.disk,
@@ -129,7 +129,7 @@ pub(super) fn mend(around: &mut Surroundings, kind: Kind, at: usize) {
         }
         Kind::SilentBroker => kafka.brokers[at].silent = false,
         Kind::LostAnswers => kafka.lost_answers = 0,
-        Kind::NoLetters => around.disk.lock().no_dead_letters = false,
+        Kind::NoDeadLetters => around.disk.lock().no_dead_letters = false,
         Kind::Refusal | Kind::Freeze => kafka.partitions[at].refusal = None,
         Kind::NoTopic => kafka.missing_since = None,
         Kind::NoClients => kafka.no_clients = false,

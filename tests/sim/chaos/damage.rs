@@ -4,7 +4,7 @@ use ringback::journal::format::record::{Codec, Decoded};
 use ringback::journal::format::segment::HEADER;
 
 use super::Chaos;
-use super::kinds::Under;
+use super::kinds::Target;
 use crate::process::Process;
 use crate::world::Surroundings;
 
@@ -14,9 +14,9 @@ impl Chaos {
         &mut self,
         around: &mut Surroundings,
         process: Option<&mut Process>,
-        under: Under,
+        target: Target,
     ) {
-        // Between two processes nobody knows the journal's id here.
+        // Without a process, the journal's id is not known here.
         let Some(process) = process else {
             return;
         };
@@ -25,23 +25,23 @@ impl Chaos {
         let (mut name, mut byte) = (String::from("checkpoint"), self.random.index(4_200));
         let codec = process.engine().codec;
         let mut hit = None;
-        if under != Under::Anything || self.random.percent(70) {
+        if target != Target::Anything || self.random.percent(70) {
             if segments.is_empty() {
                 return;
             }
             name = segments[self.random.index(segments.len())].clone();
             let records = records(codec, disk.bytes(&name));
             byte = self.random.index(disk.bytes(&name).len().max(1));
-            if under == Under::Header {
+            if target == Target::Header {
                 byte = self.random.index(HEADER as usize);
-            } else if under == Under::Record && !records.is_empty() {
-                // The last is the one that looks like a torn tail.
+            } else if target == Target::Record && !records.is_empty() {
+                // Damage of the last record looks like a torn tail.
                 let (_, start, end) = if self.random.percent(30) {
                     records[records.len() - 1]
                 } else {
                     self.random.pick(&records)
                 };
-                // A head is small beside most bodies.
+                // Heads are short, so most random bytes would miss them.
                 let length = if self.random.percent(60) {
                     20
                 } else {
@@ -62,7 +62,7 @@ impl Chaos {
         if disk.flip(&name, byte, bit) {
             around
                 .clock
-                .say(|| format!("bit {bit} of byte {byte} of {name} flips: {hit:?}"));
+                .log(|| format!("bit {bit} of byte {byte} of {name} flips: {hit:?}"));
             self.meta_damaged |= is_meta;
             let mut ledger = around.ledger.borrow_mut();
             ledger.checkpoint_damaged |= name == "checkpoint";
@@ -73,7 +73,7 @@ impl Chaos {
         }
     }
 
-    /// One bad place of the disk, in which a segment ends and the next begins.
+    /// Flips bits as one bad place of the disk may, if a segment ends and the next begins in it.
     pub(super) fn flip_seam(&mut self, around: &mut Surroundings, process: Option<&mut Process>) {
         let Some(process) = process.filter(|_| !self.meta_damaged && !self.bad_sectors) else {
             return;
@@ -86,7 +86,7 @@ impl Chaos {
             .windows(2)
             .filter_map(|seam| Some((seam, of(&seam[0]).pop()?, of(&seam[1]).first()?.0)))
             .collect();
-        // If a start lies between two segments, the second one shows least about the end of the first.
+        // Prefer a seam with a start in it: there the second segment shows least about the end of the first.
         if seams.iter().any(|(_, last, next)| last.0 + 1 < *next) {
             seams.retain(|(_, last, next)| last.0 + 1 < *next);
         }
@@ -101,7 +101,7 @@ impl Chaos {
             let hit = disk.flip(&seam[0], byte, bit as u8);
             around
                 .clock
-                .say(|| format!("bits flip where {seam:?} meet, under {position}: {hit}"));
+                .log(|| format!("bits flip where {seam:?} meet, in record {position}: {hit}"));
             let mut ledger = around.ledger.borrow_mut();
             ledger.header_damaged = true;
             if hit {

@@ -6,16 +6,16 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 pub enum Kind {
     Kill,
     PowerCut,
-    /// In the middle of one of the next operations on the disk.
+    /// A kill in the middle of one of the next operations on the disk.
     KillInside,
     PowerCutInside,
-    /// Two ends close together: what the first start has not made safe is put to the test.
+    /// Two crashes close together: the second one tests what the first start has not made safe.
     KillThenPowerCut,
     Terminate,
     FailWrite,
     FailSync,
     FailRead,
-    /// The volume is away for readers: all reads fail for a while, also those of a start.
+    /// The volume is unreachable for reads: all of them fail for a while, also those of a start.
     ReadsFail,
     ReadsFailThenKill,
     /// One page cannot be read, for a while or from now on.
@@ -24,18 +24,18 @@ pub enum Kind {
     BadSectorThenKill,
     FailThenPowerCut,
     DiskFull,
-    /// Others have taken the room, and take what ringback gives back.
+    /// Other programs take the room, and also whatever ringback frees.
     DiskTaken,
     SlowDisk,
-    /// The next starts are disturbed too, each in its own way.
+    /// A crash, and the next starts are disturbed too, each in its own way.
     TroubledStarts,
-    /// The checkpoint's place on the disk has gone bad: its syncs fail for a while, and everybody else's do not.
+    /// The checkpoint's place on the disk is bad: writes or syncs of it fail for a while, those of other files succeed.
     BadCheckpoint,
     /// One checkpoint is left in the cache alone, and the power fails during the start after it.
     CheckpointFailsThenPowerCut,
     /// A slow disk on which one checkpoint fails: most likely while a batch is between its write and its sync.
     CheckpointFailsBesideBatch,
-    /// The publisher's thread gets little of a processor, or waits for the disk.
+    /// The publisher's thread gets little CPU, or waits for the disk.
     SlowPublisher,
     FlipRecord,
     FlipAnywhere,
@@ -43,12 +43,12 @@ pub enum Kind {
     /// Garbage over neighbouring records.
     Spoil,
     SpoilThenKill,
-    /// The same over the last ones of all.
+    /// Garbage over the journal's last records.
     SpoilTailThenKill,
     FlipHeaderThenKill,
-    /// In an outage with a start in it: a segment's header and the last record of the one before.
+    /// Flips in a segment's header and in the last record of the segment before, in an outage with a start in it.
     FlipSeamInOutage,
-    /// Both its slots, or the whole file.
+    /// The checkpoint's file is gone.
     LoseCheckpoint,
     BrokerDown,
     AllDown,
@@ -59,38 +59,38 @@ pub enum Kind {
     SlowFollower,
     /// A leader ends before its followers have what it has.
     LeaderLost,
-    /// The topic gets more partitions while a backlog leaves: some records stay in a slow broker's.
+    /// The topic gets more partitions while a backlog leaves: some records wait for a slow broker.
     Grow,
-    /// It is stopped, and started again hours later.
+    /// ringback is killed, and started again hours later.
     LongStop,
     /// Kafka is away for hours.
     LongOutage,
     Refusal,
-    /// Of one batch of each partition and no more, by leaders that had not yet heard of a new permission, while the publisher is
+    /// Each partition refuses one batch, as a leader does that does not know of a new permission yet, while the publisher is
     /// slow.
     RefusalOfOne,
     NoTopic,
     NoClients,
     SlowPurge,
-    /// A broker that stands still, while another refuses and the client is slow.
+    /// A broker stands still, while a partition refuses and the client is slow.
     Freeze,
     /// Dead letters cannot be written.
-    NoLetters,
+    NoDeadLetters,
     /// The topic is deleted and made again with other leaders, and the producer goes on asking the former ones.
     TopicRemade,
-    /// The same with leaders that only move.
+    /// The leaders only move, and the producer goes on asking the former ones.
     StaleLeaders,
-    /// The producer's threads hang, as in a resolver that does not answer, and not one word is heard of it.
+    /// The producer's threads hang, as in a resolver that does not answer, and it reports nothing.
     HungClient,
     /// A broker takes requests and answers none.
     SilentBroker,
-    /// Brokers do not know the producer any more.
+    /// Brokers have forgotten the producer.
     ProducersExpire,
-    /// The wall clock, by which librdkafka waits: its threads stand still for as long.
+    /// librdkafka waits by the wall clock, so its threads stand still for as long as the clock was set back.
     ClockSetBack,
 }
 
-/// Each with its weight: what must come at the right time stands here more than once.
+/// Each kind with its weight: one that must strike at the right time is listed more than once.
 pub const KINDS: [Kind; 71] = [
     Kind::Kill,
     Kind::PowerCut,
@@ -156,7 +156,7 @@ pub const KINDS: [Kind; 71] = [
     Kind::NoClients,
     Kind::SlowPurge,
     Kind::Freeze,
-    Kind::NoLetters,
+    Kind::NoDeadLetters,
     Kind::TopicRemade,
     Kind::StaleLeaders,
     Kind::HungClient,
@@ -165,15 +165,15 @@ pub const KINDS: [Kind; 71] = [
     Kind::ClockSetBack,
 ];
 
-/// Under what a bit flips.
+/// Where a bit flips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Under {
+pub enum Target {
     Record,
     Header,
     Anything,
 }
 
-/// What a partition may answer for a while: retried by the client, or the end of it.
+/// What a partition may answer for a while: errors that the client retries, and errors that end it.
 pub const REFUSALS: [Code; 10] = [
     Code::NotEnoughReplicas,
     Code::NotEnoughReplicasAfterAppend,
@@ -183,7 +183,7 @@ pub const REFUSALS: [Code; 10] = [
     Code::InvalidTimestamp,
     Code::PolicyViolation,
     Code::InvalidProducerEpoch,
-    // As a compacted topic refuses what has no key, which only some records are.
+    // A compacted topic's refusal, which concerns only records without a key.
     Code::InvalidRecord,
     Code::InvalidRecord,
 ];

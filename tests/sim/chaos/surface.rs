@@ -8,7 +8,7 @@ use crate::process::Process;
 use crate::world::Surroundings;
 
 impl Chaos {
-    /// One page becomes unreadable; in time, or never, it can be read again.
+    /// Makes one page unreadable, until this time or for good.
     pub(super) fn bad_sector(
         &mut self,
         around: &mut Surroundings,
@@ -32,7 +32,7 @@ impl Chaos {
         };
         let records = records(process.engine().codec, disk.bytes(&name));
         let byte = match self.random.below(4) {
-            // Under the segment's header, or under a slot.
+            // In the segment's header, or in a slot.
             0 => self.random.pick(&[0, 4_096]),
             1 => self.random.index(disk.bytes(&name).len().max(1)),
             _ if records.is_empty() => 0,
@@ -62,13 +62,13 @@ impl Chaos {
         drop(ledger);
         around
             .clock
-            .say(|| format!("bytes {page:?} of {name} cannot be read: {hit:?}"));
+            .log(|| format!("bytes {page:?} of {name} cannot be read: {hit:?}"));
         if let Some(until) = until {
             self.later(until, Later::Heal(place));
         }
     }
 
-    /// Garbage over some neighbouring records; over the last ones if it is to reach the tail.
+    /// Writes garbage over some neighbouring records; over the last ones if the kind is to reach the tail.
     pub(super) fn spoil(
         &mut self,
         around: &mut Surroundings,
@@ -107,7 +107,7 @@ impl Chaos {
         self.spoilt = true;
         around
             .clock
-            .say(|| format!("bytes {bytes:?} of {name} are garbage now: {hit:?}"));
+            .log(|| format!("bytes {bytes:?} of {name} are garbage now: {hit:?}"));
         let mut ledger = around.ledger.borrow_mut();
         for (position, ..) in hit {
             ledger.excuse((process.journal(), *position));

@@ -1,5 +1,4 @@
-//! The calls that the journal makes of the simulated disk, each of which may fail, and in each of which the process may
-//! die.
+//! The journal's calls to the simulated disk. Each of them may fail, and the process may die in each.
 
 use std::io;
 
@@ -38,7 +37,7 @@ impl FileSystem for SimDisk {
         interleave::point();
         let mut disk = self.lock();
         disk.before(Operation::Read, None)?;
-        disk.away()?;
+        disk.check_reachable()?;
         let inode = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(SimFile {
             disk: self.clone(),
@@ -50,7 +49,7 @@ impl FileSystem for SimDisk {
         interleave::point();
         let mut disk = self.lock();
         disk.before(Operation::Read, None)?;
-        disk.away()?;
+        disk.check_reachable()?;
         Ok(disk.names.keys().cloned().collect())
     }
 
@@ -131,7 +130,7 @@ impl File for SimFile {
         let Some(offset) = disk.lie_about_write(self.inode, bytes, offset) else {
             return Ok(());
         };
-        // A write that fails, or in which the process dies, may have written anything of it.
+        // A write that fails, or in which the process dies, may have written any part of its bytes.
         let written = if failed.is_err() || dies {
             disk.random.index(bytes.len() + 1)
         } else {
@@ -173,14 +172,14 @@ impl File for SimFile {
         let rest = inode.now.get(offset..).unwrap_or_default();
         bytes[..length].copy_from_slice(&rest[..length]);
         let inode = &disk.inodes[self.inode];
-        // Page by page it only looks what can be read.
+        // Reads of single pages only probe what can be read.
         let is_probe = bytes.len() <= PAGE || disk.had_bad.contains(&self.inode);
         if disk.publishing && !is_probe && length > 0 && disk.unsynced_read.is_none() {
             let pages = offset / PAGE..(offset + length).div_ceil(PAGE);
             let mut unsynced = inode
                 .dirty
                 .range(pages.clone())
-                .chain(inode.lied.range(pages));
+                .chain(inode.falsely_clean.range(pages));
             let differs = |page: &usize| {
                 let from = (page * PAGE).max(offset);
                 let to = ((page + 1) * PAGE).min(offset + length);
@@ -211,7 +210,7 @@ impl File for SimFile {
             let is_retried = lies::is_on(Lie::RetriedSync) && !disk.is_checkpoint(Some(self.inode));
             return if is_retried { Ok(()) } else { failed };
         }
-        // It dies before the sync, or after it and before it hears of it.
+        // The process dies before the sync, or after it and before the call returns.
         if disk.is_about_to_die(self.inode) && disk.random.percent(50) {
             disk.dies(Some(self.inode));
             return Err(eio());
@@ -250,9 +249,9 @@ impl File for SimFile {
         interleave::point();
         let mut disk = self.disk.lock();
         if !disk.names.values().any(|named| *named == self.inode) {
-            // Giving back what a removed file holds concerns no event, whether or not it succeeds.
+            // Freeing the space of a removed file affects no event, whether or not it succeeds.
             disk.inodes[self.inode].now.truncate(length as usize);
-            // A power cut may give the name back, but not what was cut.
+            // A power cut may restore the name, but not the bytes that were cut.
             if disk
                 .durable_names
                 .values()

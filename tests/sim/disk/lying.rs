@@ -1,4 +1,4 @@
-//! What the disk says that is not so, if it is to lie: see `lies.rs`.
+//! The lies of the disk: see `lies.rs`.
 
 use super::Disk;
 use crate::lies::{self, Lie};
@@ -15,7 +15,7 @@ impl Disk {
         lies::is_on(lie)
     }
 
-    /// Where a write really goes; nowhere if it is left out.
+    /// The offset at which a write really lands; `None` if the disk leaves it out.
     pub(super) fn lie_about_write(
         &self,
         inode: usize,
@@ -24,7 +24,7 @@ impl Disk {
     ) -> Option<usize> {
         let is_checkpoint = self.is_checkpoint(Some(inode));
         let cached = self.inodes[inode].now.get(offset..offset + bytes.len());
-        // What is in the cache already is taken for what is on the disk.
+        // Both lies take what is in the cache for what is on the disk.
         let is_needless = self.opening && cached == Some(bytes);
         let is_left_out = lies::is_on(if is_checkpoint {
             Lie::CheckpointTrustedAsRead

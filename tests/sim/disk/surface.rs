@@ -7,7 +7,7 @@ use super::{Disk, PAGE, eio};
 use crate::random::Random;
 
 impl Disk {
-    /// How many of these bytes can be read: up to the first page that cannot, or an error if that is the first.
+    /// How many of these bytes can be read: up to the first bad page, or an error if they begin in one.
     pub(super) fn readable(&mut self, inode: usize, bytes: &Range<usize>) -> io::Result<usize> {
         let checkpoint = self.is_checkpoint(Some(inode));
         let first = if self.reads_fail {
@@ -26,12 +26,12 @@ impl Disk {
         }
     }
 
-    /// Names cannot be looked up either while the volume is away.
-    pub(super) fn away(&self) -> io::Result<()> {
+    /// Fails while the volume is unreachable: names cannot be looked up either.
+    pub(super) fn check_reachable(&self) -> io::Result<()> {
         if self.reads_fail { Err(eio()) } else { Ok(()) }
     }
 
-    /// The page under this byte cannot be read any more; `None` unless it is at rest. It can again once it is written.
+    /// Makes the page of this byte unreadable until it is written again; `None` unless the page is at rest.
     pub fn make_bad(&mut self, name: &str, byte: usize) -> Option<(usize, usize)> {
         let inode = *self.names.get(name)?;
         let page = byte / PAGE;
@@ -51,7 +51,7 @@ impl Disk {
         self.bad.clear();
     }
 
-    /// Random bytes take the place of these; false unless all their pages are at rest.
+    /// Replaces these bytes with random ones; false unless all their pages are at rest.
     pub fn spoil(&mut self, name: &str, bytes: Range<usize>, random: &mut Random) -> bool {
         let Some(inode) = self.names.get(name).copied() else {
             return false;
@@ -76,7 +76,7 @@ impl Disk {
         !inode.dirty.contains(&page) && page * PAGE < inode.durable.len()
     }
 
-    /// A removed file's pages are the next one's.
+    /// Forgets the bad pages of removed files.
     pub(super) fn forget_bad(&mut self) {
         let names = &self.names;
         self.bad

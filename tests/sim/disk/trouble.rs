@@ -1,15 +1,15 @@
 //! What can happen to a disk, and so to the process that uses it.
 
-/// How a process comes to its end.
+/// How a process crashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crash {
     /// The page cache stays.
     Kill,
-    /// It does not.
+    /// The page cache is lost.
     PowerCut,
 }
 
-/// Which operation is meant.
+/// A kind of operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     Read,
@@ -22,11 +22,11 @@ pub enum Operation {
 #[derive(Debug, Clone, Copy)]
 pub struct Failure {
     operation: Operation,
-    /// The operation fails that is this many from now.
+    /// How many matching operations from now the failure strikes.
     pub(super) left: u64,
-    /// Only the checkpoint's count.
+    /// Counts operations on the checkpoint only.
     checkpoint: bool,
-    /// So do all that follow.
+    /// All that follow fail too.
     pub(super) lasting: bool,
 }
 
@@ -35,11 +35,11 @@ pub struct Failure {
 pub struct Death {
     pub(super) crash: Crash,
     pub(super) left: u64,
-    /// Only the checkpoint's count.
+    /// Counts operations on the checkpoint only.
     checkpoint: bool,
 }
 
-/// What befalls a start.
+/// What goes wrong in a start.
 #[derive(Debug, Clone, Copy)]
 pub enum Trouble {
     Death(Death),

@@ -1,4 +1,4 @@
-//! What a producer makes of an answer, and of none.
+//! How a producer handles an answer, or that there is none.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use super::{Kafka, Request};
 use crate::random::{MS, SECOND};
 
 impl Kafka {
-    /// An answer has come, or will not any more.
-    pub(super) fn heard(&mut self, id: u64, request: &Request, outcome: Result<(), Code>) {
+    /// Handles the outcome of a request: its answer, or the error if none will come.
+    pub(super) fn complete(&mut self, id: u64, request: &Request, outcome: Result<(), Code>) {
         let client = request.client;
         let backoff = self.random.range(100 * MS, SECOND);
         let leader = self.partitions[request.partition].leader;
@@ -60,8 +60,8 @@ impl Kafka {
                 let batch = (request.batch.clone(), due, request.producer);
                 queue.retries.insert(request.sequence, batch);
             }
-            Err(Code::UnknownProducerId) if state.may_begin_anew(request) => {
-                state.begin_anew(request, self.clock.now() + backoff);
+            Err(Code::UnknownProducerId) if state.may_restart_sequence(request) => {
+                state.restart_sequence(request, self.clock.now() + backoff);
             }
             Err(code) => {
                 if state.gapless {

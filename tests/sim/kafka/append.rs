@@ -1,4 +1,4 @@
-//! What a partition's leader makes of a batch, and its way back to the client.
+//! How a partition's leader handles a batch and answers the client.
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
@@ -7,7 +7,7 @@ use crate::coverage::{self, Seen};
 use crate::random::MS;
 
 impl Kafka {
-    /// It may be from a client that has given it up, or is gone.
+    /// Handles a request that arrives, even from a client that has given it up or is gone.
     pub(super) fn arrive(&mut self, id: u64, request: &Request) {
         let broker = &self.brokers[request.broker];
         if !broker.up || broker.ends != request.ends {
@@ -17,7 +17,7 @@ impl Kafka {
             return;
         }
         let outcome = self.append(request);
-        self.clock.say(|| {
+        self.clock.log(|| {
             let positions: Vec<_> = request
                 .batch
                 .iter()
@@ -35,7 +35,7 @@ impl Kafka {
         self.replicate(request.partition);
     }
 
-    /// The leader's answer goes to the client, and may not get there.
+    /// Sends the leader's answer to the client; it may be lost.
     pub(super) fn reply(&mut self, id: u64, outcome: Result<(), Code>) {
         let Some(request) = self.requests.get(&id) else {
             return;
@@ -45,17 +45,17 @@ impl Kafka {
             return coverage::seen(Seen::SilentBroker);
         }
         if self.random.percent(self.lost_answers) {
-            // Either the connection is lost with it, or nothing more is heard.
+            // Either the connection is lost with it, or the client learns nothing.
             if self.random.percent(50) {
                 self.after(MS, Event::Answer(id, Err(Code::BrokerTransportFailure)));
             }
             return;
         }
-        let way = self.way(broker);
-        self.after(way, Event::Answer(id, outcome));
+        let transit = self.transit_time(broker);
+        self.after(transit, Event::Answer(id, outcome));
     }
 
-    /// What the partition's leader makes of a batch: the length of the log that has it, or why it does not.
+    /// Lets the leader write a batch; returns the log's length with it, or why the leader refuses it.
     fn append(&mut self, request: &Request) -> Result<u64, Code> {
         if self.missing_since.is_some() {
             return Err(Code::UnknownTopicOrPartition);
@@ -91,7 +91,7 @@ impl Kafka {
         let refusal = partition.refuses_one.take().or(partition.refusal);
         self.times.refused_at_will |= refusal == Some(Code::InvalidTimestamp);
         if let Some(code) = refusal {
-            // Only records without a key are against a compacted topic's setting.
+            // A compacted topic refuses only records without a key.
             let keyless = request.batch.iter().any(|message| message.key.is_none());
             let appends = code == Code::NotEnoughReplicasAfterAppend;
             if !appends && (code != Code::InvalidRecord || keyless) {

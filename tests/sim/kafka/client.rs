@@ -1,5 +1,5 @@
-//! A producer as librdkafka is one: a queue a partition, batches, so many requests on the way to a broker, retries that
-//! keep their sequence numbers, an end (fatal) where a gap would come about, purges, reports in order per partition.
+//! A producer like librdkafka's: one queue per partition, batches, a bounded number of requests in flight to each broker,
+//! retries that keep their sequence numbers, a fatal error if a gap would arise, purges, reports in order per partition.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::env::Watch;
 use crate::lies::{self, Lie};
 use crate::random::{MS, SECOND};
 
-/// The worker's end of it.
+/// The worker's handle of a producer.
 pub struct SimClient {
     pub id: u64,
     pub kafka: Rc<RefCell<Kafka>>,
@@ -43,7 +43,7 @@ impl Client for SimClient {
     }
 
     fn request_topic_state(&self) {
-        self.kafka.borrow_mut().look(self.id);
+        self.kafka.borrow_mut().query_topic(self.id);
     }
 }
 
@@ -90,20 +90,20 @@ impl Kafka {
             no_topic: false,
             stale: false,
             poll_at: None,
-            looks_until: None,
+            query_until: None,
             still_until: 0,
         };
         self.clients.insert(id, state);
         self.poll_in(id, 0);
-        self.look(id);
+        self.query_topic(id);
         id
     }
 
-    /// The process is gone: nobody hears of what its clients still had.
+    /// Removes the clients of a process that is gone, and all that they would still report.
     pub fn forget_clients(&mut self) {
         self.clients.clear();
         self.mail.clear();
-        self.looks.clear();
+        self.topic_states.clear();
         self.events
             .retain(|_, event| !matches!(event, Event::Mail(..)));
     }
@@ -164,7 +164,7 @@ impl Kafka {
             );
         }
         if in_flight {
-            // What is on the way may arrive all the same, but nobody waits for its answer.
+            // Requests in transit may still arrive, but nobody waits for their answers.
             for request in std::mem::take(&mut state.in_flight).into_keys() {
                 if let Some(request) = self.requests.remove(&request) {
                     let batch = request.batch.iter().cloned();
@@ -177,9 +177,9 @@ impl Kafka {
         } else {
             0
         };
-        self.clock.say(|| {
+        self.clock.log(|| {
             format!(
-                "client {id}: {} records purged, told in {delay} µs",
+                "client {id}: {} records purged, reported in {delay} µs",
                 given_up.len()
             )
         });
@@ -215,7 +215,7 @@ impl Kafka {
         }
     }
 
-    /// The client's own thread looks what there is to do.
+    /// A turn of the client's own thread.
     pub(super) fn poll(&mut self, id: u64) {
         let now = self.clock.now();
         let Some(state) = self.clients.get_mut(&id) else {
@@ -287,7 +287,7 @@ impl Kafka {
                 return;
             }
             if !self.brokers[broker].up {
-                // Connecting is tried again: `reconnect.backoff.max.ms`.
+                // The client connects again: `reconnect.backoff.max.ms`.
                 for index in due.into_iter().filter(|_| !state.stale) {
                     state.queues[index].leader = self.partitions[index].leader;
                 }

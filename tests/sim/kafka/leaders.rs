@@ -6,7 +6,7 @@ use super::{Event, Kafka};
 use crate::coverage::{self, Seen};
 use crate::random::{MS, SECOND};
 
-/// Until the controller has noticed that a broker is gone, at most.
+/// How long the controller may take to notice that a broker is gone.
 const NOTICE: u64 = 3 * SECOND;
 
 impl Kafka {
@@ -34,7 +34,7 @@ impl Kafka {
         }
     }
 
-    /// Brokers that are gone lead no longer, if another one can, and are out of sync.
+    /// Replaces leaders that are gone, if another broker can lead, and counts brokers that are gone as out of sync.
     pub(super) fn elect(&mut self) {
         for index in 0..self.partitions.len() {
             let brokers = &self.brokers;
@@ -55,7 +55,7 @@ impl Kafka {
         }
     }
 
-    /// Another broker leads, if it may: one that is in sync, or one that has been given the leader's whole log.
+    /// Makes another broker the leader, if it may be: one in sync, or a new replica, which first gets the leader's whole log.
     pub fn move_leader(&mut self, index: usize, to: usize) {
         let partition = &mut self.partitions[index];
         let (from, replicas) = (partition.leader, &mut partition.replicas);
@@ -75,14 +75,14 @@ impl Kafka {
         }
     }
 
-    /// The new leader lacks some records: they are lost, and whoever waits for them gets NotLeaderForPartition.
+    /// Makes a broker the leader. Records that it lacks are lost, and requests that wait get NotLeaderForPartition.
     fn lead(&mut self, index: usize, to: usize) {
         let partition = &mut self.partitions[index];
         let end = partition.replicas.logs[&to];
         let had = partition.replicas.open.len();
         let lost = partition.shorten(end);
         partition.leader = to;
-        self.clock.say(|| {
+        self.clock.log(|| {
             format!("broker {to} leads partition {index}, {lost} of {had} batches are lost")
         });
         if lost > 0 {

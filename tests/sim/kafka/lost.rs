@@ -1,4 +1,4 @@
-//! Clients and brokers that have lost touch with each other, and nobody says so.
+//! Clients and brokers that have lost touch with each other without any error.
 
 use super::Kafka;
 use crate::coverage::{self, Seen};
@@ -8,7 +8,7 @@ use crate::random::SECOND;
 const FOR_EVER: u64 = 1_000_000_000 * SECOND;
 
 impl Kafka {
-    /// The leaders of all partitions move, and the present clients still ask the former ones, because what these
+    /// Moves the leaders of all partitions, while the present clients still ask the former ones, because what these
     /// clients know looks newer to them than what brokers report. `remade`: the topic is another one, which knows no
     /// producer.
     pub fn leave_behind(&mut self, remade: bool) {
@@ -28,13 +28,13 @@ impl Kafka {
         }
     }
 
-    /// The threads of the clients that there are now hang, in a resolver that does not answer.
+    /// Hangs the threads of the present clients, as a resolver does that does not answer.
     pub fn hang_clients(&mut self) {
         self.stand_still(self.clock.now() + FOR_EVER);
     }
 
-    /// Producers' ids have expired. `strict`: the brokers refuse a producer that they do not know where its sequence goes on,
-    /// as those before Kafka 2.5 do.
+    /// Expires the producers' ids. `strict`: the brokers refuse an unknown producer whose sequence does not begin at 0, as those
+    /// before Kafka 2.5 do.
     pub fn forget_producers(&mut self, strict: bool) {
         self.strict = strict;
         let alive: Vec<_> = self.clients.values().map(|state| state.producer).collect();

@@ -1,4 +1,4 @@
-//! A record on its way.
+//! A record in transit.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ pub struct Message {
     pub position: u64,
     /// The producer that was given it.
     pub client: u64,
-    /// Which handing over this was: a client's own retry is the same.
+    /// Numbers the sendings; a client's own retry keeps its number.
     pub sending: u64,
     pub key: Option<Rc<str>>,
     pub value: Rc<[u8]>,
@@ -33,7 +33,7 @@ impl Message {
     }
 }
 
-/// What the headers say of where it came from.
+/// The headers that show where the record came from.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Headers {
     pub journal: String,

@@ -8,12 +8,12 @@ use super::{Event, Kafka};
 use crate::coverage::{self, Seen};
 use crate::random::{MS, SECOND};
 
-/// A look at the topic that finds no broker gives up after this.
-const LOOK: u64 = 10 * SECOND;
+/// A topic query that finds no broker gives up after this.
+const QUERY_TIMEOUT: u64 = 10 * SECOND;
 /// For this long after a growth some brokers may still report the former number of partitions.
 const SPREAD: u64 = 3 * SECOND;
 /// The most partitions of a topic.
-const MOST: usize = 12;
+const MAX_PARTITIONS: usize = 12;
 
 /// The number of partitions before the last growth, and until when a broker may still report it.
 #[derive(Default)]
@@ -23,10 +23,10 @@ pub struct Growth {
 }
 
 impl Kafka {
-    /// The topic gets more partitions.
+    /// Adds partitions to the topic.
     pub fn grow(&mut self) {
         let before = self.partitions.len();
-        if before >= MOST {
+        if before >= MAX_PARTITIONS {
             return;
         }
         let now = self.clock.now();
@@ -38,28 +38,30 @@ impl Kafka {
         if is_busy {
             coverage::seen(Seen::GrownUnderBacklog);
         }
-        let more = self.random.range(1, (MOST - before).min(3) as u64);
+        let more = self
+            .random
+            .range(1, (MAX_PARTITIONS - before).min(3) as u64);
         for _ in 0..more {
             let leader = self.random.index(self.brokers.len());
             self.partitions.push(self.replication.partition(leader));
         }
         self.clock
-            .say(|| format!("{before} partitions become {}", self.partitions.len()));
+            .log(|| format!("{before} partitions become {}", self.partitions.len()));
     }
 
-    /// The client asks the cluster about the topic, unless it does so already.
-    pub fn look(&mut self, id: u64) {
+    /// Lets the client query the topic, unless it does so already.
+    pub fn query_topic(&mut self, id: u64) {
         let now = self.clock.now();
         let Some(state) = self.clients.get_mut(&id) else {
             return;
         };
-        if state.looks_until.replace(now + LOOK).is_none() {
-            let way = self.random.latency(5 * MS, 300 * MS);
-            self.after(way, Event::Look(id));
+        if state.query_until.replace(now + QUERY_TIMEOUT).is_none() {
+            let transit = self.random.latency(5 * MS, 300 * MS);
+            self.after(transit, Event::TopicQuery(id));
         }
     }
 
-    pub(super) fn looked(&mut self, id: u64) {
+    pub(super) fn answer_topic_query(&mut self, id: u64) {
         let now = self.clock.now();
         let any_up = self.brokers.iter().any(|broker| broker.up);
         let is_stale = now < self.growth.until && self.random.percent(50);
@@ -67,15 +69,15 @@ impl Kafka {
         let Some(state) = self.clients.get_mut(&id) else {
             return;
         };
-        let until = state.looks_until.unwrap_or(now);
+        let until = state.query_until.unwrap_or(now);
         if state.still_until > now {
             let still = state.still_until;
-            return self.at(still, Event::Look(id));
+            return self.at(still, Event::TopicQuery(id));
         }
         if !any_up && now < until {
-            return self.after(again, Event::Look(id));
+            return self.after(again, Event::TopicQuery(id));
         }
-        state.looks_until = None;
+        state.query_until = None;
         if !any_up {
             return;
         }
@@ -94,11 +96,11 @@ impl Kafka {
                 bounds: self.readable_bounds(),
             })
         };
-        self.clock.say(|| format!("client {id} sees {seen:?}"));
-        self.looks.push(seen);
+        self.clock.log(|| format!("client {id} sees {seen:?}"));
+        self.topic_states.push(seen);
     }
 
-    /// True where nothing can be sent for want of a topic; after a time everything queued fails.
+    /// True if nothing can be sent because there is no topic; after a time everything queued fails.
     pub(super) fn topic_is_missing(&mut self, id: u64) -> bool {
         let now = self.clock.now();
         let refresh = self.random.range(300 * MS, SECOND);
@@ -127,7 +129,7 @@ impl Kafka {
         true
     }
 
-    /// The client hears of the partitions that have come.
+    /// Makes the topic's new partitions known to the client.
     pub(super) fn extend(&mut self, id: u64) {
         let leaders = self.partitions.iter().map(|partition| partition.leader);
         if let Some(state) = self.clients.get_mut(&id) {

@@ -1,7 +1,7 @@
-//! What the replicas of a partition have: followers copy the leader's log with a lag, and a record counts, for its producer
-//! and for readers, once all that are in sync have it. A leader that goes before that may take it along.
+//! The replicas of a partition: followers copy the leader's log with a lag, and a record counts, for its producer and for
+//! readers, once all replicas in sync have it. A record may be lost with a leader that ends before that.
 //!
-//! As Kafka does it, with leaders chosen only from those in sync.
+//! As in Kafka without unclean elections: only a replica in sync becomes the leader.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -14,18 +14,18 @@ use crate::random::{MS, Random, SECOND};
 
 /// A follower's lag at the best of times.
 pub const LAG: u64 = 30 * MS;
-/// One that has not copied for so long is out of sync: `replica.lag.time.max.ms`, shorter here than it is by default.
+/// A follower that has not copied for so long is out of sync: `replica.lag.time.max.ms`, shorter than its default.
 const OUT_OF_SYNC: u64 = 6 * SECOND;
 
 /// How the topic is replicated.
 pub struct Replication {
-    /// Brokers.
+    /// Number of brokers.
     brokers: usize,
     /// Replicas of each partition.
     factor: usize,
     /// `min.insync.replicas`.
-    least: usize,
-    /// So long a leader waits for its followers before it answers without them: the producer's `request.timeout.ms`.
+    min_in_sync: usize,
+    /// How long a leader waits for its followers before it reports a failure: the producer's `request.timeout.ms`.
     patience: u64,
 }
 
@@ -33,16 +33,16 @@ pub struct Replication {
 pub struct Replicas {
     /// How many batches each has, by broker.
     pub(super) logs: BTreeMap<usize, u64>,
-    /// As far as the leader knows, which hears of it only as a follower comes again.
+    /// The same as far as the leader knows, which learns it only with a follower's next request.
     pub(super) known: BTreeMap<usize, u64>,
     pub(super) in_sync: BTreeSet<usize>,
-    /// So many batches are on all that are in sync, and stay.
+    /// How many batches all replicas in sync have: these stay.
     committed: u64,
-    /// What the leader has beyond these.
+    /// The leader's batches beyond the committed ones.
     pub(super) open: VecDeque<Batch>,
     /// Requests whose answers wait until so many batches are committed.
     pub(super) waiting: BTreeMap<u64, u64>,
-    /// Counts the leaders.
+    /// Counts the changes of the leader.
     epoch: u64,
     /// Followers that are copying at present.
     copying: BTreeSet<usize>,
@@ -53,11 +53,11 @@ pub(super) struct Batch {
     producer: u64,
     sequence: u64,
     messages: Rc<Vec<Message>>,
-    /// The producer's next sequence number before it, where it was known.
+    /// The producer's next sequence number before it, if the producer was known.
     before: Option<u64>,
 }
 
-/// A follower's way to the leader's log as it is now, and its way to say that it has that.
+/// A follower's copying of the leader's log as it is now, and its confirmation to the leader.
 #[derive(Clone)]
 pub struct Copying {
     partition: usize,
@@ -72,7 +72,7 @@ impl Replication {
         Self {
             brokers,
             factor,
-            least: random.range(1, factor.min(2) as u64) as usize,
+            min_in_sync: random.range(1, factor.min(2) as u64) as usize,
             patience: random.pick(&[3 * SECOND, 30 * SECOND]),
         }
     }
@@ -113,19 +113,19 @@ impl Replicas {
         self.epoch
     }
 
-    /// The length that the log had with a batch that it has had before.
+    /// The length of the log up to the end of a batch that it already has.
     pub(super) fn end_of(&self, producer: u64, sequence: u64) -> u64 {
         let is_it = |batch: &Batch| batch.producer == producer && batch.sequence == sequence;
         let found = self.open.iter().position(is_it);
         found.map_or(self.committed, |at| self.committed + at as u64 + 1)
     }
 
-    /// What is known of producers does not come back with a shorter log.
+    /// Forgets producers for good: a shorter log does not bring them back.
     pub(super) fn forget_producers(&mut self) {
         self.open.iter_mut().for_each(|batch| batch.before = None);
     }
 
-    /// Another broker leads from now on; who waited for the one before.
+    /// Begins the epoch of another leader; returns the requests that waited for the one before.
     pub(super) fn begin(&mut self) -> Vec<u64> {
         self.epoch += 1;
         self.copying.clear();
@@ -138,7 +138,7 @@ impl Replicas {
 }
 
 impl Partition {
-    /// The leader writes a batch; how long its log is then.
+    /// Appends a batch to the leader's log; returns the log's length with it.
     pub(super) fn append(&mut self, request: &Request) -> u64 {
         let next = request.sequence + request.batch.len() as u64;
         self.replicas.open.push_back(Batch {
@@ -153,7 +153,7 @@ impl Partition {
         end
     }
 
-    /// The log becomes shorter; of how many batches.
+    /// Cuts the log to this length; returns how many batches are lost.
     pub(super) fn shorten(&mut self, end: u64) -> u64 {
         let mut lost = 0;
         while self.replicas.end() > end {
@@ -174,12 +174,12 @@ impl Partition {
 }
 
 impl Kafka {
-    /// A batch is not even tried where it could not be copied often enough.
+    /// True if too few replicas are in sync for the leader to write a batch at all.
     pub(super) fn lacks_replicas(&self, index: usize) -> bool {
-        self.partitions[index].replicas.in_sync.len() < self.replication.least
+        self.partitions[index].replicas.in_sync.len() < self.replication.min_in_sync
     }
 
-    /// The answer waits until the log is committed up to there.
+    /// Answers the request once the log is committed up to there.
     pub(super) fn await_replicas(&mut self, id: u64, index: usize, end: u64) {
         self.partitions[index].replicas.waiting.insert(id, end);
         let patience = self.replication.patience;
@@ -194,7 +194,7 @@ impl Kafka {
         }
     }
 
-    /// Followers that lack something go for it.
+    /// Lets followers that lack something copy it.
     pub(super) fn replicate(&mut self, index: usize) {
         self.commit(index);
         let partition = &self.partitions[index];
@@ -212,17 +212,17 @@ impl Kafka {
             .collect();
         for follower in behind {
             let lag = self.brokers[follower].lag;
-            let way = self.random.range(lag / 4, lag);
+            let delay = self.random.range(lag / 4, lag);
             let copying = Copying {
                 partition: index,
                 follower,
                 end,
                 epoch,
             };
-            if way > OUT_OF_SYNC {
+            if delay > OUT_OF_SYNC {
                 self.after(OUT_OF_SYNC, Event::Lags(copying.clone()));
             }
-            self.after(way, Event::Copied(copying));
+            self.after(delay, Event::Copied(copying));
             self.partitions[index].replicas.copying.insert(follower);
         }
     }
@@ -240,12 +240,12 @@ impl Kafka {
         }
         let log = copying.end.max(replicas.logs[&follower]);
         replicas.logs.insert(follower, log);
-        let way = self.random.below(self.brokers[follower].lag / 2);
-        self.after(way, Event::Told(copying.clone()));
+        let delay = self.random.below(self.brokers[follower].lag / 2);
+        self.after(delay, Event::Confirmed(copying.clone()));
     }
 
-    /// The leader hears what a follower has.
-    pub(super) fn told(&mut self, copying: &Copying) {
+    /// The leader learns what a follower has.
+    pub(super) fn confirmed(&mut self, copying: &Copying) {
         let partition = &mut self.partitions[copying.partition];
         let replicas = &mut partition.replicas;
         if replicas.epoch != copying.epoch {
@@ -264,7 +264,7 @@ impl Kafka {
         self.replicate(copying.partition);
     }
 
-    /// A follower that has been copying for too long is out of sync: nobody waits for it any more.
+    /// A follower that has been copying for too long is out of sync: the leader no longer waits for it.
     pub(super) fn lags(&mut self, copying: &Copying) {
         let partition = &mut self.partitions[copying.partition];
         let replicas = &mut partition.replicas;
@@ -273,14 +273,14 @@ impl Kafka {
         if is_up && replicas.epoch == copying.epoch && lacks {
             let words = (copying.partition, copying.follower);
             self.clock
-                .say(|| format!("partition, broker {words:?} are out of sync"));
+                .log(|| format!("partition, broker {words:?} are out of sync"));
             replicas.in_sync.remove(&copying.follower);
             coverage::seen(Seen::OutOfSync);
             self.replicate(copying.partition);
         }
     }
 
-    /// What all in sync have is there for good; who waited for it is answered.
+    /// Commits what all replicas in sync have, and answers the requests that waited for it.
     pub(super) fn commit(&mut self, index: usize) {
         let partition = &mut self.partitions[index];
         let replicas = &mut partition.replicas;
@@ -300,7 +300,7 @@ impl Kafka {
             }
         }
         let mut outcome = Ok(());
-        if replicas.in_sync.len() < self.replication.least {
+        if replicas.in_sync.len() < self.replication.min_in_sync {
             outcome = Err(Code::NotEnoughReplicasAfterAppend);
         }
         let committed = replicas.committed;

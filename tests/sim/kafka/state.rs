@@ -1,4 +1,4 @@
-//! A producer's inner life, and how it makes requests of its queues.
+//! A producer's state, and how it makes requests from its queues.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::{Message, Request};
 
-/// One producer's inner life.
+/// The state of one producer.
 pub struct State {
     pub generation: u64,
     pub producer: u64,
@@ -30,12 +30,12 @@ pub struct State {
     pub fatal: bool,
     /// The topic does not exist, as far as the client knows.
     pub no_topic: bool,
-    /// It goes on asking the leaders that it knows.
+    /// It goes on asking the leaders that it knows, though others lead now.
     pub stale: bool,
     pub poll_at: Option<u64>,
-    /// Until when a look at the topic that is under way may last.
-    pub looks_until: Option<u64>,
-    /// Its threads wait by a wall clock that was set back.
+    /// Until when the present query of the topic may last.
+    pub query_until: Option<u64>,
+    /// Until when its threads hang, or wait by a wall clock that was set back.
     pub still_until: u64,
 }
 
@@ -114,18 +114,18 @@ impl State {
         }
     }
 
-    /// Whether a broker's not knowing the producer any more can be borne: nothing is on its way, and what was refused had not
-    /// been sent before, so it cannot have been written.
-    pub fn may_begin_anew(&self, refused: &Request) -> bool {
+    /// True if the producer can go on though a broker has forgotten it: nothing is in flight, and what was refused had not been
+    /// sent before, so it cannot have been written.
+    pub fn may_restart_sequence(&self, refused: &Request) -> bool {
         !refused.is_retry && self.in_flight.is_empty()
     }
 
     /// Takes another producer id, counts from 0 again, and sends what was refused and what waits in the same order.
-    pub fn begin_anew(&mut self, refused: &Request, at: u64) {
+    pub fn restart_sequence(&mut self, refused: &Request, at: u64) {
         let queue = &mut self.queues[refused.partition];
         let again = (refused.batch.clone(), at, refused.producer);
         queue.retries.insert(refused.sequence, again);
-        // The next poll takes the id; what is retried needs it sooner, and nobody else has this number.
+        // Retries need the new id before the next poll can ask for one, and no other producer has this number.
         self.epoch += 1;
         self.producer = EPOCH * self.epoch + self.producer % EPOCH;
         for queue in &mut self.queues {

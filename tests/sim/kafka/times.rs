@@ -1,4 +1,4 @@
-//! What a topic makes of records' timestamps: it refuses or deletes what is too old.
+//! How a topic treats records' timestamps: it refuses or deletes what is too old.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -8,10 +8,10 @@ use ringback::publish::decide::timestamps::TimeBounds;
 use super::{Event, Headers, Kafka, Message};
 use crate::random::{Random, SECOND};
 
-/// A topic's bounds, and leaps of the time by more than any of them.
+/// A topic's bound, and the leaps of the wall clock, which are longer.
 const BOUND: Duration = Duration::from_hours(1);
 const LEAP: Duration = Duration::from_hours(3);
-/// A producer may use this long to notice that what it holds has become too old.
+/// How long a producer may take to notice that its records have become too old.
 const NOTICE: u64 = 30 * SECOND;
 
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub struct Times {
     pub bounds: TimeBounds,
     /// ringback may read them.
     pub readable: bool,
-    /// When the wall clock last leapt though producers lived.
+    /// When the wall clock last leapt while a producer lived.
     leapt_at: Option<u64>,
     /// Records were refused for their timestamp though nothing was wrong with it.
     pub refused_at_will: bool,
@@ -51,14 +51,14 @@ impl Headers {
 }
 
 impl Kafka {
-    /// Hours pass, in which no process lives that knew of them.
+    /// Lets hours pass while no process runs.
     pub fn hours_pass(&mut self) {
         self.clock.leap(LEAP);
         self.events
             .retain(|_, event| !matches!(event, Event::Arrive(..)));
     }
 
-    /// The same with a producer that lives and has records.
+    /// Lets hours pass in an outage, while a producer lives and has records.
     pub fn hours_pass_in_an_outage(&mut self) {
         (0..self.brokers.len()).for_each(|broker| self.end_broker(broker));
         self.hours_pass();

@@ -1,31 +1,31 @@
-//! Damage, accounted exactly: what is lost lies in what the journal reported, and what it reported was damaged.
+//! Exact accounts of damage: the journal reports all that is lost, and everything that it reports was damaged.
 
 use super::{Ledger, Place};
 use crate::losses::Loss;
 
-/// What one process has said of its journal's losses, once it is over.
+/// What one process has reported of its journal's losses.
 #[derive(Debug, Default)]
-pub struct Told {
-    /// As the log says it, in order.
+pub struct LossReport {
+    /// As logged, in order.
     pub losses: Vec<Loss>,
-    /// As the metrics say it: damaged, and passed over because they could not be read.
+    /// As counted by the metrics: damaged, and passed over because they could not be read.
     pub counted: [u64; 2],
-    /// Records of segments that recovery misses, which the metric counts and no range tells.
+    /// Records of missing segments, which the metric counts and no logged range contains.
     pub missing: u64,
 }
 
 impl Ledger {
-    /// This record was damaged: it may be lost, and nothing else may.
+    /// Notes that this record was damaged: only such records may be lost.
     pub fn excuse(&mut self, place: Place) {
         self.excused.insert(place);
     }
 
-    /// This record cannot be read for a time, which the journal may take for good after its patience.
+    /// Notes that this record cannot be read for a time: after its patience the journal may give it up.
     pub fn excuse_unread(&mut self, place: Place) {
         self.unread.insert(place);
     }
 
-    /// A start has counted records of segments that are gone.
+    /// Notes that a start has counted the records of missing segments before this place.
     pub fn missing_before(&mut self, place: Place) {
         self.missing_before.push(place);
     }
@@ -41,18 +41,18 @@ impl Ledger {
         }
     }
 
-    /// A crash comes, and no checkpoint tells of these records and what follows them.
-    pub fn untold_from(&mut self, place: Place) {
+    /// Notes at a crash that no checkpoint covers the records from this place on.
+    pub fn uncovered_from(&mut self, place: Place) {
         let of_journal = place..=(place.0, u64::MAX);
         let places = self.places.range(of_journal).map(|(place, _)| *place);
-        self.untold.extend(places);
+        self.uncovered.extend(places);
     }
 
     pub(super) fn is_excused(&self, place: Place) -> bool {
         self.excused.contains(&place) || self.unread.contains(&place)
     }
 
-    /// The journal has logged a loss.
+    /// Checks a loss that the journal has logged.
     pub fn lost(&mut self, journal: usize, loss: Loss) {
         let range = (journal, loss.from)..=(journal, loss.to);
         let known: Vec<_> = self
@@ -60,7 +60,7 @@ impl Ledger {
             .range(range)
             .map(|(at, of)| (*at, *of))
             .collect();
-        // What is damaged and cannot be read for a time besides may be reported as either.
+        // A record that is damaged and also unreadable for a time may be reported as either.
         let is_true = |place: &Place| {
             let may_be = if loss.unread {
                 &self.unread
@@ -69,7 +69,7 @@ impl Ledger {
             };
             may_be.contains(place) || (loss.unread && self.excused.contains(place))
         };
-        // It may be estimated to have had what was published long ago and is gone.
+        // An estimate may include records that were published long ago and are gone.
         let estimates = loss.unread || self.header_damaged || self.went_back;
         let is_estimate = |number: usize| estimates && self.is_at_rest(number);
         let mut known_of = known.iter();
@@ -83,9 +83,9 @@ impl Ledger {
             return self.violate(format!("event {number}, {place:?}, was reported {words}"));
         }
         let positions = loss.to + 1 - loss.from;
-        // Records that were written and never acknowledged have positions that nobody was told.
+        // Records that were written and never acknowledged have positions that the ledger does not know.
         let unknown = positions - known.len() as u64;
-        // Of a segment that cannot be read it is only estimated how many records it had.
+        // The journal only estimates how many records an unreadable segment had.
         let estimated = loss.unread || self.had_bad_sectors;
         if unknown > self.torn && !self.header_damaged && !estimated {
             let torn = self.torn;
@@ -104,13 +104,13 @@ impl Ledger {
         self.reported.push((journal, loss.from..=loss.to));
     }
 
-    /// A process is over, or everything has come to rest.
-    pub fn told(&mut self, told: &Told) {
+    /// Checks that counted and logged losses agree, once a process has ended or everything has come to rest.
+    pub fn check_losses(&mut self, report: &LossReport) {
         let logged = [false, true].map(|unread| {
-            let losses = told.losses.iter().filter(|loss| loss.unread == unread);
+            let losses = report.losses.iter().filter(|loss| loss.unread == unread);
             losses.map(|loss| loss.count).sum::<u64>()
         });
-        let ([damaged, unread], missing) = (told.counted, told.missing);
+        let ([damaged, unread], missing) = (report.counted, report.missing);
         if damaged != logged[0] + missing || unread != logged[1] {
             self.violate(format!(
                 "{damaged} records were counted as damaged and {unread} as unreadable, {logged:?} logged as lost, {missing} as missing"
@@ -130,7 +130,7 @@ impl Ledger {
             || missing.any(|before| before.0 == place.0 && place.1 < before.1)
     }
 
-    /// Everything has come to rest: is anything lost, and was that said?
+    /// Checks, once everything has come to rest, that nothing is lost without a report.
     pub fn settle(&mut self) {
         let lost = self.events.iter().enumerate().filter_map(|(number, sent)| {
             let place = sent.acknowledged?;
@@ -143,8 +143,8 @@ impl Ledger {
                     "event {number}, {place:?}, was acknowledged and is lost"
                 ));
             }
-            let looked_torn = self.untold.contains(&place);
-            // How many records an unreadable header or tail had is estimated: at least one.
+            let looked_torn = self.uncovered.contains(&place);
+            // The journal estimates how many records an unreadable header or tail had: at least one.
             let is_hidden = self.has_reported_unread || self.is_at_seam(place);
             if !self.is_reported(place) && !looked_torn && !is_hidden {
                 return self.violate(format!(

@@ -1,9 +1,9 @@
 //! A segment's damaged header, and the damage on both sides of it.
 //!
-//! That header alone said where the segment before it ended and where its own began. If an open's stride lies between the two, the
-//! records' positions do not say so either: of records that are damaged at the end of the one and at the beginning of the other, a
-//! start knows that there were some and not how many. It counts one on each side. A header that was written while the segment
-//! before could not be read says no more of where that one ended.
+//! Only that header shows where the segment before it ended and where its own began. If an open's stride lies between the two, the
+//! records' positions do not show it either: if records are damaged at the end of the one and at the beginning of the other, a
+//! start knows that there were some but not how many, and counts one on each side. A header that was written while the segment
+//! before could not be read does not show where that segment ended.
 
 use std::ops::Range;
 
@@ -12,9 +12,9 @@ use super::{Ledger, Place};
 /// Positions on both sides of a damaged header, as they were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seam {
-    /// Of the segment before.
+    /// Those of the segment before.
     pub before: Range<u64>,
-    /// Of the segment with the damaged header.
+    /// Those of the segment with the damaged header.
     pub behind: Range<u64>,
 }
 
@@ -25,7 +25,7 @@ impl Ledger {
         before.next_back().map(|((_, position), _)| *position)
     }
 
-    /// A start has found a segment, a stride behind the one before, whose header does not show where that one ended.
+    /// Notes that a start has found a segment, a stride behind the one before, whose header does not show where that one ended.
     pub fn seam(&mut self, journal: usize, seam: Seam) {
         let seam = (journal, seam);
         if !self.seams.contains(&seam) {

@@ -1,10 +1,10 @@
-//! What a process says of itself, for the ledger: its losses, and how far its checkpoint lags.
+//! What a process reports to the ledger: its losses, and how far its checkpoint lags.
 
 use ringback::journal::format::segment::{Header, name};
 use ringback::journal::recovery::POSITION_STRIDE;
 
 use super::{PACE, Process};
-use crate::ledger::{Ledger, Seam, Told};
+use crate::ledger::{Ledger, LossReport, Seam};
 use crate::lies::{self, Lie};
 use crate::losses;
 use crate::world::Surroundings;
@@ -15,8 +15,8 @@ impl Surroundings {
         self.synced = std::mem::replace(&mut self.synced_next, upto);
     }
 
-    /// The process knows of a checkpoint that was synced. What that one covers may be gone, though the process should die
-    /// before it is done.
+    /// The process knows that a checkpoint is synced. It may have removed what that one covers, even if it dies before the
+    /// end of its step.
     pub fn note_checkpointed(&mut self, upto: (usize, u64)) {
         self.furthest = self.furthest.max(upto);
         if self.disk.lock().dead.is_none() {
@@ -26,7 +26,7 @@ impl Surroundings {
 }
 
 impl Process {
-    /// What the journal has logged since the last call goes to the ledger.
+    /// Passes the losses that the journal has logged since the last call to the ledger.
     pub(super) fn note_losses(&mut self, around: &Surroundings) {
         for loss in losses::take() {
             around.ledger.borrow_mut().lost(self.journal, loss);
@@ -34,17 +34,17 @@ impl Process {
         }
     }
 
-    /// What the journal has counted as damaged goes to the ledger.
-    pub fn tell(&self, around: &Surroundings) {
-        let told = Told {
+    /// Lets the ledger compare the losses that the journal has counted with those that it has logged.
+    pub fn report_losses(&self, around: &Surroundings) {
+        let report = LossReport {
             counted: self.counted(),
             missing: self.recovery.missing_events,
             losses: self.losses.clone(),
         };
-        around.ledger.borrow_mut().told(&told);
+        around.ledger.borrow_mut().check_losses(&report);
     }
 
-    /// By its metrics: damaged, and passed over because they could not be read.
+    /// Records that its metrics count: damaged, and passed over because they could not be read.
     fn counted(&self) -> [u64; 2] {
         let families = self.registry.gather();
         let counter = |name: &str| {
@@ -60,27 +60,27 @@ impl Process {
         .map(counter);
         let damaged = || self.losses.iter().filter(|loss| !loss.unread);
         let counts = || damaged().map(|loss| loss.count);
-        let untold: u64 = if lies::is_on(Lie::OneOfManyCounted) {
+        let hidden: u64 = if lies::is_on(Lie::OneOfManyCounted) {
             counts().map(|count| count - 1).sum()
         } else if lies::is_on(Lie::FirstDamageCounted) {
             counts().skip(1).sum()
         } else {
             0
         };
-        [corrupt - untold, unreadable]
+        [corrupt - hidden, unreadable]
     }
 
-    /// True if a power cut has taken a first write's header and left a record of it. If that rots as well, the file's
-    /// length is all that tells how many there were.
-    pub fn holds_headless(&self) -> bool {
+    /// True if a power cut has lost the header of a first write and left one of its records. If that record rots as well,
+    /// only the file's length shows how many records there were.
+    pub fn has_headless_segment(&self) -> bool {
         let state = self.engine.lock();
         let disk = self.engine.fs.lock();
         let mut names = state.segments.iter().map(|segment| name(segment.sequence));
         names.any(|name| Header::decode(disk.bytes(&name)).is_err())
     }
 
-    /// Each segment that begins an open's stride behind the one before and whose header is damaged, or was written while nobody
-    /// knew where the one before had ended.
+    /// Each segment that begins an open's stride behind the one before and whose header is damaged, or was written while it
+    /// was unknown where the one before had ended.
     pub fn seams(&self, ledger: &Ledger) -> Vec<Seam> {
         let state = self.engine.lock();
         let disk = self.engine.fs.lock();
@@ -105,7 +105,7 @@ impl Process {
         (1..names.len()).filter_map(seam).collect()
     }
 
-    /// What is synced must ring the publisher's bell at once: otherwise it leaves only when something else does.
+    /// A commit must wake the publisher at once: otherwise its records wait until something else wakes it.
     pub(super) fn check_wake(&mut self, around: &Surroundings, rung: bool) {
         let next = self.engine.lock().next;
         if next > self.seen_next && !rung {
@@ -115,7 +115,7 @@ impl Process {
         self.seen_next = next;
     }
 
-    /// What has been published must be in a checkpoint soon: until then a crash makes duplicates of it.
+    /// A checkpoint must soon cover what has been published: until then, a crash duplicates it.
     pub(super) fn check_age(&mut self, around: &Surroundings) {
         let now = around.clock.now();
         let watermark = self.engine.lock().watermark;

@@ -16,7 +16,7 @@ use crate::random::Random;
 pub struct Publishing {
     pub worker: Option<Worker<SimEnv>>,
     pub inbox: Inbox,
-    /// When the thread goes on.
+    /// When the thread runs next.
     pub at: Option<u64>,
     /// Until when it may drain.
     pub drain: Option<u64>,
@@ -24,12 +24,12 @@ pub struct Publishing {
 }
 
 impl Publishing {
-    /// It goes on then, if not before.
+    /// Lets the thread run at this time, if not before.
     pub fn wake(&mut self, at: u64) {
         self.at = Some(self.at.map_or(at, |before| before.min(at)));
     }
 
-    /// The thread goes on, and the writer's beside it; true once it has ended.
+    /// Runs a step, with turns of the writer's thread inside it; true once the publisher's thread has ended.
     pub fn step(&mut self, nearby: &Nearby, writing: &Rc<RefCell<Writing>>) -> bool {
         let now = nearby.clock.now();
         self.at = None;
@@ -46,7 +46,7 @@ impl Publishing {
         nearby.disk.lock().publishing = true;
         let next = interleave::with(beside, || worker.step(inbox));
         nearby.disk.lock().publishing = false;
-        // One more where what was to be sent again turns out to be damaged: the one behind it is known by then.
+        // One more if a record to be sent again turns out to be damaged: the one behind it is known by then.
         if worker.ahead() > nearby.ahead {
             let words = format!("{} positions are ahead of the watermark", worker.ahead());
             nearby.ledger.borrow_mut().violate(words);
@@ -69,7 +69,7 @@ impl Publishing {
         }
         coverage::seen(Seen::PublisherBeside);
         if self.step(nearby, writing) {
-            // It says so again at its own turn.
+            // At its own turn it reports its end again.
             self.at = Some(nearby.clock.now());
         }
     }

@@ -1,4 +1,4 @@
-//! Those whose answers are awaited: as ingest does it, from the append to the answer or to the end of its patience.
+//! Requests as ingest handles them: from the append to the answer or the time-out.
 
 use bytes::Bytes;
 use ringback::event::Event;
@@ -11,7 +11,7 @@ use crate::ledger::{NO_EVENT, Poison, body, key_text};
 use crate::random::{MS, SECOND};
 use crate::world::Surroundings;
 
-/// As ingest's `commit_timeout`.
+/// Ingest's `commit_timeout`.
 const PATIENCE: u64 = 8 * SECOND;
 /// An append whose answer is awaited.
 pub struct Pending {
@@ -21,7 +21,7 @@ pub struct Pending {
 }
 
 impl Process {
-    /// A request's event goes to the writer.
+    /// Hands a request's event to the writer.
     pub fn append(&mut self, around: &Surroundings, number: usize) -> Result<(), AppendError> {
         let nearby = Nearby::of(around);
         self.writing.borrow_mut().append(&nearby, number)
@@ -74,12 +74,13 @@ impl Writing {
         Ok(())
     }
 
-    /// Another request comes while the upkeep is in the middle of its step, by chance.
+    /// By chance, another request arrives while the upkeep is inside a step.
     pub fn requests_beside(&mut self, nearby: &Nearby) {
-        if self.unasked == 0 || nearby.disk.lock().dead.is_some() || !self.random.percent(5) {
+        if self.extra_requests == 0 || nearby.disk.lock().dead.is_some() || !self.random.percent(5)
+        {
             return;
         }
-        self.unasked -= 1;
+        self.extra_requests -= 1;
         let key = self.random.below(4) as u8;
         let size = self.random.below(300) as usize;
         let number = nearby.ledger.borrow_mut().send(Some(key), size, Poison::No);
@@ -89,6 +90,6 @@ impl Writing {
         }
         nearby
             .clock
-            .say(|| format!("event {number} (key {key}, {size} bytes) beside: {taken:?}"));
+            .log(|| format!("event {number} (key {key}, {size} bytes) beside: {taken:?}"));
     }
 }

@@ -1,4 +1,4 @@
-//! The writer's thread and its queue, and those who wait for its answers.
+//! The writer's thread, its queue, and the requests that wait for its answers.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -16,14 +16,14 @@ use crate::ledger::Ledger;
 use crate::random::{Clock, MS, Random};
 use crate::world::Surroundings;
 
-/// What a thread meets, wherever its turn comes.
+/// What a thread's step needs of the history, also inside another thread's step.
 #[derive(Clone)]
 pub struct Nearby {
     pub clock: Rc<Clock>,
     pub disk: SimDisk,
     pub ledger: Rc<RefCell<Ledger>>,
     slow_sync: u64,
-    /// The journal's, in bytes.
+    /// The journal's budget in bytes.
     budget: u64,
     pub slow_publisher: u64,
     /// How many positions may lie above the watermark.
@@ -51,17 +51,17 @@ pub struct Writing {
     pub pending: Vec<Pending>,
     /// The journal's number in the ledger.
     pub journal: usize,
-    /// When the thread goes on.
+    /// When the thread runs next.
     pub at: Option<u64>,
     pub awaits_segment: bool,
     pub was_poisoned: bool,
-    /// So many more requests may come that no sender's turn has sent.
-    pub unasked: u64,
+    /// How many more requests may arrive inside steps of the upkeep.
+    pub extra_requests: u64,
     pub random: Random,
 }
 
 impl Writing {
-    /// The thread goes on.
+    /// Runs a step.
     pub fn step(&mut self, nearby: &Nearby) {
         let now = nearby.clock.now();
         self.at = None;
@@ -74,7 +74,7 @@ impl Writing {
             Step::Answered => {
                 self.at = Some(now);
                 let (used, budget) = (self.engine.lock().budget_used(), nearby.budget);
-                // Segments' headers and the ends of pages come on top, and these segments are small.
+                // Segments' headers and the padding of pages come on top, and weigh much in segments this small.
                 if used > budget + budget / 8 {
                     let words = format!("{used} bytes are unpublished, {budget} may be");
                     nearby.ledger.borrow_mut().violate(words);
@@ -96,7 +96,7 @@ impl Writing {
         disk.publishing = publishing;
         let is_dead = disk.dead.is_some();
         drop(disk);
-        // Each is answered when it is: a failure that follows says nothing about it.
+        // Answers count as of this step: a later failure does not make them wrong.
         if !is_dead {
             self.answers(nearby);
         }
@@ -110,13 +110,13 @@ impl Writing {
         let mut last = None;
         self.pending.retain_mut(|pending| {
             let Poll::Ready(outcome) = Pin::new(&mut pending.commit).poll(&mut context) else {
-                // Who has waited so long is answered 503; the event may land all the same.
+                // After its time-out a request gets a 503; its event may be written all the same.
                 let waits = pending.until > now;
                 nearby.ledger.borrow_mut().torn += u64::from(!waits);
                 return waits;
             };
             let number = pending.number;
-            nearby.clock.say(|| format!("event {number}: {outcome:?}"));
+            nearby.clock.log(|| format!("event {number}: {outcome:?}"));
             let mut ledger = nearby.ledger.borrow_mut();
             if let Ok(position) = outcome {
                 if was_poisoned {

@@ -84,7 +84,7 @@ impl File for FaultyFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
         let offset = usize::try_from(offset).expect("a test's offset");
-        // The checkpoint is written at times that no test can know.
+        // Not logged: no test can know when the checkpoint is written.
         let is_segment = disk.name_of(self.inode).ends_with(".segment");
         let failed = if is_segment {
             disk.check(Operation::Write)
@@ -92,7 +92,7 @@ impl File for FaultyFile {
             Ok(())
         };
         let inode = &mut disk.inodes[self.inode].now;
-        // A failed write may have written anything of it.
+        // A failed write may have written any part of its bytes.
         let bytes = if failed.is_err() {
             &bytes[..bytes.len() / 2]
         } else {

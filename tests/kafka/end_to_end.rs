@@ -1,4 +1,4 @@
-//! The whole way in fair weather.
+//! From request to topic, without faults.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use crate::support::relay::{KEY, Relay, Site};
 use crate::support::sender::Sender;
 use crate::support::{events, eventually, topic};
 
-/// Posts `bodies` on eight connections, a call's events on one of them; the answers' codes.
+/// Posts `bodies` on eight connections, a call's events on one of them; returns the answers' codes.
 fn post_all(relay: &Relay, key: &str, bodies: &[Vec<u8>]) -> Vec<u16> {
     const CONNECTIONS: usize = 8;
     let mut lanes = vec![Vec::new(); CONNECTIONS];
@@ -99,7 +99,7 @@ pub fn a_wrong_key(cluster: &Cluster) -> Result<(), Failed> {
         "ringback_http_rejections_total{reason=\"signature_mismatch\",source=\"retell\"} 63"
     ));
     assert_eq!(relay.metric("ringback_events_accepted_total"), 0.0);
-    // A right one after them is the first thing on disk and in the topic.
+    // An event with the right key after them is the first on disk and in the topic.
     let mut sender = Sender::connect(relay.address, KEY)?;
     let good = events::event("good", 0, 0);
     assert_eq!(sender.post(&good)?.code, 204);
@@ -109,7 +109,7 @@ pub fn a_wrong_key(cluster: &Cluster) -> Result<(), Failed> {
     relay.kill();
     for entry in std::fs::read_dir(site.journal())? {
         let content = std::fs::read(entry?.path())?;
-        // Segments are reserved with zeros, which are nobody's event.
+        // The reserved zeros at a segment's end are no event.
         let used = content.iter().rposition(|byte| *byte != 0);
         let used = &content[..used.map_or(0, |last| last + 1)];
         for body in &samples {
@@ -158,7 +158,7 @@ pub fn metrics(cluster: &Cluster) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Debian's package `prometheus` has both tools; without it the check is left out, except where `CI` is set.
+/// Debian's package `prometheus` has both tools; without it the check is left out, unless `CI` is set.
 fn is_there(tool: &str) -> bool {
     let found = crate::support::is_on_path(tool);
     assert!(
@@ -171,7 +171,7 @@ fn is_there(tool: &str) -> bool {
     found
 }
 
-/// A real Prometheus takes the page, and the identity holds in its own arithmetic in each of several scrapes at rest.
+/// Checks that a real Prometheus takes the page, and that the identity holds in PromQL in each of several scrapes at rest.
 fn check_with_prometheus(relay: &Relay) {
     if !is_there("prometheus") {
         return;
