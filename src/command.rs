@@ -41,7 +41,7 @@ const EXAMPLES: &str = "Examples:
   ringback check --config ringback.toml            is this configuration good?
   ringback serve --config ringback.toml            the relay
   ringback journal status --config ringback.toml   what its journal holds
-  ringback dead-letter list --config ringback.toml what Kafka refused for good
+  ringback dead-letter list --config ringback.toml what was set aside
   ringback prove --config ringback.toml            does it lose anything?
 
 Exit codes: 0 success, 1 failed while running, 2 wrong usage, 78 bad configuration.
@@ -57,7 +57,7 @@ enum Command {
     Check(check::Arguments),
     /// Inspect a journal, running or stopped; publish one that a removed relay has left
     Journal(journal::JournalArgs),
-    /// List the events that Kafka refused for good; publish them again after the fix
+    /// List the events that were set aside, and publish them: those that Kafka refused for good, and bodies that are not JSON
     DeadLetter(dead_letter::DeadLetterArgs),
     /// Send signed events to a running relay, read the topic, and print what was lost, reordered or changed
     Prove(Box<prove::ProveArgs>),

@@ -7,13 +7,18 @@
 //! envelope: version u8 | flags u8 | received_ms u64 | 7 × (length u32) | the seven texts, back to back
 //! texts:    source, kind, key, id, content type, traceparent, tracestate      (integers little-endian)
 //! flags:    bit 0: the key was found (an empty key is not a missing key)
+//!           bit 1: the body is not JSON although its source's bodies are: the event becomes a dead letter
 //! ```
+//!
+//! An unparsed body is a flag and not a new version: a ringback that does not know the flag ignores it and publishes the
+//! event, with the kind `unparsed`, whereas a new version would stop its publisher at that record.
 
 use bytes::{Buf, BufMut};
 
 /// The envelope format that this build writes. Each record with a newer one is refused, never guessed at.
 const VERSION: u8 = 1;
 const HAS_KEY: u8 = 1;
+const IS_UNPARSED: u8 = 2;
 const TEXTS: usize = 7;
 const FIXED: usize = 1 + 1 + 8 + TEXTS * 4;
 
@@ -24,7 +29,7 @@ pub struct Event<'a> {
     pub received_ms: u64,
     /// The configured name of the source, such as `retell`.
     pub source: &'a str,
-    /// The sender's name of the event, such as `call_ended`.
+    /// The sender's name of the event, such as `call_ended`; `none` if it has none, `unparsed` if the body is not JSON.
     pub kind: &'a str,
     /// The Kafka key; `None` if none of the source's pointers leads to a string.
     pub key: Option<&'a str>,
@@ -36,6 +41,8 @@ pub struct Event<'a> {
     pub traceparent: &'a str,
     /// W3C trace state; empty if missing or malformed.
     pub tracestate: &'a str,
+    /// True if the body is not JSON although its source's bodies are: the event becomes a dead letter.
+    pub is_unparsed: bool,
     /// The request's body, byte for byte.
     pub body: &'a [u8],
 }
@@ -61,7 +68,9 @@ impl<'a> Event<'a> {
         let length = FIXED + texts.iter().map(|text| text.len()).sum::<usize>();
         let mut envelope = Vec::with_capacity(length);
         envelope.put_u8(VERSION);
-        envelope.put_u8(if self.key.is_some() { HAS_KEY } else { 0 });
+        let has_key = if self.key.is_some() { HAS_KEY } else { 0 };
+        let is_unparsed = if self.is_unparsed { IS_UNPARSED } else { 0 };
+        envelope.put_u8(has_key | is_unparsed);
         envelope.put_u64_le(self.received_ms);
         for text in texts {
             debug_assert!(
@@ -106,6 +115,7 @@ impl<'a> Event<'a> {
             content_type,
             traceparent,
             tracestate,
+            is_unparsed: flags & IS_UNPARSED != 0,
             body: payload,
         })
     }
@@ -135,6 +145,7 @@ impl<'a> Event<'a> {
             content_type: "application/json",
             traceparent: "",
             tracestate: "",
+            is_unparsed: false,
             body: b"{\"event\":\"call_ended\"}",
         }
     }
@@ -152,9 +163,26 @@ mod tests {
     #[test]
     fn an_event_survives_the_journal_byte_for_byte() {
         for key in [None, Some(""), Some("é東京")] {
-            let event = Event::sample(key);
-            assert_eq!(Event::decode(&payload(&event)), Ok(event));
+            for is_unparsed in [false, true] {
+                let event = Event {
+                    is_unparsed,
+                    ..Event::sample(key)
+                };
+                assert_eq!(Event::decode(&payload(&event)), Ok(event));
+            }
         }
+    }
+
+    #[test]
+    fn an_unparsed_event_differs_by_one_flag_that_earlier_versions_ignore() {
+        let usual = payload(&Event::sample(None));
+        let mut unparsed = payload(&Event {
+            is_unparsed: true,
+            ..Event::sample(None)
+        });
+        assert_eq!(unparsed[0], 1, "the version of the first release");
+        unparsed[1] &= HAS_KEY;
+        assert_eq!(unparsed, usual);
     }
 
     #[test]

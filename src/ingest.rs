@@ -6,15 +6,15 @@
 //!     request   404, 405, 415, 413 by the head alone; then
 //!       body        collected: bounded in size and time, charged to one memory budget as it arrives
 //!       scheme      authenticated over the raw bytes, before anything is parsed
-//!       payload     validated: one pass over the JSON finds the event's name and its key
+//!       payload     read: one pass over the JSON finds the event's name and its key
 //!       commit      appended to the journal; 204 only after its sync
 //! refusal       translates every refusal to its answer and its metric label
 //! ```
 //!
-//! Invariants that ingest keeps: nothing unauthenticated is parsed or reaches the disk; the body is stored byte for
-//! byte; memory is bounded by configuration (a body's charge is returned only when the journal drops its bytes, after
-//! the sync); an event is counted as accepted exactly when it is committed, whether or not its sender still waits; and
-//! nothing here knows Kafka.
+//! Invariants that ingest keeps: nothing unauthenticated is parsed or reaches the disk; nothing authenticated is refused
+//! for what it says; the body is stored byte for byte; memory is bounded by configuration (a body's charge is returned
+//! only when the journal drops its bytes, after the sync); an event is counted as accepted exactly when it is committed,
+//! whether or not its sender still waits; and nothing here knows Kafka.
 
 mod body;
 mod commit;
@@ -34,6 +34,7 @@ mod stack;
 pub use self::config::{ListenConfig, SourceConfig};
 pub use self::ingress::{Append, Observation};
 pub use self::metrics::Metrics;
+pub use self::payload::NotJson;
 pub use self::payload::pointers::PointerError;
 pub use self::scheme::{AuthenticateError, KeyConfig, KeyError, Verify};
 pub use self::source::IngestError;
@@ -154,10 +155,13 @@ impl<A: Append> Ingest<A> {
         Ok(())
     }
 
-    /// True if the source at `index` would accept `body`, provided that its signature matched.
+    /// True if `body` is an event of the source at `index`: JSON with a string where the event's name is expected.
     pub fn validates(&self, index: usize, body: &[u8]) -> bool {
         let source = self.ingress.sources.get(index);
-        source.is_some_and(|source| self::payload::validate(body, &source.pointers).is_ok())
+        source.is_some_and(|source| {
+            let content = self::payload::validate(body, &source.pointers);
+            content.is_ok_and(|fields| fields.kind.is_some())
+        })
     }
 
     /// Begins to drain connections: requests are served as before, but their answers carry `Connection: close` (HTTP/2:

@@ -48,6 +48,7 @@ pub fn fill(path: &Path, size: Size, events: u64) {
                 content_type: "application/json",
                 traceparent: "",
                 tracestate: "",
+                is_unparsed: false,
                 body: &[],
             };
             commits.push_back(

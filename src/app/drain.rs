@@ -38,7 +38,7 @@ pub struct DrainProgress {
     pub published: u64,
     /// Of these, published with the present time because Kafka would refuse or delete them with their own.
     pub restamped: u64,
-    /// Dead-lettered because Kafka refuses them for good.
+    /// Kept as dead letters, because Kafka refuses them for good or their bodies are not JSON.
     pub dead_letters: u64,
     /// Lost to damage on disk.
     pub corrupt: u64,

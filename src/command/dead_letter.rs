@@ -1,4 +1,4 @@
-//! `ringback dead-letter`: lists the events that Kafka refused for good, and publishes them after the fix.
+//! `ringback dead-letter`: lists the events that were set aside, and publishes them.
 
 mod list;
 mod replay;
@@ -22,7 +22,7 @@ pub struct DeadLetterArgs {
 enum DeadLetterCommand {
     /// List the dead letters of a journal, one per line
     List(list::ListArgs),
-    /// Publish dead letters after the reason for their refusal is fixed
+    /// Publish dead letters, to their topic after the fix or to another one
     Replay(replay::ReplayArgs),
 }
 

@@ -71,7 +71,11 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     let printer = EventPrinter::start(&kafka.bootstrap, DEFAULT_TOPIC, PARTITIONS, notes.clone())?;
     let app = App::start(config, ports, |ingest| {
         ingest.observing(lenient, move |observation| match observation {
-            Observation::Accepted { id, signature } => {
+            Observation::Accepted {
+                unparsed: Some(error),
+                ..
+            } => display::unparsed(*error),
+            Observation::Accepted { id, signature, .. } => {
                 if let Some(notes) = &notes {
                     notes.keep(id, *signature);
                 }
@@ -142,7 +146,6 @@ drain_deadline = "3s"
 [[source]]
 name = "retell"
 path = "/webhook"
-key_pointers = ["/call/call_id", "/data/call_id", "/chat/chat_id"]
 {source}
 "#
     )

@@ -49,7 +49,8 @@ settings! {
         /// The URL's path, compared exactly and without the query. Unique; begins with "/".
         path: String = String::new(), required, example("path = \"/webhook\"");
         /// How requests are authenticated: `"retell"` (X-Retell-Signature), or `"none"`, which accepts requests
-        /// from anybody.
+        /// from anybody, but only events: JSON with an event's name. What is authenticated is never refused for what it
+        /// says: a body that is not JSON becomes a dead letter.
         verify: Verify = Verify::Retell, required, example("verify = \"retell\"");
         /// The signing keys that are valid at present: a request must be signed with any one of them.
         /// `ringback_signature_matches_total` shows which are still in use. Each key is read from either an environment
@@ -62,7 +63,7 @@ settings! {
         /// Where to find an event's Kafka key: JSON pointers (RFC 6901), of which the first that leads to a string wins.
         /// An empty list means no key. The default depends on the sender's scheme; for Retell AI it is as below.
         key_pointers: Option<Vec<String>> = None,
-            example("key_pointers = [\"/call/call_id\", \"/data/call_id\", \"/chat/chat_id\"]");
+            example("key_pointers = [\"/call/call_id\", \"/data/call_id\", \"/chat/chat_id\", \"/call_inbound/call_id\", \"/chat_inbound/chat_id\"]");
     }
 }
 

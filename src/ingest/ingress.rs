@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::body::BodyLimits;
 use super::metrics::Metrics;
+use super::payload::{EventFields, EventKind, NotJson};
 use super::scheme::AuthenticateError;
 use super::source::Source;
 use crate::journal::{AppendError, Appender, Commit};
@@ -42,6 +43,8 @@ pub enum Observation<'a> {
         /// The label of the key that matched (`None` if the source verifies nothing), or what is wrong with the
         /// signature.
         signature: Result<Option<&'a str>, AuthenticateError>,
+        /// Why the body is not JSON, if it is not: the event becomes a dead letter and does not come to the topic.
+        unparsed: Option<NotJson>,
     },
     /// The request is refused.
     Refused {
@@ -100,6 +103,45 @@ impl<A> Ingress<A> {
             );
         } else {
             tracing::debug!(reason, "refused");
+        }
+    }
+
+    /// Logs, once in a while, what an operator has to change although the event is accepted: a genuine body that is not
+    /// JSON, or a request whose sender waits for an answer that ringback cannot give.
+    pub(super) fn warn_of_content(
+        &self,
+        source: &Source,
+        id: &str,
+        content: &Result<EventFields<'_>, NotJson>,
+    ) {
+        let is_ordinary = content.as_ref().is_ok_and(|fields| {
+            let name = fields.kind.as_deref();
+            !source.authenticator.expects_content(name)
+        });
+        if is_ordinary {
+            return;
+        }
+        let (source, kind) = (source.name.as_str(), EventKind::of(content).name());
+        let Some(suppressed) = self.warnings.permit(&format!("content {source} {kind}")) else {
+            return;
+        };
+        if let Err(error) = content {
+            tracing::warn!(
+                source,
+                id,
+                %error,
+                suppressed,
+                "a signed body is not one JSON document; it is accepted and becomes a dead letter"
+            );
+        } else {
+            tracing::warn!(
+                source,
+                kind,
+                id,
+                suppressed,
+                "the sender may wait for an answer with content to this event, which ringback cannot give; \
+                 point the inbound webhook or the custom function at the service that answers"
+            );
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::{Error, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
 use super::config::SourceConfig;
+use super::payload::EventKind;
 use super::refusal::Reason;
 use crate::telemetry::Registry;
 
@@ -18,7 +19,7 @@ const ANSWER_BUCKETS: [f64; 14] = [
 const STAGE_BUCKETS: [f64; 12] = [
     0.000_005, 0.000_02, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 10.0,
 ];
-/// The label of all kinds that the source's scheme does not document.
+/// The label of all names that the source's scheme does not document.
 const OTHER_KIND: &str = "other";
 
 /// The metrics of all sources.
@@ -50,6 +51,8 @@ pub(super) struct SourceMetrics {
     pub(super) requests: RequestMetrics,
     kinds: Vec<(&'static str, IntCounter)>,
     other_kind: IntCounter,
+    unnamed: IntCounter,
+    unparsed: IntCounter,
     without_key: IntCounter,
     /// By the index of the key that matched.
     pub(super) matches: Vec<IntCounter>,
@@ -124,12 +127,17 @@ impl RequestMetrics {
 
 impl SourceMetrics {
     /// The counters of an event of this kind.
-    pub(super) fn of_event(&self, kind: &str, has_key: bool) -> EventCounters {
-        let known = self.kinds.iter().find(|(known, _)| *known == kind);
+    pub(super) fn of_event(&self, kind: EventKind<'_>, has_key: bool) -> EventCounters {
+        let counter = match kind {
+            EventKind::Named(name) => {
+                let known = self.kinds.iter().find(|(known, _)| *known == name);
+                known.map_or(&self.other_kind, |(_, counter)| counter)
+            }
+            EventKind::Unnamed => &self.unnamed,
+            EventKind::Unparsed => &self.unparsed,
+        };
         EventCounters {
-            kind: known
-                .map_or(&self.other_kind, |(_, counter)| counter)
-                .clone(),
+            kind: counter.clone(),
             without_key: (!has_key).then(|| self.without_key.clone()),
         }
     }
@@ -204,6 +212,8 @@ impl Families {
             requests: self.requests_of(name),
             kinds: kinds.map(|known| (*known, kind(known))).collect(),
             other_kind: kind(OTHER_KIND),
+            unnamed: kind(EventKind::Unnamed.name()),
+            unparsed: kind(EventKind::Unparsed.name()),
             without_key: self.without_key.with_label_values(&[name]),
             matches: source
                 .key_labels()
@@ -219,7 +229,7 @@ mod tests {
     use crate::ingest::Verify;
 
     #[test]
-    fn kinds_that_the_scheme_does_not_document_share_one_label() {
+    fn names_that_the_scheme_does_not_document_share_one_label() {
         let source = SourceConfig {
             name: "retell".into(),
             path: "/".into(),
@@ -229,12 +239,17 @@ mod tests {
         };
         let metrics = Metrics::register(&Registry::new(), &[source]).unwrap();
         let source = &metrics.sources[0];
-        for kind in ["call_ended", "call_ended2", ""] {
-            source.of_event(kind, true).count();
+        for name in ["call_ended", "call_ended2", "", "none", "unparsed"] {
+            source.of_event(EventKind::Named(name), true).count();
+        }
+        for kind in [EventKind::Unnamed, EventKind::Unparsed] {
+            source.of_event(kind, false).count();
         }
         let known = source.kinds.iter().find(|(kind, _)| *kind == "call_ended");
         assert_eq!(known.unwrap().1.get(), 1);
-        assert_eq!(source.other_kind.get(), 2);
-        assert_eq!(source.kinds.len(), 11);
+        assert_eq!(source.other_kind.get(), 4);
+        assert_eq!(source.unnamed.get(), 1);
+        assert_eq!(source.unparsed.get(), 1);
+        assert_eq!(source.kinds.len(), 13);
     }
 }

@@ -20,20 +20,55 @@ pub(super) const MAX_KEY: usize = 8 * 1024;
 /// The longest event name in bytes; a longer one is cut at a character. It travels in `ce_type`.
 pub(super) const MAX_KIND: usize = 1024;
 
-/// Why a body is not an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Invalid {
-    /// Not UTF-8, or not exactly one JSON document.
-    NotJson,
-    /// There is no string where the event's name is expected.
-    NoEvent,
+/// U+FEFF in UTF-8, which some senders put before JSON. It is not part of the JSON, only of the body.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Why a body is not exactly one JSON document in UTF-8, and where. The texts follow "the body is not one JSON document:".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotJson {
+    /// There is nothing, or only a byte order mark.
+    #[error("it is empty")]
+    Empty,
+    /// Not UTF-8.
+    #[error("invalid UTF-8 at byte {byte}")]
+    Utf8 {
+        /// Of the body, counted from 0.
+        byte: usize,
+    },
+    /// The body ends within the document.
+    #[error("it ends too early, at line {line}, column {column}")]
+    Incomplete {
+        /// Counted from 1.
+        line: usize,
+        /// In bytes, counted from 1, without a byte order mark; 0 if the line is empty.
+        column: usize,
+    },
+    /// Something that JSON does not have there, also behind the document.
+    #[error("unexpected character at line {line}, column {column}")]
+    Syntax {
+        /// Counted from 1.
+        line: usize,
+        /// In bytes, counted from 1, without a byte order mark.
+        column: usize,
+    },
+}
+
+impl From<serde_json::Error> for NotJson {
+    fn from(error: serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        if error.is_eof() {
+            return Self::Incomplete { line, column };
+        }
+        Self::Syntax { line, column }
+    }
 }
 
 /// What ringback needs from a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct EventFields<'a> {
-    /// The event's name; lone surrogates, which UTF-8 cannot represent, are replaced.
-    pub(super) kind: Cow<'a, str>,
+    /// The event's name; lone surrogates, which UTF-8 cannot represent, are replaced. `None` if there is no string where the
+    /// name is expected.
+    pub(super) kind: Option<Cow<'a, str>>,
     /// The first pointer's usable string: Unicode text of at most [`MAX_KEY`] bytes.
     pub(super) key: Option<Cow<'a, str>>,
 }
@@ -42,24 +77,30 @@ pub(super) struct EventFields<'a> {
 pub(super) fn validate<'a>(
     body: &'a [u8],
     pointers: &Pointers,
-) -> Result<EventFields<'a>, Invalid> {
-    let text = simdutf8::basic::from_utf8(body).map_err(|_| Invalid::NotJson)?;
+) -> Result<EventFields<'a>, NotJson> {
+    let json = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let text = simdutf8::basic::from_utf8(json).map_err(|_| {
+        // The fast check does not say where.
+        let valid = std::str::from_utf8(json).map_or_else(|error| error.valid_up_to(), str::len);
+        let byte = body.len() - json.len() + valid;
+        NotJson::Utf8 { byte }
+    })?;
     let mut slots = match scan::scan(text, pointers) {
         Some(slots) => slots,
-        None => serde::find(text, pointers).map_err(|_| Invalid::NotJson)?,
+        None if text.is_empty() => return Err(NotJson::Empty),
+        None => serde::find(text, pointers)?,
     };
-    let kind = match slots[EVENT].take() {
-        Some(Text::Unicode(kind)) => kind,
-        Some(Text::NotUnicode(bytes)) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
-        None => return Err(Invalid::NoEvent),
-    };
+    let kind = slots[EVENT].take().map(|kind| match kind {
+        Text::Unicode(kind) => kind,
+        Text::NotUnicode(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    });
     let mut keys = slots.into_iter().skip(EVENT + 1).flatten();
     let key = keys.find_map(|text| match text {
         Text::Unicode(key) if key.len() <= MAX_KEY => Some(key),
         _ => None,
     });
     Ok(EventFields {
-        kind: shorten(kind),
+        kind: kind.map(shorten),
         key,
     })
 }
@@ -72,6 +113,38 @@ fn shorten(kind: Cow<'_, str>) -> Cow<'_, str> {
     match kind {
         Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
         Cow::Owned(text) => Cow::Owned(text[..end].to_owned()),
+    }
+}
+
+/// What is known of an accepted event's kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EventKind<'a> {
+    /// The sender's name of it.
+    Named(&'a str),
+    /// The body is JSON without a string where the name is expected.
+    Unnamed,
+    /// The body is not JSON.
+    Unparsed,
+}
+
+impl<'a> EventKind<'a> {
+    pub(super) fn of(content: &'a Result<EventFields<'_>, NotJson>) -> Self {
+        match content {
+            Ok(EventFields {
+                kind: Some(kind), ..
+            }) => Self::Named(kind),
+            Ok(EventFields { kind: None, .. }) => Self::Unnamed,
+            Err(_) => Self::Unparsed,
+        }
+    }
+
+    /// As in `ce_type`, behind the source's name.
+    pub(super) fn name(self) -> &'a str {
+        match self {
+            Self::Named(name) => name,
+            Self::Unnamed => "none",
+            Self::Unparsed => "unparsed",
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
-use super::payload::Invalid;
+use super::payload::NotJson;
 use super::scheme::AuthenticateError;
 use crate::journal::AppendError;
 
@@ -30,7 +30,9 @@ pub(super) enum Refusal {
     BodyBroken,
     MemoryExhausted,
     Unauthenticated(AuthenticateError),
-    Invalid(Invalid),
+    NotJson(NotJson),
+    /// There is no string where the event's name is expected.
+    NoEvent,
     NotAppended(AppendError),
     /// Not synced within `commit_timeout`. The event may still be stored.
     CommitTimeout,
@@ -165,7 +167,18 @@ impl Refusal {
                 "This server is receiving too many bodies at once. Try again shortly.",
             ),
             Self::Unauthenticated(error) => unauthenticated(error),
-            Self::Invalid(error) => invalid(error),
+            Self::NotJson(error) => Problem::after_body(
+                Reason::NotJson,
+                StatusCode::BAD_REQUEST,
+                "Not JSON",
+                format!("The body is not one JSON document: {error}."),
+            ),
+            Self::NoEvent => Problem::after_body(
+                Reason::NoEvent,
+                StatusCode::BAD_REQUEST,
+                "Not an event",
+                "The body must be a JSON object with a string member \"event\".",
+            ),
             Self::NotAppended(error) => not_appended(error),
             Self::CommitTimeout => Problem::after_body(
                 Reason::CommitTimeout,
@@ -207,22 +220,6 @@ fn unauthenticated(error: AuthenticateError) -> Problem {
         ),
     };
     Problem::after_body(reason, StatusCode::UNAUTHORIZED, title, detail)
-}
-
-fn invalid(error: Invalid) -> Problem {
-    let (reason, title, detail) = match error {
-        Invalid::NotJson => (
-            Reason::NotJson,
-            "Not JSON",
-            "The body is not one JSON document.",
-        ),
-        Invalid::NoEvent => (
-            Reason::NoEvent,
-            "Not an event",
-            "The body must be a JSON object with a string member \"event\".",
-        ),
-    };
-    Problem::after_body(reason, StatusCode::BAD_REQUEST, title, detail)
 }
 
 fn not_appended(error: AppendError) -> Problem {
@@ -328,8 +325,8 @@ mod tests {
         Refusal::Unauthenticated(AuthenticateError::Malformed),
         Refusal::Unauthenticated(AuthenticateError::Stale),
         Refusal::Unauthenticated(AuthenticateError::Mismatch),
-        Refusal::Invalid(Invalid::NotJson),
-        Refusal::Invalid(Invalid::NoEvent),
+        Refusal::NotJson(NotJson::Empty),
+        Refusal::NoEvent,
         Refusal::NotAppended(AppendError::Full),
         Refusal::NotAppended(AppendError::Poisoned),
         Refusal::NotAppended(AppendError::Overloaded),

@@ -23,7 +23,7 @@ use super::commit::CountedCommit;
 use super::ingress::{Append, Ingress, Observation};
 use super::memory::head_cost;
 use super::metrics::RequestMetrics;
-use super::payload::validate;
+use super::payload::{EventFields, EventKind, NotJson, validate};
 use super::provenance::{client_address, content_type, trace_context};
 use super::refusal::{BodyUnread, Reason, Refusal};
 use super::server::MAX_HEADERS;
@@ -84,31 +84,44 @@ async fn accept<A: Append>(
     if !observer.is_some_and(|observer| observer.lenient) {
         verdict.map_err(Refusal::Unauthenticated)?;
     }
+    let is_authenticated = matches!(verdict, Ok(Some(_)));
 
     let mut id = [0; ID_DIGITS];
     let id = event_id(&body, &mut id);
-    let (envelope, counters) = {
-        let fields = validate(&body, &source.pointers).map_err(Refusal::Invalid)?;
+    let (envelope, counters, unparsed) = {
+        let content = validate(&body, &source.pointers);
+        if !is_authenticated {
+            check_content(&content)?;
+        }
+        ingress.warn_of_content(source, id, &content);
+        let kind = EventKind::of(&content);
+        let key = content
+            .as_ref()
+            .ok()
+            .and_then(|fields| fields.key.as_deref());
+        let unparsed = content.as_ref().err().copied();
         let (traceparent, tracestate) = trace_context(headers);
         let event = Event {
             received_ms,
             source: &source.name,
-            kind: &fields.kind,
-            key: fields.key.as_deref(),
+            kind: kind.name(),
+            key,
             id,
             content_type: content_type(headers),
             traceparent,
             tracestate: &tracestate,
+            is_unparsed: unparsed.is_some(),
             body: &[],
         };
-        let counters = metrics.sources[index].of_event(&fields.kind, fields.key.is_some());
-        (event.encode_envelope(), counters)
+        let counters = metrics.sources[index].of_event(kind, key.is_some());
+        (event.encode_envelope(), counters, unparsed)
     };
     timer.finish(&metrics.validate);
     if let Some(observer) = observer {
         (observer.on_event)(&Observation::Accepted {
             id,
             signature: verdict.map(|key| source.key_label(key)),
+            unparsed,
         });
         // The observer's time is not part of the commit.
         timer = StageTimer(Instant::now());
@@ -161,6 +174,16 @@ fn check_head(request: &Request<Incoming>, max_body: usize) -> Result<(), Refusa
         return Err(Refusal::BodyTooLarge { max_body });
     }
     Ok(())
+}
+
+/// Refuses what is no event. For what comes from anybody only: a genuine sender's retry would carry the same bytes, so
+/// a refusal would lose them.
+fn check_content(content: &Result<EventFields<'_>, NotJson>) -> Result<(), Refusal> {
+    match content {
+        Ok(EventFields { kind: Some(_), .. }) => Ok(()),
+        Ok(EventFields { kind: None, .. }) => Err(Refusal::NoEvent),
+        Err(error) => Err(Refusal::NotJson(*error)),
+    }
 }
 
 /// `ce_id`: the first 128 bits of BLAKE3 in hexadecimal, so that a retry of the same body repeats it.

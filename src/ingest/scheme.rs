@@ -47,6 +47,11 @@ impl Authenticator {
         self.keys.store(Arc::new(fresh.0));
     }
 
+    /// True if the sender expects an answer with content to an event of this name, or to one without a name.
+    pub(super) fn expects_content(&self, event: Option<&str>) -> bool {
+        self.scheme.expects_content(event)
+    }
+
     /// The index of the key that signed `body`; `None` if the scheme has no keys.
     pub(super) fn authenticate(
         &self,

@@ -27,8 +27,8 @@ settings! {
         /// The topic of all events: 1 to 249 of a-z, A-Z, 0-9, ".", "_" and "-" (Kafka's rule). Create it yourself:
         /// ringback never does.
         topic: String = String::from("retell-events"), check(|topic| is_topic(topic));
-        /// The topic of records that Kafka refuses permanently (too large, invalid). If unset, they are kept as files in
-        /// `dead-letters/`, beside the journal.
+        /// The topic of events that Kafka refuses permanently (too large, invalid), and of authenticated bodies that are
+        /// not JSON. If unset, or while it takes nothing, they are kept as files in `dead-letters/`, beside the journal.
         dead_letter_topic: Option<String> = None, check(|topic| topic.iter().try_for_each(|topic| is_topic(topic))),
             example("# dead_letter_topic = \"retell-events-dead\"");
         /// If Kafka acknowledges nothing of what was sent for this long, for whatever reason, another producer takes over

@@ -1,5 +1,5 @@
-//! Writes records that Kafka refuses for good to a topic, or else to a file beside the journal, synced before the watermark passes
-//! them.
+//! Writes records that Kafka refuses for good, and those whose bodies are not JSON, to a topic, or else to a file beside the
+//! journal, synced before the watermark passes them.
 
 mod file;
 mod replay;
@@ -8,14 +8,11 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Config;
 use super::decide::blame::Reason;
 use super::kafka::credentials::Credentials;
-use super::kafka::dead_letter_producer::{DeadLetterProducer, Provenance};
-use super::kafka::timeout::SideThread;
-use crate::event::Event;
+use super::kafka::dead_letter_topic::DeadLetterTopic;
 use crate::journal::disk::filesystem::File as _;
 
 pub use self::file::{
@@ -23,33 +20,24 @@ pub use self::file::{
 };
 pub use replay::{Replay, ReplayError, ReplayFileError};
 
-/// For the dead-letter topic's acknowledgement; after that the dead letter goes to a file.
-const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// For the whole way to the topic: longer than [`ACKNOWLEDGEMENT_TIMEOUT`], and shorter than a resolver's time-out.
-const TOPIC_TIMEOUT: Duration = Duration::from_secs(12);
-
 /// The beginning of a file's name while it is being written.
 const UNFINISHED: &str = ".unfinished-";
 
 /// Where dead letters go.
 pub(super) struct DeadLetters {
     folder: PathBuf,
-    topic: Option<String>,
+    topic: Option<DeadLetterTopic>,
     bytes: u64,
-    credentials: Arc<Credentials>,
-    topic_thread: SideThread,
 }
 
 impl DeadLetters {
     /// Counts the files that exist, and removes what a killed process left unfinished.
     pub(super) fn open(config: &Config, credentials: Arc<Credentials>) -> io::Result<Self> {
+        let topic = config.kafka.dead_letter_topic.clone();
         let mut dead_letters = Self {
             folder: config.dead_letter_path.clone(),
-            topic: config.kafka.dead_letter_topic.clone(),
+            topic: topic.map(|name| DeadLetterTopic::new(name, credentials)),
             bytes: 0,
-            credentials,
-            topic_thread: SideThread::default(),
         };
         dead_letters.remove_unfinished()?;
         dead_letters.recount()?;
@@ -83,8 +71,8 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Writes `payload` (envelope and body); it is durable when this returns `Ok`. Blocks for up to [`TOPIC_TIMEOUT`] if there
-    /// is a topic.
+    /// Writes `payload` (envelope and body); it is durable when this returns `Ok`. If there is a topic, blocks for up to
+    /// [`TOPIC_TIMEOUT`](super::kafka::dead_letter_topic::TOPIC_TIMEOUT).
     pub(super) fn write(
         &mut self,
         journal_id: &str,
@@ -92,39 +80,12 @@ impl DeadLetters {
         reason: Reason,
         payload: &[u8],
     ) -> io::Result<()> {
-        if let Some(topic) = self.topic.clone()
-            && self.send_to_topic(topic, journal_id, position, reason, payload)
+        if let Some(topic) = &mut self.topic
+            && topic.send(payload, journal_id, position, reason.label())
         {
             return Ok(());
         }
         self.write_file(journal_id, position, reason, payload)
-    }
-
-    /// False if the topic does not take it in time or it is no event.
-    fn send_to_topic(
-        &self,
-        topic: String,
-        journal_id: &str,
-        position: u64,
-        reason: Reason,
-        payload: &[u8],
-    ) -> bool {
-        let credentials = self.credentials.clone();
-        let (journal_id, payload) = (journal_id.to_owned(), payload.to_vec());
-        let is_sent = self.topic_thread.with_timeout(TOPIC_TIMEOUT, move || {
-            let Ok(event) = Event::decode(&payload) else {
-                return false;
-            };
-            let provenance = Provenance {
-                journal_id: &journal_id,
-                position,
-                header: reason.label(),
-            };
-            let mut producer = DeadLetterProducer::new(credentials.read(), &topic);
-            let sent = producer.send(&event, &provenance, ACKNOWLEDGEMENT_TIMEOUT);
-            sent.is_ok()
-        });
-        is_sent.unwrap_or(false)
     }
 
     fn write_file(
@@ -175,8 +136,10 @@ impl DeadLetters {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
     use super::*;
+    use crate::event::Event;
     use crate::log_throttle::LogThrottle;
 
     fn config(journal: &std::path::Path) -> Config {

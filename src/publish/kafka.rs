@@ -4,6 +4,7 @@ pub(super) mod cloudevents;
 pub(super) mod context;
 pub(super) mod credentials;
 pub(super) mod dead_letter_producer;
+pub(super) mod dead_letter_topic;
 pub(super) mod env;
 pub(super) mod log;
 pub(super) mod producer;

@@ -22,7 +22,7 @@ pub struct Metrics {
     pub(super) restamped: IntCounter,
     pub(super) in_flight: IntGauge,
     pub(super) latency: Histogram,
-    pub(super) dead_letters: CounterPer<Reason, 3>,
+    pub(super) dead_letters: CounterPer<Reason, 4>,
     pub(super) brokers: BrokerMetrics,
 }
 
@@ -33,7 +33,7 @@ pub struct Figures {
     pub delivered: u64,
     /// Of these, with the present time, because Kafka would refuse or delete them with their own.
     pub restamped: u64,
-    /// Refused by Kafka for good.
+    /// Kept as dead letters.
     pub dead_letters: u64,
 }
 
@@ -69,7 +69,7 @@ impl Metrics {
         )?;
         let dead_letters = registry.counters(
             "dead_letters_total",
-            "Events that Kafka refuses for good, written durably as dead letters, by reason.",
+            "Events kept durably as dead letters instead of being published, by reason: Kafka refuses them for good, or their bodies are not JSON (unparsed).",
             &["reason"],
         )?;
         Ok(Self {

@@ -195,7 +195,12 @@ fn dev_shows_in_each_row_whether_the_signature_is_valid() {
     let answer = post(&address, "", b"x");
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     let line = dev.next_line();
-    let expected = "refused 400  not_json: The body is not one JSON document.";
+    let expected = "refused 400  not_json: The body is not one JSON document: unexpected character at line 1, column 1.";
+    assert!(line.ends_with(expected), "{line}");
+    let answer = post(&address, &signature("key_1", now_ms(), b"x"), b"x");
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    let line = dev.next_line();
+    let expected = "dead letter  unparsed: a signed body is not one JSON document: unexpected character at line 1, column 1";
     assert!(line.ends_with(expected), "{line}");
     let body = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
     for (headers, verdict) in [

@@ -84,6 +84,7 @@ fn each_bad_request_gets_its_own_refusal_and_leaves_nothing() {
         ("/open", CLOSE, b"not json", 400, "open", "not_json"),
         ("/open", CLOSE, b"{\"event\":1}", 400, "open", "no_event"),
         ("/open", CLOSE, b"[]", 400, "open", "no_event"),
+        ("/open", CLOSE, b"", 400, "open", "not_json"),
     ] {
         assert_problem(&server.exchange(&post(path, more, body)), status);
         assert!(server.refused(source, reason) >= 1.0, "{reason}");

@@ -72,6 +72,7 @@ fn number(payload: &[u8]) -> u64 {
         content_type: "application/json",
         traceparent: "",
         tracestate: "",
+        is_unparsed: false,
         body: body.as_bytes(),
     };
     assert_eq!(event, expected);

@@ -2,6 +2,7 @@
 
 mod command;
 mod configuration_reference;
+mod content;
 mod credentials;
 mod dead_letter_commands;
 mod durability_table;

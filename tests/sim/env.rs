@@ -150,6 +150,9 @@ impl Env for SimEnv {
     ) -> io::Result<()> {
         self.clock
             .log(|| format!("dead-letter {position}: {}", reason.label()));
+        if reason == Reason::Unparsed && lies::is_on(Lie::UnparsedLost) {
+            return Ok(());
+        }
         let mut disk = self.disk.lock();
         let writable = if disk.no_dead_letters {
             Err(io::ErrorKind::PermissionDenied.into())
@@ -170,10 +173,10 @@ impl Env for SimEnv {
             return Err(io::ErrorKind::Other.into());
         }
         drop(disk);
-        *self.dead_letter_bytes.borrow_mut() += payload.len() as u64;
-        self.ledger
-            .borrow_mut()
-            .dead_letter(&self.journal, position, payload);
+        let mut ledger = self.ledger.borrow_mut();
+        if ledger.dead_letter(&self.journal, position, reason, payload) {
+            *self.dead_letter_bytes.borrow_mut() += payload.len() as u64;
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::event::Event;
+use ringback::publish::Reason;
 
 use crate::coverage::{self, Seen};
 use crate::kafka::Message;
@@ -27,6 +28,8 @@ pub enum Poison {
     TooLargeForNow,
     /// The journal's record cannot be decoded as an event, so Kafka never gets it.
     NoEvent,
+    /// The body is not JSON: Kafka would take it, but it never comes there.
+    Unparsed,
 }
 
 /// An envelope that cannot be decoded: its first text claims to be longer than anything can be.
@@ -93,7 +96,7 @@ impl Poison {
         match self {
             Self::TooLarge | Self::TooLargeForNow => Some(Code::MessageSizeTooLarge),
             Self::Invalid => Some(Code::InvalidRecord),
-            Self::No | Self::TooLargeForClient | Self::NoEvent => None,
+            Self::No | Self::TooLargeForClient | Self::NoEvent | Self::Unparsed => None,
         }
     }
 }
@@ -219,6 +222,10 @@ impl Ledger {
         }
         self.consecutive_dead_letters = 0;
         let sent = &mut self.events[number];
+        if sent.poison == Poison::Unparsed {
+            let words = format!("event {number}, whose body is not JSON, is in the topic");
+            return self.violate(words);
+        }
         let key = sent.key.map(key_text);
         let (first, was_dead_lettered) = (sent.delivered == 0, sent.dead_lettered);
         sent.delivered += 1;
@@ -245,9 +252,18 @@ impl Ledger {
         }
     }
 
-    /// A dead letter is durable.
-    pub fn dead_letter(&mut self, journal: &str, position: u64, payload: &[u8]) {
-        self.consecutive_dead_letters += 1;
+    /// A dead letter is durable; false if it replaces its own file.
+    pub fn dead_letter(
+        &mut self,
+        journal: &str,
+        position: u64,
+        reason: Reason,
+        payload: &[u8],
+    ) -> bool {
+        // Only what Kafka refuses, or cannot be decoded, stops publishing if there is much of it in a row.
+        if reason != Reason::Unparsed {
+            self.consecutive_dead_letters += 1;
+        }
         if self.consecutive_dead_letters >= 10 {
             coverage::seen(Seen::TenDeadLettersInRow);
         }
@@ -256,16 +272,24 @@ impl Ledger {
             Err(_) => payload.strip_prefix(&NO_EVENT).unwrap_or(payload),
         };
         let Some(number) = self.identify(body) else {
-            return;
+            return true;
         };
         let place = (self.journal(journal), position);
         self.take_place(place, number);
         let sent = &mut self.events[number];
-        sent.dead_lettered = true;
-        if sent.poison == Poison::No {
+        let poison = sent.poison;
+        let is_new = !std::mem::replace(&mut sent.dead_lettered, true);
+        if poison == Poison::No {
             self.violate(format!(
                 "event {number}, which Kafka takes, was dead-lettered"
             ));
         }
+        if (poison == Poison::Unparsed) != (reason == Reason::Unparsed) {
+            let reason = reason.label();
+            self.violate(format!(
+                "event {number} ({poison:?}) was dead-lettered as {reason}"
+            ));
+        }
+        is_new
     }
 }

@@ -32,6 +32,7 @@ pub enum Lie {
     KeylessBlamed,
     TopicBlamed,
     LetterUnwritten,
+    UnparsedLost,
     SentIsDone,
     FailureIsDone,
     RenewIgnored,
@@ -50,7 +51,7 @@ pub enum Lie {
 }
 
 /// Each lie and what it breaks.
-pub const LIES: [(Lie, &str); 34] = [
+pub const LIES: [(Lie, &str); 35] = [
     (
         Lie::AnswerBeforeSync,
         "a batch is answered without its sync",
@@ -111,6 +112,10 @@ pub const LIES: [(Lie, &str); 34] = [
     (
         Lie::LetterUnwritten,
         "a dead letter that could not be written counts as done",
+    ),
+    (
+        Lie::UnparsedLost,
+        "a body that is not JSON is lost between its acceptance and its dead letter",
     ),
     (Lie::SentIsDone, "what is sent counts as acknowledged"),
     (

@@ -5,6 +5,9 @@ use crate::process::Process;
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
 
+/// Distinguishes the draws of [`Unparsed`] from the history's others: "json".
+const UNPARSED: u64 = 0x6a73_6f6e;
+
 pub struct Senders {
     pub at: Option<u64>,
     /// The event that must be acknowledged and delivered after all faults.
@@ -16,6 +19,7 @@ pub struct Senders {
     largest: u64,
     /// Percentage of events that Kafka never takes.
     poison: u64,
+    unparsed: Option<Unparsed>,
     clean_run: u64,
     /// How many of the next events the topic refuses for now.
     bad_run: u64,
@@ -23,8 +27,29 @@ pub struct Senders {
     calm: bool,
 }
 
+/// Whose bodies are not JSON. Drawn by itself, so that every history without them is the same as before there were any.
+struct Unparsed {
+    random: Random,
+    /// Of a hundred events that would be good.
+    share: u64,
+}
+
+impl Unparsed {
+    /// One history in ten has some, or has nothing else.
+    fn of(seed: u64) -> Option<Self> {
+        let mut random = Random::new(seed ^ UNPARSED);
+        let has_some = random.percent(10);
+        let share = random.pick(&[5, 30, 100]);
+        has_some.then_some(Self { random, share })
+    }
+
+    fn replaces(&mut self, poison: Poison) -> bool {
+        poison == Poison::No && self.random.percent(self.share)
+    }
+}
+
 impl Senders {
-    pub fn new(random: &mut Random) -> Self {
+    pub fn new(random: &mut Random, seed: u64) -> Self {
         let mut random = random.fork();
         Self {
             at: Some(0),
@@ -34,6 +59,7 @@ impl Senders {
             keys: random.range(1, 4),
             largest: random.pick(&[50, 300, 3_000]),
             poison: random.pick(&[0, 0, 0, 3, 10]),
+            unparsed: Unparsed::of(seed),
             clean_run: 0,
             bad_run: 0,
             has_bad_runs: random.percent(10),
@@ -62,7 +88,7 @@ impl Senders {
         }
         let burst = if self.random.percent(20) { 8 } else { 1 };
         for _ in 0..self.random.range(1, burst) {
-            let (key, size, poison) = self.next_event();
+            let (key, size, poison) = self.next_body();
             let number = around.ledger.borrow_mut().send(key, size, poison);
             let taken = process
                 .as_mut()
@@ -74,6 +100,16 @@ impl Senders {
         }
         let pause = self.random.latency(self.pause, 5 * self.pause);
         self.at = (self.left > 0).then_some(now + pause);
+    }
+
+    fn next_body(&mut self) -> (Option<u8>, usize, Poison) {
+        let (key, size, poison) = self.next_event();
+        let unparsed = self.unparsed.as_mut();
+        if unparsed.is_some_and(|unparsed| unparsed.replaces(poison)) {
+            // No key is found in what is not JSON. Small, because nobody takes dead letters away, and they count in the budget.
+            return (None, size.min(200), Poison::Unparsed);
+        }
+        (key, size, poison)
     }
 
     fn next_event(&mut self) -> (Option<u8>, usize, Poison) {

@@ -106,7 +106,7 @@ impl World {
             kafka.largest_batch = random.range(9_500, 20_000) as usize;
         }
         let setup = Setup::new(&mut random);
-        let senders = Senders::new(&mut random);
+        let senders = Senders::new(&mut random, seed);
         let chaos = Chaos::new(&mut random);
         let disk = SimDisk::new(random.fork(), &clock);
         disk.lock().capacity = setup.disk;

@@ -1,4 +1,4 @@
-//! `ringback dead-letter replay`: publishes dead letters after the fix.
+//! `ringback dead-letter replay`: publishes dead letters, after the fix or to another topic.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,8 +16,10 @@ use crate::publish::{DeadLetterFile, Replay, ReplayFileError, dead_letter_positi
   ringback dead-letter replay --config ringback.toml --all
   ringback dead-letter replay --config ringback.toml --position 1048577 1048590
   ringback dead-letter replay --config ringback.toml --path /mnt/replica-2 --all
+  ringback dead-letter replay --config ringback.toml --reason unparsed --topic retell-unparsed
 
-Fix the cause first (for example the topic's max.message.bytes). A dead letter is published with the key, value, \
+Fix the cause first (for example the topic's max.message.bytes). What cannot be fixed, because its body is not JSON \
+(unparsed), goes to a topic whose consumers take it. A dead letter is published with the key, value, \
 timestamp and headers of its event, ringback_journal and ringback_position included, and with the header \
 ringback_dead_letter: replayed, which marks it as out of order for consumers. Its file is removed only after Kafka's \
 acknowledgement; a running relay can use the space again within seconds. Ctrl-C is safe: what is not acknowledged stays.
@@ -41,6 +43,9 @@ struct Selection {
     /// Replay the dead letters with these positions
     #[arg(long, value_name = "N", num_args = 1..)]
     position: Vec<u64>,
+    /// Replay the dead letters with this reason, for example unparsed or too_large
+    #[arg(long, value_name = "REASON")]
+    reason: Option<String>,
     /// Replay every dead letter
     #[arg(long)]
     all: bool,
@@ -59,7 +64,9 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), CommandError> {
         anstream::eprintln!("{position}: there is no dead letter with this position");
     }
     if files.is_empty() && unknown.is_empty() {
-        println!("There are no dead letters.");
+        let reason = arguments.selection.reason.as_deref();
+        let reason = reason.map_or_else(String::new, |reason| format!(" with reason {reason}"));
+        println!("There are no dead letters{reason}.");
         return Ok(());
     }
     let mut kept = unknown.len();
@@ -104,6 +111,13 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), CommandError> {
 fn select(selection: &Selection, found: Vec<PathBuf>) -> (Vec<PathBuf>, Vec<u64>) {
     if selection.all {
         return (found, Vec::new());
+    }
+    if let Some(reason) = &selection.reason {
+        // One that cannot be read is kept here, so that the replay reports it.
+        let is_wanted = |file: &PathBuf| {
+            DeadLetterFile::read(file).map_or(true, |letter| letter.reason == *reason)
+        };
+        return (found.into_iter().filter(is_wanted).collect(), Vec::new());
     }
     let is_there = |position: &u64| {
         let mut files = found.iter();

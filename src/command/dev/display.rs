@@ -14,6 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::signatures::SignatureNotes;
 use crate::command::CommandError;
 use crate::command::render::{printable, size};
+use crate::ingest::NotJson;
 use crate::time::{now_ms, rfc3339};
 
 /// The printer notices within this time that it is to stop.
@@ -98,6 +99,17 @@ pub fn refusal(status: u16, reason: &str, detail: &str) {
         time_of_day(now_ms()),
         bad.render(),
         bad.render_reset()
+    );
+}
+
+/// Prints a row for an accepted event that does not come to the topic.
+pub fn unparsed(error: NotJson) {
+    let warn = anstyle::AnsiColor::Yellow.on_default();
+    println!(
+        "{:<12}  {}dead letter{}  unparsed: a signed body is not one JSON document: {error}",
+        time_of_day(now_ms()),
+        warn.render(),
+        warn.render_reset()
     );
 }
 

@@ -70,7 +70,7 @@ fn a_key_that_is_set_twice_is_named() {
 #[test]
 fn the_pointers_that_are_used_are_shown() -> Result<(), ConfigError> {
     let shown = parse(MINIMAL, [])?.show();
-    let pointers = "key_pointers = [\"/call/call_id\", \"/data/call_id\", \"/chat/chat_id\"]";
+    let pointers = "key_pointers = [\"/call/call_id\", \"/data/call_id\", \"/chat/chat_id\", \"/call_inbound/call_id\", \"/chat_inbound/chat_id\"]";
     assert!(shown.contains(pointers), "{shown}");
     Ok(())
 }

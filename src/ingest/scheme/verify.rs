@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::retell::events::{EVENT_POINTER, KEY_POINTERS, KINDS};
+use super::retell::events::{EVENT_POINTER, KEY_POINTERS, KINDS, expects_content};
 use crate::settings::{Decoder, Kind, SettingValue, Shown};
 
 /// How a source's senders are authenticated.
@@ -33,6 +33,13 @@ impl Verify {
     pub(crate) fn event_kinds(self) -> &'static [&'static str] {
         match self {
             Self::None | Self::Retell => &KINDS,
+        }
+    }
+
+    /// True if the sender expects an answer with content to an event of this name, or to one without a name.
+    pub(crate) fn expects_content(self, event: Option<&str>) -> bool {
+        match self {
+            Self::None | Self::Retell => expects_content(event),
         }
     }
 }

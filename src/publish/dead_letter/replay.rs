@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::{DeadLetterError, DeadLetterFile};
-use crate::publish::decide::blame::Blame;
 use crate::publish::kafka::dead_letter_producer::{
     DeadLetterProducer, Provenance, REPLAYED, SendError,
 };
@@ -48,8 +47,8 @@ impl ReplayFileError {
     pub fn concerns_all(&self) -> bool {
         match self {
             Self::File(_) | Self::NoJournal => false,
-            Self::Send(SendError::Refused(error)) => !matches!(error.blame(), Blame::Record(_)),
-            Self::Send(_) | Self::Remove(_) => true,
+            Self::Send(error) => error.concerns_all(),
+            Self::Remove(_) => true,
         }
     }
 }

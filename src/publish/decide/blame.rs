@@ -9,10 +9,17 @@ pub enum Reason {
     InvalidRecord,
     /// The journal's record is no event that this version can decode.
     Undecodable,
+    /// The body is not JSON although its source's bodies are; Kafka has nothing against it.
+    Unparsed,
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 3] = [Self::TooLarge, Self::InvalidRecord, Self::Undecodable];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::TooLarge,
+        Self::InvalidRecord,
+        Self::Undecodable,
+        Self::Unparsed,
+    ];
 
     /// The label in the metrics, in the dead letter's file and in its header.
     pub fn label(self) -> &'static str {
@@ -20,6 +27,7 @@ impl Reason {
             Self::TooLarge => "too_large",
             Self::InvalidRecord => "invalid_record",
             Self::Undecodable => "undecodable",
+            Self::Unparsed => "unparsed",
         }
     }
 }

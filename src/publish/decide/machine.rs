@@ -10,7 +10,8 @@
 //! A producer that holds records and reports on none for too long ([`super::stall`]) has the same effect as a failed report.
 //! An acknowledgement counts whichever producer it comes from; a failure counts only from the present one. After a failure that
 //! blames records, they are sent one at a time, so that no innocent neighbour is blamed. A record that fails alone three times in
-//! a row is dead-lettered; after ten dead letters in a row the records are not the cause, and publishing waits.
+//! a row is dead-lettered; after ten dead letters in a row the records are not the cause, and publishing waits. Records that are
+//! dead letters already when they are read (their bodies are not JSON) do not count among these.
 
 mod interface;
 mod isolation;
@@ -19,7 +20,7 @@ mod topic;
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
-use super::blame::Blame;
+use super::blame::{Blame, Reason};
 use super::stall::StallTimer;
 use super::window::{Admitted, Window};
 pub use interface::Limits;
@@ -208,10 +209,13 @@ impl Machine {
     }
 
     /// The record is a dead letter now, durably.
-    pub(crate) fn dead_lettered(&mut self, position: u64) {
+    pub(crate) fn dead_lettered(&mut self, position: u64, reason: Reason) {
         let is_first = self.window.mark_done(position);
         debug_assert!(is_first, "{position} was done before it was dead-lettered");
-        self.isolation.on_dead_lettered();
+        // Any number of bodies in a row may be unparsed: that says nothing about the topic.
+        if reason != Reason::Unparsed {
+            self.isolation.on_dead_lettered();
+        }
         self.advance();
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -20,6 +20,7 @@ use super::cloudevents;
 use super::timeout::SideThread;
 use super::topic_config;
 use crate::event::Event;
+use crate::publish::decide::blame::Blame;
 use crate::publish::decide::timestamps::Timestamps;
 use crate::publish::error::DeliveryError;
 use crate::time::now_ms;
@@ -46,6 +47,16 @@ pub enum SendError {
         /// The client's last error, if any.
         last_error: Option<String>,
     },
+}
+
+impl SendError {
+    /// True if the next dead letter would fail in the same way: Kafka is away, or refuses every record.
+    pub fn concerns_all(&self) -> bool {
+        match self {
+            Self::Refused(error) => !matches!(error.blame(), Blame::Record(_)),
+            Self::Build(_) | Self::Unanswered { .. } => true,
+        }
+    }
 }
 
 type LastError = Arc<Mutex<Option<String>>>;
@@ -113,8 +124,8 @@ pub(in crate::publish) struct DeadLetterProducer {
     topic: String,
     client: Option<Client>,
     timestamps: Timestamps,
-    /// The topic's configuration was asked for.
-    is_configured: bool,
+    /// When the topic's configuration was last asked for.
+    configured_at: Option<Instant>,
 }
 
 /// Where a dead letter comes from, for its headers.
@@ -133,7 +144,7 @@ impl DeadLetterProducer {
             topic: topic.to_owned(),
             client: None,
             timestamps: Timestamps::default(),
-            is_configured: false,
+            configured_at: None,
         }
     }
 
@@ -156,11 +167,16 @@ impl DeadLetterProducer {
         }
     }
 
-    /// Before the first dead letter; may take some seconds, and gives up on a client that hangs.
+    /// Before the first dead letter, and when the last answer is old; may take some seconds, and gives up on a client that
+    /// hangs.
     fn read_topic_config(&mut self) {
-        if std::mem::replace(&mut self.is_configured, true) {
+        if self
+            .configured_at
+            .is_some_and(|at| at.elapsed() < topic_config::INTERVAL)
+        {
             return;
         }
+        self.configured_at = Some(Instant::now());
         let (properties, topic) = (self.properties.clone(), self.topic.clone());
         let read = move || topic_config::read(&properties, &topic);
         let answer = SideThread::default().with_timeout(topic_config::TIMEOUT * 2, read);
@@ -237,7 +253,7 @@ impl DeadLetterProducer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::num::NonZeroI32;
 
     use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -252,7 +268,7 @@ mod tests {
     const PARTITIONS: i32 = 7;
     const KEYS: usize = 30;
 
-    fn properties(cluster: &MockCluster<'_, impl ClientContext>) -> BTreeMap<String, String> {
+    pub fn properties(cluster: &MockCluster<'_, impl ClientContext>) -> BTreeMap<String, String> {
         let servers = cluster.bootstrap_servers();
         let client = [("bootstrap.servers", servers.as_str())];
         let config = crate::publish::Config {

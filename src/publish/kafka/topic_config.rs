@@ -14,7 +14,8 @@ use crate::publish::decide::timestamps::TimeBounds;
 
 /// For the answer, connecting included.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
-const INTERVAL: Duration = Duration::from_mins(1);
+/// Between two readings.
+pub(crate) const INTERVAL: Duration = Duration::from_mins(1);
 
 /// Properties that this client has no use for and that cost something: a producer id, statistics.
 const PRODUCER_ONLY: [&str; 3] = [

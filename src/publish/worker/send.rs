@@ -15,6 +15,15 @@ use crate::publish::kafka::cloudevents::headers;
 /// Records sent between two looks at the mail, at most.
 const ROUND: usize = 256;
 
+/// What comes after a record.
+enum After {
+    NextRecord,
+    /// The mail, and then the next record: writing this one took as long as a sync.
+    Mail,
+    /// Nothing more can be sent for now.
+    Wait,
+}
+
 impl<E: Env> Worker<E> {
     /// Sends records; true if there may be more at once.
     pub(super) fn fill(&mut self) -> bool {
@@ -28,8 +37,10 @@ impl<E: Env> Worker<E> {
             let Some(record) = self.held.take().or_else(|| self.read()) else {
                 return false;
             };
-            if !self.send(record) {
-                return false;
+            match self.send(record) {
+                After::NextRecord => {}
+                After::Mail => return true,
+                After::Wait => return false,
             }
         }
         true
@@ -56,26 +67,29 @@ impl<E: Env> Worker<E> {
         }
     }
 
-    /// False if nothing more can be sent for now.
-    fn send(&mut self, record: Record) -> bool {
+    fn send(&mut self, record: Record) -> After {
         let Some(client) = &self.client else {
             self.held = Some(record);
-            return false;
+            return After::Wait;
         };
         let position = record.position;
         let partitions = match self.machine.offer(position, self.env.now()) {
-            Offer::Skip => return true,
+            Offer::Skip => return After::NextRecord,
             Offer::Hold => {
                 self.held = Some(record);
-                return false;
+                return After::Wait;
             }
-            Offer::NextProducer => return false,
+            Offer::NextProducer => return After::Wait,
             Offer::Send(partitions) => partitions,
         };
         let event = match Event::decode(&record.payload) {
             Ok(event) => event,
             Err(error) => return self.on_undecodable(&record, &error),
         };
+        if event.is_unparsed {
+            let is_written = self.dead_letter(position, Reason::Unparsed, &record.payload);
+            return if is_written { After::Mail } else { After::Wait };
+        }
         let key = event.key;
         let stamp = self
             .machine
@@ -97,29 +111,34 @@ impl<E: Env> Worker<E> {
                     stamp,
                 });
                 self.machine.on_queued(position);
-                true
+                After::NextRecord
             }
             Enqueue::QueueFull => {
                 self.held = Some(record);
                 self.must_retry = true;
-                false
+                After::Wait
             }
             Enqueue::Rejected(error) => {
                 let blame = error.blame();
                 self.on_delivery_failure(blame, &error.to_string());
                 self.reject(position, blame);
-                false
+                After::Wait
             }
         }
     }
 
     /// Dead-letters a record that is no event. The record stays if a newer ringback wrote it, or if so many dead
     /// letters came in a row that the records are not the cause.
-    fn on_undecodable(&mut self, record: &Record, error: &DecodeError) -> bool {
+    fn on_undecodable(&mut self, record: &Record, error: &DecodeError) -> After {
         let position = record.position;
         if !matches!(error, DecodeError::Version(_)) && self.machine.may_dead_letter() {
             tracing::error!(position, %error, "a record of the journal is no event; it becomes a dead letter");
-            return self.dead_letter(position, Reason::Undecodable, &record.payload);
+            let is_written = self.dead_letter(position, Reason::Undecodable, &record.payload);
+            return if is_written {
+                After::NextRecord
+            } else {
+                After::Wait
+            };
         }
         self.health.mark_unhealthy(
             Problem::Delivery,
@@ -134,7 +153,7 @@ impl<E: Env> Worker<E> {
             );
         }
         self.reject(position, Blame::Cluster);
-        false
+        After::Wait
     }
 
     /// Reports that the journal cannot be read and that publishing waits, and sets when the worker reads again.
@@ -178,18 +197,15 @@ impl<E: Env> Worker<E> {
         }
     }
 
+    /// Returns true once the dead letter is durable.
     fn dead_letter(&mut self, position: u64, reason: Reason, payload: &[u8]) -> bool {
         match self.env.write_dead_letter(position, reason, payload) {
             Ok(()) => {
                 self.metrics.dead_letters.inc(reason);
                 self.truncator
                     .set_dead_letter_bytes(self.env.dead_letter_bytes());
-                self.machine.dead_lettered(position);
-                tracing::error!(
-                    position,
-                    reason = reason.label(),
-                    "an event was dead-lettered: Kafka refuses it for good"
-                );
+                self.machine.dead_lettered(position, reason);
+                self.log_dead_letter(position, reason);
                 true
             }
             Err(error) => {
@@ -201,6 +217,29 @@ impl<E: Env> Worker<E> {
                 self.reject(position, Blame::Cluster);
                 false
             }
+        }
+    }
+
+    fn log_dead_letter(&self, position: u64, reason: Reason) {
+        let cause = match reason {
+            Reason::TooLarge | Reason::InvalidRecord => "Kafka refuses it for good",
+            Reason::Undecodable => "it cannot be decoded",
+            Reason::Unparsed => "its body is not JSON",
+        };
+        // Senders decide how many bodies are not JSON; the other reasons are rare.
+        let suppressed = if reason == Reason::Unparsed {
+            self.throttle.permit("unparsed")
+        } else {
+            Some(0)
+        };
+        if let Some(suppressed) = suppressed {
+            let reason = reason.label();
+            tracing::error!(
+                position,
+                reason,
+                suppressed,
+                "an event was dead-lettered: {cause}"
+            );
         }
     }
 

@@ -12,8 +12,10 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
-/// The only topic.
+/// The topic of events.
 pub const TOPIC: &str = "retell-events";
+/// Another one, for what is replayed elsewhere.
+pub const OTHER_TOPIC: &str = "another-topic";
 /// Bounds every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -45,15 +47,16 @@ impl Arrived {
 }
 
 impl MockKafka {
-    /// One broker, [`TOPIC`] with one partition, so that its order is the order of writing.
+    /// One broker, its topics with one partition each, so that their order is the order of writing.
     pub fn start() -> Self {
         let (orders, ordered) = mpsc::channel::<Order>();
         let (started, start) = mpsc::channel();
         let thread = thread::spawn(move || {
             let cluster = MockCluster::new(1).expect("a mock cluster can be had");
-            cluster
-                .create_topic(TOPIC, 1, 1)
-                .expect("a topic can be made");
+            for topic in [TOPIC, OTHER_TOPIC] {
+                let made = cluster.create_topic(topic, 1, 1);
+                made.expect("a topic can be made");
+            }
             started
                 .send(cluster.bootstrap_servers())
                 .expect("the test waits for it");
@@ -82,8 +85,13 @@ impl MockKafka {
         is_done.recv().expect("it is done");
     }
 
-    /// The topic's first `count` records; checks that there is no other.
+    /// The first `count` records of [`TOPIC`]; checks that there is no other.
     pub fn read(&self, count: usize) -> Vec<Arrived> {
+        self.read_topic(TOPIC, count)
+    }
+
+    /// The topic's first `count` records; checks that there is no other.
+    pub fn read_topic(&self, topic: &str, count: usize) -> Vec<Arrived> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.bootstrap)
             .set("group.id", "test")
@@ -92,7 +100,7 @@ impl MockKafka {
             .expect("a consumer can be made");
         let mut partition = TopicPartitionList::new();
         partition
-            .add_partition_offset(TOPIC, 0, Offset::Beginning)
+            .add_partition_offset(topic, 0, Offset::Beginning)
             .expect("an offset that there is");
         consumer.assign(&partition).expect("it can be assigned");
         let deadline = Instant::now() + PATIENCE;
@@ -105,7 +113,7 @@ impl MockKafka {
         }
         // Asked once: it waits behind the consumer's own long poll.
         let (_, end) = consumer
-            .fetch_watermarks(TOPIC, 0, PATIENCE)
+            .fetch_watermarks(topic, 0, PATIENCE)
             .expect("the topic's end is known");
         assert_eq!(usize::try_from(end).ok(), Some(count), "further records");
         arrived
@@ -133,7 +141,8 @@ fn record(message: &BorrowedMessage<'_>) -> Arrived {
     });
     Arrived {
         key: message.key().map(text),
-        value: message.payload().unwrap_or_default().to_vec(),
+        // A body may be empty, but never null: that would delete a compacted topic's record.
+        value: message.payload().expect("a value").to_vec(),
         timestamp_ms: message.timestamp().to_millis(),
         headers: headers.unwrap_or_default(),
     }

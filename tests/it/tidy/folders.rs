@@ -36,12 +36,12 @@ const INGEST: &[Row] = &[
     ("config", &["scheme"]),
     ("source", &["config", "payload", "scheme"]),
     ("refusal", &["payload", "scheme"]),
-    ("metrics", &["config", "refusal"]),
+    ("metrics", &["config", "payload", "refusal"]),
     ("body", &["memory", "refusal"]),
     ("server", &["metrics", "refusal"]),
     (
         "ingress",
-        &["body", "metrics", "refusal", "scheme", "source"],
+        &["body", "metrics", "payload", "refusal", "scheme", "source"],
     ),
     ("commit", &["ingress", "metrics"]),
     (

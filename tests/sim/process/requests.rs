@@ -50,6 +50,7 @@ impl Writing {
             content_type: "application/json",
             traceparent: "",
             tracestate: "",
+            is_unparsed: poison == Poison::Unparsed,
             body: &[],
         };
         let Some(appender) = &self.appender else {

@@ -83,11 +83,11 @@ impl World {
                         self.next = from.unwrap_or(self.next);
                         self.machine.on_partitions(1);
                     }
-                    Action::DeadLetter { position, .. } => {
+                    Action::DeadLetter { position, reason } => {
                         self.dead_letters.push(position);
                         // The worker reads the record again for it, which moves the reader.
                         self.next = position + 1;
-                        self.machine.dead_lettered(position);
+                        self.machine.dead_lettered(position, reason);
                     }
                     Action::Truncate(upto) => {
                         assert!(self.truncated < Some(upto));

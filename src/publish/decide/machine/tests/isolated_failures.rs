@@ -1,4 +1,5 @@
-//! A record is dead-lettered after three isolated failures in a row: what counts as one, and what does not.
+//! A record is dead-lettered after three isolated failures in a row, and ten such dead letters in a row stop publishing: what
+//! counts as one, and what does not.
 
 use super::*;
 
@@ -72,6 +73,22 @@ impl Isolated {
             })
             .collect()
     }
+}
+
+#[test]
+fn unparsed_bodies_do_not_stop_publishing_however_many_come_in_a_row() {
+    let now = Instant::now();
+    let mut machine = Machine::new(now, LIMITS);
+    machine.tick(now, 0.5);
+    machine.on_partitions(1);
+    machine.take_actions();
+    for position in 0..30 {
+        assert!(matches!(machine.offer(position, now), Offer::Send(_)));
+        machine.dead_lettered(position, Reason::Unparsed);
+        assert!(machine.may_dead_letter(), "after {position}");
+        assert_eq!(machine.take_actions(), [Action::Truncate(position)]);
+    }
+    assert!(machine.is_empty());
 }
 
 #[test]
