@@ -47,10 +47,11 @@ pub enum Lie {
     FirstDamageCounted,
     CheckpointAtEnd,
     FailedReadIsDamage,
+    RoomImagined,
 }
 
 /// Each lie and what it breaks.
-pub const LIES: [(Lie, &str); 34] = [
+pub const LIES: [(Lie, &str); 35] = [
     (
         Lie::AnswerBeforeSync,
         "a batch is answered without its sync",
@@ -162,6 +163,10 @@ pub const LIES: [(Lie, &str); 34] = [
     (
         Lie::FailedReadIsDamage,
         "the publisher reads zeros where a read fails, as if the first failure were damage",
+    ),
+    (
+        Lie::RoomImagined,
+        "the disk reports far more room than it has",
     ),
 ];
 
