@@ -28,6 +28,7 @@ mod journal_unknown_ends;
 mod journal_unreadable;
 mod journal_unreadable_extent;
 mod journal_unreadable_headers;
+mod kafka_state;
 mod logs;
 mod metrics_reference;
 mod priorities;
