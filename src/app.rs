@@ -58,11 +58,15 @@ impl App {
         let readiness = Readiness::new();
         let process_check = readiness.check("process", CheckKind::Gating, "starting");
         let journal_check = readiness.check("journal", CheckKind::Gating, "recovering");
+        // A full journal stays ready and answers 503 itself.
+        let room_check = readiness.check("journal-room", CheckKind::Informational, "recovering");
         let publish_checks = publish::Checks::add(&readiness);
         let admin = admin::serve(ports.admin, readiness, metrics.clone())?;
 
         let journal_metrics = journal::Metrics::register(metrics.registry())?;
         let journal = open_journal(&config, journal_metrics).await?;
+        room_check.pass("ok");
+        journal.appender.report_room(room_check);
         let journal_id = journal.recovery.journal_id;
         // Before the files are read: a change in between then counts as one.
         let files = WatchedFiles::new(&config);

@@ -33,7 +33,8 @@
 //! # Limits
 //!
 //! Memory: the queue (65,536 records, 1 GiB; ingest's own limit is usually smaller), one batch of 8 MiB or one larger record,
-//! one chunk of 256 KiB or one larger record in the reader. Disk: the budget and three segments; during a backlog's
+//! one chunk of 256 KiB or one larger record in the reader. Disk: the budget, which is never more than the volume can hold
+//! ([`engine::capacity`]), and three segments; during a backlog's
 //! publication also what was published within some two seconds, unless the disk is full.
 //!
 //! # Parts
@@ -86,7 +87,8 @@ settings! {
         /// The size of one segment file, allocated whole. A larger record gets a file of its own size.
         segment_size: ByteSize = ByteSize::mib(64), bounds(ByteSize::mib(1)..=ByteSize::gib(4));
         /// How many bytes of unpublished events, dead letters and segments set aside may be kept; at least twice
-        /// `max_body`. Beyond it webhooks are answered 503 until there is room. The disk needs this and three segments more.
+        /// `max_body`. Beyond it webhooks are answered 503 until there is room. The disk needs this and three segments more;
+        /// if it has less, its room less three segments is the budget.
         budget: ByteSize = ByteSize::gib(8), bounds(ByteSize::mib(4)..=ByteSize::tib(1));
         /// How long a place on the disk may stay unreadable, while others can be read, before publishing passes over it.
         /// Then its records are counted (`ringback_journal_unreadable_records_total`) and its segment is kept whole
@@ -128,7 +130,8 @@ pub fn open_with<FS: FileSystem>(
     metrics: Metrics,
 ) -> Result<Journal<FS>, OpenError> {
     let (engine, mut upkeep, recovery) = recover_with(fs, config, metrics, rand::random())?;
-    // Makes the first spare, so that the first request does not wait for it. A full disk is no reason not to open.
+    // Makes the first spare, so that the first request does not wait for it, and measures the room. A full disk is no reason
+    // not to open.
     upkeep.step();
     let reader = Reader::new(engine.clone());
     let (appender, threads) =
@@ -194,9 +197,13 @@ fn snapshot<FS: FileSystem>(engine: &Engine<FS>) -> Snapshot {
         budget,
         unpublished: state.unpublished(),
         oldest_seconds,
-        // A journal that refuses is full, even if some bytes, too few for the last record, are left.
-        exhaustion_seconds: if engine.admission.is_full() {
+        // A journal that refuses is full, even if some bytes, too few for the last record, are left. On a full disk the forecast
+        // is for the room that is still reserved.
+        exhaustion_seconds: if engine.admission.shortage().is_some() {
             0.0
+        } else if state.is_disk_full() {
+            let room = state.budget_used() + state.room(engine.page);
+            state.exhaustion_seconds(budget.min(room), now)
         } else {
             state.exhaustion_seconds(budget, now)
         },

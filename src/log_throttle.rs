@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// More keys than the program has: the bound holds even if a library invents new ones.
-const MAX_KEYS: usize = 256;
+/// More keys than a program with a hundred brokers has: the bound holds even if a library invents new ones.
+const MAX_KEYS: usize = 1024;
 
 /// A monotonic clock; the simulator supplies its own.
 pub type Clock = Box<dyn Fn() -> Instant + Send + Sync>;

@@ -43,6 +43,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use self::inbox::Mailbox;
+use self::kafka::connection::Connection;
 use self::kafka::context::Shared;
 use self::kafka::credentials::Credentials;
 use self::kafka::env::LibrdkafkaEnv;
@@ -131,7 +132,11 @@ pub fn start(
                 mailbox: mailbox.clone(),
                 metrics: metrics.clone(),
                 throttle: throttle.clone(),
-                last_error: Arc::default(),
+                connection: Arc::new(Connection::new(
+                    &properties,
+                    mailbox.clone(),
+                    throttle.clone(),
+                )),
                 user_properties: Arc::new(config.kafka.client.values.clone()),
             },
             build_thread: SideThread::default(),

@@ -47,7 +47,8 @@ pub struct DevArgs {
 /// Runs until Ctrl-C.
 pub fn run(arguments: &DevArgs) -> Result<(), CommandError> {
     // The terminal belongs to the events; problems still show.
-    telemetry::log("warn,librdkafka=error")?;
+    // The journal is temporary: it may be on any kind of volume.
+    telemetry::log("warn,librdkafka=error,ringback::journal::disk::volume=off")?;
     let key_is_set = std::env::var_os(RETELL_KEY).is_some_and(|key| !key.is_empty());
     if arguments.require_signature && !key_is_set {
         return Err(CommandError::NoKey);

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::engine::admission::Admission;
 use super::engine::writer::Payload;
 use super::error::AppendError;
+use crate::readiness::Check;
 
 /// Records that may wait for the writer. Less than `recovery::POSITION_STRIDE`, which must exceed the records that were
 /// never synced.
@@ -129,6 +130,11 @@ impl Appender {
             queue.filled.notify_one();
         }
         Ok(Commit(commit))
+    }
+
+    /// Sets the check that reports whether the journal has room. Only the first call counts.
+    pub fn report_room(&self, check: Check) {
+        self.handle.admission.set_room_check(check);
     }
 
     /// The operation that failed and its error, if the journal is poisoned.

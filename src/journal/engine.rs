@@ -1,6 +1,7 @@
 //! The synchronous engine: the state, the disk, and the signals between the journal's threads.
 
 pub mod admission;
+pub mod capacity;
 pub mod checkpoint;
 pub mod quarantine;
 pub mod reader;

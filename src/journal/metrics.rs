@@ -21,7 +21,7 @@ const BATCH_EVENTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, 10
 pub struct Snapshot {
     /// Bytes that count against the budget.
     pub bytes: u64,
-    /// The budget, in bytes.
+    /// The budget in force, in bytes.
     pub budget: u64,
     /// Records not yet published.
     pub unpublished: u64,
@@ -167,7 +167,7 @@ impl Gauges {
             )?,
             budget: IntGauge::new(
                 "journal_budget_bytes",
-                "The configured budget; beyond it webhooks are answered 503",
+                "What the journal may hold: the configured budget, or what its volume has room for if that is less; beyond it webhooks are answered 503",
             )?,
             unpublished: IntGauge::new(
                 "journal_unpublished_events",

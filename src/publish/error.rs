@@ -7,7 +7,7 @@ use crate::publish::decide::blame::{Blame, Reason};
 
 /// Why a record was not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{code}")]
+#[error("{code}{}", self.remedy())]
 pub struct DeliveryError {
     code: Code,
     has_key: bool,
@@ -44,6 +44,15 @@ impl DeliveryError {
         }
     }
 
+    /// What Kafka's words leave out.
+    fn remedy(self) -> &'static str {
+        if self.code == Code::InvalidRecord && !self.has_key {
+            return ": the event has no key, and a compacted topic takes none without; set the topic's cleanup.policy to \"delete\", \
+                    or the source's key_pointers to where each event has a key";
+        }
+        ""
+    }
+
     pub(crate) fn refuses_timestamp(self) -> bool {
         self.code == Code::InvalidTimestamp
     }
@@ -52,6 +61,16 @@ impl DeliveryError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_keyless_event_on_a_compacted_topic_is_named_with_what_to_change() {
+        let keyless = DeliveryError::new(Code::InvalidRecord, false).to_string();
+        for words in ["InvalidRecord", "no key", "cleanup.policy", "key_pointers"] {
+            assert!(keyless.contains(words), "{keyless}");
+        }
+        let other = DeliveryError::new(Code::InvalidRecord, true).to_string();
+        assert_eq!(other, Code::InvalidRecord.to_string());
+    }
 
     #[test]
     fn only_a_record_s_own_faults_are_blamed_on_it() {

@@ -26,15 +26,25 @@ pub struct TopicState {
     pub bounds: Option<TimeBounds>,
 }
 
+/// What the client reports about its connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// A broker is connected; `fault` is why another one is not.
+    Connected {
+        /// In words that name what to change.
+        fault: Option<String>,
+    },
+    /// No broker is connected, for this reason.
+    Down(String),
+}
+
 /// What has arrived for the worker.
 #[derive(Debug, Default)]
 pub struct Inbox {
     /// In the order of their arrival.
     pub reports: Vec<Report>,
-    /// The client's last error, if any.
-    pub client_error: Option<String>,
-    /// A broker is connected.
-    pub is_connected: bool,
+    /// Whether a broker is connected, if that was reported.
+    pub connection: Option<ConnectionState>,
     /// The topic's state, or what an operator must fix.
     pub topic: Option<Result<TopicState, String>>,
     /// The present producer can no longer be relied on: another one must take over.

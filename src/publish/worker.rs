@@ -3,6 +3,7 @@
 //! It has no thread, clock or randomness of its own: the caller of [`Worker::step`] brings the mail, and [`Env`] is everything else.
 
 mod health;
+mod outage;
 mod send;
 mod sent;
 
@@ -17,6 +18,7 @@ use crate::journal::{Reader, Record, Truncator};
 use crate::log_throttle::LogThrottle;
 use crate::readiness::Check;
 use health::{Health, Problem};
+use outage::Outage;
 use sent::SentRecords;
 
 /// How long a full queue or a failed read is left alone, unless mail arrives first.
@@ -60,6 +62,7 @@ pub struct Worker<E: Env> {
     truncator: Truncator<E::Disk>,
     metrics: Metrics,
     health: Health,
+    outage: Option<Outage>,
     read_check: Check,
     throttle: Arc<LogThrottle>,
     machine: Machine,
@@ -101,6 +104,7 @@ impl<E: Env> Worker<E> {
             truncator: deps.truncator,
             metrics: deps.metrics,
             health: Health::new(deps.kafka_check),
+            outage: None,
             read_check: deps.read_check,
             throttle: deps.throttle,
             client: None,
@@ -126,7 +130,7 @@ impl<E: Env> Worker<E> {
                 Next::End
             };
         }
-        self.on_client_event(inbox.is_connected, inbox.client_error, inbox.topic);
+        self.on_client_event(inbox.connection, inbox.topic);
         self.recount_dead_letters(now);
         self.on_reports(inbox.reports, now);
         self.check_for_stall(now);
@@ -148,6 +152,10 @@ impl<E: Env> Worker<E> {
             .in_flight
             .set(i64::try_from(self.machine.in_flight()).unwrap_or(i64::MAX));
         let now = self.env.now();
+        if self.is_at_tail && self.machine.is_empty() {
+            self.health.mark_empty();
+        }
+        self.watch_outage(now);
         if let Some(end) = inbox.drain_deadline
             && ((self.is_at_tail && self.machine.is_empty()) || now >= end)
         {
@@ -169,6 +177,7 @@ impl<E: Env> Worker<E> {
             has_dead_letters.then(|| self.recounted + RECOUNT_INTERVAL),
             drain_deadline,
             self.stall_report_at(),
+            self.outage_report_at(),
             self.topic_refresh_at(),
             self.too_old_at(now),
         ];

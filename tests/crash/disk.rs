@@ -3,9 +3,9 @@
 use libtest_mimic::Failed;
 
 use crate::mock::Mock;
-use crate::support::PATIENCE;
 use crate::support::load::Load;
 use crate::support::relay::Site;
+use crate::support::{PATIENCE, eventually};
 use crate::volume::Volume;
 
 /// A short shutdown for a relay that ends after a poison: nothing here takes longer.
@@ -15,7 +15,10 @@ pub const SHUTDOWN: (&str, &str) = (
 );
 
 pub fn full() -> Result<(), Failed> {
-    for (name, volume) in [("ext4", Volume::ext4(24)), ("tmpfs", Volume::tmpfs(12))] {
+    for (name, mib, volume) in [
+        ("ext4", 24, Volume::ext4(24)),
+        ("tmpfs", 12, Volume::tmpfs(12)),
+    ] {
         let mock = Mock::start("full");
         let journal = [
             ("journal", "segment_size = \"1MiB\""),
@@ -24,10 +27,27 @@ pub fn full() -> Result<(), Failed> {
         ];
         let site = Site::of(&mock.bootstrap, "full", Some(volume.journal()), &journal);
         let relay = site.start();
+        let warns = |words: &str| relay.start_log.contains(words);
+        assert!(warns("the journal's volume is smaller than journal.budget"));
+        assert_eq!(warns("the journal is on tmpfs"), name == "tmpfs");
+        let budget = relay.metric("ringback_journal_budget_bytes");
+        let holds = f64::from((mib - 3) << 20);
+        assert!(
+            budget <= holds && budget > holds / 2.0,
+            "{budget} of {holds}"
+        );
         mock.down();
         let load = Load::start(&relay, "full", 0, 8_000);
         load.await_refused(200);
         assert_eq!(relay.admin("/readyz").0, 200, "a full disk leaves it ready");
+        let full = || {
+            relay
+                .admin("/readyz?verbose")
+                .1
+                .contains("[!]journal-room full: ")
+        };
+        eventually("the relay reports that it is full", full);
+        assert_eq!(relay.metric("ringback_journal_exhaustion_seconds"), 0.0);
         assert_eq!(relay.metric("ringback_journal_poisoned"), 0.0);
         mock.up();
         // It accepts again while the load goes on, and then publishes all of it.
@@ -40,6 +60,7 @@ pub fn full() -> Result<(), Failed> {
         let after = after.end();
         after.assert_all_accepted();
         relay.await_drained();
+        eventually("the relay reports that it has room", || !full());
         let mut all = tally;
         all.add(after);
         all.assert_kept(&format!("{name} full"), &mock.bootstrap, "full");

@@ -5,6 +5,7 @@
 
 mod aged;
 mod brokers;
+mod causes;
 mod death;
 mod end_to_end;
 mod growth;
@@ -20,7 +21,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 24] = [
+const TESTS: [(&str, Test); 26] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         end_to_end::each_event_arrives,
@@ -98,6 +99,14 @@ const TESTS: [(&str, Test); 24] = [
     (
         "an_outage_longer_than_the_topic_takes_timestamps_blocks_nothing",
         times::before,
+    ),
+    (
+        "each_mistake_in_the_connection_is_named_with_the_property_to_change",
+        causes::named,
+    ),
+    (
+        "a_keyless_event_on_a_compacted_topic_is_named",
+        causes::keyless,
     ),
     (
         "a_refused_write_permission_is_waited_for",

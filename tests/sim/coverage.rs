@@ -8,7 +8,7 @@ use std::cell::Cell;
 pub const ENOUGH: u64 = 20_000;
 
 /// Branches that a log line shows, each with the beginning of that line.
-const LOGGED: [(&str, &str); 24] = [
+const LOGGED: [(&str, &str); 27] = [
     ("a failed read is tried again", "cannot read the journal"),
     (
         "reading goes on where it could not",
@@ -48,6 +48,15 @@ const LOGGED: [(&str, &str); 24] = [
     (
         "the disk has room again",
         "the disk has room for the journal's next segment again",
+    ),
+    (
+        "the volume has less room than the budget",
+        "the journal's volume is smaller than journal.budget",
+    ),
+    ("the journal is full", "the journal is full"),
+    (
+        "the journal has room again",
+        "the journal has room again: events are accepted",
     ),
     ("a dead letter is written", "an event was dead-lettered"),
     (

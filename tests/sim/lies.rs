@@ -48,6 +48,7 @@ pub enum Lie {
     FirstDamageCounted,
     CheckpointAtEnd,
     FailedReadIsDamage,
+    RoomImagined,
 }
 
 /// Each lie and what it breaks.
@@ -167,6 +168,10 @@ pub const LIES: [(Lie, &str); 35] = [
     (
         Lie::FailedReadIsDamage,
         "the publisher reads zeros where a read fails, as if the first failure were damage",
+    ),
+    (
+        Lie::RoomImagined,
+        "the disk reports far more room than it has",
     ),
 ];
 

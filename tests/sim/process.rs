@@ -214,6 +214,7 @@ impl Process {
         while self.upkeep.reclaim_pause().is_some() {
             self.upkeep.reclaim();
         }
+        self.check_budget(around);
         around.note_checkpointed((self.journal, self.upkeep.checkpointed()));
         if around.disk.lock().dead.is_none() && !self.engine.admission.is_poisoned() {
             around.note_synced((self.journal, tail));
@@ -388,13 +389,5 @@ impl Process {
 
     pub fn engine(&self) -> &Engine<SimDisk> {
         &self.engine
-    }
-
-    pub fn checkpointed(&self) -> u64 {
-        self.upkeep.checkpointed()
-    }
-
-    pub fn journal(&self) -> usize {
-        self.journal
     }
 }

@@ -20,7 +20,8 @@ pub struct Setup {
     pub ahead: usize,
     /// `kafka.stall_timeout`.
     pub stall: Duration,
-    /// The disk's capacity, if it is small: room for the checkpoint and for one and a half or two and a half segments.
+    /// The disk's capacity, if it is small: room for the checkpoint and for one and a half or two and a half segments, or for so
+    /// many that it is the disk that limits the budget.
     pub disk: Option<u64>,
     /// How late the publisher's thread may be at the best of times: a container with little CPU quota gets no CPU
     /// for most of each 100 ms.
@@ -36,7 +37,7 @@ impl Setup {
             dead_letter_path: "dead-letters".into(),
         };
         let segment = random.pick(&[2048, 4096, 16_384]);
-        let room = 8_192 + segment / 2 + segment * random.range(1, 2);
+        let room = 8_192 + segment / 2 + segment * random.pick(&[1, 2, 1, 2, 6, 12]);
         Self {
             disk: random.percent(15).then_some(room),
             journal: Config {

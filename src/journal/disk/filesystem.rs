@@ -33,6 +33,15 @@ pub fn read_full(file: &impl ReadAt, bytes: &mut [u8], offset: u64) -> io::Resul
     Ok(read)
 }
 
+/// The room of a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What this process may still reserve.
+    pub free: u64,
+    /// The file system's size.
+    pub total: u64,
+}
+
 /// A flat folder. Every method may block, so none may be called on an async runtime's threads.
 ///
 /// Written bytes are durable only after [`File::sync`], a file's name only after [`FileSystem::sync_directory`].
@@ -53,6 +62,10 @@ pub trait FileSystem: Send + Sync + 'static {
     fn sync_directory(&self) -> io::Result<()>;
     /// True while an inspection runs, which may have opened files that have been removed since.
     fn is_looked_into(&self) -> io::Result<bool>;
+    /// The room of the file system; `None` if nothing bounds it.
+    fn space(&self) -> io::Result<Option<Space>> {
+        Ok(None)
+    }
     /// The bytes that a device may spoil together if a write is cut short, and that fail to read together. A write that
     /// begins at a multiple of it cannot harm what was synced before.
     fn page(&self) -> u64 {

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, fstatvfs};
 
-use super::filesystem::{File, FileSystem, LOCK};
+use super::filesystem::{File, FileSystem, LOCK, Space};
+use super::volume;
 
 /// A command that only asks whether the journal is held takes the lock for an instant. An open must not fail because of it.
 const LOCK_TRIES: u32 = 5;
@@ -49,6 +50,7 @@ impl DiskFileSystem {
             .open(path.join(LOCK))
             .map_err(FolderError::Unusable)?;
         try_lock(&lock, || thread::sleep(LOCK_PAUSE))?;
+        volume::warn_if_unsafe(&directory);
         Ok(Self {
             path: path.to_owned(),
             directory,
@@ -102,6 +104,15 @@ impl FileSystem for DiskFileSystem {
             Err(fs::TryLockError::WouldBlock) => Ok(true),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        let volume = fstatvfs(&self.directory)?;
+        // Blocks that are reserved for root are not counted: the journal must not live on them.
+        Ok(Some(Space {
+            free: volume.f_bavail.saturating_mul(volume.f_frsize),
+            total: volume.f_blocks.saturating_mul(volume.f_frsize),
+        }))
     }
 }
 

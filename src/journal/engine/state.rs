@@ -200,8 +200,22 @@ impl<F> State<F> {
         self.unpublished_bytes() + self.dead_letter_bytes + self.set_aside_bytes
     }
 
+    /// Bytes on disk that hold what counts against the budget, or can: dead letters and segments set aside included. What
+    /// a sealed segment leaves unused, because the next record did not fit, never will.
+    pub(super) fn reserved_bytes(&self) -> u64 {
+        let open = self.segments.back();
+        let unwritten = open.map_or(0, |open| open.capacity.saturating_sub(open.used));
+        let segments = self.segments.iter().map(|segment| segment.used);
+        let segments = segments.sum::<u64>() + unwritten;
+        let spare = match &self.spare {
+            Spare::Ready(spare) => spare.capacity,
+            Spare::Missing | Spare::NoRoom => 0,
+        };
+        segments + spare + self.dead_letter_bytes + self.set_aside_bytes
+    }
+
     /// Bytes that one batch can surely hold without another segment.
-    pub(super) fn room(&self, page: u64) -> u64 {
+    pub(in crate::journal) fn room(&self, page: u64) -> u64 {
         let open = self.segments.back().filter(|_| self.head != Head::None);
         // The last record may end in the segment's last page: then there is no room for another.
         let left = open.map_or(0, |segment| {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
+use super::capacity::{Capacity, MEASURE_INTERVAL};
 use super::checkpoint::{CheckpointFile, Synced};
 use super::quarantine;
 use super::reclaim::{ObsoleteSegments, SpaceReclaimer};
@@ -23,6 +24,7 @@ pub struct Upkeep<FS: FileSystem> {
     reclaimer: SpaceReclaimer<FS::File>,
     /// Files without a record that recovery kept, because it could not copy the torn write in them.
     leftovers: Vec<u64>,
+    capacity: Capacity,
     /// The writer has ended.
     closed: bool,
 }
@@ -38,6 +40,7 @@ impl<FS: FileSystem> Upkeep<FS> {
         leftovers: Vec<u64>,
     ) -> Self {
         Self {
+            capacity: Capacity::new(engine.admission.budget()),
             engine,
             checkpoint,
             obsolete: ObsoleteSegments::default(),
@@ -58,16 +61,21 @@ impl<FS: FileSystem> Upkeep<FS> {
         (state.lacks_removable_room() || needs_spare) && !self.engine.admission.is_poisoned()
     }
 
-    /// True if a step is worth its syncs after a pause: the watermark has moved, a segment can be removed, or the disk may
-    /// have room again. Each sync of the folder delays the writer's, so segments are removed together.
+    /// True if a step is worth its syncs after a pause: the watermark has moved, a segment can be removed, or the disk or the
+    /// budget may have room again. Each sync of the folder delays the writer's, so segments are removed together.
     pub fn is_behind(&self, state: &State<FS::File>) -> bool {
         let last = self.checkpoint.last();
         let moved = state.watermark != last.watermark || self.synced(state) != last.synced;
         let removes = state.has_removable() || !self.obsolete.is_empty();
         // An operator may remove segments that are set aside.
         let recounts = state.set_aside_bytes > 0;
-        (moved || removes || recounts || state.is_disk_full())
-            && !self.engine.admission.is_poisoned()
+        let is_short = state.is_disk_full() || self.capacity.is_short(&self.engine.admission);
+        (moved || removes || recounts || is_short) && !self.engine.admission.is_poisoned()
+    }
+
+    /// True if a step is worth it after so long a rest, only to measure the room of the volume.
+    pub(in crate::journal) fn must_measure(&self, rest: Duration) -> bool {
+        rest >= MEASURE_INTERVAL && !self.engine.admission.is_poisoned()
     }
 
     /// How long [`Upkeep::reclaim`] may wait; `None` if it has nothing to do.
@@ -80,7 +88,7 @@ impl<FS: FileSystem> Upkeep<FS> {
         self.reclaimer.step();
     }
 
-    /// Removes what is published, then makes the spare, which may need the room.
+    /// Removes what is published, makes the spare, which may need the room, and measures how much room is left.
     pub fn step(&mut self) {
         if let Err((operation, error)) = self.remove_published() {
             self.engine.poison(operation, &error);
@@ -92,6 +100,8 @@ impl<FS: FileSystem> Upkeep<FS> {
         if let Err((operation, error)) = self.prepare_spare() {
             self.engine.poison(operation, &error);
         }
+        let own = self.engine.lock().reserved_bytes() + self.reclaimer.pending_bytes();
+        self.capacity.measure(&self.engine, own);
     }
 
     /// Writes and syncs a checkpoint if the watermark has moved. A poisoned journal writes it too, unless the checkpoint's

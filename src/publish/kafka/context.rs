@@ -12,7 +12,8 @@ use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::log::{LastTransportError, is_expected, is_gapless};
+use super::connection::Connection;
+use super::log::{BrokerLine, is_expected, is_gapless};
 use crate::log_throttle::LogThrottle;
 use crate::publish::error::DeliveryError;
 use crate::publish::inbox::{Mailbox, Report};
@@ -24,7 +25,7 @@ pub(crate) struct Shared {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) metrics: Metrics,
     pub(crate) throttle: Arc<LogThrottle>,
-    pub(crate) last_error: Arc<LastTransportError>,
+    pub(crate) connection: Arc<Connection>,
     /// The properties that the user has set.
     pub(crate) user_properties: Arc<BTreeMap<String, String>>,
 }
@@ -62,7 +63,12 @@ impl ClientContext for Context {
             tracing::debug!(target: "librdkafka", facility, "{message}");
             return;
         }
-        let Some(suppressed) = self.shared.throttle.permit(facility) else {
+        let fault = BrokerLine::of_log(facility, message).map(|line| {
+            self.shared.connection.note(&line);
+            line.fault()
+        });
+        let throttle = &self.shared.throttle;
+        let Some(suppressed) = throttle.permit(fault.as_deref().unwrap_or(facility)) else {
             return;
         };
         match level {
@@ -86,33 +92,36 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.count_call();
+        let code = error.rdkafka_error_code();
         if is_gapless(reason) {
             // The failed report that comes with it names the cause.
             tracing::debug!(target: "librdkafka", %error, "{reason}");
             return;
         }
-        let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+            // librdkafka's numbers are left out: they count addresses and brokers together.
+            self.shared.connection.all_down();
+            return;
+        }
+        if BrokerLine::parse(reason).is_some() {
+            // Logged already, with the cause noted.
+            self.shared.connection.one_down();
+            return;
+        }
         let name = code.map_or_else(|| error.to_string(), |code| code.to_string());
         if let Some(suppressed) = self.shared.throttle.permit(&name) {
             tracing::warn!(target: "librdkafka", %error, suppressed, "{reason}");
         }
-        if code == Some(RDKafkaErrorCode::GaplessGuarantee) {
-            // The error concerns a record, whose failed report comes too, and not a connection.
-            return;
+        if code != Some(RDKafkaErrorCode::GaplessGuarantee) {
+            // That one concerns a record, whose failed report comes too, and not the client.
+            self.shared.connection.report(&format!("{name}: {reason}"));
         }
-        let message = self.shared.last_error.describe(code, &name, reason);
-        let mailbox = &self.shared.mailbox;
-        mailbox.put(|inbox| inbox.client_error = Some(message));
     }
 
     fn stats(&self, statistics: rdkafka::Statistics) {
         self.count_call();
         self.shared.metrics.brokers.update(&statistics);
-        let mut brokers = statistics.brokers.values();
-        if brokers.any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
-            self.shared.last_error.forget();
-            self.shared.mailbox.put(|inbox| inbox.is_connected = true);
-        }
+        self.shared.connection.on_statistics(&statistics);
     }
 }
 

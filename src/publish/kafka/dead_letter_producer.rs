@@ -15,8 +15,12 @@ use rdkafka::message::{DeliveryResult, Header};
 use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
+use rdkafka::types::RDKafkaErrorCode;
 
+use super::cause::Security;
 use super::cloudevents;
+use super::faults::BrokerFaults;
+use super::log::BrokerLine;
 use super::timeout::SideThread;
 use super::topic_config;
 use crate::event::Event;
@@ -44,7 +48,7 @@ pub enum SendError {
     Unanswered {
         /// How long the acknowledgement was waited for.
         timeout: Duration,
-        /// The client's last error, if any.
+        /// Why the brokers cannot be used, or the client's last error; `None` if neither is known.
         last_error: Option<String>,
     },
 }
@@ -59,23 +63,40 @@ impl SendError {
     }
 }
 
-type LastError = Arc<Mutex<Option<String>>>;
+/// Why there is no acknowledgement.
+struct LastError {
+    faults: BrokerFaults,
+    /// The last error that is about no broker.
+    other: Mutex<Option<String>>,
+}
+
+impl LastError {
+    fn describe(&self) -> Option<String> {
+        let other = || self.other.lock().unwrap_or_else(PoisonError::into_inner);
+        self.faults.describe().or_else(|| other().clone())
+    }
+}
 
 struct Context {
     outcome: mpsc::SyncSender<Result<(), DeliveryError>>,
-    last_error: LastError,
+    last_error: Arc<LastError>,
 }
 
 impl ClientContext for Context {
-    /// Errors come by [`ClientContext::error`]; nothing else matters to a single record.
-    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
+    /// Keeps why a broker cannot be used, which librdkafka may name here alone. Nothing else matters to a single record.
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if let Some(line) = BrokerLine::of_log(facility, message) {
+            self.last_error.faults.note(&line, Instant::now());
+        }
+    }
 
-    fn error(&self, _error: KafkaError, reason: &str) {
-        let mut last = self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *last = Some(reason.to_owned());
+    fn error(&self, error: KafkaError, reason: &str) {
+        let is_down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        // What is about brokers was logged, with more words.
+        if !is_down && BrokerLine::parse(reason).is_none() {
+            let other = &self.last_error.other;
+            *other.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
     }
 }
 
@@ -102,7 +123,7 @@ struct Client {
     /// `Some` until the client is dropped.
     producer: Option<ThreadedProducer<Context>>,
     outcome: mpsc::Receiver<Result<(), DeliveryError>>,
-    last_error: LastError,
+    last_error: Arc<LastError>,
 }
 
 impl Drop for Client {
@@ -221,14 +242,10 @@ impl DeadLetterProducer {
                 Ok(())
             }
             Ok(Err(error)) => Err(SendError::Refused(error)),
-            Err(_) => {
-                let last_error = client.last_error.lock();
-                let last_error = last_error.unwrap_or_else(PoisonError::into_inner).clone();
-                Err(SendError::Unanswered {
-                    timeout,
-                    last_error,
-                })
-            }
+            Err(_) => Err(SendError::Unanswered {
+                timeout,
+                last_error: client.last_error.describe(),
+            }),
         }
     }
 
@@ -238,8 +255,12 @@ impl DeadLetterProducer {
             config.set(name, value);
         }
         config.set("linger.ms", "0");
+        config.set_log_level(RDKafkaLogLevel::Info);
         let (sender, outcome) = mpsc::sync_channel(1);
-        let last_error = LastError::default();
+        let last_error = Arc::new(LastError {
+            faults: BrokerFaults::new(Security::of(&self.properties)),
+            other: Mutex::default(),
+        });
         let producer = config.create_with_context(Context {
             outcome: sender,
             last_error: last_error.clone(),

@@ -4,14 +4,17 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::BaseProducer;
 
+use super::mechanism;
 use super::properties::PropertyError;
 use crate::publish::Config;
 
 const REFUSED: &str = "is refused by librdkafka";
 
 impl Config {
-    /// As [`Config::properties`], and checks each name and value, and all of them together, with librdkafka.
+    /// As [`Config::properties`], and checks each name and value, and all of them together, with librdkafka. Refuses also what
+    /// librdkafka would accept although this build cannot do it.
     pub fn validate(&self) -> Result<(), PropertyError> {
+        mechanism::check(&self.properties()?)?;
         for (name, value) in self.properties()? {
             let mut one = ClientConfig::new();
             one.set(&name, &value);

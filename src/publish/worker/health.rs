@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Worker;
 use crate::publish::decide::blame::Blame;
 use crate::publish::env::{Client as _, Env};
-use crate::publish::inbox::TopicState;
+use crate::publish::inbox::{ConnectionState, TopicState};
 use crate::readiness::Check;
 
 /// A stall is reported after this time without a report, before the producer is replaced for it. librdkafka itself reports
@@ -27,8 +27,10 @@ pub(super) enum Problem {
     Connection,
     /// Ends when the topic exists.
     Topic,
-    /// Ends when an event is delivered.
+    /// Ends when an event is delivered, or none is left.
     Delivery,
+    /// One event's own: the others are delivered. Ends as [`Problem::Delivery`] does.
+    Event,
 }
 
 /// Kafka's state as the readiness check shows it.
@@ -36,8 +38,12 @@ pub(super) struct Health {
     check: Check,
     problem: Option<Problem>,
     message: String,
+    /// False only while the first connection is awaited, which is no problem yet.
+    is_reported: bool,
     /// Set while a stall lasts for which the producer was replaced: how long it had lasted then.
     stalled_for: Option<Duration>,
+    /// Why one broker is not connected, while another one is.
+    broker_fault: Option<String>,
 }
 
 impl Health {
@@ -46,14 +52,23 @@ impl Health {
             check,
             problem: Some(Problem::Connection),
             message: String::from("no answer from a broker yet"),
+            is_reported: false,
             stalled_for: None,
+            broker_fault: None,
         }
     }
 
     fn mark_healthy(&mut self) {
         self.problem = None;
         self.message.clear();
-        self.check.pass("ok");
+        self.show_healthy();
+    }
+
+    fn show_healthy(&self) {
+        match &self.broker_fault {
+            Some(fault) => self.check.pass(&format!("ok, but {fault}")),
+            None => self.check.pass("ok"),
+        }
     }
 
     /// An event was delivered.
@@ -64,8 +79,32 @@ impl Health {
         }
     }
 
+    /// No event is left to be delivered: what kept the last one, now a dead letter, keeps none any more.
+    pub(super) fn mark_empty(&mut self) {
+        if matches!(self.problem, Some(Problem::Delivery | Problem::Event)) {
+            self.mark_healthy();
+        }
+    }
+
+    /// A broker is connected; `fault` is why another one is not.
+    fn mark_connected(&mut self, fault: Option<String>) {
+        let is_news = self.broker_fault != fault;
+        self.broker_fault = fault;
+        match self.problem {
+            Some(Problem::Connection) => self.mark_healthy(),
+            None if is_news => self.show_healthy(),
+            _ => {}
+        }
+    }
+
+    /// True while Kafka takes no event, whichever it is.
+    pub(super) fn is_outage(&self) -> bool {
+        self.is_reported && !matches!(self.problem, None | Some(Problem::Event))
+    }
+
     pub(super) fn mark_unhealthy(&mut self, problem: Problem, message: &str) {
         self.problem = Some(problem);
+        self.is_reported = true;
         message.clone_into(&mut self.message);
         let replaced = self.stalled_for.map(|duration| {
             let duration = humantime::format_duration(duration);
@@ -81,17 +120,16 @@ impl<E: Env> Worker<E> {
     /// librdkafka's callbacks have run, or the cluster has answered about the topic.
     pub(super) fn on_client_event(
         &mut self,
-        is_connected: bool,
-        client_error: Option<String>,
+        connection: Option<ConnectionState>,
         topic: Option<Result<TopicState, String>>,
     ) {
-        if is_connected && self.health.problem == Some(Problem::Connection) {
-            self.health.mark_healthy();
-        }
-        if let Some(message) = client_error
-            && matches!(self.health.problem, None | Some(Problem::Connection))
-        {
-            self.health.mark_unhealthy(Problem::Connection, &message);
+        match connection {
+            Some(ConnectionState::Connected { fault }) => self.health.mark_connected(fault),
+            // A missing topic is asked for again only once a broker is connected, so it must not be forgotten.
+            Some(ConnectionState::Down(message)) if self.health.problem != Some(Problem::Topic) => {
+                self.health.mark_unhealthy(Problem::Connection, &message);
+            }
+            Some(ConnectionState::Down(_)) | None => {}
         }
         match topic {
             Some(Ok(state)) => self.on_topic_state(state),
@@ -135,9 +173,12 @@ impl<E: Env> Worker<E> {
             return;
         }
         let timeout = humantime::format_duration(self.config.limits.stall_timeout);
+        let fault = self.health.broker_fault.as_ref();
+        let fault = fault.map(|fault| format!(" ({fault})"));
         let message = format!(
-            "{STALLED}; after {timeout} of this the producer is replaced; if it continues, \
-             are fewer replicas in sync than min.insync.replicas?"
+            "{STALLED}{}; after {timeout} of this the producer is replaced; if it continues, \
+             are fewer replicas in sync than min.insync.replicas?",
+            fault.unwrap_or_default()
         );
         self.health.mark_unhealthy(Problem::Delivery, &message);
         if let Some(client) = &self.client {
@@ -196,7 +237,11 @@ impl<E: Env> Worker<E> {
         if blame == Blame::Collateral {
             return;
         }
-        self.health.mark_unhealthy(Problem::Delivery, message);
+        let problem = match blame {
+            Blame::Record(_) => Problem::Event,
+            Blame::Cluster | Blame::Collateral => Problem::Delivery,
+        };
+        self.health.mark_unhealthy(problem, message);
         if let Some(suppressed) = self.throttle.permit(message) {
             tracing::warn!(
                 reason = message,

@@ -230,6 +230,14 @@ impl Disk {
         Ok(())
     }
 
+    /// Bytes of all files that have a name or are open.
+    fn reserved(&self) -> u64 {
+        let held = self.inodes.iter().enumerate().filter(|(number, inode)| {
+            Arc::strong_count(&inode.open) > 1 || self.names.values().any(|named| named == number)
+        });
+        held.map(|(_, inode)| inode.now.len()).sum::<usize>() as u64
+    }
+
     fn name_of(&self, inode: usize) -> String {
         let found = self.names.iter().find(|(_, number)| **number == inode);
         found.map_or_else(|| String::from("(unlinked)"), |(name, _)| name.clone())

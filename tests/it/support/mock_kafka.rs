@@ -73,11 +73,27 @@ impl MockKafka {
 
     /// Makes the mock refuse the next so many produce requests as too large.
     pub fn refuse(&self, requests: usize) {
-        let (done, is_done) = mpsc::channel();
-        let order: Order = Box::new(move |cluster| {
+        self.order(move |cluster| {
             cluster.clear_request_errors(RDKafkaApiKey::Produce);
             let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
             cluster.request_errors(RDKafkaApiKey::Produce, &vec![error; requests]);
+        });
+    }
+
+    /// Takes the broker away.
+    pub fn down(&self) {
+        self.order(|cluster| cluster.broker_down(1).expect("it is there"));
+    }
+
+    /// Brings it back.
+    pub fn up(&self) {
+        self.order(|cluster| cluster.broker_up(1).expect("it can come back"));
+    }
+
+    fn order(&self, order: impl FnOnce(&Cluster) + Send + 'static) {
+        let (done, is_done) = mpsc::channel();
+        let order: Order = Box::new(move |cluster| {
+            order(cluster);
             done.send(()).expect("the test waits for it");
         });
         let orders = self.orders.as_ref().expect("it runs");

@@ -1,5 +1,7 @@
 //! Real brokers, by the script beside this folder.
 
+mod mistakes;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -12,13 +14,14 @@ use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::eventually;
+pub use mistakes::Mistake;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/cluster/kafka");
 /// How long a broker that is up may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// The script's listeners use at most this many ports from its base.
-const PORTS: u16 = 60;
+/// The listeners lie less than this far above their base.
+const PORTS: u16 = 100;
 
 /// A running cluster; dropping it kills the brokers and removes their data.
 pub struct Cluster {
@@ -33,6 +36,7 @@ pub struct Cluster {
     pub bootstrap_tls: Option<String>,
     /// The folder of its certificates.
     pub certs: Option<PathBuf>,
+    base: u16,
 }
 
 /// A range of ports that nothing on this machine listens on, below the ephemeral ones. Its first port is held, so that no other
@@ -83,14 +87,19 @@ impl Cluster {
     fn up(place: &Path, suffix: &str, nodes: u32, more: &[&str]) -> Self {
         let name = format!("ringback-kafka-{}{suffix}", std::process::id());
         let (held, base) = free_ports();
+        Self::up_at(held, base, &place.join(name), nodes, more)
+    }
+
+    fn up_at(held: TcpListener, base: u16, folder: &Path, nodes: u32, more: &[&str]) -> Self {
         let mut cluster = Self {
             _ports: held,
-            folder: place.join(name),
+            folder: folder.to_owned(),
             nodes,
             bootstrap: String::new(),
             bootstrap_sasl: None,
             bootstrap_tls: None,
             certs: None,
+            base,
         };
         let (base, count) = (base.to_string(), nodes.to_string());
         let arguments = [&["up", &count, "--port-base", &base], more].concat();

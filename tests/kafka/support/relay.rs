@@ -123,6 +123,8 @@ pub struct Relay {
     pub address: SocketAddr,
     /// The address of the probes and metrics.
     pub admin: SocketAddr,
+    /// What it logged until it was ready.
+    pub start_log: String,
 }
 
 impl Relay {
@@ -157,6 +159,7 @@ impl Relay {
             child,
             address,
             admin,
+            start_log: seen,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ringback::journal::disk::filesystem::{File, FileSystem};
+use ringback::journal::disk::filesystem::{File, FileSystem, Space};
 use ringback::journal::format::segment::Header;
 
 use super::{Inode, Operation, PAGE, SimDisk, SimFile, eio};
@@ -98,6 +98,18 @@ impl FileSystem for SimDisk {
 
     fn is_looked_into(&self) -> io::Result<bool> {
         Ok(false)
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        let disk = self.lock();
+        let space = |total: u64| Space {
+            free: total.saturating_sub(disk.used()),
+            total,
+        };
+        if lies::is_on(Lie::RoomImagined) {
+            return Ok(Some(space(u64::MAX)));
+        }
+        Ok(disk.capacity.map(space))
     }
 
     fn page(&self) -> u64 {

@@ -26,6 +26,14 @@ impl Surroundings {
 }
 
 impl Process {
+    pub fn checkpointed(&self) -> u64 {
+        self.upkeep.checkpointed()
+    }
+
+    pub fn journal(&self) -> usize {
+        self.journal
+    }
+
     /// Passes the losses that the journal has logged since the last call to the ledger.
     pub(super) fn note_losses(&mut self, around: &Surroundings) {
         for loss in losses::take() {
@@ -113,6 +121,23 @@ impl Process {
             around.ledger.borrow_mut().violate(words);
         }
         self.seen_next = next;
+    }
+
+    /// Senders are promised no more room than the disk has, without the three segments that the journal needs beside.
+    pub(super) fn check_budget(&self, around: &Surroundings) {
+        let disk = around.disk.lock();
+        let Some(capacity) = disk.capacity.filter(|_| disk.dead.is_none()) else {
+            return;
+        };
+        let segment = around.setup.journal.segment_size.as_u64();
+        // Dead letters are not on the simulated disk.
+        let holds = capacity.max(disk.used()) + *around.dead_letter_bytes.borrow();
+        let overhead = if holds < 7 * segment { 0 } else { 3 * segment };
+        let budget = self.engine.admission.budget();
+        if budget > holds - overhead && !self.engine.admission.is_poisoned() {
+            let words = format!("the budget is {budget}, and the disk holds {holds}");
+            around.ledger.borrow_mut().violate(words);
+        }
     }
 
     /// A checkpoint must soon cover what has been published: until then, a crash duplicates it.

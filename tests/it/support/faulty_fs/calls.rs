@@ -1,9 +1,8 @@
 //! The calls that the journal makes of the disk in memory.
 
 use std::io;
-use std::sync::Arc;
 
-use ringback::journal::disk::filesystem::{File, FileSystem};
+use ringback::journal::disk::filesystem::{File, FileSystem, Space};
 use ringback::journal::format::segment::HEADER_BYTES;
 
 use super::{FaultyFile, FaultyFs, Inode, Operation};
@@ -73,6 +72,14 @@ impl FileSystem for FaultyFs {
 
     fn is_looked_into(&self) -> io::Result<bool> {
         Ok(self.lock().looked_into)
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        let disk = self.lock();
+        Ok(disk.capacity.map(|total| Space {
+            free: total.saturating_sub(disk.reserved()),
+            total,
+        }))
     }
 
     fn page(&self) -> u64 {
@@ -149,13 +156,9 @@ impl File for FaultyFile {
 
     fn allocate(&self, length: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
-        let held = disk.inodes.iter().enumerate().filter(|(number, inode)| {
-            Arc::strong_count(&inode.open) > 1 || disk.names.values().any(|named| named == number)
-        });
-        let used: usize = held.map(|(_, inode)| inode.now.len()).sum();
         if disk
             .capacity
-            .is_some_and(|capacity| used as u64 + length > capacity)
+            .is_some_and(|capacity| disk.reserved() + length > capacity)
         {
             return Err(io::ErrorKind::StorageFull.into());
         }

@@ -1,0 +1,214 @@
+//! What is wrong with a broker's certificate. librdkafka only reports that it cannot be verified, whether it has expired, is for
+//! another name or comes from an unknown authority, so ringback looks at it with the same library and the same authorities.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, TcpStream, ToSocketAddrs as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use openssl::error::ErrorStack;
+use openssl::nid::Nid;
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslVerifyMode};
+use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::{X509, X509NameRef, X509Ref, X509StoreContextRef};
+
+/// For connecting, and for each read and write of the handshake.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where Linux distributions keep the authorities' certificates; librdkafka looks there if `ssl.ca.location` is `probe`.
+const SYSTEM_AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// OpenSSL's numbers of the faults that are named here (`openssl/x509_vfy.h`).
+const NOT_YET_VALID: i32 = 9;
+const EXPIRED: i32 = 10;
+const UNKNOWN_AUTHORITY: [i32; 5] = [2, 18, 19, 20, 21];
+const OTHER_NAME: [i32; 2] = [62, 64];
+
+/// Which certificates the client accepts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trust {
+    /// `ssl.ca.location`.
+    location: String,
+    /// `ssl.ca.pem`.
+    pem: Option<String>,
+    /// A certificate must be for the broker's name.
+    checks_name: bool,
+}
+
+impl Trust {
+    /// From librdkafka's properties.
+    pub(crate) fn of(properties: &BTreeMap<String, String>) -> Self {
+        let value = |name: &str| properties.get(name).cloned();
+        let check = value("ssl.endpoint.identification.algorithm");
+        Self {
+            location: value("ssl.ca.location").unwrap_or_default(),
+            pem: value("ssl.ca.pem"),
+            checks_name: check.is_none_or(|check| !check.eq_ignore_ascii_case("none")),
+        }
+    }
+
+    fn load(&self, context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+        if let Some(pem) = &self.pem {
+            let mut store = X509StoreBuilder::new()?;
+            for authority in X509::stack_from_pem(pem.as_bytes())? {
+                store.add_cert(authority)?;
+            }
+            context.set_cert_store(store.build());
+            return Ok(());
+        }
+        let given = Path::new(&self.location);
+        let mut known = SYSTEM_AUTHORITIES.iter().map(Path::new);
+        let place = if self.location == "probe" {
+            known.find(|place| place.exists())
+        } else {
+            Some(given)
+        };
+        match place {
+            Some(folder) if folder.is_dir() => context.load_verify_locations(None, Some(folder)),
+            Some(file) => context.set_ca_file(file),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Connects to `address` and says what is wrong with the certificate there; `None` if nothing is, or if nobody answers.
+///
+/// Blocks for a few times [`TIMEOUT`], or as long as the resolver does.
+pub(super) fn inspect(address: &str, trust: &Trust) -> Option<String> {
+    let (host, _) = address.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = address.to_socket_addrs().ok()?.find_map(|place| {
+        let stream = TcpStream::connect_timeout(&place, TIMEOUT).ok()?;
+        stream.set_read_timeout(Some(TIMEOUT)).ok()?;
+        stream.set_write_timeout(Some(TIMEOUT)).ok()?;
+        Some(stream)
+    })?;
+    let found = faults(stream, address, host, trust);
+    let found = found
+        .inspect_err(|error| tracing::debug!(%error, "cannot inspect a broker's certificate"))
+        .ok()?;
+    (!found.is_empty()).then(|| found.join("; "))
+}
+
+fn faults(
+    stream: TcpStream,
+    address: &str,
+    host: &str,
+    trust: &Trust,
+) -> Result<Vec<String>, ErrorStack> {
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let mut context = SslContext::builder(SslMethod::tls_client())?;
+    trust.load(&mut context)?;
+    let (finds, subject) = (
+        found.clone(),
+        (address.to_owned(), host.to_owned(), trust.clone()),
+    );
+    context.set_verify_callback(SslVerifyMode::PEER, move |is_valid, chain| {
+        if !is_valid {
+            let (address, host, trust) = &subject;
+            let fault = describe(chain, address, host, trust);
+            let mut found = finds.lock().unwrap_or_else(PoisonError::into_inner);
+            // An unknown authority is reported twice: as unknown, and as of no use for this certificate.
+            let fault = fault.filter(|fault| !found.contains(fault));
+            found.extend(fault);
+        }
+        // Goes on, to find whatever else is wrong.
+        true
+    });
+    let mut ssl = Ssl::new(&context.build())?;
+    match host.parse::<IpAddr>() {
+        Ok(ip) if trust.checks_name => ssl.param_mut().set_ip(ip)?,
+        Ok(_) => {}
+        Err(_) => {
+            ssl.set_hostname(host)?;
+            if trust.checks_name {
+                ssl.param_mut().set_host(host)?;
+            }
+        }
+    }
+    // If the broker ends the handshake, because it asks for a certificate for example, its own was seen before.
+    drop(ssl.connect(stream));
+    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(std::mem::take(&mut *found))
+}
+
+fn describe(
+    chain: &X509StoreContextRef,
+    address: &str,
+    host: &str,
+    trust: &Trust,
+) -> Option<String> {
+    let certificate = chain.current_cert()?;
+    let whose = if chain.error_depth() == 0 {
+        format!("the certificate of {address}")
+    } else {
+        let name = common_name(certificate.subject_name());
+        format!("the certificate of the authority {name:?} of {address}")
+    };
+    Some(match chain.error().as_raw() {
+        EXPIRED => {
+            let end = certificate.not_after();
+            format!("{whose} has expired ({end}): renew it at the broker")
+        }
+        NOT_YET_VALID => {
+            let begin = certificate.not_before();
+            format!(
+                "{whose} is not valid before {begin}: is the clock wrong, here or where it was made?"
+            )
+        }
+        code if OTHER_NAME.contains(&code) => {
+            let names = names(certificate).join(", ");
+            format!(
+                "{whose} is for {names} and not for {host}: name the broker by one of these in \"bootstrap.servers\" and in \
+                 its advertised.listeners, or have the certificate made for {host}"
+            )
+        }
+        code if UNKNOWN_AUTHORITY.contains(&code) => {
+            let authority = common_name(certificate.issuer_name());
+            let place = &trust.location;
+            format!(
+                "the authority {authority:?} that signed the certificate of {address} is unknown: add its certificate to \
+                 \"ssl.ca.location\" (it is {place:?})"
+            )
+        }
+        _ => {
+            let reason = chain.error().error_string();
+            format!("{whose} cannot be verified: {reason}")
+        }
+    })
+}
+
+/// The names for which a certificate was made.
+fn names(certificate: &X509Ref) -> Vec<String> {
+    let alternatives = certificate.subject_alt_names();
+    let alternatives = alternatives.iter().flatten().filter_map(|name| {
+        let ip = || match name.ipaddress()? {
+            [a, b, c, d] => Some(IpAddr::from([*a, *b, *c, *d]).to_string()),
+            sixteen => Some(IpAddr::from(<[u8; 16]>::try_from(sixteen).ok()?).to_string()),
+        };
+        name.dnsname().map(str::to_owned).or_else(ip)
+    });
+    let names: Vec<_> = alternatives.collect();
+    if names.is_empty() {
+        vec![common_name(certificate.subject_name())]
+    } else {
+        names
+    }
+}
+
+fn common_name(name: &X509NameRef) -> String {
+    let mut entries = name.entries_by_nid(Nid::COMMONNAME);
+    let text = entries
+        .next()
+        .and_then(|entry| entry.data().to_string().ok());
+    text.unwrap_or_else(|| String::from("without a name"))
+}
+
+#[cfg(test)]
+mod tests;

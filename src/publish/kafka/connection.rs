@@ -1,0 +1,99 @@
+//! The client's connections to the brokers as the worker and the log hear of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rdkafka::Statistics;
+
+use super::cause::Security;
+use super::certificate::{Trust, inspect};
+use super::faults::BrokerFaults;
+use super::log::BrokerLine;
+use super::timeout::SideThread;
+use crate::log_throttle::LogThrottle;
+use crate::publish::inbox::{ConnectionState, Mailbox};
+
+/// Outlives the producers.
+pub(crate) struct Connection {
+    faults: Arc<BrokerFaults>,
+    trust: Trust,
+    mailbox: Arc<Mailbox>,
+    throttle: Arc<LogThrottle>,
+    /// Looks at certificates, which may take seconds.
+    inspection: SideThread,
+}
+
+impl Connection {
+    /// `properties`: librdkafka's, by their canonical names.
+    pub(crate) fn new(
+        properties: &BTreeMap<String, String>,
+        mailbox: Arc<Mailbox>,
+        throttle: Arc<LogThrottle>,
+    ) -> Self {
+        Self {
+            faults: Arc::new(BrokerFaults::new(Security::of(properties))),
+            trust: Trust::of(properties),
+            mailbox,
+            throttle,
+            inspection: SideThread::default(),
+        }
+    }
+
+    /// Keeps why a connection has failed. If that is the broker's certificate, looks at it, which tells more in a moment.
+    pub(super) fn note(&self, line: &BrokerLine<'_>) {
+        if !self.faults.note(line, Instant::now()) {
+            return;
+        }
+        let (faults, trust) = (self.faults.clone(), self.trust.clone());
+        let (mailbox, throttle) = (self.mailbox.clone(), self.throttle.clone());
+        let (broker, address) = (line.broker.to_owned(), line.address.to_owned());
+        self.inspection.spawn(move || {
+            if let Some(fault) = inspect(&address, &trust) {
+                faults.note_certificate(&broker, fault, Instant::now());
+                report_down(&faults, &mailbox, &throttle);
+            }
+        });
+    }
+
+    /// No broker is connected.
+    pub(super) fn all_down(&self) {
+        self.faults.all_down();
+        report_down(&self.faults, &self.mailbox, &self.throttle);
+    }
+
+    /// A broker is not connected. While another one is, statistics report it.
+    pub(super) fn one_down(&self) {
+        report_down(&self.faults, &self.mailbox, &self.throttle);
+    }
+
+    /// The client has failed for another reason than a connection.
+    pub(super) fn report(&self, error: &str) {
+        let state = ConnectionState::Down(error.to_owned());
+        self.mailbox.put(|inbox| inbox.connection = Some(state));
+    }
+
+    /// librdkafka's regular report on its connections.
+    pub(super) fn on_statistics(&self, statistics: &Statistics) {
+        if self.faults.on_statistics(statistics, Instant::now()) {
+            let fault = self.faults.describe();
+            let state = ConnectionState::Connected { fault };
+            self.mailbox.put(|inbox| inbox.connection = Some(state));
+        }
+    }
+}
+
+/// Unless a broker is connected.
+fn report_down(faults: &BrokerFaults, mailbox: &Mailbox, throttle: &LogThrottle) {
+    if faults.is_connected() {
+        return;
+    }
+    let message = match faults.describe() {
+        Some(cause) => format!("no broker is connected: {cause}"),
+        None => String::from("no broker is connected"),
+    };
+    if let Some(suppressed) = throttle.permit(&message) {
+        tracing::warn!(suppressed, "{message}; events stay in the journal");
+    }
+    mailbox.put(|inbox| inbox.connection = Some(ConnectionState::Down(message)));
+}

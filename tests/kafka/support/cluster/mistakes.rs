@@ -1,0 +1,116 @@
+//! A broker with a listener for each mistake that an operator may make.
+
+use super::{Cluster, free_ports};
+
+/// Where nobody listens: this far above the base.
+const NOBODY: u16 = 99;
+
+/// What an operator may get wrong at a broker.
+#[derive(Debug, Clone, Copy)]
+pub enum Mistake {
+    /// None: TLS without client certificates.
+    Open,
+    /// Its certificate has expired.
+    Expired,
+    /// Its certificate is for another host.
+    Elsewhere,
+    /// It advertises an address where nobody listens.
+    Away,
+    /// It advertises a name that there is not.
+    Nameless,
+}
+
+impl Mistake {
+    const ALL: [Self; 5] = [
+        Self::Open,
+        Self::Expired,
+        Self::Elsewhere,
+        Self::Away,
+        Self::Nameless,
+    ];
+
+    fn listener(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Open => ("OPENTLS", "SSL"),
+            Self::Expired => ("EXPIRED", "SSL"),
+            Self::Elsewhere => ("ELSEWHERE", "SSL"),
+            Self::Away => ("AWAY", "PLAINTEXT"),
+            Self::Nameless => ("NAMELESS", "PLAINTEXT"),
+        }
+    }
+
+    fn offset(self) -> u16 {
+        61 + self as u16
+    }
+}
+
+impl Cluster {
+    /// Starts one broker with passwords and certificates, and with a listener for each mistake of [`Mistake`].
+    pub fn start_mistaken() -> Self {
+        let (held, base) = free_ports();
+        let name = format!("ringback-kafka-{}-mistaken", std::process::id());
+        let certs = std::env::temp_dir().join(&name).join("tls");
+        let at = |offset: u16| format!("127.0.0.1:{}", base + offset);
+        let own = [
+            ("PLAIN", "PLAINTEXT", 1),
+            ("CONTROLLER", "SASL_PLAINTEXT", 11),
+            ("INTERNAL", "SASL_PLAINTEXT", 21),
+            ("SASL", "SASL_PLAINTEXT", 31),
+            ("TLS", "SSL", 41),
+            ("SASLTLS", "SASL_SSL", 51),
+        ];
+        let mistaken = Mistake::ALL.map(|mistake| {
+            let (name, protocol) = mistake.listener();
+            (name, protocol, mistake.offset())
+        });
+        let all: Vec<_> = own.into_iter().chain(mistaken).collect();
+        let list = |entries: Vec<String>| entries.join(",");
+        let listeners = all
+            .iter()
+            .map(|(name, _, offset)| format!("{name}://{}", at(*offset)));
+        let listeners = list(listeners.collect());
+        let protocols = all
+            .iter()
+            .map(|(name, protocol, _)| format!("{name}:{protocol}"));
+        let protocols = list(protocols.collect());
+        let advertised = all.iter().filter(|(name, ..)| *name != "CONTROLLER");
+        let advertised = advertised.map(|(name, _, offset)| match *name {
+            "AWAY" => format!("{name}://127.0.0.1:{}", base + NOBODY),
+            "NAMELESS" => format!("{name}://kafka-0.nowhere.invalid:9092"),
+            _ => format!("{name}://{}", at(*offset)),
+        });
+        let advertised = list(advertised.collect());
+        let store = |listener: &str, file: &str| {
+            let place = certs.join(file);
+            let place = place.display();
+            let listener = listener.to_lowercase();
+            [
+                format!("listener.name.{listener}.ssl.keystore.location={place}"),
+                format!("listener.name.{listener}.ssl.keystore.type=PEM"),
+            ]
+        };
+        let settings = [
+            [
+                format!("listeners={listeners}"),
+                format!("advertised.listeners={advertised}"),
+            ],
+            [
+                format!("listener.security.protocol.map={protocols}"),
+                String::from("auto.create.topics.enable=false"),
+            ],
+            store("EXPIRED", "expired.chain.pem"),
+            store("ELSEWHERE", "elsewhere.chain.pem"),
+        ];
+        let settings = settings
+            .iter()
+            .flatten()
+            .flat_map(|setting| ["--set", setting]);
+        let more: Vec<_> = ["--sasl", "--tls"].into_iter().chain(settings).collect();
+        Self::up_at(held, base, &std::env::temp_dir().join(&name), 1, &more)
+    }
+
+    /// The address of a listener with this mistake.
+    pub fn mistaken(&self, mistake: Mistake) -> String {
+        format!("127.0.0.1:{}", self.base + mistake.offset())
+    }
+}
