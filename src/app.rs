@@ -59,7 +59,7 @@ impl App {
         let process_check = readiness.check("process", CheckKind::Gating, "starting");
         let journal_check = readiness.check("journal", CheckKind::Gating, "recovering");
         let publish_checks = publish::Checks::add(&readiness);
-        let admin = admin::serve(ports.admin, readiness, metrics.clone())?;
+        let admin = admin::serve(ports.admin, readiness.clone(), metrics.clone())?;
 
         let journal_metrics = journal::Metrics::register(metrics.registry())?;
         let journal = open_journal(&config, journal_metrics).await?;
@@ -71,7 +71,8 @@ impl App {
             &config.source,
             journal.appender.clone(),
             ingest::Metrics::register(metrics.registry(), &config.source)?,
-        )?;
+        )?
+        .reporting(&readiness);
         let publisher = start_publisher(
             &config,
             &metrics,

@@ -80,6 +80,7 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
                 status,
                 reason,
                 detail,
+                ..
             } => display::refusal(*status, reason, detail),
         })
     })

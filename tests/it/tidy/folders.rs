@@ -38,10 +38,20 @@ const INGEST: &[Row] = &[
     ("refusal", &["payload", "scheme"]),
     ("metrics", &["config", "refusal"]),
     ("body", &["memory", "refusal"]),
-    ("server", &["metrics", "refusal"]),
+    ("checks", &["metrics", "refusal"]),
+    ("refusal_log", &["refusal"]),
+    ("server", &["metrics", "refusal", "refusal_log"]),
     (
         "ingress",
-        &["body", "metrics", "refusal", "scheme", "source"],
+        &[
+            "body",
+            "metrics",
+            "provenance",
+            "refusal",
+            "refusal_log",
+            "scheme",
+            "source",
+        ],
     ),
     ("commit", &["ingress", "metrics"]),
     (
