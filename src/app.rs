@@ -61,7 +61,7 @@ impl App {
         // A full journal stays ready and answers 503 itself.
         let room_check = readiness.check("journal-room", CheckKind::Informational, "recovering");
         let publish_checks = publish::Checks::add(&readiness);
-        let admin = admin::serve(ports.admin, readiness, metrics.clone())?;
+        let admin = admin::serve(ports.admin, readiness.clone(), metrics.clone())?;
 
         let journal_metrics = journal::Metrics::register(metrics.registry())?;
         let journal = open_journal(&config, journal_metrics).await?;
@@ -75,7 +75,8 @@ impl App {
             &config.source,
             journal.appender.clone(),
             ingest::Metrics::register(metrics.registry(), &config.source)?,
-        )?;
+        )?
+        .reporting(&readiness);
         let publisher = start_publisher(
             &config,
             &metrics,

@@ -9,6 +9,7 @@
 //!       payload     read: one pass over the JSON finds the event's name and its key
 //!       commit      appended to the journal; 204 only after its sync
 //! refusal       translates every refusal to its answer and its metric label
+//! refusal_log   logs refusals; checks reports them in `/readyz?verbose`
 //! ```
 //!
 //! Invariants that ingest keeps: nothing unauthenticated is parsed or reaches the disk; nothing authenticated is refused
@@ -17,6 +18,7 @@
 //! whether or not its sender still waits; and nothing here knows Kafka.
 
 mod body;
+mod checks;
 mod commit;
 mod config;
 mod ingress;
@@ -25,6 +27,7 @@ mod metrics;
 mod payload;
 mod provenance;
 mod refusal;
+mod refusal_log;
 mod request;
 mod scheme;
 mod server;
@@ -45,11 +48,14 @@ use bytesize::ByteSize;
 use tokio::net::TcpListener;
 
 use self::body::BodyLimits;
+use self::checks::SourceCheck;
 use self::ingress::{Ingress, Observer, WARN_INTERVAL};
 use self::memory::Budget;
+use self::refusal_log::RefusalLog;
 use self::server::{MAX_HEAD, Phase, Phases, Server, listener};
 use crate::journal::Appender;
 use crate::log_throttle::LogThrottle;
+use crate::readiness::Readiness;
 
 /// The ingest side; clones share everything.
 pub struct Ingest<A = Appender> {
@@ -57,6 +63,7 @@ pub struct Ingest<A = Appender> {
     phases: Phases,
     listen: Arc<ListenConfig>,
     sources: Arc<[SourceConfig]>,
+    checks: Arc<[SourceCheck]>,
 }
 
 impl<A> Clone for Ingest<A> {
@@ -66,6 +73,7 @@ impl<A> Clone for Ingest<A> {
             phases: self.phases.clone(),
             listen: Arc::clone(&self.listen),
             sources: Arc::clone(&self.sources),
+            checks: Arc::clone(&self.checks),
         }
     }
 }
@@ -101,6 +109,7 @@ impl<A: Append> Ingest<A> {
             trusted_proxies: listen.trusted_proxies.clone(),
             observer: OnceLock::new(),
             clock: OnceLock::new(),
+            refusal_log: Arc::new(RefusalLog::new(sources.len())),
             warnings: LogThrottle::new(WARN_INTERVAL),
         };
         Ok(Self {
@@ -108,7 +117,17 @@ impl<A: Append> Ingest<A> {
             phases: Phases::new(),
             listen: Arc::new(listen.clone()),
             sources: sources.into(),
+            checks: Arc::default(),
         })
+    }
+
+    /// Adds a check for each source to `readiness`, which reports what was refused in the last five minutes. It informs
+    /// only, and [`serve`] keeps it up to date.
+    #[must_use]
+    pub fn reporting(mut self, readiness: &Readiness) -> Self {
+        let names = self.sources.iter().map(|source| source.name.as_str());
+        self.checks = self::checks::add(readiness, names).into();
+        self
     }
 
     /// Calls `on_event` just before each event is appended, and for each refusal. If `lenient`, events are accepted
@@ -185,11 +204,18 @@ pub async fn serve<A: Append>(
         header_timeout: ingest.listen.header_timeout,
         phases: phases.clone(),
         metrics: Arc::clone(&ingress.metrics),
+        refusal_log: Arc::clone(&ingress.refusal_log),
         make_service: Box::new(move |peer, protocol| {
             self::stack::stack(&ingress, phases.clone(), peer, protocol)
         }),
     };
-    listener::serve(listener, Arc::new(server), shutdown).await
+    let metrics = Arc::clone(&server.metrics);
+    tokio::select! {
+        biased;
+        // Its first sample precedes the first request.
+        never = self::checks::update(&ingest.checks, &metrics) => match never {},
+        ended = listener::serve(listener, Arc::new(server), shutdown) => ended,
+    }
 }
 
 /// A limit that does not fit into `usize` is larger than the machine's memory, so none.

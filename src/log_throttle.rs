@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,41 @@ impl LogThrottle {
     }
 }
 
+/// As [`LogThrottle`], for one line and without a lock: for what can happen with every request.
+#[derive(Debug, Default)]
+pub struct LineThrottle {
+    /// Milliseconds on the caller's clock, from which on the next line is permitted.
+    next_ms: AtomicU64,
+    suppressed: AtomicU64,
+}
+
+impl LineThrottle {
+    /// Asks to log the line at `now`, the time since any fixed moment.
+    ///
+    /// Returns how many lines were suppressed since the last one, or `None` if this line is suppressed too.
+    pub fn permit(&self, now: Duration, interval: Duration) -> Option<u64> {
+        // Saturates after half a billion years.
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        // Relaxed: nothing but the line depends on these numbers.
+        let next = self.next_ms.load(Ordering::Relaxed);
+        let is_permitted = ms(now) >= next
+            && self
+                .next_ms
+                .compare_exchange(
+                    next,
+                    ms(now.saturating_add(interval)),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
+                .is_ok();
+        if is_permitted {
+            return Some(self.suppressed.swap(0, Ordering::Relaxed));
+        }
+        self.suppressed.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
 impl fmt::Debug for LogThrottle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -79,7 +115,6 @@ impl fmt::Debug for LogThrottle {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
 
@@ -97,5 +132,26 @@ mod tests {
         seconds.store(30, Ordering::Relaxed);
         assert_eq!(throttle.permit("a"), Some(2));
         assert_eq!(throttle.permit("a"), None);
+    }
+
+    #[test]
+    fn a_line_without_a_lock_is_permitted_once_per_interval_and_no_suppressed_one_is_forgotten() {
+        let throttle = LineThrottle::default();
+        let permit =
+            |seconds| throttle.permit(Duration::from_secs(seconds), Duration::from_mins(1));
+        assert_eq!(permit(0), Some(0));
+        assert_eq!(permit(59), None);
+        assert_eq!(permit(60), Some(1));
+        assert_eq!(permit(119), None);
+        // Of many threads one logs, and the others are counted.
+        let permitted = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| (0..100).filter_map(|_| permit(120)).sum::<u64>()))
+                .collect();
+            let sums = threads.into_iter().map(|thread| thread.join().unwrap());
+            sums.sum::<u64>()
+        });
+        let left = permit(180).unwrap();
+        assert_eq!(permitted + left, 1 + 8 * 100 - 1);
     }
 }

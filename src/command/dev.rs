@@ -6,6 +6,7 @@
 mod display;
 mod kafka;
 mod signatures;
+mod terminal;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -85,7 +86,9 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
                 status,
                 reason,
                 detail,
-            } => display::refusal(*status, reason, detail),
+                method,
+                path,
+            } => display::refusal((method, path), *status, reason, detail),
         })
     })
     .await
@@ -166,15 +169,17 @@ fn greet(arguments: &DevArgs, app: &App, bootstrap: &str, key_is_set: bool) {
 
   {on}Webhooks{off}    http://localhost:{port}/webhook
   {on}Signatures{off}  {signatures}
-  {on}Kafka{off}       {bootstrap}, topic {DEFAULT_TOPIC}, {PARTITIONS} partitions, for any Kafka client on this machine
-              (an embedded mock in memory; beyond 5 MiB per partition it deletes the oldest events)
+  {on}Kafka{off}       {bootstrap}, topic {DEFAULT_TOPIC}, {PARTITIONS} partitions: an embedded
+              mock in memory, for any Kafka client on this machine; beyond
+              5 MiB per partition it deletes the oldest events
   {on}Metrics{off}     http://localhost:{admin}/metrics
 
   {try_it}
   Read the topic:
     kcat -C -b {bootstrap} -t {DEFAULT_TOPIC} -f '%k %h %s\\n'
 
-  Below: each event as it arrives in the topic, and each refused request. Ctrl-C stops.
+  Below: each event as it arrives in the topic, and each refused request.
+  Ctrl-C stops.
 ",
         try_it = try_it(arguments, port, bootstrap),
         admin = app.admin_address().port(),
@@ -187,14 +192,17 @@ fn try_it(arguments: &DevArgs, port: u16, bootstrap: &str) -> String {
     if arguments.require_signature {
         // Few enough bytes for the mock's partitions.
         return format!(
-            "Try it in another terminal. Set {RETELL_KEY} there too, because it signs the events:
-    ringback prove --url http://localhost:{port}/webhook --bootstrap {bootstrap} \\
-      --rate 20 --duration 5s --size 2KiB"
+            "Try it in another terminal. Set {RETELL_KEY} there too, because it signs
+  the events:
+    ringback prove --url http://localhost:{port}/webhook \\
+      --bootstrap {bootstrap} --rate 20 --duration 5s --size 2KiB"
         );
     }
     format!(
         r#"Try it:
-    curl --location 'localhost:{port}/webhook' --header 'Content-Type: application/json' \
-      --data '{{"event":"call_ended","call":{{"call_id":"Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6"}}}}' --include"#
+    curl --location 'localhost:{port}/webhook' --include \
+      --header 'Content-Type: application/json' \
+      --data '{{"event":"call_ended",
+        "call":{{"call_id":"Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6"}}}}'"#
     )
 }

@@ -1,15 +1,20 @@
 //! What all requests share, and the interface to the journal.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Request;
 use ipnet::IpNet;
 
 use super::body::BodyLimits;
 use super::metrics::Metrics;
 use super::payload::{EventFields, EventKind, NotJson};
+use super::provenance::client_address;
+use super::refusal::{Problem, Reason};
+use super::refusal_log::{self, RefusalLog, Sender};
 use super::scheme::AuthenticateError;
 use super::source::Source;
 use crate::journal::{AppendError, Appender, Commit};
@@ -54,6 +59,10 @@ pub enum Observation<'a> {
         reason: &'static str,
         /// What the sender has to fix, as the answer states it.
         detail: &'a str,
+        /// The request's method, as it was sent.
+        method: &'a str,
+        /// The path of the URL, as it was sent.
+        path: &'a str,
     },
 }
 
@@ -77,10 +86,12 @@ pub(super) struct Ingress<A> {
     pub(super) observer: OnceLock<Observer>,
     /// Replaces the system's clock; milliseconds since the Unix epoch.
     pub(super) clock: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
+    pub(super) refusal_log: Arc<RefusalLog>,
+    /// For events that are accepted although an operator has to change something.
     pub(super) warnings: LogThrottle,
 }
 
-/// The least time between two warnings with the same reason.
+/// The least time between two such warnings about the same.
 pub(super) const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 impl<A> Ingress<A> {
@@ -92,17 +103,35 @@ impl<A> Ingress<A> {
         time::now_ms()
     }
 
-    /// Logs that events are refused although their senders did nothing wrong. That can happen with every request, so
-    /// repetitions are only counted for a while.
-    pub(super) fn warn_of_own_fault(&self, reason: &str) {
-        if let Some(suppressed) = self.warnings.permit(reason) {
-            tracing::warn!(
-                reason,
-                suppressed,
-                "refusing events for a fault of this server"
-            );
-        } else {
-            tracing::debug!(reason, "refused");
+    /// Reports a refused request to the observer, which shows each one, else to the log, which throttles them.
+    pub(super) fn report_refusal<B>(
+        &self,
+        source: Option<usize>,
+        problem: &Problem,
+        peer: IpAddr,
+        path: &str,
+        request: &Request<B>,
+    ) {
+        let (reason, method) = (problem.reason, request.method().as_str());
+        if let Some(observer) = self.observer.get() {
+            (observer.on_event)(&Observation::Refused {
+                status: problem.status.as_u16(),
+                reason: reason.label(),
+                detail: &problem.detail,
+                method,
+                path,
+            });
+        } else if let Some(count) = self.refusal_log.permit(source, reason) {
+            let sender = Sender {
+                client: client_address(peer, request.headers(), &self.trusted_proxies),
+                method,
+                path,
+            };
+            let source = source.map(|index| &self.sources[index]);
+            let hint = source.and_then(|source| source.authenticator.key_hint());
+            let hint = hint.filter(|_| reason == Reason::SignatureMismatch);
+            let name = source.map(|source| source.name.as_str());
+            refusal_log::log(name, problem, count, &sender, hint);
         }
     }
 

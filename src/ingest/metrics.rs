@@ -58,6 +58,23 @@ pub(super) struct SourceMetrics {
     pub(super) matches: Vec<IntCounter>,
 }
 
+/// A source's refusals by reason, and beside them the signatures that matched.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refusals {
+    pub(super) matched: u64,
+    pub(super) refused: [u64; Reason::ALL.len()],
+}
+
+impl Refusals {
+    /// What was counted after `before`.
+    pub(super) fn since(&self, before: &Self) -> Self {
+        Self {
+            matched: self.matched - before.matched,
+            refused: std::array::from_fn(|reason| self.refused[reason] - before.refused[reason]),
+        }
+    }
+}
+
 /// The counters that one event increments when it is committed.
 pub(super) struct EventCounters {
     kind: IntCounter,
@@ -100,6 +117,16 @@ impl Metrics {
                 .map(|source| families.source(source))
                 .collect(),
         })
+    }
+
+    /// What was counted so far of the requests to the source at `index`, or to no source.
+    pub(super) fn refusals_of(&self, index: Option<usize>) -> Refusals {
+        let matches = index.map_or(&[][..], |index| &self.sources[index].matches[..]);
+        let refused = &self.requests_of(index).rejections;
+        Refusals {
+            matched: matches.iter().map(IntCounter::get).sum(),
+            refused: refused.each_ref().map(IntCounter::get),
+        }
     }
 
     /// The metrics of requests to the source at `index`, or to no source.

@@ -3,6 +3,7 @@
 //! The `detail` of an answer states what is to be fixed. It never holds a secret, a local path or Kafka's error text.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -198,25 +199,32 @@ impl Refusal {
 
 fn unauthenticated(error: AuthenticateError) -> Problem {
     let (reason, title, detail) = match error {
-        AuthenticateError::Missing { header } => {
-            let detail = format!("The signature header, {header}, is missing.");
-            let (reason, title) = (Reason::SignatureMissing, "Signature missing");
-            return Problem::after_body(reason, StatusCode::UNAUTHORIZED, title, detail);
-        }
-        AuthenticateError::Malformed => (
+        AuthenticateError::Missing { header } => (
+            Reason::SignatureMissing,
+            "Signature missing",
+            format!("The signature header, {header}, is missing.").into(),
+        ),
+        AuthenticateError::Malformed { form } => (
             Reason::SignatureMalformed,
             "Signature malformed",
-            "The signature header is repeated, or does not have its documented form.",
+            format!("The signature header is repeated, or does not have the form {form}.").into(),
         ),
-        AuthenticateError::Stale => (
-            Reason::SignatureStale,
-            "Signature stale",
-            "The signature's timestamp is more than five minutes from this server's clock.",
-        ),
+        AuthenticateError::Stale {
+            difference,
+            is_ahead,
+        } => {
+            let difference = humantime::format_duration(Duration::from_secs(difference.as_secs()));
+            let side = if is_ahead { "ahead of" } else { "behind" };
+            (
+                Reason::SignatureStale,
+                "Signature stale",
+                format!("The signature's timestamp is {difference} {side} this server's clock, more than five minutes.").into(),
+            )
+        }
         AuthenticateError::Mismatch => (
             Reason::SignatureMismatch,
             "Signature mismatch",
-            "The signature does not match the body under any configured key.",
+            Cow::Borrowed("The signature does not match the body under any configured key."),
         ),
     };
     Problem::after_body(reason, StatusCode::UNAUTHORIZED, title, detail)
@@ -322,8 +330,11 @@ mod tests {
         Refusal::BodyBroken,
         Refusal::MemoryExhausted,
         Refusal::Unauthenticated(AuthenticateError::Missing { header: "X" }),
-        Refusal::Unauthenticated(AuthenticateError::Malformed),
-        Refusal::Unauthenticated(AuthenticateError::Stale),
+        Refusal::Unauthenticated(AuthenticateError::Malformed { form: "x=<y>" }),
+        Refusal::Unauthenticated(AuthenticateError::Stale {
+            difference: Duration::from_secs(301),
+            is_ahead: true,
+        }),
         Refusal::Unauthenticated(AuthenticateError::Mismatch),
         Refusal::NotJson(NotJson::Empty),
         Refusal::NoEvent,

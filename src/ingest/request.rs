@@ -49,7 +49,7 @@ pub(super) async fn respond<A: Append>(
         })
         .await
     };
-    let answer = outcome.unwrap_or_else(|refusal| exchange.refuse(refusal));
+    let answer = outcome.unwrap_or_else(|refusal| exchange.refuse(refusal, &request));
     exchange.answered(&answer);
     Ok(answer)
 }
@@ -209,8 +209,11 @@ impl StageTimer {
 /// One request and its answer, as they are counted and logged. Dropped without an answer, it counts a client that left.
 struct Exchange<'a, A> {
     ingress: &'a Ingress<A>,
+    peer: IpAddr,
     /// The index of the source that has the request's path.
     source: Option<usize>,
+    /// That path, which outlives the request's head.
+    path: Option<&'a str>,
     /// When the head was complete.
     started: Instant,
     /// The sender's address; determined only if it will be logged.
@@ -224,10 +227,13 @@ impl<'a, A> Exchange<'a, A> {
     fn begin(ingress: &'a Ingress<A>, peer: IpAddr, request: &Request<Incoming>) -> Self {
         let client = tracing::enabled!(tracing::Level::DEBUG)
             .then(|| client_address(peer, request.headers(), &ingress.trusted_proxies));
+        // A webhook's address is its path alone, without the query.
+        let route = ingress.routes.get_key_value(request.uri().path());
         Self {
             ingress,
-            // A webhook's address is its path alone, without the query.
-            source: ingress.routes.get(request.uri().path()).copied(),
+            peer,
+            source: route.map(|(_, index)| *index),
+            path: route.map(|(path, _)| path.as_str()),
             started: Instant::now(),
             client,
             is_head: request.method() == Method::HEAD,
@@ -241,22 +247,13 @@ impl<'a, A> Exchange<'a, A> {
     }
 
     /// Counts and reports a refusal; gives its answer.
-    fn refuse(&self, refusal: Refusal) -> Response<Full<Bytes>> {
+    fn refuse(&self, refusal: Refusal, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let problem = refusal.problem();
-        let reason = problem.reason;
-        self.metrics().rejected(reason);
-        if let Some(observer) = self.ingress.observer.get() {
-            (observer.on_event)(&Observation::Refused {
-                status: problem.status.as_u16(),
-                reason: reason.label(),
-                detail: &problem.detail,
-            });
-        }
-        if problem.status.is_server_error() {
-            self.ingress.warn_of_own_fault(reason.label());
-        } else {
-            tracing::debug!(reason = reason.label(), "refused");
-        }
+        self.metrics().rejected(problem.reason);
+        let path = self.path.unwrap_or(request.uri().path());
+        self.ingress
+            .report_refusal(self.source, &problem, self.peer, path, request);
+        tracing::debug!(reason = problem.reason.label(), "refused");
         let mut answer = problem.to_response();
         if self.is_head {
             // hyper leaves the body out for HTTP/1 only; over HTTP/2 a body would be a protocol error.

@@ -52,6 +52,11 @@ impl Authenticator {
         self.scheme.expects_content(event)
     }
 
+    /// What an operator should check if no key matches.
+    pub(super) fn key_hint(&self) -> Option<&'static str> {
+        self.scheme.key_hint()
+    }
+
     /// The index of the key that signed `body`; `None` if the scheme has no keys.
     pub(super) fn authenticate(
         &self,

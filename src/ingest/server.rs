@@ -27,6 +27,7 @@ use hyper::body::Incoming;
 use tower::util::BoxService;
 
 use super::metrics::Metrics;
+use super::refusal_log::RefusalLog;
 
 /// The longest request head, in bytes; hyper answers 431 to a longer one.
 pub(super) const MAX_HEAD: u32 = 64 * 1024;
@@ -45,6 +46,7 @@ pub(super) struct Server {
     pub(super) header_timeout: Duration,
     pub(super) phases: Phases,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) refusal_log: Arc<RefusalLog>,
     /// Makes the service of one connection from its peer's address and its protocol.
     pub(super) make_service: Box<dyn Fn(IpAddr, Protocol) -> HttpService + Send + Sync>,
 }

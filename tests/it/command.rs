@@ -167,6 +167,38 @@ fn dev_shows_the_quick_start_event_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn no_line_of_dev_is_longer_than_a_terminal_of_80_columns() {
+    for (arguments, key) in [
+        (&[][..], None),
+        (&[], Some("key_1")),
+        (&["--require-signature"], Some("key_1")),
+    ] {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let dev = Dev::start_on_terminal(arguments, key, temporary.path(), 80);
+        let mut lines = dev.lines_until("http://localhost:");
+        let address = lines.last().and_then(|line| {
+            let (_, port) = line.split_once("http://localhost:")?;
+            Some(format!("127.0.0.1:{}", port.split('/').next()?))
+        });
+        let address = address.expect("the line has it");
+        lines.extend(dev.lines_until("to Kafka"));
+        let body = include_bytes!("../fixtures/quick-start-call-ended.json");
+        let signature = signature("key_1", now_ms(), body);
+        let answer = post(&address, &signature, body);
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        lines.extend(dev.lines_until("dAHYHmcq6"));
+        let answer = post(&address, "Content-Encoding: gzip\r\n", body);
+        assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
+        lines.extend(dev.lines_until("  POST /webhook"));
+        assert_eq!(dev.interrupt(), Some(0));
+        for line in lines {
+            let columns = line.trim_end_matches('\r').chars().count();
+            assert!(columns <= 80, "{columns}: {line}");
+        }
+    }
+}
+
+#[test]
 fn dev_reports_a_taken_port_and_nothing_else() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = taken.local_addr().expect("it has one").port().to_string();
@@ -195,7 +227,7 @@ fn dev_shows_in_each_row_whether_the_signature_is_valid() {
     let answer = post(&address, "", b"x");
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     let line = dev.next_line();
-    let expected = "refused 400  not_json: The body is not one JSON document: unexpected character at line 1, column 1.";
+    let expected = "  refused 400  POST /webhook  not_json: The body is not one JSON document: unexpected character at line 1, column 1.";
     assert!(line.ends_with(expected), "{line}");
     let answer = post(&address, &signature("key_1", now_ms(), b"x"), b"x");
     assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
@@ -231,21 +263,23 @@ fn dev_shows_refused_requests_and_suggests_a_command_that_is_accepted() {
     let dev = Dev::start(&["--require-signature"], Some("key_1"), temporary.path());
     let address = dev.address();
     let tip = dev.line_with("ringback prove");
-    assert!(tip.contains("/webhook --bootstrap 127.0.0.1:"), "{tip}");
+    assert!(tip.ends_with("/webhook \\"), "{tip}");
+    let tip = dev.next_line();
+    assert!(tip.contains("--bootstrap 127.0.0.1:"), "{tip}");
     dev.line_with("partition@offset");
     let answer = post(&address, "", br#"{"event":"call_ended"}"#);
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     let line = dev.next_line();
     assert!(
-        line.contains("  refused 401  signature_missing: "),
+        line.contains("  refused 401  POST /webhook  signature_missing: "),
         "{line}"
     );
     let mut stream = TcpStream::connect(&address).expect("dev listens");
-    let request = b"GET /webhook HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    let request = b"GET /webhook?token=secret HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
     stream.write_all(request).expect("it is sent");
     let line = dev.next_line();
     assert!(
-        line.contains("  refused 405  method_not_allowed: "),
+        line.contains("  refused 405  GET /webhook  method_not_allowed: "),
         "{line}"
     );
     assert_eq!(dev.interrupt(), Some(0));

@@ -263,6 +263,8 @@ fn a_full_journal_gets_503() {
     assert_problem(&answer, 503);
     assert!(accepted > 50, "refused after {accepted} events");
     assert!(server.refused("open", "journal_full") >= 1.0);
+    let line = server.logged("refusing events for a fault of this server");
+    assert!(line.contains("\"reason\":\"journal_full\""), "{line}");
 }
 
 #[test]

@@ -34,5 +34,6 @@ mod logs;
 mod metrics_reference;
 mod priorities;
 mod prove;
+mod refusals;
 mod support;
 mod tidy;

@@ -40,12 +40,18 @@ impl SignatureNotes {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn equal_bodies_get_their_notes_in_order() {
         let notes = SignatureNotes::default();
-        for signature in [Err(AuthenticateError::Stale), Ok(Some("0"))] {
+        let stale = AuthenticateError::Stale {
+            difference: Duration::from_secs(301),
+            is_ahead: false,
+        };
+        for signature in [Err(stale), Ok(Some("0"))] {
             notes.keep("a", signature);
         }
         let stale = "signature is stale: accepted without --require-signature";

@@ -4,6 +4,8 @@
 
 pub(crate) mod events;
 
+use std::time::Duration;
+
 use hmac::Mac as _;
 use http::{HeaderMap, HeaderName};
 
@@ -14,6 +16,11 @@ const HEADER: HeaderName = HeaderName::from_static("x-retell-signature");
 const MISSING: AuthenticateError = AuthenticateError::Missing {
     header: "X-Retell-Signature",
 };
+const MALFORMED: AuthenticateError = AuthenticateError::Malformed {
+    form: "v=<unix ms>,d=<hex>",
+};
+/// What to check if no key gives a signature.
+pub(super) const KEY_HINT: &str = "only the API key with Retell's webhook badge signs webhooks";
 /// The documented window, before and after this server's clock.
 const WINDOW_MS: u64 = 5 * 60 * 1000;
 
@@ -31,10 +38,10 @@ impl<'a> Signature<'a> {
         let mut values = headers.get_all(HEADER).iter();
         let value = values.next().ok_or(MISSING)?;
         if values.next().is_some() {
-            return Err(AuthenticateError::Malformed);
+            return Err(MALFORMED);
         }
-        let text = value.to_str().map_err(|_| AuthenticateError::Malformed)?;
-        Self::parse(text).ok_or(AuthenticateError::Malformed)
+        let text = value.to_str().map_err(|_| MALFORMED)?;
+        Self::parse(text).ok_or(MALFORMED)
     }
 
     fn parse(text: &'a str) -> Option<Self> {
@@ -53,8 +60,12 @@ impl<'a> Signature<'a> {
 
     /// Checks that the signature's time is within the window of `now_ms` (milliseconds since the Unix epoch).
     pub(crate) fn check_age(&self, now_ms: u64) -> Result<(), AuthenticateError> {
-        if self.timestamp_ms.abs_diff(now_ms) > WINDOW_MS {
-            return Err(AuthenticateError::Stale);
+        let difference_ms = self.timestamp_ms.abs_diff(now_ms);
+        if difference_ms > WINDOW_MS {
+            return Err(AuthenticateError::Stale {
+                difference: Duration::from_millis(difference_ms),
+                is_ahead: self.timestamp_ms > now_ms,
+            });
         }
         Ok(())
     }
@@ -100,8 +111,17 @@ mod tests {
             for edge in [now, now - WINDOW_MS, now + WINDOW_MS] {
                 assert_eq!(signature.check_age(edge), Ok(()));
             }
-            for beyond in [0, now - WINDOW_MS - 1, now + WINDOW_MS + 1, u64::MAX] {
-                assert_eq!(signature.check_age(beyond), Err(AuthenticateError::Stale));
+            for (beyond, difference_ms, is_ahead) in [
+                (0, now, true),
+                (now - WINDOW_MS - 1, WINDOW_MS + 1, true),
+                (now + WINDOW_MS + 1, WINDOW_MS + 1, false),
+                (u64::MAX, u64::MAX - now, false),
+            ] {
+                let stale = AuthenticateError::Stale {
+                    difference: Duration::from_millis(difference_ms),
+                    is_ahead,
+                };
+                assert_eq!(signature.check_age(beyond), Err(stale));
             }
             assert!(!signature.matches(&Key::new(b"another").unwrap(), &body));
             let mut longer = body.clone();
@@ -148,10 +168,7 @@ mod tests {
         headers.append(HEADER, value.clone());
         assert!(Signature::from_headers(&headers).is_ok());
         headers.append(HEADER, value);
-        assert_eq!(
-            Signature::from_headers(&headers),
-            Err(AuthenticateError::Malformed)
-        );
+        assert_eq!(Signature::from_headers(&headers), Err(MALFORMED));
     }
 
     proptest! {

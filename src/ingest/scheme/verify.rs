@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::retell::KEY_HINT;
 use super::retell::events::{EVENT_POINTER, KEY_POINTERS, KINDS, expects_content};
 use crate::settings::{Decoder, Kind, SettingValue, Shown};
 
@@ -19,6 +20,14 @@ impl Verify {
     pub fn key_pointers(self) -> &'static [&'static str] {
         match self {
             Self::None | Self::Retell => &KEY_POINTERS,
+        }
+    }
+
+    /// What an operator should check if no key matches a signature.
+    pub(crate) fn key_hint(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Retell => Some(KEY_HINT),
         }
     }
 

@@ -47,6 +47,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, server: Arc<Serve
     if let Some(reason) = fault {
         tracing::debug!(%peer, reason = reason.label(), "connection closed");
         server.metrics.unknown.rejected(reason);
+        server.refusal_log.connection(peer.ip(), reason);
     }
     if matches!(protocol, Ok(Some(_))) {
         stream.linger().await;

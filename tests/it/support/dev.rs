@@ -1,9 +1,13 @@
 //! `ringback dev` as a process, and its output.
 
-use std::io::{BufRead as _, BufReader};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+use rustix::pty::{self, OpenptFlags};
+use rustix::termios::Winsize;
 
 /// Keeps a hung process from hanging the tests.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -17,6 +21,29 @@ pub fn ringback() -> Command {
     command
 }
 
+fn spawn(
+    arguments: &[&str],
+    key: Option<&str>,
+    temporary: &std::path::Path,
+    stdout: Stdio,
+) -> Child {
+    let mut command = ringback();
+    command
+        .args(["dev", "--port", "0", "--admin-port", "0"])
+        .args(arguments)
+        .env("TMPDIR", temporary)
+        // A terminal gets colours.
+        .env("NO_COLOR", "1");
+    if let Some(key) = key {
+        command.env("RETELL_API_KEY", key);
+    }
+    command
+        .stdout(stdout)
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("the binary runs")
+}
+
 /// A `dev` that is killed when it is dropped.
 pub struct Dev {
     child: Child,
@@ -26,23 +53,39 @@ pub struct Dev {
 impl Dev {
     /// Starts with these further arguments and `RETELL_API_KEY`; its journal goes below `temporary`.
     pub fn start(arguments: &[&str], key: Option<&str>, temporary: &std::path::Path) -> Self {
-        let mut command = ringback();
-        command
-            .args(["dev", "--port", "0", "--admin-port", "0"])
-            .args(arguments);
-        command.env("TMPDIR", temporary);
-        if let Some(key) = key {
-            command.env("RETELL_API_KEY", key);
-        }
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("the binary runs");
-        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut child = spawn(arguments, key, temporary, Stdio::piped());
+        let output = child.stdout.take().expect("it is piped");
+        Self::reading(child, output)
+    }
+
+    /// As [`Dev::start`], on a terminal of this width. Lines end with a carriage return there.
+    pub fn start_on_terminal(
+        arguments: &[&str],
+        key: Option<&str>,
+        temporary: &std::path::Path,
+        columns: u16,
+    ) -> Self {
+        // It must not become the controlling terminal of the tests.
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+        let terminal = pty::openpt(flags).expect("a terminal");
+        pty::unlockpt(&terminal).expect("it is ours");
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        rustix::termios::tcsetwinsize(&terminal, size).expect("it takes a size");
+        let user = pty::ioctl_tiocgptpeer(&terminal, flags).expect("its other side");
+        let child = spawn(arguments, key, temporary, user.into());
+        Self::reading(child, File::from(terminal))
+    }
+
+    fn reading(child: Child, output: impl Read + Send + 'static) -> Self {
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
+            // A terminal ends with an error when its last user has gone.
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
                     break;
                 }
@@ -53,16 +96,21 @@ impl Dev {
 
     /// Waits for a line that contains `what`.
     pub fn line_with(&self, what: &str) -> String {
+        self.lines_until(what).pop().expect("the last one has it")
+    }
+
+    /// All lines up to the first one that contains `what`, for which it waits.
+    pub fn lines_until(&self, what: &str) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
         while let Ok(line) = self
             .lines
             .recv_timeout(deadline.saturating_duration_since(Instant::now()))
         {
-            if line.contains(what) {
-                return line;
-            }
             seen.push(line);
+            if seen.last().is_some_and(|line| line.contains(what)) {
+                return seen;
+            }
         }
         panic!("no line with {what:?} in {seen:#?}");
     }

@@ -38,10 +38,21 @@ const INGEST: &[Row] = &[
     ("refusal", &["payload", "scheme"]),
     ("metrics", &["config", "payload", "refusal"]),
     ("body", &["memory", "refusal"]),
-    ("server", &["metrics", "refusal"]),
+    ("checks", &["metrics", "refusal"]),
+    ("refusal_log", &["refusal"]),
+    ("server", &["metrics", "refusal", "refusal_log"]),
     (
         "ingress",
-        &["body", "metrics", "payload", "refusal", "scheme", "source"],
+        &[
+            "body",
+            "metrics",
+            "payload",
+            "provenance",
+            "refusal",
+            "refusal_log",
+            "scheme",
+            "source",
+        ],
     ),
     ("commit", &["ingress", "metrics"]),
     (

@@ -103,6 +103,46 @@ fn no_issue_of_this_project_is_named_by_its_number() {
     }
 }
 
+/// The anchor that a renderer of Markdown gives to a heading.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn every_alert_has_its_procedure() {
+    let read = |name| fs::read_to_string(root().join(name)).expect("a file of the project");
+    let (rules, page) = (
+        read("deploy/prometheus/rules.yaml"),
+        read("docs/operations.md"),
+    );
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let anchors: Vec<_> = headings.map(anchor).collect();
+    let alerts = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let mut seen = 0;
+    for alert in alerts {
+        let name = format!("`{alert}`");
+        let mut rows = page.lines().filter(|line| line.starts_with('|'));
+        let row = rows.find(|row| row.contains(&name));
+        let row = row.unwrap_or_else(|| panic!("docs/operations.md has no row for {alert}"));
+        let link = row
+            .split_once("(#")
+            .and_then(|(_, rest)| rest.split_once(')'));
+        let (link, _) = link.unwrap_or_else(|| panic!("no link: {row}"));
+        assert!(
+            anchors.iter().any(|anchor| anchor == link),
+            "no heading: {row}"
+        );
+        seen += 1;
+    }
+    assert!(seen >= 9, "only {seen} alerts were found");
+}
+
 #[test]
 fn documents_and_issues_are_found_as_people_write_them() {
     let text = "see docs/a.md, [b](../b.md#part) and `c.md`: not https://example.com/d.md or .md";
