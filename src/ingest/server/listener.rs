@@ -65,6 +65,7 @@ pub(crate) async fn serve(
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(%error, ?backoff, "cannot accept connections, trying again");
+                acceptor.close_one();
                 stops = tokio::select! {
                     () = shutdown.as_mut() => true,
                     () = sleep(backoff) => false,
@@ -127,8 +128,16 @@ impl Acceptor {
         while let Some(ended) = self.connections.try_join_next_with_id() {
             self.forget(&ended);
         }
-        while self.connections.len() >= self.server.max_connections.max(1) {
-            self.ask_for_room();
+        let max_connections = self.server.max_connections.max(1);
+        while self.connections.len() >= max_connections {
+            if let Some(suppressed) = self.warnings.permit("connections") {
+                tracing::warn!(
+                    max_connections,
+                    suppressed,
+                    "all connections that listen.max_connections permits are in use: each new one closes the longest idle one"
+                );
+            }
+            self.close_one();
             tokio::select! {
                 Some(ended) = self.connections.join_next_with_id() => self.forget(&ended),
                 () = sleep(ROOM_RETRY) => {}
@@ -138,15 +147,7 @@ impl Acceptor {
 
     /// Asks the connection that has been idle for longest to close; without an idle one, the one whose head or, last,
     /// whose body has been unfinished for longest.
-    fn ask_for_room(&mut self) {
-        let max_connections = self.server.max_connections;
-        if let Some(suppressed) = self.warnings.permit("connections") {
-            tracing::warn!(
-                max_connections,
-                suppressed,
-                "all connections that listen.max_connections permits are in use: each new one closes the longest idle one"
-            );
-        }
+    fn close_one(&mut self) {
         let activity = self.next_ranked().or_else(|| {
             self.rank();
             self.next_ranked()
@@ -158,8 +159,8 @@ impl Acceptor {
         }
     }
 
-    /// The next of the ranked connections that still waits for the same. Whatever has begun to wait since the look comes
-    /// behind all of them.
+    /// The next of the ranked connections that still waits for the same. Any that has become idle since the look has been
+    /// idle for a shorter time.
     fn next_ranked(&mut self) -> Option<Arc<Activity>> {
         let ranked = std::iter::from_fn(|| self.ranked.pop());
         let mut waiting = ranked.filter_map(|(wait, id)| {
