@@ -16,9 +16,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::memory::{Budget, Buffer, Charge};
 use super::refusal::{READ_ON_BYTES, Refusal};
 
-/// A sender keeps pace if it sends 64 KiB a second, which a line of half a megabit does. In other words, the time that
-/// it may take for one byte. Slower ones are cut only while memory is short, those first that have been slower for
-/// longest: what a body has sent ahead does not count, or one that stalls would be trusted for its first bytes.
+/// The time that a sender which keeps pace needs for one byte: 64 KiB a second, which a line of half a megabit carries.
+/// While memory is short, slower ones are cut, first the one that has been behind for longest. What a sender is ahead
+/// does not count, or one that stalls would be trusted for its first bytes.
 const PACE: Duration = Duration::from_nanos(1_000_000_000 / (64 * 1024));
 /// How often a request that finds no room lets others run first. Bodies that have just begun to wait can only then be
 /// cut.

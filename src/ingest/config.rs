@@ -24,9 +24,9 @@ settings! {
         /// within this time after the connection was accepted.
         header_timeout: Duration = Duration::from_secs(10),
             bounds(Duration::from_millis(100)..=Duration::from_mins(5));
-        /// A connection on which no request has come for this long is closed. Longer than the time for which a load
-        /// balancer or proxy in front keeps its idle connections (usually 60 s): the side that sends must be the one that
-        /// closes, or it loses a request that crosses the close.
+        /// A connection on which no request has come for this long is closed. Keep this longer than the time after which a
+        /// load balancer or proxy in front closes its idle connections (usually 60 s): if ringback closes first, a request
+        /// may cross the close and be lost.
         idle_timeout: Duration = Duration::from_secs(75),
             bounds(Duration::from_secs(1)..=Duration::from_hours(1));
         /// A request's body must be complete within this time; otherwise the answer is 408.

@@ -37,10 +37,16 @@ pub(crate) async fn serve(
         // Closes the connection at once, because a client that waits has read its last answer long ago.
         wait = activity.gives_way() => wait,
     };
-    tracing::debug!(%peer, ?wait, "connection closed to make room for another");
-    if let Wait::Head(_) = wait {
-        server.metrics.unknown.rejected(Reason::HeaderTimeout);
+    match wait {
+        Wait::Idle(_) => tracing::debug!(%peer, "idle connection closed to make room"),
+        Wait::Head(_) => report(Reason::HeaderTimeout, peer, &server),
     }
+}
+
+/// Counts and logs a connection that is closed for its client's fault.
+fn report(reason: Reason, peer: SocketAddr, server: &Server) {
+    tracing::debug!(%peer, reason = reason.label(), "connection closed");
+    server.metrics.unknown.rejected(reason);
 }
 
 async fn serve_to_end(
@@ -65,8 +71,7 @@ async fn serve_to_end(
     };
     // Counted before lingering: a client that keeps its side open may use up all of the lingering time.
     if let Some(reason) = fault {
-        tracing::debug!(%peer, reason = reason.label(), "connection closed");
-        server.metrics.unknown.rejected(reason);
+        report(reason, peer, server);
     }
     if matches!(protocol, Ok(Some(_))) {
         activity.no_head();
