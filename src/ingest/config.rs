@@ -57,7 +57,7 @@ settings! {
         name: String = String::new(), required, example("name = \"retell\"");
         /// The URL's path or a list of paths, compared without the query; one more or one less "/" at the end makes no
         /// difference unless another source has that path. Unique; begins with "/".
-        path: Paths = Paths::default(), required, check(|paths| paths.check()),
+        path: Paths = Paths::default(), required, check(Paths::check),
             example("path = \"/webhook\"");
         /// How requests are authenticated: `"retell"` (X-Retell-Signature), or `"none"`, which accepts requests
         /// from anybody.

@@ -10,7 +10,7 @@ const ACCEPTED: &str = "HTTP/1.1 204 No Content";
 
 /// A relay with timeouts that no test reaches, but for those in `listen`.
 fn relay(listen: &str) -> Server {
-    Server::start(listen, "segment_size = \"1MiB\"\nbudget = \"64MiB\"")
+    Server::start(listen, "")
 }
 
 /// Posts an event on a connection that stays open; gives the answer's status line.

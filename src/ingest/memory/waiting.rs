@@ -4,6 +4,7 @@
 //! the budget holds exactly. A body that arrives with its head, as most do, never comes here.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::OccupiedEntry;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
@@ -83,7 +84,7 @@ impl Budget {
         let mut waiting = self.waiting();
         let slowest = waiting.by_pace.first_entry();
         let slowest = slowest.filter(|entry| entry.key().0 < kept_pace);
-        let cut = slowest.map(|entry| entry.remove());
+        let cut = slowest.map(OccupiedEntry::remove);
         drop(waiting);
         let is_cut = cut.is_some();
         cut.into_iter().for_each(Entry::cut);

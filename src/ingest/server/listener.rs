@@ -107,10 +107,10 @@ impl Acceptor {
         let server = Arc::clone(&self.server);
         let open = OpenConnection::new(server.metrics.connections.clone());
         let activity = Arc::new(Activity::new(server.started));
-        let served = Arc::clone(&activity);
+        let shared = Arc::clone(&activity);
         let handle = self.connections.spawn(async move {
             let _open = open;
-            connection::serve(stream, peer, server, served).await;
+            connection::serve(stream, peer, server, shared).await;
         });
         self.activities.insert(handle.id(), activity);
     }
