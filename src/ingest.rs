@@ -34,7 +34,7 @@ mod server;
 mod source;
 mod stack;
 
-pub use self::config::{ListenConfig, SourceConfig};
+pub use self::config::{ListenConfig, Paths, SourceConfig};
 pub use self::ingress::{Append, Observation};
 pub use self::metrics::Metrics;
 pub use self::payload::NotJson;
@@ -43,9 +43,11 @@ pub use self::scheme::{AuthenticateError, KeyConfig, KeyError, Verify};
 pub use self::source::IngestError;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytesize::ByteSize;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use self::body::BodyLimits;
 use self::checks::SourceCheck;
@@ -56,6 +58,10 @@ use self::server::{MAX_HEAD, Phase, Phases, Server, listener};
 use crate::journal::Appender;
 use crate::log_throttle::LogThrottle;
 use crate::readiness::Readiness;
+
+/// A body whose sender has not kept pace for this long is cut if its connection is needed for another: longer than
+/// a lost packet delays it.
+const STALLED_BODY: Duration = Duration::from_secs(1);
 
 /// The ingest side; clones share everything.
 pub struct Ingest<A = Appender> {
@@ -199,14 +205,22 @@ pub async fn serve<A: Append>(
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let (ingress, phases) = (ingest.ingress, ingest.phases);
+    let budget = ingress.limits.budget.clone();
     let server = Server {
         max_connections: ingest.listen.max_connections,
         header_timeout: ingest.listen.header_timeout,
+        idle_timeout: ingest.listen.idle_timeout,
+        body_timeout: ingest.listen.body_timeout,
+        started: Instant::now(),
         phases: phases.clone(),
         metrics: Arc::clone(&ingress.metrics),
         refusal_log: Arc::clone(&ingress.refusal_log),
         make_service: Box::new(move |peer, protocol| {
             self::stack::stack(&ingress, phases.clone(), peer, protocol)
+        }),
+        cut_stalled_body: Box::new(move || {
+            let stalled = Instant::now().checked_sub(STALLED_BODY);
+            stalled.is_some_and(|stalled| budget.cut_slowest(stalled))
         }),
     };
     let metrics = Arc::clone(&server.metrics);

@@ -186,7 +186,7 @@ fn counts(server: &mut Role) -> [u64; 2] {
 fn product(verify: Verify, keys: Vec<KeyConfig>) -> io::Result<Ingest<AtOnce>> {
     let sources = [SourceConfig {
         name: String::from("retell"),
-        path: String::from(PATH),
+        path: PATH.into(),
         verify,
         keys,
         ..SourceConfig::default()

@@ -1,6 +1,6 @@
 //! What must hold between keys; what must hold of one key stands in its row.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Config;
 use crate::settings::SettingValue as _;
@@ -44,15 +44,18 @@ pub(super) fn check(config: &Config, mut refuse: impl FnMut(String, String)) {
         let message = "is the same as kafka.topic; name another topic";
         refuse("kafka.dead_letter_topic", String::from(message));
     }
-    let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
+    let (mut names, mut paths) = (BTreeSet::new(), BTreeMap::new());
     for (index, source) in source.iter().enumerate() {
-        for (key, value, seen) in [
-            ("name", &source.name, &mut names),
-            ("path", &source.path, &mut paths),
-        ] {
-            if !seen.insert(value) {
-                let message = format!("another source has the {key} {value:?} too; make it unique");
-                refuse(&format!("source.{index}.{key}"), message);
+        let mut taken = |key: &str, value: &str| {
+            let message = format!("another source has the {key} {value:?} too; make it unique");
+            refuse(&format!("source.{index}.{key}"), message);
+        };
+        if !names.insert(&source.name) {
+            taken("name", &source.name);
+        }
+        for path in source.path.iter() {
+            if *paths.entry(path).or_insert(index) != index {
+                taken("path", path);
             }
         }
     }

@@ -4,14 +4,25 @@
 //! once, into a buffer that grows with them, and the journal gets that buffer. Its charge is returned when the journal
 //! drops it, after the sync.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http_body::Body;
-use http_body_util::BodyExt as _;
+use http_body::{Body, Frame};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::memory::{Budget, Charge};
-use super::refusal::Refusal;
+use super::memory::{Budget, Buffer, Charge};
+use super::refusal::{READ_ON_BYTES, Refusal};
+
+/// The time that a sender which keeps pace needs for one byte: 64 KiB a second, which a line of half a megabit carries.
+/// While memory is short, slower ones are cut, first the one that has been behind for longest. What a sender is ahead
+/// does not count, or one that stalls would be trusted for its first bytes.
+const PACE: Duration = Duration::from_nanos(1_000_000_000 / (64 * 1024));
+/// How often a request that finds no room lets others run first. Bodies that have just begun to wait can only then be
+/// cut.
+const TRIES_FOR_ROOM: usize = 4;
 
 /// What a body may take.
 #[derive(Debug, Clone)]
@@ -24,166 +35,209 @@ pub(super) struct BodyLimits {
     pub(super) budget: Budget,
 }
 
-/// Reads `body` to its end. The `head_bytes` of the request's head are charged as well until then, because a head stays
-/// in memory while its body arrives.
+/// Reads `body` to its end; `started` is the end of the head. The `head_bytes` of the request's head are charged as well
+/// until then, because a head stays in memory while its body arrives.
 pub(super) async fn collect<B>(
     body: B,
+    started: Instant,
     head_bytes: usize,
     limits: &BodyLimits,
 ) -> Result<Bytes, Refusal>
 where
     B: Body + Unpin,
 {
-    let mut charge = limits.budget.charge();
-    charge
-        .grow(head_bytes)
-        .map_err(|_| Refusal::MemoryExhausted)?;
-    let collected = tokio::time::timeout(limits.timeout, read(body, charge, limits.max_body));
-    let mut collected = collected.await.map_err(|_| Refusal::BodyTimeout)??;
-    collected.charge.shrink(head_bytes);
-    Ok(Bytes::from_owner(collected))
-}
-
-/// A body and its charge, dropped together.
-struct Collected {
-    bytes: Vec<u8>,
-    charge: Charge,
-}
-
-impl AsRef<[u8]> for Collected {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-async fn read<B>(mut body: B, charge: Charge, max_body: usize) -> Result<Collected, Refusal>
-where
-    B: Body + Unpin,
-{
     let hint = body.size_hint();
     let expected = hint.exact().and_then(|exact| usize::try_from(exact).ok());
+    let max_body = limits.max_body;
     let ceiling = expected.unwrap_or(max_body).min(max_body);
-    let mut collected = Collected {
-        bytes: Vec::new(),
-        charge,
-    };
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::BodyBroken)?;
+    let timer = pin!(None);
+    let mut arrival = Arrival::new(body, started, limits, timer);
+    let mut buffer = arrival.empty_buffer();
+    arrival.charge(&mut buffer.charge, head_bytes).await?;
+    loop {
+        let (returned, frame) = arrival.next(buffer).await?;
+        buffer = returned;
+        let Some(frame) = frame else { break };
         // Trailers carry nothing that ringback reads.
         let Ok(mut data) = frame.into_data() else {
             continue;
         };
-        let needed = collected.bytes.len() + data.remaining();
+        let needed = buffer.bytes.len() + data.remaining();
         if needed > max_body {
             return Err(Refusal::BodyTooLarge { max_body });
         }
-        collected.make_room(needed, ceiling)?;
+        arrival.make_room(&mut buffer, needed, ceiling).await?;
         while data.has_remaining() {
             let chunk = data.chunk();
-            collected.bytes.extend_from_slice(chunk);
+            buffer.bytes.extend_from_slice(chunk);
             let length = chunk.len();
             data.advance(length);
         }
     }
-    Ok(collected)
+    buffer.charge.shrink(head_bytes);
+    Ok(Bytes::from_owner(buffer))
 }
 
-impl Collected {
-    /// Grows the buffer to `needed` bytes, or to twice that if budget and `ceiling` allow. A declared length alone
-    /// never makes it grow, and exactly what is allocated is charged.
-    fn make_room(&mut self, needed: usize, ceiling: usize) -> Result<(), Refusal> {
-        let present = self.bytes.capacity();
+/// Reads and drops what the client of a refused request still sends, as long as a body may take and at most
+/// [`READ_ON_BYTES`]. It waits like any other body, so it gives way if memory is short.
+pub(super) async fn discard<B>(body: B, head_bytes: usize, limits: &BodyLimits)
+where
+    B: Body + Unpin,
+{
+    let timer = pin!(None);
+    let mut arrival = Arrival::new(body, Instant::now(), limits, timer);
+    let mut buffer = arrival.empty_buffer();
+    if buffer.charge.grow(head_bytes).is_err() {
+        return;
+    }
+    let mut left = READ_ON_BYTES;
+    while let Ok((returned, Some(frame))) = arrival.next(buffer).await {
+        buffer = returned;
+        let length = frame.data_ref().map_or(0, Buf::remaining);
+        match left.checked_sub(length) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
+/// A body on its way.
+struct Arrival<'a, B> {
+    body: B,
+    limits: &'a BodyLimits,
+    /// Set only once the sender has to be waited for. Most bodies are here by then and need no timer.
+    timer: Pin<&'a mut Option<Sleep>>,
+    started: Instant,
+    /// Up to when the sender has kept [`PACE`], without what has arrived since.
+    kept_pace: Instant,
+    /// Bytes that have arrived since `kept_pace` was determined.
+    arrived: usize,
+}
+
+type BodyFrame<B> = Frame<<B as Body>::Data>;
+type Polled<B> = Option<Result<BodyFrame<B>, <B as Body>::Error>>;
+
+impl<'a, B: Body + Unpin> Arrival<'a, B> {
+    fn new(
+        body: B,
+        started: Instant,
+        limits: &'a BodyLimits,
+        timer: Pin<&'a mut Option<Sleep>>,
+    ) -> Self {
+        Self {
+            body,
+            limits,
+            timer,
+            started,
+            kept_pace: started,
+            arrived: 0,
+        }
+    }
+
+    fn empty_buffer(&self) -> Buffer {
+        Buffer {
+            bytes: Vec::new(),
+            charge: self.limits.budget.charge(),
+        }
+    }
+
+    /// The next frame, or `None` at the end of the body. Gives `buffer` back, unless it was cut in the meantime.
+    async fn next(&mut self, buffer: Buffer) -> Result<(Buffer, Option<BodyFrame<B>>), Refusal> {
+        let (buffer, polled) = match self.poll_arrived().await {
+            Some(polled) => (buffer, polled),
+            None => self.wait(buffer).await?,
+        };
+        let frame = polled.transpose().map_err(|_| Refusal::BodyBroken)?;
+        let data = frame.as_ref().and_then(Frame::data_ref);
+        self.arrived += data.map_or(0, Buf::remaining);
+        Ok((buffer, frame))
+    }
+
+    /// The next frame if it is here already; `None` if the sender has to send it first.
+    async fn poll_arrived(&mut self) -> Option<Polled<B>> {
+        let mut is_asked_for = false;
+        poll_fn(|cx| match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(polled) => Poll::Ready(Some(polled)),
+            Poll::Pending if is_asked_for => Poll::Ready(None),
+            // hyper reads a body once it has been asked for, as soon as this task has yielded.
+            Poll::Pending => {
+                is_asked_for = true;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Waits for the sender. Meanwhile other requests may take the body's memory.
+    async fn wait(&mut self, buffer: Buffer) -> Result<(Buffer, Polled<B>), Refusal> {
+        if self.timer.is_none() {
+            let deadline = self.started + self.limits.timeout;
+            self.timer.set(Some(sleep_until(deadline)));
+        }
+        let kept_pace = self.kept_pace();
+        let waiting = self.limits.budget.wait(buffer, kept_pace);
+        let polled = poll_fn(|cx| {
+            if let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(cx) {
+                return Poll::Ready(Ok(polled));
+            }
+            let timer = self.timer.as_mut().as_pin_mut();
+            if timer.is_some_and(|timer| timer.poll(cx).is_ready()) {
+                return Poll::Ready(Err(Refusal::BodyTimeout));
+            }
+            waiting.poll_cut(cx).map(|()| Err(Refusal::BodyStalled))
+        });
+        let polled = polled.await?;
+        let buffer = waiting.take().ok_or(Refusal::BodyStalled)?;
+        Ok((buffer, polled))
+    }
+
+    fn kept_pace(&mut self) -> Instant {
+        let bytes = u32::try_from(std::mem::take(&mut self.arrived)).unwrap_or(u32::MAX);
+        self.kept_pace = (self.kept_pace + PACE * bytes).min(Instant::now());
+        self.kept_pace
+    }
+
+    /// Grows `buffer` to `needed` bytes, or to twice that if budget and `ceiling` allow. A declared length alone never
+    /// makes it grow, and exactly what is allocated is charged.
+    async fn make_room(
+        &mut self,
+        buffer: &mut Buffer,
+        needed: usize,
+        ceiling: usize,
+    ) -> Result<(), Refusal> {
+        let present = buffer.bytes.capacity();
         if needed <= present {
             return Ok(());
         }
         let generous = needed.max(needed.saturating_mul(2).min(ceiling));
-        let target = if self.charge.grow(generous - present).is_ok() {
+        let target = if buffer.charge.grow(generous - present).is_ok() {
             generous
         } else {
-            self.charge
-                .grow(needed - present)
-                .map_err(|_| Refusal::MemoryExhausted)?;
+            self.charge(&mut buffer.charge, needed - present).await?;
             needed
         };
-        self.bytes.reserve_exact(target - self.bytes.len());
+        buffer.bytes.reserve_exact(target - buffer.bytes.len());
+        Ok(())
+    }
+
+    /// Charges `bytes`; if memory is short, slower bodies give way.
+    async fn charge(&mut self, charge: &mut Charge, bytes: usize) -> Result<(), Refusal> {
+        let mut tries = 0;
+        while charge.grow(bytes).is_err() {
+            let kept_pace = self.kept_pace();
+            if self.limits.budget.cut_slower(bytes, kept_pace) {
+                continue;
+            }
+            if tries == TRIES_FOR_ROOM {
+                return Err(Refusal::MemoryExhausted);
+            }
+            tries += 1;
+            tokio::task::yield_now().await;
+        }
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use http_body::Frame;
-    use http_body_util::Full;
-    use prometheus::IntGauge;
-    use std::convert::Infallible;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
-    fn limits(max_body: usize, budget: usize) -> (BodyLimits, IntGauge) {
-        let gauge = IntGauge::new("held", "held").unwrap();
-        let limits = BodyLimits {
-            max_body,
-            timeout: Duration::from_secs(10),
-            budget: Budget::new(budget, gauge.clone()),
-        };
-        (limits, gauge)
-    }
-
-    /// A body of unknown length: `left` frames of `size` bytes.
-    struct Chunks {
-        left: usize,
-        size: usize,
-    }
-
-    impl Body for Chunks {
-        type Data = Bytes;
-        type Error = Infallible;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            Poll::Ready(self.left.checked_sub(1).map(|left| {
-                self.left = left;
-                Ok(Frame::data(Bytes::from(vec![b'x'; self.size])))
-            }))
-        }
-    }
-
-    fn chunks(left: usize, size: usize) -> Chunks {
-        Chunks { left, size }
-    }
-
-    #[tokio::test]
-    async fn a_body_is_charged_until_its_last_handle_is_dropped() {
-        let (limits, gauge) = limits(100, 100);
-        let body = collect(Full::new(Bytes::from_static(b"hello")), 50, &limits)
-            .await
-            .unwrap();
-        assert_eq!(body, "hello");
-        assert_eq!(gauge.get(), 5);
-        let slice = body.slice(1..2);
-        drop(body);
-        assert_eq!(gauge.get(), 5);
-        drop(slice);
-        assert_eq!(gauge.get(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_streamed_body_over_the_limit_or_the_budget_is_refused_and_released() {
-        let (small, gauge) = limits(10, 1000);
-        assert!(matches!(
-            collect(chunks(3, 4), 0, &small).await,
-            Err(Refusal::BodyTooLarge { max_body: 10 })
-        ));
-        assert_eq!(gauge.get(), 0);
-        let (tight, gauge) = limits(1000, 10);
-        assert!(matches!(
-            collect(chunks(3, 4), 0, &tight).await,
-            Err(Refusal::MemoryExhausted)
-        ));
-        assert_eq!(collect(chunks(5, 2), 0, &tight).await.unwrap().len(), 10);
-        assert_eq!(gauge.get(), 0);
-    }
-}
+mod tests;

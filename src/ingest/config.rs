@@ -7,20 +7,28 @@ use bytesize::ByteSize;
 use ipnet::IpNet;
 
 use super::scheme::{KeyConfig, Verify, labels};
-use crate::settings::settings;
+use crate::settings::{Decoder, Kind, SettingValue, Shown, settings};
 
 settings! {
     /// Where senders post their webhooks, and the limits that keep memory bounded. HTTP/1.1 and h2c share the port.
     pub struct ListenConfig {
         /// Where ringback listens for webhooks. Terminate TLS in front of it (ingress, load balancer).
         address: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 8080));
-        /// Connections served at once; more wait in the kernel's backlog. Each costs a file descriptor and, while its
-        /// head arrives, up to 100 KiB: in the worst case memory holds `max_in_flight` + `max_connections` x 100 KiB +
-        /// 100 MiB. If the process may not open that many descriptors, ringback serves fewer connections and logs that.
+        /// Connections served at once. If there are more, the one that has been idle for longest is closed for each new
+        /// one; if none is idle, one whose request has stalled for a second; else the new ones wait in the kernel's
+        /// backlog. Each costs a file descriptor and, while its head arrives, up to 100 KiB: in the worst case memory
+        /// holds `max_in_flight` + `max_connections` x 100 KiB + 100 MiB. If the process may not open that many
+        /// descriptors, ringback serves fewer connections and logs that.
         max_connections: usize = 10_000, bounds(1..=1_000_000);
-        /// A request's head must be complete within this time. An idle connection is closed after it.
+        /// A request's head must be complete within this time after its first byte, the first head of a connection
+        /// within this time after the connection was accepted.
         header_timeout: Duration = Duration::from_secs(10),
             bounds(Duration::from_millis(100)..=Duration::from_mins(5));
+        /// A connection on which no request has come for this long is closed. Keep this longer than the time after which a
+        /// load balancer or proxy in front closes its idle connections (usually 60 s): if ringback closes first, a request
+        /// may cross the close and be lost.
+        idle_timeout: Duration = Duration::from_secs(75),
+            bounds(Duration::from_secs(1)..=Duration::from_hours(1));
         /// A request's body must be complete within this time; otherwise the answer is 408.
         body_timeout: Duration = Duration::from_secs(10),
             bounds(Duration::from_millis(100)..=Duration::from_mins(10));
@@ -31,8 +39,9 @@ settings! {
         commit_timeout: Duration = Duration::from_secs(8),
             bounds(Duration::from_millis(100)..=Duration::from_mins(1));
         /// Memory for the bodies of all requests together; at least `max_body`. A body is charged as its bytes arrive and
-        /// until they are synced; a request whose body is awaited costs its head and 3 KiB besides. A request that does
-        /// not fit is answered 503 at once.
+        /// until they are synced; a request whose body is awaited costs its head and 3 KiB besides. For a request that
+        /// does not fit, the bodies that arrive most slowly are cut (408); if that is not enough, it is answered 503 at
+        /// once.
         max_in_flight: ByteSize = ByteSize::mib(64), bounds(ByteSize::kib(1)..=ByteSize::gib(64));
         /// Proxies whose X-Forwarded-For is trusted to give the client's address; it is read from the right. Networks in
         /// CIDR notation, such as `["10.0.0.0/8"]`. If there are none, the client's address is the connection's.
@@ -46,8 +55,10 @@ settings! {
         /// The source's name in metrics and in the records' `ce_source` and `ce_type`. Unique; 1 to 64 of a-z, 0-9, "-"
         /// and "_".
         name: String = String::new(), required, example("name = \"retell\"");
-        /// The URL's path, compared exactly and without the query. Unique; begins with "/".
-        path: String = String::new(), required, example("path = \"/webhook\"");
+        /// The URL's path or a list of paths, compared without the query; one more or one less "/" at the end makes no
+        /// difference unless another source has that path. Unique; begins with "/".
+        path: Paths = Paths::default(), required, check(Paths::check),
+            example("path = \"/webhook\"");
         /// How requests are authenticated: `"retell"` (X-Retell-Signature), or `"none"`, which accepts requests
         /// from anybody, but only events: JSON with an event's name. What is authenticated is never refused for what it
         /// says: a body that is not JSON becomes a dead letter.
@@ -64,6 +75,71 @@ settings! {
         /// An empty list means no key. The default depends on the sender's scheme; for Retell AI it is as below.
         key_pointers: Option<Vec<String>> = None,
             example("key_pointers = [\"/call/call_id\", \"/data/call_id\", \"/chat/chat_id\", \"/call_inbound/call_id\", \"/chat_inbound/chat_id\"]");
+    }
+}
+
+/// The paths of one source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Paths(Vec<String>);
+
+impl Paths {
+    /// In the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// True if a request with this path is for this source, provided that no other source has the path.
+    pub fn contains(&self, path: &str) -> bool {
+        let mut paths = self.iter();
+        paths.any(|known| known == path || toggled(known).as_deref() == Some(path))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.0.is_empty() {
+            return Err(String::from(
+                "is empty; write a path such as \"/webhook\", or a list of paths",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// `path` with a slash at its end if it has none, else without; `None` for the root.
+pub(super) fn toggled(path: &str) -> Option<String> {
+    match path.strip_suffix('/') {
+        Some("") => None,
+        Some(path) => Some(path.to_owned()),
+        None => Some(format!("{path}/")),
+    }
+}
+
+impl From<&str> for Paths {
+    fn from(path: &str) -> Self {
+        Self(vec![path.to_owned()])
+    }
+}
+
+impl SettingValue for Paths {
+    fn kind() -> Kind {
+        Kind::scalar(
+            "text or list of texts",
+            "write a path such as \"/webhook\", or a list of paths",
+            r#"{"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1}"#,
+        )
+    }
+
+    fn decode(value: toml::Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        match value {
+            toml::Value::Array(_) => Vec::decode(value, decoder).map(Self),
+            _ => decoder.parse(&value, |path| Some(path.into())),
+        }
+    }
+
+    fn show(&self) -> Option<Shown> {
+        match self.0.as_slice() {
+            [path] => path.show(),
+            paths => paths.to_vec().show(),
+        }
     }
 }
 

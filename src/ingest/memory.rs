@@ -2,13 +2,18 @@
 //! their bodies arrive.
 //!
 //! A request never waits for room: a waiting request would hold its connection and the bytes that have arrived, so a
-//! few slow senders could stop all others. A request that does not fit is refused, and its sender tries again.
+//! few slow senders could stop all others. A request that does not fit takes the memory of bodies whose senders are
+//! slower ([`waiting`]); if there are none, it is refused, and its sender tries again.
 
-use std::sync::Arc;
+mod waiting;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
 use prometheus::IntGauge;
+
+use self::waiting::WaitingBodies;
 
 /// `max_in_flight`, shared by all requests; cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,6 +24,7 @@ struct Inner {
     limit: usize,
     used: AtomicUsize,
     gauge: IntGauge,
+    waiting: Mutex<WaitingBodies>,
 }
 
 /// The budget is used up. Nothing was charged.
@@ -40,7 +46,15 @@ impl Budget {
             limit,
             used: AtomicUsize::new(0),
             gauge,
+            waiting: Mutex::default(),
         }))
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, WaitingBodies> {
+        self.0
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An empty charge, to be grown as bytes arrive.
@@ -49,6 +63,19 @@ impl Budget {
             budget: self.clone(),
             held: 0,
         }
+    }
+}
+
+/// A body, or the part of it that has arrived, and what it is charged. Both are dropped together.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    pub(super) bytes: Vec<u8>,
+    pub(super) charge: Charge,
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

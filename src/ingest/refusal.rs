@@ -27,6 +27,8 @@ pub(super) enum Refusal {
         max_body: usize,
     },
     BodyTimeout,
+    /// Memory is short, and no other body was slower.
+    BodyStalled,
     /// The body ended early, or had a malformed chunk.
     BodyBroken,
     MemoryExhausted,
@@ -66,6 +68,7 @@ reasons! {
     TooManyHeaders = "too_many_headers",
     BodyTooLarge = "body_too_large",
     BodyTimeout = "body_timeout",
+    BodyStalled = "body_stalled",
     BodyBroken = "body_broken",
     MemoryExhausted = "memory_exhausted",
     SignatureMissing = "signature_missing",
@@ -109,6 +112,11 @@ pub(super) struct Problem {
 /// Extension of an answer: part of the request's body is still on the connection, where the next request would begin.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodyUnread;
+
+/// How much of an unread body is read on and dropped, in bytes: a client that sends all of its body before it reads
+/// would otherwise get an error of its connection in place of the answer. Enough for any mistake about
+/// `max_body`, which is 8 MiB by default; a client that sends more is not going to read the answer anyway.
+pub(super) const READ_ON_BYTES: usize = 64 * 1024 * 1024;
 
 impl Refusal {
     pub(super) fn problem(self) -> Problem {
@@ -154,6 +162,12 @@ impl Refusal {
                 StatusCode::REQUEST_TIMEOUT,
                 "Body not received in time",
                 "The body did not arrive completely in time. Send it again, faster.",
+            ),
+            Self::BodyStalled => Problem::before_body(
+                Reason::BodyStalled,
+                StatusCode::REQUEST_TIMEOUT,
+                "Body stalled",
+                "This server is short of memory, and this body arrived more slowly than others. Send it again, faster.",
             ),
             Self::BodyBroken => Problem::before_body(
                 Reason::BodyBroken,
@@ -319,7 +333,7 @@ impl Problem {
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 21] = [
+    const ALL: [Refusal; 22] = [
         Refusal::UnknownPath,
         Refusal::MethodNotAllowed,
         Refusal::ContentEncoding,
@@ -327,6 +341,7 @@ mod tests {
         Refusal::TooManyHeaders,
         Refusal::BodyTooLarge { max_body: 7 },
         Refusal::BodyTimeout,
+        Refusal::BodyStalled,
         Refusal::BodyBroken,
         Refusal::MemoryExhausted,
         Refusal::Unauthenticated(AuthenticateError::Missing { header: "X" }),

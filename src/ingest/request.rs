@@ -12,13 +12,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use prometheus::Histogram;
 
-use super::body::collect;
+use super::body::{collect, discard};
 use super::commit::CountedCommit;
 use super::ingress::{Append, Ingress, Observation};
 use super::memory::head_cost;
@@ -51,6 +51,19 @@ pub(super) async fn respond<A: Append>(
     };
     let answer = outcome.unwrap_or_else(|refusal| exchange.refuse(refusal, &request));
     exchange.answered(&answer);
+    let is_unread = answer.extensions().get::<BodyUnread>().is_some();
+    // Over HTTP/1 the server reads on before it closes the connection; here the stream would be reset at once. Nothing
+    // more is read of a body that was too slow.
+    if is_unread
+        && request.version() == Version::HTTP_2
+        && answer.status() != StatusCode::REQUEST_TIMEOUT
+    {
+        let ingress = Arc::clone(&ingress);
+        tokio::spawn(async move {
+            let head_bytes = head_cost(request.headers());
+            discard(request.into_body(), head_bytes, &ingress.limits).await;
+        });
+    }
     Ok(answer)
 }
 
@@ -65,7 +78,8 @@ async fn accept<A: Append>(
     check_head(request, ingress.limits.max_body)?;
 
     let head_bytes = head_cost(request.headers());
-    let body = collect(request.body_mut(), head_bytes, &ingress.limits).await?;
+    let started = exchange.started.into();
+    let body = collect(request.body_mut(), started, head_bytes, &ingress.limits).await?;
     let received_ms = ingress.now_ms();
     let mut timer = StageTimer(exchange.started);
     timer.finish(&metrics.receive);
@@ -158,15 +172,20 @@ fn check_head(request: &Request<Incoming>, max_body: usize) -> Result<(), Refusa
     if request.headers().len() > MAX_HEADERS {
         return Err(Refusal::TooManyHeaders);
     }
-    let only = |name: HeaderName, coding: &[u8]| {
+    let only = |name: HeaderName, codings: &[&str]| {
         let mut values = request.headers().get_all(name).iter();
-        values.all(|value| value.as_bytes().eq_ignore_ascii_case(coding))
+        values.all(|value| {
+            let value = value.as_bytes();
+            let mut codings = codings.iter();
+            codings.any(|coding| value.eq_ignore_ascii_case(coding.as_bytes()))
+        })
     };
-    if !only(CONTENT_ENCODING, b"identity") {
+    // Some clients send the header without a value if they encode nothing.
+    if !only(CONTENT_ENCODING, &["identity", ""]) {
         return Err(Refusal::ContentEncoding);
     }
     // A transfer coding before `chunked` would change the body as well.
-    if !only(TRANSFER_ENCODING, b"chunked") {
+    if !only(TRANSFER_ENCODING, &["chunked"]) {
         return Err(Refusal::TransferEncoding);
     }
     let least = usize::try_from(request.body().size_hint().lower());

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 use tower::util::BoxService;
 
 use super::metrics::Metrics;
@@ -44,9 +45,15 @@ pub(super) type HttpService = BoxService<Request<Incoming>, Response<Full<Bytes>
 pub(super) struct Server {
     pub(super) max_connections: usize,
     pub(super) header_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    /// How long a refused body is read on.
+    pub(super) body_timeout: Duration,
+    pub(super) started: Instant,
     pub(super) phases: Phases,
     pub(super) metrics: Arc<Metrics>,
     pub(super) refusal_log: Arc<RefusalLog>,
     /// Makes the service of one connection from its peer's address and its protocol.
     pub(super) make_service: Box<dyn Fn(IpAddr, Protocol) -> HttpService + Send + Sync>,
+    /// Ends the request whose body has stalled for longest, so that its connection comes free; false if none has.
+    pub(super) cut_stalled_body: Box<dyn Fn() -> bool + Send + Sync>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::config::SourceConfig;
+use super::config::{SourceConfig, toggled};
 use super::payload::pointers::{PointerError, Pointers};
 use super::scheme::{Authenticator, KeyError};
 
@@ -128,7 +128,7 @@ impl Source {
     }
 }
 
-/// The sources ready to serve, and from each path the index of its source.
+/// The sources ready to serve, and from each path, with and without a slash at its end, the index of its source.
 pub(super) fn build(
     configs: &[SourceConfig],
 ) -> Result<(Vec<Source>, HashMap<String, usize>), IngestError> {
@@ -139,26 +139,29 @@ pub(super) fn build(
     let mut routes = HashMap::new();
     let mut sources = Vec::with_capacity(configs.len());
     for (index, config) in configs.iter().enumerate() {
-        let (name, path) = (|| config.name.clone(), || config.path.clone());
+        let name = || config.name.clone();
         if !is_name(&config.name) {
             return Err(IngestError::Name { name: name() });
         }
         if !names.insert(&config.name) {
             return Err(IngestError::DuplicateName { name: name() });
         }
-        if !is_path(&config.path) {
-            return Err(IngestError::Path {
-                name: name(),
-                path: path(),
-            });
-        }
-        if routes.insert(path(), index).is_some() {
-            return Err(IngestError::DuplicatePath {
-                name: name(),
-                path: path(),
-            });
+        for path in config.path.iter() {
+            let (name, path) = (name(), path.to_owned());
+            if !is_path(&path) {
+                return Err(IngestError::Path { name, path });
+            }
+            if *routes.entry(path.clone()).or_insert(index) != index {
+                return Err(IngestError::DuplicatePath { name, path });
+            }
         }
         sources.push(Source::new(config)?);
+    }
+    // Only now, so that a path as it is configured comes before another's variant.
+    for (index, config) in configs.iter().enumerate() {
+        for variant in config.path.iter().filter_map(toggled) {
+            routes.entry(variant).or_insert(index);
+        }
     }
     Ok((sources, routes))
 }

@@ -66,13 +66,54 @@ fn sources_that_are_ambiguous_or_unreachable_are_refused_by_name() {
     assert!(matches!(refused, Err(IngestError::Key { .. })));
 }
 
+fn read<T: crate::settings::SettingValue>(text: &str) -> Option<T> {
+    let none = std::collections::BTreeMap::new;
+    let (value, errors) = crate::settings::decode(text.parse().unwrap(), &none(), &none());
+    value.filter(|_| errors.is_empty())
+}
+
+#[test]
+fn a_source_has_one_path_or_a_list_and_a_slash_at_the_end_makes_no_difference() {
+    let with_path = |path: &str| {
+        let text = format!("name = \"a\"\npath = {path}\nverify = \"none\"");
+        read::<SourceConfig>(&text)
+    };
+    for wrong in ["[]", "7", "[7]", "{ a = 1 }"] {
+        assert!(with_path(wrong).is_none(), "{wrong}");
+    }
+    let one = with_path("\"/a\"").unwrap();
+    assert!(one.path.iter().eq(["/a"]));
+    let two = with_path("[\"/b\", \"/c/\", \"/b\"]").unwrap();
+    assert!(two.path.iter().eq(["/b", "/c/", "/b"]));
+    assert!(two.path.contains("/b/") && two.path.contains("/c") && !two.path.contains("/c//"));
+    // A path as it is configured comes before the variant of another.
+    let sources = [
+        one,
+        SourceConfig {
+            name: "b".into(),
+            ..two
+        },
+        source("c", "/a/"),
+    ];
+    let (_, routes) = self::source::build(&sources).unwrap();
+    let served = [
+        ("/a", 0),
+        ("/b", 1),
+        ("/b/", 1),
+        ("/c", 1),
+        ("/c/", 1),
+        ("/a/", 2),
+    ];
+    for (path, index) in served {
+        assert_eq!(routes[path], index, "{path}");
+    }
+    assert_eq!(routes.len(), served.len());
+    let refused = check_sources(&[sources[1].clone(), source("c", "/b")]);
+    assert!(matches!(refused, Err(IngestError::DuplicatePath { .. })));
+}
+
 #[test]
 fn how_to_verify_has_no_default() {
-    fn read<T: crate::settings::SettingValue>(text: &str) -> Option<T> {
-        let none = std::collections::BTreeMap::new;
-        let (value, errors) = crate::settings::decode(text.parse().unwrap(), &none(), &none());
-        value.filter(|_| errors.is_empty())
-    }
     let spelled = "name = \"a\"\npath = \"/\"\nverify = \"none\"";
     assert!(read::<SourceConfig>(spelled).is_some());
     assert!(read::<SourceConfig>("name = \"a\"\npath = \"/\"").is_none());

@@ -3,6 +3,8 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -136,8 +138,8 @@ fn stalled_requests_are_charged_with_what_they_cost() {
             let answer = sender.send_request(request(Method::POST, "/open", body));
             running.push((feed, answer));
         }
-        // No request is refused before the budget is used up, and each is charged before its body is read.
-        while server.refused("open", "memory_exhausted") < 15.0 {
+        // No request is cut before the budget is used up, and each is charged before its body is read.
+        while server.refused("open", "body_stalled") < 15.0 {
             tokio::task::yield_now().await;
         }
         let (feeds, answers): (Vec<_>, Vec<_>) = running.into_iter().unzip();
@@ -146,11 +148,11 @@ fn stalled_requests_are_charged_with_what_they_cost() {
         for answer in answers {
             codes.push(answer.await.expect("it is answered").status().as_u16());
         }
-        let refused = codes.iter().filter(|code| **code == 503).count();
-        assert!((15..=45).contains(&refused), "{refused} of 60 were refused");
+        let cut = codes.iter().filter(|code| **code == 408).count();
+        assert!((15..=45).contains(&cut), "{cut} of 60 were cut");
         // The other bodies end without a byte.
         assert!(
-            codes.iter().all(|code| matches!(code, 400 | 503)),
+            codes.iter().all(|code| matches!(code, 400 | 408)),
             "{codes:?}"
         );
     });
@@ -227,6 +229,65 @@ fn an_idle_connection_is_closed() {
         drop(sender);
     });
     server.await_refused("", "header_timeout", 1.0);
+}
+
+#[test]
+fn a_connection_that_idles_after_a_request_is_closed_and_that_is_no_rejection() {
+    let server = Server::start("header_timeout = \"60s\"\nidle_timeout = \"1s\"", "");
+    run(async {
+        let (mut sender, connection) = connect(&server).await;
+        let answer = send(&mut sender, request(Method::POST, "/open", whole(EVENT))).await;
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        let ended = connection.await.expect("no panic");
+        assert!(ended.is_ok(), "{ended:?}");
+    });
+    assert_eq!(server.refused("", "header_timeout"), 0.0);
+}
+
+/// A body of zeros that counts what of it was taken.
+struct Counted {
+    left: usize,
+    taken: Arc<AtomicUsize>,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let length = self.left.min(16 * 1024);
+        if length == 0 {
+            return Poll::Ready(None);
+        }
+        self.left -= length;
+        self.taken.fetch_add(length, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![0; length])))))
+    }
+}
+
+#[test]
+fn a_client_can_send_all_of_a_refused_body() {
+    let server = small_limits();
+    run(async {
+        let (mut sender, _connection) = connect(&server).await;
+        let length = 9 * 1024 * 1024;
+        let taken = Arc::new(AtomicUsize::new(0));
+        let body = Counted {
+            left: length,
+            taken: Arc::clone(&taken),
+        };
+        let answer = send(&mut sender, request(Method::POST, "/open", body.boxed())).await;
+        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        // A reset of the stream would stop the client half-way.
+        while taken.load(Ordering::Relaxed) < length {
+            tokio::task::yield_now().await;
+        }
+        let answer = send(&mut sender, request(Method::POST, "/open", whole(EVENT))).await;
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    });
 }
 
 #[test]

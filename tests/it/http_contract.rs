@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::support::server::{
-    KEY, PATIENCE, limits, now_ms, post, signature, small_limits, until_closed,
+    KEY, PATIENCE, Server, limits, now_ms, post, signature, small_limits, until_closed,
 };
 
 const EVENT: &[u8] = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
@@ -122,7 +122,7 @@ fn a_signature_that_is_missing_malformed_stale_or_wrong_gets_401() {
 }
 
 #[test]
-fn a_body_over_the_limit_is_refused_without_reading_on() {
+fn a_body_over_the_limit_is_refused_as_soon_as_that_is_known() {
     let server = small_limits();
     let head = "POST /open HTTP/1.1\r\nHost: t\r\nContent-Length: 8589934592\r\n\r\n";
     assert_problem(&server.exchange(head.as_bytes()), 413);
@@ -219,7 +219,7 @@ fn a_length_beside_a_transfer_encoding_is_read_as_chunked_and_then_closed() {
 }
 
 #[test]
-fn bodies_beyond_the_memory_for_them_get_503_and_room_comes_back() {
+fn the_memory_of_bodies_comes_back_when_their_clients_leave() {
     let server = small_limits();
     let large = post(
         "/open",
@@ -236,14 +236,40 @@ fn bodies_beyond_the_memory_for_them_get_503_and_room_comes_back() {
     while server.sample("ringback_http_body_bytes") < 85_000.0 {
         assert!(Instant::now() < deadline, "the halves never arrived");
     }
-    assert_problem(&server.exchange(&large), 503);
-    assert_eq!(server.refused("open", "memory_exhausted"), 1.0);
     drop(halves);
     while server.sample("ringback_http_body_bytes") > 0.0 {
         assert!(Instant::now() < deadline, "its memory never came back");
     }
     let answer = server.exchange(&large);
     assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+}
+
+#[test]
+fn a_slash_more_or_less_and_each_of_several_paths_lead_to_the_source() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source =
+        "[[source]]\nname = \"many\"\npath = [\"/agents/1\", \"/agents/2/\"]\nverify = \"none\"";
+    std::fs::write(folder.path().join("more.toml"), source).expect("it can be written");
+    let server = Server::start_in(folder.path(), "127.0.0.1:1", "", "");
+    for path in ["/open", "/agents/1", "/agents/2"] {
+        for slash in ["", "/"] {
+            let path = format!("{path}{slash}");
+            let answer = server.exchange(&post(&path, CLOSE, EVENT));
+            assert!(answer.starts_with("HTTP/1.1 204 "), "{path}: {answer}");
+        }
+        let answer = server.exchange(&post(&format!("{path}//"), CLOSE, EVENT));
+        assert_problem(&answer, 404);
+    }
+}
+
+#[test]
+fn an_empty_content_encoding_is_none() {
+    let server = small_limits();
+    for coding in ["", " ", "identity", "Identity"] {
+        let header = format!("Content-Encoding:{coding}\r\n{CLOSE}");
+        let answer = server.exchange(&post("/open", &header, EVENT));
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{coding:?}: {answer}");
+    }
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 mod command;
 mod configuration_reference;
+mod connections;
 mod content;
 mod credentials;
 mod dead_letter_commands;
 mod durability_table;
+mod hostile_clients;
 mod http2;
 mod http_contract;
 mod journal_commands;

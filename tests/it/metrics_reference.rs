@@ -27,7 +27,7 @@ fn page() -> String {
     let registry = metrics.registry();
     let source = SourceConfig {
         name: String::from("retell"),
-        path: String::from("/webhook"),
+        path: "/webhook".into(),
         verify: Verify::Retell,
         keys: vec![KeyConfig {
             env: Some(String::from("KEY")),

@@ -111,7 +111,7 @@ impl ProveArgs {
         let sources = relay.map_or(&[][..], |relay| &relay.source);
         let source = sources
             .iter()
-            .find(|source| source.path == url.source_path());
+            .find(|source| source.path.contains(url.source_path()));
         let mut configured = source.iter().flat_map(|source| &source.keys);
         let configured = configured.find_map(|key| key.env.as_deref());
         let name = self.key_env.as_deref().or(configured);
@@ -126,7 +126,7 @@ impl ProveArgs {
             (Some(key), _) => Ok((Some(SecretString::from(key)), format!("signed with {name}"))),
             (None, Some(source)) => Err(ProveError::SourceKey {
                 source_name: source.name.clone(),
-                path: source.path.clone(),
+                path: url.source_path().to_owned(),
                 variable: name.to_owned(),
             }),
             (None, None) => Ok((None, format!("unsigned ({name} is not set)"))),

@@ -78,7 +78,7 @@ impl WebhookUrl {
             host,
             port,
             authority,
-            path: source.path.clone(),
+            path: source.path.iter().next()?.to_owned(),
         })
     }
 

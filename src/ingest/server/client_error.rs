@@ -13,8 +13,6 @@ pub(crate) fn client_error(ended: &hyper::Result<()>) -> Option<Reason> {
         Some(Reason::HeadTooLarge)
     } else if error.is_parse() {
         Some(Reason::HeadMalformed)
-    } else if error.is_timeout() {
-        Some(Reason::HeaderTimeout)
     } else if is_stalled_write(error) {
         Some(Reason::WriteTimeout)
     } else {

@@ -1,8 +1,8 @@
 //! One connection from its first byte to its end.
 //!
-//! hyper implements the protocols. What it leaves open is added here and in `http1` and `http2`: a time limit for the
-//! first byte and for idle HTTP/2 connections, a shutdown that still serves a request whose head is arriving, and a
-//! close that does not reset the last answer.
+//! hyper implements the protocols. What it leaves open is added here and in `http1` and `http2`: time limits for heads
+//! and for idle connections, room for new connections, a shutdown that still serves a request whose head is arriving,
+//! and a close that does not reset the last answer.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -18,26 +18,53 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tower::Service as _;
 
-use super::activity::Activity;
+use super::activity::{Activity, Wait};
 use super::sniff::SniffedStream;
 use super::{GRACE, HttpService, Phase, Protocol, Server, http1, http2};
-use crate::ingest::refusal::Reason;
+use crate::ingest::refusal::{BodyUnread, Reason};
 
-/// Serves one connection to its end.
-pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, server: Arc<Server>) {
-    let head_deadline = Instant::now() + server.header_timeout;
-    let activity = Arc::new(Activity::default());
-    let mut stream = SniffedStream::new(stream, Arc::clone(&activity), server.header_timeout);
-    let protocol = sniff(&mut stream, &server, head_deadline).await;
+/// Serves one connection until it ends or has to make room for another.
+pub(crate) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    server: Arc<Server>,
+    activity: Arc<Activity>,
+) {
+    let wait = tokio::select! {
+        // First what has arrived: a connection with a new request does not give way.
+        biased;
+        () = serve_to_end(stream, peer, &server, &activity) => return,
+        // Closes the connection at once, because a client that waits has read its last answer long ago.
+        wait = activity.gives_way() => wait,
+    };
+    match wait {
+        Wait::Idle(_) => tracing::debug!(%peer, "idle connection closed to make room"),
+        Wait::Head(_) => report(Reason::HeaderTimeout, peer, &server),
+    }
+}
+
+/// Counts and logs a connection that is closed for its client's fault.
+fn report(reason: Reason, peer: SocketAddr, server: &Server) {
+    tracing::debug!(%peer, reason = reason.label(), "connection closed");
+    server.metrics.unknown.rejected(reason);
+    server.refusal_log.connection(peer.ip(), reason);
+}
+
+async fn serve_to_end(
+    stream: TcpStream,
+    peer: SocketAddr,
+    server: &Server,
+    activity: &Arc<Activity>,
+) {
+    let mut stream = SniffedStream::new(stream, Arc::clone(activity), server.header_timeout);
+    let protocol = sniff(&mut stream, server).await;
     let fault = match protocol {
         Ok(Some(protocol)) => {
             let service = (server.make_service)(peer.ip(), protocol);
-            let service = tracked(service, Arc::clone(&activity));
+            let service = tracked(service, Arc::clone(activity));
             match protocol {
-                Protocol::Http1 => {
-                    http1::serve(&mut stream, service, &activity, &server, head_deadline).await
-                }
-                Protocol::Http2 => http2::serve(&mut stream, service, &activity, &server).await,
+                Protocol::Http1 => http1::serve(&mut stream, service, activity, server).await,
+                Protocol::Http2 => http2::serve(&mut stream, service, activity, server).await,
             }
         }
         Ok(None) => None,
@@ -45,21 +72,17 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, server: Arc<Serve
     };
     // Counted before lingering: a client that keeps its side open may use up all of the lingering time.
     if let Some(reason) = fault {
-        tracing::debug!(%peer, reason = reason.label(), "connection closed");
-        server.metrics.unknown.rejected(reason);
-        server.refusal_log.connection(peer.ip(), reason);
+        report(reason, peer, server);
     }
     if matches!(protocol, Ok(Some(_))) {
-        stream.linger().await;
+        activity.no_head();
+        stream.linger(server.body_timeout).await;
     }
 }
 
 /// Detects the protocol; `None` if the client left before that, or sent nothing until the server stopped.
-async fn sniff(
-    stream: &mut SniffedStream,
-    server: &Server,
-    head_deadline: Instant,
-) -> Result<Option<Protocol>, Reason> {
+async fn sniff(stream: &mut SniffedStream, server: &Server) -> Result<Option<Protocol>, Reason> {
+    let head_deadline = Instant::now() + server.header_timeout;
     let sniffed = tokio::select! {
         biased;
         sniffed = timeout_at(head_deadline, stream.sniff()) => sniffed,
@@ -99,8 +122,12 @@ fn tracked(
         // Every layer is always ready, because overload is refused with an answer.
         let answer = service.borrow_mut().call(request);
         async move {
-            let _in_flight = in_flight;
-            answer.await
+            let answer = answer.await?;
+            if answer.extensions().get::<BodyUnread>().is_some() {
+                in_flight.leave_body_unread();
+            }
+            drop(in_flight);
+            Ok(answer)
         }
     })
 }

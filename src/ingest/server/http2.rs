@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 
 use super::activity::Activity;
 use super::client_error::client_error;
@@ -28,9 +28,8 @@ const MAX_RESETS: usize = 20;
 
 /// Serves the connection until it ends; gives the client's fault that ended it, if one did.
 ///
-/// hyper has no limit for an idle HTTP/2 connection, so the connection is checked every `header_timeout`: one that
-/// began no request since the last check and has none running gets a GOAWAY, and is closed at the next check if it is
-/// still there.
+/// hyper has no limit for an idle HTTP/2 connection. One that has been idle for too long gets a GOAWAY, and is closed
+/// once no request has come for [`GRACE`].
 pub(super) async fn serve<S>(
     stream: &mut SniffedStream,
     service: S,
@@ -56,30 +55,29 @@ where
         .keep_alive_interval(server.header_timeout)
         .keep_alive_timeout(server.header_timeout);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let (mut requests_seen, mut idle, mut going_away) = (0, false, false);
-    let mut next_check = Instant::now() + server.header_timeout;
+    let mut expired = pin!(activity.expired(server));
+    let mut may_go_away = pin!(may_go_away(&server.phases, activity));
+    let mut is_going_away = false;
+    let fault = loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return client_error(&ended),
+            fault = expired.as_mut() => break fault,
+            () = may_go_away.as_mut(), if !is_going_away => {
+                is_going_away = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    connection.as_mut().graceful_shutdown();
     loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => {
-                return if idle { Some(Reason::HeaderTimeout) } else { client_error(&ended) };
-            }
-            () = may_go_away(&server.phases, activity), if !going_away => {
-                going_away = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = sleep_until(next_check) => {
-                next_check = Instant::now() + server.header_timeout;
-                let quiet = activity.in_flight() == 0 && activity.requests() == requests_seen;
-                requests_seen = activity.requests();
-                if quiet && (idle || going_away) {
-                    return Some(Reason::HeaderTimeout);
-                }
-                if quiet {
-                    idle = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
+            _ = connection.as_mut() => return fault,
+            () = sleep(GRACE) => {}
+        }
+        if activity.in_flight() == 0 {
+            return fault;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Accepts connections up to the limit until the shutdown, then waits for all of them to end.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -7,14 +8,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::sleep;
 
+use super::activity::{Activity, Wait};
 use super::{Phase, Server, connection};
+use crate::log_throttle::LogThrottle;
 
 /// Waits after a failed accept, which means that descriptors have run out: they come free only as connections end.
 const FIRST_BACKOFF: Duration = Duration::from_millis(5);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+/// The time after which another connection is asked to make room. One that was asked closes at once, unless a request
+/// has just arrived on it.
+const ROOM_RETRY: Duration = Duration::from_millis(20);
+/// The part of all waiting connections that one look at them ranks, so that a flood of new connections does not cost a
+/// look for each.
+const RANKED_PART: usize = 16;
+/// The least time between two warnings that connections run short.
+const WARN_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Serves until `shutdown` resolves and every connection has ended. Dropping the future cuts off what still runs.
 pub(crate) async fn serve(
@@ -22,35 +33,43 @@ pub(crate) async fn serve(
     server: Arc<Server>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    // A limit beyond what the semaphore can count never takes effect anyway.
-    let permits = server.max_connections.clamp(1, Semaphore::MAX_PERMITS);
-    let mut acceptor = Acceptor {
-        permits: Arc::new(Semaphore::new(permits)),
-        connections: JoinSet::new(),
-        server,
-    };
+    let mut acceptor = Acceptor::new(server);
     let mut shutdown = pin!(shutdown);
     let mut backoff = FIRST_BACKOFF;
-    loop {
+    let mut stops = false;
+    while !stops {
         let accepted = tokio::select! {
             biased;
             () = shutdown.as_mut() => break,
-            Some(_) = acceptor.connections.join_next() => continue,
-            accepted = accept(&listener, &acceptor.permits) => accepted,
+            Some(ended) = acceptor.connections.join_next_with_id() => {
+                acceptor.forget(&ended);
+                continue;
+            }
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer, permit)) => {
+            Ok((stream, peer)) => {
                 backoff = FIRST_BACKOFF;
-                acceptor.spawn(stream, peer, permit);
+                stops = tokio::select! {
+                    biased;
+                    () = acceptor.make_room() => false,
+                    () = shutdown.as_mut() => true,
+                };
+                if stops {
+                    acceptor.server.phases.advance(Phase::Stopping);
+                    acceptor.make_room().await;
+                }
+                acceptor.spawn(stream, peer);
             }
             // The client left between its handshake and our accept.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(%error, ?backoff, "cannot accept connections, trying again");
-                tokio::select! {
-                    () = shutdown.as_mut() => break,
-                    () = tokio::time::sleep(backoff) => {}
-                }
+                acceptor.close_one();
+                stops = tokio::select! {
+                    () = shutdown.as_mut() => true,
+                    () = sleep(backoff) => false,
+                };
                 backoff = (backoff * 2).min(LONGEST_BACKOFF);
             }
         }
@@ -62,22 +81,108 @@ pub(crate) async fn serve(
 }
 
 struct Acceptor {
-    permits: Arc<Semaphore>,
     connections: JoinSet<()>,
+    activities: HashMap<Id, Arc<Activity>>,
+    /// Some of the connections that waited at the last look, the one to be closed first at the end.
+    ranked: Vec<(Wait, Id)>,
     server: Arc<Server>,
+    warnings: LogThrottle,
 }
 
 impl Acceptor {
-    fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    fn new(server: Arc<Server>) -> Self {
+        Self {
+            connections: JoinSet::new(),
+            activities: HashMap::new(),
+            ranked: Vec::new(),
+            server,
+            warnings: LogThrottle::new(WARN_INTERVAL),
+        }
+    }
+
+    fn spawn(&mut self, stream: TcpStream, peer: SocketAddr) {
         // An answer is one small packet, so waiting for more to send only delays it. If setting the option fails, the
         // connection is already gone.
         let _ = stream.set_nodelay(true);
         let server = Arc::clone(&self.server);
         let open = OpenConnection::new(server.metrics.connections.clone());
-        self.connections.spawn(async move {
-            let _held = (open, permit);
-            connection::serve(stream, peer, server).await;
+        let activity = Arc::new(Activity::new(server.started));
+        let shared = Arc::clone(&activity);
+        let handle = self.connections.spawn(async move {
+            let _open = open;
+            connection::serve(stream, peer, server, shared).await;
         });
+        self.activities.insert(handle.id(), activity);
+    }
+
+    fn forget(&mut self, ended: &Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        self.activities.remove(&id);
+    }
+
+    /// Waits until one more connection may be served, and closes others for it.
+    async fn make_room(&mut self) {
+        while let Some(ended) = self.connections.try_join_next_with_id() {
+            self.forget(&ended);
+        }
+        let max_connections = self.server.max_connections.max(1);
+        while self.connections.len() >= max_connections {
+            if let Some(suppressed) = self.warnings.permit("connections") {
+                tracing::warn!(
+                    max_connections,
+                    suppressed,
+                    "all connections that listen.max_connections permits are in use: each new one closes the longest idle one"
+                );
+            }
+            self.close_one();
+            tokio::select! {
+                Some(ended) = self.connections.join_next_with_id() => self.forget(&ended),
+                () = sleep(ROOM_RETRY) => {}
+            }
+        }
+    }
+
+    /// Asks the connection that has been idle for longest to close; without an idle one, the one whose head or, last,
+    /// whose body has been unfinished for longest.
+    fn close_one(&mut self) {
+        let activity = self.next_ranked().or_else(|| {
+            self.rank();
+            self.next_ranked()
+        });
+        match activity {
+            Some(activity) => activity.give_way(),
+            // If no body has stalled either, every connection is busy, and the new one waits for the next to end.
+            None => _ = (self.server.cut_stalled_body)(),
+        }
+    }
+
+    /// The next of the ranked connections that still waits for the same. Any that has become idle since the look has been
+    /// idle for a shorter time.
+    fn next_ranked(&mut self) -> Option<Arc<Activity>> {
+        let ranked = std::iter::from_fn(|| self.ranked.pop());
+        let mut waiting = ranked.filter_map(|(wait, id)| {
+            let activity = self.activities.get(&id)?;
+            (activity.wait() == Some(wait)).then(|| Arc::clone(activity))
+        });
+        waiting.next()
+    }
+
+    /// Looks at all connections.
+    fn rank(&mut self) {
+        let waits = self.activities.iter();
+        let waits = waits.filter_map(|(id, activity)| Some((activity.wait()?, *id)));
+        self.ranked.extend(waits);
+        let part = self.ranked.len().div_ceil(RANKED_PART);
+        if part > 0 {
+            self.ranked
+                .select_nth_unstable_by_key(part - 1, |(wait, _)| *wait);
+            self.ranked.truncate(part);
+        }
+        self.ranked
+            .sort_unstable_by_key(|(wait, _)| std::cmp::Reverse(*wait));
     }
 
     /// Accepts what is in the kernel's backlog, because closing a listener resets those connections.
@@ -85,16 +190,12 @@ impl Acceptor {
         // tokio's accept would wait for more; a non-blocking accept reports that the backlog is empty.
         let listener = listener.into_std()?;
         loop {
-            let permit = tokio::select! {
-                biased;
-                permit = Arc::clone(&self.permits).acquire_owned() => permit,
-                Some(_) = self.connections.join_next() => continue,
-            };
-            let Ok(permit) = permit else { return Ok(()) };
             match listener.accept() {
                 Ok((stream, peer)) => {
                     stream.set_nonblocking(true)?;
-                    self.spawn(TcpStream::from_std(stream)?, peer, permit);
+                    let stream = TcpStream::from_std(stream)?;
+                    self.make_room().await;
+                    self.spawn(stream, peer);
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -106,19 +207,6 @@ impl Acceptor {
             }
         }
     }
-}
-
-/// Takes the permit before accepting, so that connections beyond the limit wait in the kernel and cost no descriptor.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, permit))
 }
 
 /// Keeps one connection counted in the gauge until it is dropped.

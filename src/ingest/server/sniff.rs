@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, timeout};
 
 use super::activity::Activity;
+use crate::ingest::refusal::READ_ON_BYTES;
 
 /// The first bytes of every HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -18,6 +19,8 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// the answer instead of a reset, too little to keep an upload alive.
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
+/// Read at once while lingering, in bytes.
+const LINGER_CHUNK: usize = 8 * 1024;
 
 /// The protocol of a connection, known from its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,7 @@ pub(crate) struct SniffedStream {
     /// The unread part of `prefix`.
     start: usize,
     end: usize,
+    protocol: Option<Protocol>,
     ended: bool,
     activity: Arc<Activity>,
     stall_limit: Duration,
@@ -48,6 +52,7 @@ impl SniffedStream {
             prefix: [0; PREFACE.len()],
             start: 0,
             end: 0,
+            protocol: None,
             ended: false,
             activity,
             stall_limit,
@@ -60,10 +65,14 @@ impl SniffedStream {
     pub(crate) async fn sniff(&mut self) -> io::Result<Option<Protocol>> {
         loop {
             if self.prefix[..self.end] != PREFACE[..self.end] {
-                return Ok(Some(Protocol::Http1));
+                self.protocol = Some(Protocol::Http1);
+            } else if self.end == PREFACE.len() {
+                self.protocol = Some(Protocol::Http2);
+                // Frames of HTTP/2 are no heads, and neither was the preface.
+                self.activity.no_head();
             }
-            if self.end == PREFACE.len() {
-                return Ok(Some(Protocol::Http2));
+            if self.protocol.is_some() {
+                return Ok(self.protocol);
             }
             let read = self.stream.read(&mut self.prefix[self.end..]).await?;
             if read == 0 {
@@ -81,23 +90,31 @@ impl SniffedStream {
     }
 
     /// Closes the connection without losing the last answer to a reset: closes the sending side, then reads and drops
-    /// what the client still sends, within [`LINGER_BYTES`] and [`LINGER`].
-    pub(crate) async fn linger(mut self) {
+    /// what the client still sends. That is at most [`LINGER_BYTES`] within [`LINGER`]; if the client is still sending a
+    /// body that has been refused, [`READ_ON_BYTES`] within `body_timeout`, for as long as it does not pause for
+    /// [`LINGER`].
+    pub(crate) async fn linger(mut self, body_timeout: Duration) {
         if self.stream.shutdown().await.is_err() || self.ended {
             return;
         }
+        let is_sending = self.activity.is_body_unread() && self.protocol == Some(Protocol::Http1);
+        let (mut left, limit) = if is_sending {
+            (READ_ON_BYTES, body_timeout)
+        } else {
+            (LINGER_BYTES, LINGER)
+        };
         let drain = async {
-            let mut scratch = [0; 4096];
-            let mut left = LINGER_BYTES;
+            // Not a part of this future, which would make every connection larger.
+            let mut scratch = vec![0; LINGER_CHUNK];
             while left > 0 {
-                match self.stream.read(&mut scratch).await {
-                    Ok(0) | Err(_) => return,
-                    Ok(read) => left = left.saturating_sub(read),
+                match timeout(LINGER, self.stream.read(&mut scratch)).await {
+                    Ok(Ok(read)) if read > 0 => left = left.saturating_sub(read),
+                    _ => return,
                 }
             }
         };
         // Whichever ended first, client or time, the connection is now dropped.
-        let _ = tokio::time::timeout(LINGER, drain).await;
+        let _ = timeout(limit, drain).await;
     }
 
     fn watch_stall<T>(
@@ -135,10 +152,10 @@ impl AsyncRead for SniffedStream {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if matches!(polled, Poll::Ready(Ok(()))) {
-            if buffer.filled().len() > before {
-                self.activity.bytes_arrived();
-            } else {
+            if buffer.filled().len() == before {
                 self.ended = true;
+            } else if self.protocol == Some(Protocol::Http1) {
+                self.activity.bytes_arrived();
             }
         }
         polled
