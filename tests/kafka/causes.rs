@@ -2,7 +2,8 @@
 
 use libtest_mimic::Failed;
 
-use crate::support::cluster::{Cluster, Mistake};
+use crate::support::cluster::Cluster;
+use crate::support::cluster::mistakes::Mistake;
 use crate::support::eventually;
 use crate::support::relay::{KEY, Relay, Site};
 use crate::support::sender::Sender;

@@ -1,6 +1,6 @@
 //! Real brokers, by the script beside this folder.
 
-mod mistakes;
+pub mod mistakes;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,6 @@ use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::eventually;
-pub use mistakes::Mistake;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/cluster/kafka");
 /// How long a broker that is up may take to answer.
