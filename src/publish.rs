@@ -33,7 +33,7 @@ pub use self::kafka::properties::{PropertyError, producer_properties};
 pub use config::{ClientProperties, Config, KafkaConfig};
 pub use dead_letter::{
     DeadLetterError, DeadLetterFile, Replay, ReplayError, ReplayFileError, dead_letter_bytes,
-    dead_letter_files, dead_letter_position,
+    dead_letter_files, dead_letter_position, move_dead_letters,
 };
 pub use metrics::{Figures, Metrics};
 

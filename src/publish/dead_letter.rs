@@ -17,6 +17,7 @@ use crate::journal::disk::filesystem::File as _;
 
 pub use self::file::{
     DeadLetterError, DeadLetterFile, dead_letter_bytes, dead_letter_files, dead_letter_position,
+    move_dead_letters,
 };
 pub use replay::{Replay, ReplayError, ReplayFileError};
 
@@ -102,7 +103,8 @@ impl DeadLetters {
             }
         }
         let (line, body_start) = self::file::head(position, reason, journal_id, payload)?;
-        let path = self.path(position, journal_id);
+        // A position names one record only within one journal.
+        let path = self::file::path_for(&self.folder, position, journal_id);
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempfile_in(&self.folder)?;
@@ -118,18 +120,6 @@ impl DeadLetters {
         file.sync()?;
         self.bytes = self.bytes.saturating_sub(replaced) + length;
         Ok(())
-    }
-
-    /// A position names one record only within one journal, so a file of another journal must not be overwritten.
-    fn path(&self, position: u64, journal_id: &str) -> PathBuf {
-        let path = self.folder.join(self::file::name(position));
-        let existing = DeadLetterFile::read(&path).ok();
-        let existing = existing.and_then(|old| old.journal_id);
-        if existing.is_some_and(|other| other != journal_id) {
-            let name = self::file::name_with_journal(position, journal_id);
-            return self.folder.join(name);
-        }
-        path
     }
 }
 
@@ -229,6 +219,76 @@ mod tests {
         assert_eq!(
             dead_letter_bytes(&config.dead_letter_path).unwrap(),
             dead_letters.bytes()
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_known_to_be_this_journal_s_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        fs::create_dir(&config.dead_letter_path).unwrap();
+        let payload = [event().encode_envelope().as_slice(), b"{1}"].concat();
+        let (line, start) = self::file::head(7, Reason::TooLarge, "j", &payload).unwrap();
+        let whole = [line.as_bytes(), b"\n", &payload[start..]].concat();
+        let mut damaged = whole.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        let first_format = serde_json::json!({
+            "position": 7,
+            "reason": "too_large",
+            "envelope": hex::encode(event().encode_envelope()),
+        });
+        let first_format = [first_format.to_string().as_bytes(), b"\n{1}"].concat();
+        for foreign in [damaged, first_format] {
+            let usual = config.dead_letter_path.join(self::file::name(7));
+            fs::write(&usual, &foreign).unwrap();
+            let mut dead_letters = open(&config).unwrap();
+            for _ in 0..2 {
+                dead_letters
+                    .write("j", 7, Reason::TooLarge, &payload)
+                    .unwrap();
+            }
+            assert_eq!(fs::read(&usual).unwrap(), foreign);
+            let files = dead_letter_files(&config.dead_letter_path).unwrap();
+            assert_eq!(files.len(), 2);
+            let other = files.iter().find(|file| **file != usual).unwrap();
+            let written = DeadLetterFile::read(other).unwrap();
+            assert_eq!(written.event().unwrap().body, b"{1}");
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_that_is_moved_replaces_its_own_file_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
+        let write = |journal: &str, folder: &std::path::Path, body: &[u8]| {
+            let config = Config {
+                dead_letter_path: folder.to_owned(),
+                ..config(folder)
+            };
+            let payload = [event().encode_envelope().as_slice(), body].concat();
+            let mut dead_letters = open(&config).unwrap();
+            dead_letters
+                .write(journal, 7, Reason::TooLarge, &payload)
+                .unwrap();
+        };
+        write("new", &to, b"{2}");
+        for _ in 0..2 {
+            write("old", &from, b"{1}");
+            move_dead_letters(&from, &to).unwrap();
+            assert_eq!(dead_letter_files(&from).unwrap().len(), 0);
+        }
+        let files = dead_letter_files(&to).unwrap();
+        let bodies = files.iter().map(|file| {
+            let dead_letter = DeadLetterFile::read(file).unwrap();
+            let body = dead_letter.event().unwrap().body.to_vec();
+            (dead_letter.journal_id.unwrap(), body)
+        });
+        let mut bodies: Vec<_> = bodies.collect();
+        bodies.sort_unstable();
+        let expected = [("new", &b"{2}"[..]), ("old", b"{1}")];
+        assert_eq!(
+            bodies,
+            expected.map(|(id, body)| (id.to_owned(), body.to_vec()))
         );
     }
 

@@ -6,8 +6,8 @@
 //! <body>
 //! ```
 //!
-//! The checksum is CRC-32C over envelope and body. Older files have neither it nor the journal's id. If a dead letter of another
-//! journal has the name already, for example after the loss of an empty journal's checkpoint, the name is
+//! The checksum is CRC-32C over envelope and body. Older files have neither it nor the journal's id. If a file that is not this
+//! journal's, or not known to be, has the name already, for example after the loss of an empty journal's checkpoint, the name is
 //! `<position>-<journal's id>.event`.
 
 use std::fs;
@@ -114,6 +114,33 @@ pub(super) fn head(
         crc32c: Some(crc32c(payload)),
     };
     Ok((serde_json::to_string(&head)?, start))
+}
+
+/// Where the dead letter of this position and journal is to be written. It replaces only an earlier file of its own: not one of
+/// another journal, and none of which that cannot be known (damaged, unreadable, or without a journal's id).
+pub(super) fn path_for(folder: &Path, position: u64, journal_id: &str) -> PathBuf {
+    let path = folder.join(name(position));
+    let is_free = match DeadLetterFile::read(&path) {
+        Ok(old) => old.journal_id.as_deref() == Some(journal_id),
+        Err(DeadLetterError::Io(error)) => error.kind() == io::ErrorKind::NotFound,
+        Err(_) => false,
+    };
+    if is_free {
+        path
+    } else {
+        folder.join(name_with_journal(position, journal_id))
+    }
+}
+
+/// Moves all dead letters from one folder to another, which must exist, on the same file system. None replaces one that is
+/// not its own.
+pub fn move_dead_letters(from: &Path, to: &Path) -> io::Result<()> {
+    for file in dead_letter_files(from)? {
+        let dead_letter = DeadLetterFile::read(&file).map_err(io::Error::other)?;
+        let journal_id = dead_letter.journal_id.unwrap_or_default();
+        fs::rename(&file, path_for(to, dead_letter.position, &journal_id))?;
+    }
+    Ok(())
 }
 
 /// The file's name for this position.

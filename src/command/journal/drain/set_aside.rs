@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::journal::disk::real::DiskFileSystem;
 use crate::journal::engine::quarantine::DAMAGE_PREFIX;
 use crate::journal::set_aside::{self, SetAside};
-use crate::publish::DEAD_LETTERS;
+use crate::publish::{DEAD_LETTERS, move_dead_letters};
 use crate::telemetry;
 
 /// Publishes the segments set aside that can be read now, and removes them; an error if some stay.
@@ -99,16 +99,11 @@ fn keep_copies(from: &Path, journal: &Path) -> io::Result<()> {
 /// Moves dead letters to the journal's own.
 fn keep_dead_letters(from: &Path, journal: &Path) -> io::Result<()> {
     let (from, to) = (from.join(DEAD_LETTERS), journal.join(DEAD_LETTERS));
-    let files = match fs::read_dir(&from) {
-        Ok(files) => files,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    fs::create_dir_all(&to)?;
-    for file in files {
-        let file = file?;
-        fs::rename(file.path(), to.join(file.file_name()))?;
+    if !from.exists() {
+        return Ok(());
     }
+    fs::create_dir_all(&to)?;
+    move_dead_letters(&from, &to)?;
     fs::File::open(&to)?.sync_all()?;
     fs::File::open(journal)?.sync_all()
 }
