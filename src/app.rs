@@ -66,7 +66,12 @@ impl App {
         let journal_metrics = journal::Metrics::register(metrics.registry())?;
         let journal = open_journal(&config, journal_metrics).await?;
         room_check.pass("ok");
-        journal.appender.report_room(room_check);
+        journal
+            .appender
+            .report_room(Box::new(move |room| match room {
+                Ok(words) => room_check.pass(words),
+                Err(words) => room_check.fail(words),
+            }));
         let journal_id = journal.recovery.journal_id;
         // Before the files are read: a change in between then counts as one.
         let files = WatchedFiles::new(&config);

@@ -10,10 +10,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::engine::admission::Admission;
+use super::engine::admission::{Admission, RoomReport};
 use super::engine::writer::Payload;
 use super::error::AppendError;
-use crate::readiness::Check;
 
 /// Records that may wait for the writer. Less than `recovery::POSITION_STRIDE`, which must exceed the records that were
 /// never synced.
@@ -132,9 +131,9 @@ impl Appender {
         Ok(Commit(commit))
     }
 
-    /// Sets the check that reports whether the journal has room. Only the first call counts.
-    pub fn report_room(&self, check: Check) {
-        self.handle.admission.set_room_check(check);
+    /// Sets what is called with whether the journal has room. Only the first call counts.
+    pub fn report_room(&self, report: RoomReport) {
+        self.handle.admission.set_room_report(report);
     }
 
     /// The operation that failed and its error, if the journal is poisoned.

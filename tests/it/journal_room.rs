@@ -3,7 +3,7 @@
 use ringback::journal::AppendError;
 use ringback::journal::engine::writer::Payload as _;
 use ringback::journal::format::segment::HEADER;
-use ringback::readiness::{Check, CheckKind, Readiness};
+use ringback::readiness::{CheckKind, Readiness};
 
 use crate::support::core::{Body, Core, SEGMENT, body};
 use crate::support::faulty_fs::FaultyFs;
@@ -24,11 +24,16 @@ fn open(disk: &FaultyFs) -> Core {
     Core::open(disk, SEGMENT, CONFIGURED).expect("the journal opens")
 }
 
-fn room_check(core: &Core) -> (Readiness, Check) {
+/// What the relay does with the report.
+fn room_check(core: &Core) -> Readiness {
     let readiness = Readiness::new();
     let check = readiness.check("journal-room", CheckKind::Informational, "recovering");
-    core.engine.admission.set_room_check(check.clone());
-    (readiness, check)
+    let report = move |room: Result<&str, &str>| match room {
+        Ok(words) => check.pass(words),
+        Err(words) => check.fail(words),
+    };
+    core.engine.admission.set_room_report(Box::new(report));
+    readiness
 }
 
 /// Appends as ingest does, until it is refused; how many bytes count against the budget then.
@@ -48,7 +53,7 @@ fn a_volume_smaller_than_the_budget_is_the_budget_and_a_full_one_says_so() {
     let disk = FaultyFs::default();
     disk.set_capacity(Some(ROOM * SEGMENT));
     let mut core = open(&disk);
-    let (readiness, _check) = room_check(&core);
+    let readiness = room_check(&core);
     let budget = (ROOM - 3) * SEGMENT - others(&disk);
     assert_eq!(core.metric("journal_budget_bytes"), budget);
     core.upkeep.step();
@@ -92,6 +97,10 @@ fn a_volume_smaller_than_the_budget_is_the_budget_and_a_full_one_says_so() {
     let last = core.read_all().last().expect("there are many").position;
     core.truncate(last);
     core.upkeep.step();
+    while core.upkeep.reclaim_pause().is_some() {
+        core.upkeep.reclaim();
+    }
+    core.upkeep.step();
     assert_eq!(core.engine.admission.admit(0, record.size()), Ok(()));
     assert!(readiness.verbose().starts_with("[+]journal-room ok"));
     assert_eq!(core.metric("journal_budget_bytes"), budget);
@@ -106,7 +115,9 @@ fn what_others_take_from_the_volume_and_give_back_moves_the_budget() {
         CONFIGURED,
         "nothing bounds this disk"
     );
-    core.append(&vec![body(500); 100]).expect("there is room");
+    for _ in 0..100 {
+        core.append(&[body(500)]).expect("there is room");
+    }
     let used = core.engine.lock().budget_used();
     // Others take all that the journal has not reserved.
     disk.set_capacity(Some(0));
@@ -126,7 +137,7 @@ fn what_others_take_from_the_volume_and_give_back_moves_the_budget() {
 fn a_disk_that_is_full_before_the_budget_is_reported_as_full_too() {
     let disk = FaultyFs::default();
     let mut core = open(&disk);
-    let (readiness, _check) = room_check(&core);
+    let readiness = room_check(&core);
     core.append(&[body(500)]).expect("there is room");
     // Others take all the rest before the upkeep looks again.
     disk.set_capacity(Some(0));

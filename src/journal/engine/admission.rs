@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
 
 use crate::journal::error::AppendError;
-use crate::readiness::Check;
 
 /// A full journal accepts again once usage has fallen by this fraction of the budget: one sixteenth. Without it, acceptance
 /// would flicker at the limit.
 const HYSTERESIS: u64 = 16;
+
+/// Called in the upkeep with whether there is room, in words: `Ok` while appends are accepted.
+pub type RoomReport = Box<dyn Fn(Result<&str, &str>) + Send + Sync>;
 
 /// Why appends are refused although the journal is sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +24,6 @@ pub enum Shortage {
 }
 
 /// Accepts or refuses appends. All state is atomic, because each append asks while it holds the queue's lock.
-#[derive(Debug)]
 pub struct Admission {
     /// In bytes: configured, or what the file system can hold if that is less.
     budget: AtomicU64,
@@ -33,8 +34,7 @@ pub struct Admission {
     full: AtomicBool,
     /// An append was refused because the disk had no room for it.
     no_room: AtomicBool,
-    /// Reports whether there is room.
-    room_check: OnceLock<Check>,
+    room_report: OnceLock<RoomReport>,
     poison_reason: watch::Sender<Option<String>>,
     is_poisoned: AtomicBool,
 }
@@ -48,7 +48,7 @@ impl Admission {
             room: AtomicU64::new(u64::MAX),
             full: AtomicBool::new(false),
             no_room: AtomicBool::new(false),
-            room_check: OnceLock::new(),
+            room_report: OnceLock::new(),
             poison_reason: watch::Sender::new(None),
             is_poisoned: AtomicBool::new(false),
         }
@@ -64,12 +64,12 @@ impl Admission {
     }
 
     /// Sets where the upkeep reports whether there is room. Only the first call counts.
-    pub fn set_room_check(&self, check: Check) {
-        let _ = self.room_check.set(check);
+    pub fn set_room_report(&self, report: RoomReport) {
+        let _ = self.room_report.set(report);
     }
 
-    pub(in crate::journal) fn room_check(&self) -> Option<&Check> {
-        self.room_check.get()
+    pub(in crate::journal) fn room_report(&self) -> Option<&RoomReport> {
+        self.room_report.get()
     }
 
     /// Updates the bytes in use and the bytes of room on the disk.

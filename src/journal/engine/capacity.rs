@@ -109,18 +109,18 @@ impl Capacity {
             Shortage::Budget => format!("full: the budget of {shown} is used up"),
             Shortage::Disk => String::from("full: the disk has no room for the next segment"),
         });
-        if let Some(check) = admission.room_check() {
+        if let Some(report) = admission.room_report() {
             match &full {
-                Some(full) => check.fail(&format!(
+                Some(full) => report(Err(&format!(
                     "{full}; webhooks are answered 503 until events have left for Kafka"
-                )),
+                ))),
                 None if budget < self.configured => {
                     let configured = ByteSize::b(self.configured);
-                    check.pass(&format!(
+                    report(Ok(&format!(
                         "ok, but the volume has room for {shown} of the configured {configured}"
-                    ));
+                    )));
                 }
-                None => check.pass("ok"),
+                None => report(Ok("ok")),
             }
         }
         match (before, full) {

@@ -139,7 +139,7 @@ impl<F: File> SpaceReclaimer<F> {
         self.pause = pause.clamp(*PAUSE.start(), *PAUSE.end());
     }
 
-    pub(super) fn pending_bytes(&self) -> u64 {
+    fn pending_bytes(&self) -> u64 {
         self.files.iter().map(|(_, left)| left).sum()
     }
 

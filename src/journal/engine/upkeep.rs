@@ -100,7 +100,8 @@ impl<FS: FileSystem> Upkeep<FS> {
         if let Err((operation, error)) = self.prepare_spare() {
             self.engine.poison(operation, &error);
         }
-        let own = self.engine.lock().reserved_bytes() + self.reclaimer.pending_bytes();
+        // What removed files still hold is free in a moment; counted early, it would promise room that there is not.
+        let own = self.engine.lock().reserved_bytes();
         self.capacity.measure(&self.engine, own);
     }
 

@@ -1,3 +1,5 @@
+//! Certificates and servers made with OpenSSL, in this process.
+
 use std::net::TcpListener;
 use std::thread;
 
