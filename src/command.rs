@@ -142,6 +142,24 @@ mod tests {
         own.into_iter().chain(below).collect()
     }
 
+    /// The `--config` options of this command and of its subcommands.
+    fn configs(command: &clap::Command) -> Vec<&clap::Arg> {
+        let own = command.get_arguments();
+        let own = own.filter(|argument| argument.get_long() == Some("config"));
+        let below = command.get_subcommands().flat_map(configs);
+        own.chain(below).collect()
+    }
+
+    #[test]
+    fn every_configuration_can_be_given_by_the_short_option() {
+        let command = CommandLine::command();
+        let configs = configs(&command);
+        assert!(configs.len() >= 7, "{configs:?}");
+        for config in configs {
+            assert_eq!(config.get_short(), Some('c'), "{config:?}");
+        }
+    }
+
     #[test]
     fn help_is_wrapped_by_the_terminal_and_not_by_hand() {
         let endings = endings(&CommandLine::command());

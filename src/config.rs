@@ -22,14 +22,17 @@ use std::path::Path;
 
 use crate::ingest;
 use crate::publish;
-use crate::settings::{self, SettingError};
+use crate::settings::{self, SettingError, SettingFault};
 use crate::telemetry;
 
-use self::diagnostics::Located;
+use self::diagnostics::{Located, is_related};
 
 pub use self::diagnostics::{Diagnostic, Origin};
 pub use self::environment::{Environment, variable_of};
 pub use self::keys::{Config, ShutdownConfig, sections};
+
+/// Of what begins so, the rest is a property of librdkafka's, with dots of its own.
+const CLIENT: &str = "kafka.client.";
 
 /// What a command needs a configuration for. Only that part is checked and its secrets are read; of the rest only the
 /// syntax counts, because an operator's machine may lack the relay's keys and certificates.
@@ -115,40 +118,80 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut diagnostics = Vec::new();
         let mut located = Located::parse(text, file)?;
-        environment.overlay(&mut located, &mut diagnostics)?;
-        let table = std::mem::take(&mut located.table);
-        let (mut config, mut errors) =
-            settings::decode::<Self>(table, environment.texts(), &located.variables);
-        for source in config.iter_mut().flat_map(|config| &mut config.source) {
+        environment.overlay(&mut located, &mut diagnostics);
+        let (mut config, mut errors) = settings::decode::<Self>(
+            located.take_table(),
+            environment.texts(),
+            &located.variables,
+        );
+        for source in &mut config.source {
             let pointers = source.verify.key_pointers().iter();
             let default = || pointers.map(ToString::to_string).collect();
             source.key_pointers.get_or_insert_with(default);
         }
+        let unread = errors
+            .iter()
+            .filter(|error| error.fault == SettingFault::Unread);
+        let unread: Vec<_> = unread.map(|error| error.key.clone()).collect();
+        let is_read = |key: &str| !unread.iter().any(|unread| is_related(unread, key));
+        let is_complete = !errors.iter().any(|error| error.key.starts_with(CLIENT));
         let mut refuse =
             |key: String, message: String| errors.push(SettingError::invalid(key, message));
-        if let Some(config) = &config {
-            self::relations::check(config, &mut refuse);
-            if purpose != Purpose::Journal
-                && let Err(error) = config.publish().validate()
-            {
-                refuse(
-                    format!("kafka.client.{}", error.property),
-                    error.to_string(),
-                );
-            }
-            for (index, source) in config.source.iter().enumerate().filter(|_| with_keys) {
-                if let Err(error) = ingest::check_sources(std::slice::from_ref(source)) {
-                    refuse(error.key(index), telemetry::chain(&error));
-                }
-            }
+        self::relations::check(&config, is_read, &mut refuse);
+        if purpose != Purpose::Journal {
+            config.check_properties(is_read, is_complete, &mut refuse);
+        }
+        if with_keys {
+            config.check_sources(is_read, &mut refuse);
         }
         // Parse errors are always reported, other errors only for keys that this command uses.
-        errors.retain(|error| error.is_parse_error || purpose.concerns(&error.key));
+        errors.retain(|error| {
+            error.fault != SettingFault::Unsuitable || purpose.concerns(&error.key)
+        });
         let errors = errors.into_iter();
         diagnostics.extend(errors.map(|error| located.diagnostic(&error.key, error.message)));
-        match config {
-            Some(config) if diagnostics.is_empty() => Ok(config),
-            _ => Err(ConfigError::Invalid(diagnostics)),
+        if diagnostics.is_empty() {
+            return Ok(config);
+        }
+        Err(ConfigError::Invalid(diagnostics))
+    }
+
+    /// `is_complete` if every property could be read: only then do they show whether they fit together.
+    fn check_properties(
+        &self,
+        is_read: impl Fn(&str) -> bool,
+        is_complete: bool,
+        mut refuse: impl FnMut(String, String),
+    ) {
+        let mut publish = self.publish();
+        if !is_read("listen.max_body") {
+            // What depends on it is not known. With none, the bounds are at their widest.
+            publish.max_body = 0;
+        }
+        let mut errors = publish.check_each_property();
+        if errors.is_empty() && is_complete {
+            errors.extend(publish.check_properties_together().err());
+        }
+        for error in errors {
+            refuse(format!("{CLIENT}{}", error.property), error.to_string());
+        }
+    }
+
+    fn check_sources(
+        &self,
+        is_read: impl Fn(&str) -> bool,
+        mut refuse: impl FnMut(String, String),
+    ) {
+        for (index, source) in self.source.iter().enumerate() {
+            for fault in ingest::source_faults(source) {
+                let key = fault.key(index);
+                // Whether a source must have keys depends on how it verifies.
+                let depends_on_verify = key == format!("source.{index}.keys");
+                let verify = format!("source.{index}.verify");
+                if is_read(&key) && (!depends_on_verify || is_read(&verify)) {
+                    refuse(key, telemetry::chain(&fault));
+                }
+            }
         }
     }
 

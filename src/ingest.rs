@@ -84,9 +84,9 @@ impl<A> Clone for Ingest<A> {
     }
 }
 
-/// Reports what [`Ingest::new`] would find wrong with `sources`, their keys included.
-pub fn check_sources(sources: &[SourceConfig]) -> Result<(), IngestError> {
-    self::source::build(sources).map(drop)
+/// Everything that [`Ingest::new`] would find wrong with this source alone, its keys included.
+pub fn source_faults(source: &SourceConfig) -> Vec<IngestError> {
+    self::source::faults(source)
 }
 
 impl<A: Append> Ingest<A> {

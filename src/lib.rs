@@ -26,6 +26,7 @@ pub mod journal;
 pub mod log_throttle;
 pub mod publish;
 pub mod readiness;
+pub mod secret;
 pub mod settings;
 mod signal;
 pub mod telemetry;

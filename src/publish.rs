@@ -20,13 +20,13 @@ mod error;
 pub mod inbox;
 mod kafka;
 mod metrics;
+mod property;
 mod thread;
 pub mod worker;
 
 pub use self::decide::blame::Reason;
 pub use self::decide::machine::{BATCH_BYTES, Limits, MAX_AHEAD};
 pub use self::error::DeliveryError;
-pub use self::kafka::credentials::{SecretError, read_secret};
 pub use self::kafka::dead_letter_producer::SendError;
 pub use self::kafka::properties::rules::{Allowed, DefaultValue, PROPERTY_RULES, PropertyRule};
 pub use self::kafka::properties::{PropertyError, producer_properties};

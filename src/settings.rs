@@ -21,7 +21,8 @@ mod value;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-pub use self::decoder::{Decoder, SettingError, decode};
+pub(crate) use self::decoder::nearest;
+pub use self::decoder::{Decoder, SettingError, SettingFault, decode};
 
 /// A configuration key, as the reference documents describe it.
 #[derive(Debug, Clone)]
@@ -115,7 +116,8 @@ impl Kind {
 pub trait SettingValue: Sized {
     /// What values look like.
     fn kind() -> Kind;
-    /// The typed value; `None` if it cannot be read, with the error in `decoder`.
+    /// The typed value; `None` if it cannot be read, with the error in `decoder`. A section whose keys cannot be read has
+    /// their defaults.
     fn decode(value: toml::Value, decoder: &mut Decoder<'_>) -> Option<Self>;
     /// The value as the file would have it, without secrets; `None` if it is unset.
     fn show(&self) -> Option<Shown>;
@@ -303,7 +305,7 @@ macro_rules! settings {
                     let $key = decoder.key(&mut table, row);
                 )*
                 decoder.refuse_unknown(&table, &[$(stringify!($key)),*]);
-                Some(Self { $($key: $key?),* })
+                Some(Self { $($key),* })
             }
 
             fn show(&self) -> Option<$crate::settings::Shown> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::config::{Config, Environment, Purpose};
 
 use super::CommandError;
+use super::render::printable;
 
 /// Which configuration to check.
 #[derive(Debug, clap::Args)]
@@ -13,15 +14,16 @@ use super::CommandError;
   ringback check --config config/ringback.toml
   ringback check --config ringback.toml && systemctl restart ringback
 
-It opens neither the journal nor a port and connects to no broker, so `serve` may still fail at those.
+If it is valid, the last line says so, and what `serve` would do with it. The files that it names are opened; the journal \
+and the ports are not, and no broker is asked, so `serve` may still fail at those.
 Exit codes: 0 valid, 78 invalid (every mistake with its key, its line or variable, and a remedy).")]
 pub struct Arguments {
     /// The configuration file (TOML)
-    #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]
+    #[arg(short, long, value_name = "FILE", env = "RINGBACK_CONFIG")]
     config: PathBuf,
 }
 
-/// Prints the effective configuration without secrets. Binds no port and creates nothing.
+/// Prints the effective configuration without secrets, and what would happen next. Binds no port and creates nothing.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = Config::load(
         &arguments.config,
@@ -29,6 +31,21 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         Purpose::Relay,
     )?;
     let mut out = anstream::stdout();
-    write!(out, "{}", config.show())?;
+    write!(out, "{}\n{}\n", config.show(), conclusion(&config))?;
     Ok(out.flush()?)
+}
+
+/// A comment, so that what is printed stays a configuration.
+fn conclusion(config: &Config) -> String {
+    let sources: Vec<_> = config.source.iter().map(|source| &*source.name).collect();
+    let words = format!(
+        "All is well. `ringback serve` would accept the webhooks of {} on {}, keep their events in {} and publish them to the \
+         topic {} at {}. Kafka was not asked.",
+        sources.join(", "),
+        config.listen.address,
+        config.journal.path.display(),
+        config.kafka.topic,
+        config.kafka.client.brokers().unwrap_or_default(),
+    );
+    format!("# {}", printable(&words))
 }

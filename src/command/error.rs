@@ -93,6 +93,7 @@ impl CommandError {
             Self::Configuration(_)
             | Self::Level(_)
             | Self::App(AppError::Ingest(_))
+            | Self::Prove(ProveError::Key(_))
             | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,
             Self::NoKey => EXIT_USAGE,
             Self::Prove(error) if error.is_usage() => EXIT_USAGE,

@@ -11,7 +11,7 @@ use crate::journal::inspect::{Folder, Inspection};
 #[group(required = true, multiple = true)]
 pub struct JournalPath {
     /// The relay's configuration file (TOML); its journal.path is used
-    #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]
+    #[arg(short, long, value_name = "FILE", env = "RINGBACK_CONFIG")]
     config: Option<PathBuf>,
     /// The journal's folder, instead of the configured one
     #[arg(long, value_name = "DIR")]
@@ -34,7 +34,7 @@ impl JournalPath {
 #[derive(Debug, clap::Args)]
 pub struct ConfiguredJournal {
     /// The relay's configuration file (TOML)
-    #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]
+    #[arg(short, long, value_name = "FILE", env = "RINGBACK_CONFIG")]
     config: PathBuf,
     /// Another journal's folder instead of the configured one, with the dead letters in it
     #[arg(long, value_name = "DIR")]

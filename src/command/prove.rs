@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anstream::{eprintln, println};
-use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -33,6 +32,7 @@ use crate::telemetry;
 pub(super) use arguments::ProveArgs;
 pub(super) use error::ProveError;
 
+use arguments::Signing;
 use client::WebhookClient;
 use connection::{Connection, Schedule};
 use ledger::{Ledger, Verdict};
@@ -57,18 +57,18 @@ pub(super) fn run(arguments: &ProveArgs) -> Result<(), CommandError> {
     telemetry::log("error,librdkafka=off,rdkafka=off")?;
     let relay = arguments.relay()?;
     let url = arguments.webhook_url(relay.as_ref());
-    let (key, signed) = arguments.key(relay.as_ref(), &url)?;
+    let signing = arguments.signing(relay.as_ref(), &url)?;
     let (properties, topic) = arguments.kafka(relay.as_ref());
     let reader = TopicReader::open(&properties, &topic)?;
     let workload = Arc::new(Workload::new(arguments.size));
     eprintln!(
-        "Run {}: {} events/s for {} to {url}, {signed}; reading {topic}, {} partitions. Kill what you like; Ctrl-C ends it early.",
+        "Run {}: {} events/s for {} to {url}, {signing}; reading {topic}, {} partitions. Kill what you like; Ctrl-C ends it early.",
         workload.run_id(),
         arguments.rate,
         humantime::format_duration(arguments.duration),
         reader.partitions()
     );
-    let report = block_on(None, prove(arguments, url, key, reader, workload))?;
+    let report = block_on(None, prove(arguments, url, signing, reader, workload))?;
     if arguments.json {
         let json = serde_json::to_string_pretty(&report).map_err(std::io::Error::other)?;
         println!("{json}");
@@ -81,7 +81,7 @@ pub(super) fn run(arguments: &ProveArgs) -> Result<(), CommandError> {
 async fn prove(
     arguments: &ProveArgs,
     url: WebhookUrl,
-    key: Option<SecretString>,
+    signing: Signing,
     reader: TopicReader,
     workload: Arc<Workload>,
 ) -> Result<ProofReport, CommandError> {
@@ -105,7 +105,7 @@ async fn prove(
             index,
             workload: workload.clone(),
             state: state.clone(),
-            client: WebhookClient::new(url.clone(), key.clone()),
+            client: WebhookClient::new(url.clone(), signing.key()),
             stop: stopped.clone(),
         };
         connections.spawn(connection.run());
@@ -133,6 +133,8 @@ async fn prove(
     let figures = state.ledger().figures();
     Ok(ProofReport {
         run: workload.run_id().to_owned(),
+        signing: signing.to_string(),
+        is_signed: signing.key().is_some(),
         kept: figures.verdict() == Verdict::Kept,
         seconds: seconds.as_secs_f64(),
         interrupted: interrupted.is_some() || !settled,

@@ -14,11 +14,12 @@ use crate::telemetry;
   RINGBACK_KAFKA__TOPIC=calls ringback serve --config ringback.toml
 
 Every key can be set by an environment variable, as in the second example.
-SIGTERM stops it in order: not ready, listener closed, requests answered, journal published, exit 0. \
+SIGTERM or Ctrl-C stops it in order: not ready for shutdown.readiness_delay, listener closed, requests answered, journal \
+published, exit 0. A second one skips the rest of the delay. \
 SIGHUP makes it read the sources' keys and Kafka's credentials again.")]
 pub struct ServeArgs {
     /// The configuration file (TOML); config/ringback.toml shows every key
-    #[arg(long, value_name = "FILE", env = "RINGBACK_CONFIG")]
+    #[arg(short, long, value_name = "FILE", env = "RINGBACK_CONFIG")]
     config: PathBuf,
 }
 

@@ -6,6 +6,10 @@ use std::fmt;
 use toml::de::{DeTable, DeValue};
 
 use super::ConfigError;
+use crate::secret::looks_like_secret;
+
+/// In an error, in the place of a value that looks like a secret.
+const HIDDEN: &str = "[hidden: looks like a secret]";
 
 /// Where a key's value was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +65,8 @@ pub(super) struct Located {
     pub(super) variables: BTreeMap<String, String>,
     /// The line of each key of the file.
     lines: BTreeMap<String, usize>,
+    /// Values that look like secrets, wherever they stand: no diagnostic repeats them.
+    hidden: Vec<String>,
     file: String,
 }
 
@@ -83,29 +89,37 @@ impl Located {
             table: text.parse().map_err(syntax)?,
             variables: BTreeMap::new(),
             lines,
+            hidden: Vec::new(),
             file: file.to_owned(),
         })
     }
 
+    /// Takes the values out, for reading. Diagnostics still know where each was set.
+    pub(super) fn take_table(&mut self) -> toml::Table {
+        for value in self.table.values() {
+            hide(value, &mut self.hidden);
+        }
+        std::mem::take(&mut self.table)
+    }
+
+    /// A secret may have been pasted into any place, so no message repeats what looks like one.
     pub(super) fn diagnostic(&self, key: &str, message: impl Into<String>) -> Diagnostic {
+        let mut message = message.into();
+        for value in &self.hidden {
+            message = message.replace(value, HIDDEN);
+        }
         Diagnostic {
             key: key.to_owned(),
             origin: self.origin(key),
-            message: message.into(),
+            message,
         }
     }
 
     /// The variable that set `key` or something inside or above it, else the line of the innermost part of its path
     /// that is in the file.
     fn origin(&self, key: &str) -> Origin {
-        let within = |outer: &str, inner: &str| {
-            let rest = inner.strip_prefix(outer);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
         let mut variables = self.variables.iter();
-        if let Some((_, variable)) =
-            variables.find(|(path, _)| within(path, key) || within(key, path))
-        {
+        if let Some((_, variable)) = variables.find(|(path, _)| is_related(path, key)) {
             return Origin::Variable(variable.clone());
         }
         let file = self.file.clone();
@@ -114,6 +128,27 @@ impl Located {
             Some(&line) => Origin::Line { file, line },
             None => Origin::Unset { file },
         }
+    }
+}
+
+/// True if one of two keys is the other, or a part of it.
+pub(super) fn is_related(one: &str, other: &str) -> bool {
+    let within = |outer: &str, inner: &str| {
+        let rest = inner.strip_prefix(outer);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    within(one, other) || within(other, one)
+}
+
+/// Collects the texts within `value` that look like secrets, also as an error would quote them.
+fn hide(value: &toml::Value, hidden: &mut Vec<String>) {
+    match value {
+        toml::Value::String(text) if looks_like_secret(text) => {
+            hidden.extend([text.clone(), text.escape_debug().to_string()]);
+        }
+        toml::Value::Table(table) => table.values().for_each(|value| hide(value, hidden)),
+        toml::Value::Array(values) => values.iter().for_each(|value| hide(value, hidden)),
+        _ => {}
     }
 }
 

@@ -9,11 +9,9 @@ use std::ffi::OsString;
 use toml::{Table, Value};
 
 use super::diagnostics::{Diagnostic, Located, Origin};
-use super::{ConfigError, keys};
+use super::{CLIENT, keys};
 
 const PREFIX: &str = "RINGBACK_";
-/// Of what begins so, the rest is a property of librdkafka's, with dots of its own.
-const CLIENT: &str = "kafka.client.";
 
 /// The process's environment. A parameter of everything that reads it, so that tests can pass their own.
 #[derive(Debug, Clone, Default)]
@@ -37,11 +35,7 @@ impl Environment {
     }
 
     /// Lays the variables over the file's values. A misspelt variable is only reported: the rest can be read without it.
-    pub(super) fn overlay(
-        &self,
-        located: &mut Located,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Result<(), ConfigError> {
+    pub(super) fn overlay(&self, located: &mut Located, diagnostics: &mut Vec<Diagnostic>) {
         diagnostics.extend(self.texts.keys().filter_map(|name| misspelt(name)));
         for variable in &self.not_utf8 {
             if let Some(path) = path_of(variable) {
@@ -59,10 +53,8 @@ impl Environment {
             if set(&mut located.table, &path, literal(value)).is_err() {
                 let message = "there is no such key: a part of the name is a plain value, or an index that skips one";
                 diagnostics.push(located.diagnostic(&key, message));
-                return Err(ConfigError::Invalid(std::mem::take(diagnostics)));
             }
         }
-        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ settings! {
         kafka: publish::KafkaConfig = publish::KafkaConfig::default();
         shutdown: ShutdownConfig = ShutdownConfig::default();
         source: Vec<ingest::SourceConfig> = Vec::new(), check(|sources| at_least_one(sources)),
-            remedy("write [[source]], in double brackets");
+            remedy("write [[source]] in double brackets, because there may be several");
     }
 }
 
@@ -25,7 +25,8 @@ settings! {
     /// How the process ends on SIGTERM. Kubernetes' `terminationGracePeriodSeconds` must exceed the sum of both by some
     /// seconds.
     pub struct ShutdownConfig {
-        /// How long `/readyz` reports unready before the listener closes, so that load balancers stop sending first.
+        /// How long `/readyz` reports unready before the listener closes, so that load balancers stop sending first. A
+        /// second SIGTERM or Ctrl-C skips what is left of it.
         readiness_delay: Duration = Duration::from_secs(5), bounds(Duration::ZERO..=Duration::from_mins(10));
         /// Then running requests are finished and the journal is published for at most this long. What is left stays on
         /// disk for the next start.

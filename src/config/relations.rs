@@ -5,8 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Config;
 use crate::settings::SettingValue as _;
 
-/// Calls `refuse` with the key and the message of each violation.
-pub(super) fn check(config: &Config, mut refuse: impl FnMut(String, String)) {
+/// Calls `refuse` with the key and the message of each violation. A relation of a key that could not be read is passed
+/// over.
+pub(super) fn check(
+    config: &Config,
+    is_read: impl Fn(&str) -> bool,
+    mut refuse: impl FnMut(String, String),
+) {
     let Config {
         listen,
         admin,
@@ -15,7 +20,12 @@ pub(super) fn check(config: &Config, mut refuse: impl FnMut(String, String)) {
         source,
         ..
     } = config;
-    let mut refuse = |key: &str, message: String| refuse(key.to_owned(), message);
+    // The first of the keys is at fault.
+    let mut refuse = |keys: &[&str], message: String| {
+        if keys.iter().all(|key| is_read(key)) {
+            refuse(keys[0].to_owned(), message);
+        }
+    };
     let shown = |size: bytesize::ByteSize| {
         size.show()
             .map_or_else(String::new, |size| size.to_string())
@@ -26,7 +36,7 @@ pub(super) fn check(config: &Config, mut refuse: impl FnMut(String, String)) {
             shown(listen.max_in_flight),
             shown(listen.max_body)
         );
-        refuse("listen.max_in_flight", message);
+        refuse(&["listen.max_in_flight", "listen.max_body"], message);
     }
     if journal.budget.as_u64() < 2 * listen.max_body.as_u64() {
         let message = format!(
@@ -34,21 +44,24 @@ pub(super) fn check(config: &Config, mut refuse: impl FnMut(String, String)) {
             shown(journal.budget),
             shown(listen.max_body)
         );
-        refuse("journal.budget", message);
+        refuse(&["journal.budget", "listen.max_body"], message);
     }
     if admin.address == listen.address && listen.address.port() != 0 {
         let message = "is the same as listen.address; give the admin listener a port of its own";
-        refuse("admin.address", String::from(message));
+        refuse(&["admin.address", "listen.address"], String::from(message));
     }
     if kafka.dead_letter_topic.as_ref() == Some(&kafka.topic) {
         let message = "is the same as kafka.topic; name another topic";
-        refuse("kafka.dead_letter_topic", String::from(message));
+        refuse(
+            &["kafka.dead_letter_topic", "kafka.topic"],
+            String::from(message),
+        );
     }
     let (mut names, mut paths) = (BTreeSet::new(), BTreeMap::new());
     for (index, source) in source.iter().enumerate() {
         let mut taken = |key: &str, value: &str| {
             let message = format!("another source has the {key} {value:?} too; make it unique");
-            refuse(&format!("source.{index}.{key}"), message);
+            refuse(&[&format!("source.{index}.{key}")], message);
         };
         if !names.insert(&source.name) {
             taken("name", &source.name);

@@ -65,7 +65,8 @@ settings! {
         verify: Verify = Verify::Retell, required, example("verify = \"retell\"");
         /// The signing keys that are valid at present: a request must be signed with any one of them.
         /// `ringback_signature_matches_total` shows which are still in use. Each key is read from either an environment
-        /// variable (`env`) or a file (`file`); `name` is its label in the metrics, by default its index. Keys are read
+        /// variable (`env`) or a file (`file`); `name` is its label in the metrics, by default its index. White space around a key is
+        /// trimmed; quotes around it, a byte order mark, and line breaks or control characters inside are errors. Keys are read
         /// again on SIGHUP and when a file changes. Required unless `verify = "none"`, which allows none.
         keys: Vec<KeyConfig> = Vec::new(), secret, reloaded,
             remedy("write where to read each key, for example keys = [{ env = \"RETELL_API_KEY\" }] or [{ file = \"…\", name = \"…\" }]"),

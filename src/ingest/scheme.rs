@@ -12,7 +12,7 @@ pub use self::error::AuthenticateError;
 pub use self::keys::{KeyConfig, KeyError};
 pub use self::verify::Verify;
 
-pub(super) use self::keys::labels;
+pub(super) use self::keys::{faults as key_faults, labels};
 
 use std::sync::Arc;
 

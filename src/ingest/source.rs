@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::config::{SourceConfig, toggled};
 use super::payload::pointers::{PointerError, Pointers};
-use super::scheme::{Authenticator, KeyError};
+use super::scheme::{Authenticator, KeyError, key_faults};
 
 /// The longest name of a source, in bytes.
 const MAX_NAME: usize = 64;
@@ -70,14 +70,17 @@ pub enum IngestError {
 }
 
 impl IngestError {
-    /// The configuration key at fault in the source at `index`, as `source.0.path`.
+    /// The configuration key at fault in the source at `index`, as `source.0.path` or `source.0.keys.1`.
     pub fn key(&self, index: usize) -> String {
         let key = match self {
             Self::NoSource => return String::from("source"),
             Self::Name { .. } | Self::DuplicateName { .. } => "name",
             Self::Path { .. } | Self::DuplicatePath { .. } => "path",
             Self::Pointer { .. } => "key_pointers",
-            Self::Key { .. } => "keys",
+            Self::Key { source, .. } => match source.index() {
+                Some(key) => return format!("source.{index}.keys.{key}"),
+                None => "keys",
+            },
         };
         format!("source.{index}.{key}")
     }
@@ -126,6 +129,35 @@ impl Source {
         key.and_then(|key| self.key_labels.get(key))
             .map(String::as_str)
     }
+}
+
+/// Everything that is wrong with one source for itself, its keys included.
+pub(super) fn faults(config: &SourceConfig) -> Vec<IngestError> {
+    let name = || config.name.clone();
+    let mut faults = Vec::new();
+    if !is_name(&config.name) {
+        faults.push(IngestError::Name { name: name() });
+    }
+    let paths = config.path.iter().filter(|path| !is_path(path));
+    faults.extend(paths.map(|path| IngestError::Path {
+        name: name(),
+        path: path.to_owned(),
+    }));
+    let pointers = config.key_pointers.iter().flatten();
+    faults.extend(pointers.filter_map(|pointer| {
+        let (_, source) = Pointers::compile(&[pointer]).err()?;
+        Some(IngestError::Pointer {
+            name: name(),
+            pointer: pointer.clone(),
+            source,
+        })
+    }));
+    let keys = key_faults(config.verify, &config.keys).into_iter();
+    faults.extend(keys.map(|source| IngestError::Key {
+        name: name(),
+        source,
+    }));
+    faults
 }
 
 /// The sources ready to serve, and from each path, with and without a slash at its end, the index of its source.

@@ -38,6 +38,7 @@ fn source(name: &str, path: &str) -> SourceConfig {
 
 #[test]
 fn sources_that_are_ambiguous_or_unreachable_are_refused_by_name() {
+    let check_sources = |sources: &[SourceConfig]| super::source::build(sources).map(drop);
     let good = [
         source("retell", "/webhook"),
         source("agent-2_x", "/agents/2"),
@@ -66,10 +67,10 @@ fn sources_that_are_ambiguous_or_unreachable_are_refused_by_name() {
     assert!(matches!(refused, Err(IngestError::Key { .. })));
 }
 
-fn read<T: crate::settings::SettingValue>(text: &str) -> Option<T> {
+fn read<T: crate::settings::SettingValue + Default>(text: &str) -> Option<T> {
     let none = std::collections::BTreeMap::new;
     let (value, errors) = crate::settings::decode(text.parse().unwrap(), &none(), &none());
-    value.filter(|_| errors.is_empty())
+    Some(value).filter(|_| errors.is_empty())
 }
 
 #[test]
@@ -124,6 +125,42 @@ fn how_to_verify_has_no_default() {
 }
 
 #[test]
+fn everything_that_is_wrong_with_a_source_is_reported_at_once_by_its_key() {
+    let unset = |name: &str| KeyConfig {
+        env: Some(name.to_owned()),
+        ..KeyConfig::default()
+    };
+    let bad = SourceConfig {
+        verify: Verify::Retell,
+        keys: vec![
+            unset("RINGBACK_TEST_NEVER_SET"),
+            unset("PATH"),
+            KeyConfig::default(),
+        ],
+        key_pointers: Some(vec!["y".into(), "/ok".into(), "/~2".into()]),
+        ..source("A", "a")
+    };
+    let faults = source_faults(&bad);
+    let keys: Vec<_> = faults.iter().map(|fault| fault.key(1)).collect();
+    let expected = [
+        "name",
+        "path",
+        "key_pointers",
+        "key_pointers",
+        "keys.0",
+        "keys.2",
+    ];
+    assert_eq!(keys, expected.map(|key| format!("source.1.{key}")));
+    let without_keys = SourceConfig {
+        verify: Verify::Retell,
+        ..source("a", "/a")
+    };
+    let faults = source_faults(&without_keys);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert_eq!(faults[0].key(0), "source.0.keys");
+}
+
+#[test]
 fn a_reload_that_fails_keeps_every_old_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
@@ -151,9 +188,11 @@ fn a_reload_that_fails_keeps_every_old_key() {
     };
     assert_eq!(verdict("first"), Ok(Some(0)));
     assert_eq!(verdict("second"), Err(AuthenticateError::Mismatch));
-    std::fs::write(&file, "\n").unwrap();
-    assert!(ingest.reload_keys().is_err());
-    assert_eq!(verdict("first"), Ok(Some(0)));
+    for bad in ["\n", "\"second\"", "\u{feff}second", "sec\nond"] {
+        std::fs::write(&file, bad).unwrap();
+        assert!(ingest.reload_keys().is_err(), "{bad:?}");
+        assert_eq!(verdict("first"), Ok(Some(0)));
+    }
     std::fs::write(&file, "second").unwrap();
     ingest.reload_keys().unwrap();
     assert_eq!(verdict("first"), Err(AuthenticateError::Mismatch));

@@ -1,14 +1,19 @@
 //! `[kafka]` and `[kafka.client]`: the topics, and librdkafka's properties with the secrets among them.
 
+mod brokers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use toml::{Table, Value as Toml};
 
-use super::read_secret;
+use super::property;
+use crate::secret::SecretSource;
 use crate::settings::{Decoder, Kind, SettingValue, Shape, Shown, settings};
+use crate::telemetry::chain;
 
 /// What the publisher needs.
 #[derive(Clone)]
@@ -40,7 +45,8 @@ settings! {
         /// librdkafka knows. ringback sets what its promise needs (`acks=all`, `enable.idempotence`,
         /// `message.timeout.ms=0` …) and refuses a value that would break it. `bootstrap.servers` is required.
         ///
-        /// Secrets are never written here, only where to read them: `{ file = "PATH" }` or `{ env = "NAME" }`. A file that
+        /// Secrets are never written here, only where to read them: `{ file = "PATH" }` or `{ env = "NAME" }`. They are read as
+        /// signing keys are; only those of properties that end in `.pem` have line breaks. A file that
         /// changes is read again within seconds, and so are the files that librdkafka's own names give
         /// (`ssl.certificate.location` …): another producer takes over, without a restart.
         client: ClientProperties = ClientProperties::default(), reloaded, example(CLIENT_EXAMPLE);
@@ -84,17 +90,25 @@ pub struct ClientProperties {
 }
 
 impl ClientProperties {
-    /// Every file that a producer is made of: secrets, and what librdkafka reads itself. A file may be missing:
-    /// `ssl.ca.location = "probe"` names none.
+    /// Every file that a producer is made of: secrets, and what librdkafka reads itself.
     pub fn files(&self) -> BTreeSet<PathBuf> {
-        let read_by_librdkafka = |name: &String| {
-            let ends = [".location", ".keytab", ".file"];
-            ends.iter().any(|end| name.ends_with(end)) && !self.secret_files.contains_key(name)
+        let read_by_librdkafka = |(name, value): &(&String, &String)| {
+            property::names_file(name, value) && !self.secret_files.contains_key(*name)
         };
-        let values = self.values.iter();
-        let paths = values.filter(|(name, _)| read_by_librdkafka(name));
+        let paths = self.values.iter().filter(read_by_librdkafka);
         let paths = paths.map(|(_, path)| PathBuf::from(path));
         paths.chain(self.secret_files.values().cloned()).collect()
+    }
+
+    /// `bootstrap.servers`, by whichever name it is set.
+    pub fn brokers(&self) -> Option<&str> {
+        let mut names = brokers::NAMES.iter();
+        names.find_map(|name| self.values.get(*name).map(String::as_str))
+    }
+
+    /// True if no error may repeat the value: it is a secret by its property's name, or was read as one.
+    pub(crate) fn is_secret(&self, name: &str) -> bool {
+        self.references.contains_key(name) || property::is_secret(name)
     }
 
     fn read_property(
@@ -103,62 +117,50 @@ impl ClientProperties {
         value: &Toml,
         decoder: &Decoder<'_>,
     ) -> Result<(), String> {
-        let (value, place) = match value.as_table().and_then(reference) {
-            Some(("env", variable)) => {
-                let value = decoder
-                    .environment(variable)
-                    .filter(|value| !value.is_empty());
-                let unset = || format!("the environment variable {variable} is not set, or empty");
-                (value.ok_or_else(unset)?.to_owned(), Some(("env", variable)))
+        let form = property::secret_form(&name);
+        let (read, source) = if let Some(source) = value.as_table().and_then(reference) {
+            let variable = |name: &str| decoder.environment(name).map(str::to_owned);
+            (source.read(form, variable), source)
+        } else {
+            let text = text(value, decoder)?;
+            if !property::is_secret(&name) {
+                self.values.insert(name, text);
+                return Ok(());
             }
-            Some((_, file)) => {
-                let value = read_secret(Path::new(file)).map_err(|error| error.to_string())?;
-                self.secret_files.insert(name.clone(), file.into());
-                (value, Some(("file", file)))
-            }
-            None => {
-                let text = text(value, decoder)?;
-                let variable = is_sensitive(&name).then(|| decoder.variable().ok_or(IN_FILE));
-                (
-                    text,
-                    variable.transpose()?.map(|variable| ("env", variable)),
-                )
-            }
+            let variable = decoder.variable().ok_or(IN_FILE)?;
+            let source = SecretSource::Variable(variable.to_owned());
+            (source.read(form, |_| Some(text)), source)
         };
-        if let Some((kind, name_or_path)) = place {
-            let reference = format!("{{ {kind} = {} }}", Shown::quoted(name_or_path));
-            self.references.insert(name.clone(), reference);
+        let secret = read.map_err(|error| chain(&error))?;
+        let (kind, place) = match &source {
+            SecretSource::Variable(variable) => ("env", Shown::quoted(variable)),
+            SecretSource::File(file) => ("file", Shown::quoted(&file.display())),
+        };
+        self.references
+            .insert(name.clone(), format!("{{ {kind} = {place} }}"));
+        if let SecretSource::File(file) = source {
+            self.secret_files.insert(name.clone(), file);
         }
-        self.values.insert(name, value);
+        self.values.insert(name, secret.expose_secret().to_owned());
         Ok(())
     }
 
-    /// librdkafka would complain of unusable brokers only in its log, once it connects.
-    fn check_brokers(&self, decoder: &mut Decoder<'_>) {
-        const SCHEMES: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
-        const REMEDY: &str = "name at least one broker, such as \"kafka-0:9092,kafka-1:9092\"";
-        let names = ["bootstrap.servers", "metadata.broker.list"];
-        if !names.iter().any(|name| self.values.contains_key(*name)) {
-            decoder.at(names[0], |decoder| {
-                decoder.invalid(format!("is missing; {REMEDY}"));
+    /// librdkafka would complain of unusable brokers only in its log, once it connects, or not at all.
+    fn check_brokers(&mut self, is_given: bool, decoder: &mut Decoder<'_>) {
+        if !is_given {
+            decoder.at(brokers::NAMES[0], |decoder| {
+                decoder.invalid(format!("is missing; {}", brokers::REMEDY));
             });
         }
-        for name in names {
-            let Some(servers) = self.values.get(name) else {
+        let protocol = self.values.get("security.protocol").cloned();
+        for name in brokers::NAMES {
+            let Some(list) = self.values.get_mut(name) else {
                 continue;
             };
+            *list = brokers::without_spaces(list);
             decoder.at(name, |decoder| {
-                if servers.split(',').all(|server| server.trim().is_empty()) {
-                    decoder.invalid(format!("is empty; {REMEDY}"));
-                }
-                let schemes = servers
-                    .split(',')
-                    .filter_map(|server| server.split_once("://"));
-                for scheme in schemes.map(|(scheme, _)| scheme.trim()) {
-                    if !SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()) {
-                        decoder
-                            .invalid(format!("{scheme:?} is not a protocol of Kafka's; {REMEDY}"));
-                    }
+                for fault in brokers::faults(list, protocol.as_deref()) {
+                    decoder.invalid(fault);
                 }
             });
         }
@@ -199,6 +201,7 @@ impl SettingValue for ClientProperties {
         let mut flat = Vec::new();
         flatten("", decoder.table::<Self>(value)?, &mut flat);
         let mut client = Self::default();
+        let is_given = flat.iter().any(|(name, _)| brokers::is_meant(name));
         for (name, value) in flat {
             decoder.at(&name.clone(), |decoder| {
                 if let Err(message) = client.read_property(name, &value, decoder) {
@@ -206,7 +209,7 @@ impl SettingValue for ClientProperties {
                 }
             });
         }
-        client.check_brokers(decoder);
+        client.check_brokers(is_given, decoder);
         Some(client)
     }
 
@@ -229,17 +232,23 @@ fn flatten(prefix: &str, table: Table, flat: &mut Vec<(String, Toml)>) {
             format!("{prefix}.{key}")
         };
         match value {
-            Toml::Table(inner) if reference(&inner).is_none() => flatten(&name, inner, flat),
+            Toml::Table(inner) if reference(&inner).is_none() && !property::is_whole(&name) => {
+                flatten(&name, inner, flat);
+            }
             value => flat.push((name, value)),
         }
     }
 }
 
-/// `env` or `file`, and which.
-fn reference(table: &Table) -> Option<(&str, &str)> {
-    let (place, value) = table.iter().next()?;
-    let known = table.len() == 1 && matches!(place.as_str(), "env" | "file");
-    Some((place.as_str(), value.as_str()?)).filter(|_| known)
+/// Where to read a secret: exactly one of `env` and `file`.
+fn reference(table: &Table) -> Option<SecretSource> {
+    let (place, value) = table.iter().next().filter(|_| table.len() == 1)?;
+    let value = value.as_str()?;
+    match place.as_str() {
+        "env" => Some(SecretSource::Variable(value.to_owned())),
+        "file" => Some(SecretSource::File(value.into())),
+        _ => None,
+    }
 }
 
 /// A property's value, as librdkafka takes it.
@@ -250,18 +259,12 @@ fn text(value: &Toml, decoder: &Decoder<'_>) -> Result<String, &'static str> {
         (None, Toml::Integer(number)) => Ok(number.to_string()),
         (None, Toml::Float(number)) => Ok(number.to_string()),
         (None, Toml::Boolean(flag)) => Ok(flag.to_string()),
-        _ => Err("write a text, a number or a boolean"),
+        (None, Toml::Array(_)) => Err(
+            "is a list; write one text, with commas between its parts, such as \"a:9092,b:9092\"",
+        ),
+        (None, Toml::Table(_)) => Err(
+            "is a table; write a text, a number or a boolean, or where to read it: { env = \"NAME\" } or { file = \"/path\" }",
+        ),
+        (None, Toml::Datetime(_)) => Err("is a date; write a text, a number or a boolean"),
     }
-}
-
-/// librdkafka's properties that hold a secret themselves (those ending in `.location` hold a path).
-fn is_sensitive(name: &str) -> bool {
-    let location = name.ends_with(".location");
-    !location
-        && (name.contains("password")
-            || name.contains("secret")
-            || name.ends_with("key.pem")
-            || name == "sasl.jaas.config"
-            || name == "sasl.oauthbearer.config"
-            || name.ends_with("passphrase"))
 }

@@ -13,9 +13,20 @@ pub struct SettingError {
     pub key: String,
     /// What is wrong and how to fix it; never a secret.
     pub message: String,
-    /// True if nothing could be read: an unknown or missing key, or a value of another kind. False if only the value
-    /// is unsuitable.
-    pub is_parse_error: bool,
+    /// What can be said of the key in spite of it.
+    pub fault: SettingFault,
+}
+
+/// How far a key could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingFault {
+    /// There is no such key.
+    Unknown,
+    /// The key is missing, or its value is of another kind: the default stands in for it, and what follows from that
+    /// must not be reported.
+    Unread,
+    /// The value can be read, but not used.
+    Unsuitable,
 }
 
 impl SettingError {
@@ -24,7 +35,7 @@ impl SettingError {
         Self {
             key,
             message,
-            is_parse_error: false,
+            fault: SettingFault::Unsuitable,
         }
     }
 }
@@ -41,13 +52,14 @@ pub struct Decoder<'a> {
     is_secret: bool,
 }
 
-/// Reads a whole configuration or section. The value is `None` if any key in it could not be read; the errors may have
-/// unknown keys and unsuitable values besides. `variables` names the environment variable by which a key was set.
-pub fn decode<T: SettingValue>(
+/// Reads a whole configuration or section, with every mistake in it. A key that could not be read has its default, so
+/// that the others can still be checked; the value may be used only if there is no error. `variables` names the
+/// environment variable by which a key was set.
+pub fn decode<T: SettingValue + Default>(
     table: Table,
     environment: &BTreeMap<String, String>,
     variables: &BTreeMap<String, String>,
-) -> (Option<T>, Vec<SettingError>) {
+) -> (T, Vec<SettingError>) {
     let mut decoder = Decoder {
         environment,
         variables,
@@ -57,12 +69,12 @@ pub fn decode<T: SettingValue>(
         is_secret: false,
     };
     let value = T::decode(toml::Value::Table(table), &mut decoder);
-    (value, decoder.errors)
+    (value.unwrap_or_default(), decoder.errors)
 }
 
 impl<'a> Decoder<'a> {
-    /// Reads one key of a section, and removes it from `table`.
-    pub(crate) fn key<T: SettingValue>(&mut self, table: &mut Table, row: Row<T>) -> Option<T> {
+    /// Reads one key of a section, and removes it from `table`. If it cannot be read, reports that and returns the default.
+    pub(crate) fn key<T: SettingValue>(&mut self, table: &mut Table, row: Row<T>) -> T {
         let Row {
             setting,
             default,
@@ -77,19 +89,27 @@ impl<'a> Decoder<'a> {
             self.is_secret = setting.is_secret;
         }
         let value = self.at(setting.name, |decoder| {
+            // An error has the default that stands in for what cannot be read; no rule is applied to that.
             let value = match table.remove(setting.name) {
-                Some(value) => T::decode(value, decoder),
-                None if setting.kind.is_table() => T::decode(Table::new().into(), decoder),
+                Some(value) => T::decode(value, decoder).ok_or(default),
+                None if setting.kind.is_table() => {
+                    T::decode(Table::new().into(), decoder).ok_or(default)
+                }
                 None if setting.is_required => {
                     let remedy = decoder.remedy.unwrap_or(setting.kind.remedy);
-                    decoder.parse_error(format!("is missing; {remedy}"))
+                    decoder
+                        .unread(format!("is missing; {remedy}"))
+                        .ok_or(default)
                 }
-                None => Some(default),
-            }?;
-            for message in rules.iter().filter_map(|rule| rule(&value).err()) {
-                decoder.invalid(message);
+                None => Ok(default),
+            };
+            if let Ok(value) = &value {
+                for message in rules.iter().filter_map(|rule| rule(value).err()) {
+                    decoder.invalid(message);
+                }
             }
-            Some(value)
+            let (Ok(value) | Err(value)) = value;
+            value
         });
         (self.remedy, self.is_secret) = outer;
         value
@@ -130,16 +150,16 @@ impl<'a> Decoder<'a> {
     /// What is left in `table` when every key of the section is read is unknown.
     pub(crate) fn refuse_unknown(&mut self, table: &Table, keys: &[&str]) {
         for name in table.keys() {
-            let distance = |key: &&&str| strsim::damerau_levenshtein(key, name);
-            let nearest = keys.iter().min_by_key(distance);
-            let message = match nearest.filter(|key| distance(key) <= name.len() / 2) {
+            let message = match nearest(name, keys.iter().copied()) {
                 Some(key) => format!("unknown key `{name}`; did you mean `{key}`?"),
                 None => format!(
                     "unknown key `{name}`; valid keys are `{}`",
                     keys.join("`, `")
                 ),
             };
-            self.at(name, |decoder| decoder.parse_error::<()>(message));
+            self.at(name, |decoder| {
+                decoder.error(message, SettingFault::Unknown);
+            });
         }
     }
 
@@ -148,29 +168,34 @@ impl<'a> Decoder<'a> {
         let remedy = self.remedy.unwrap_or_else(|| T::kind().remedy);
         // The likeliest mistake is a secret in the place of its reference.
         if self.is_secret {
-            return self.parse_error(remedy);
+            return self.unread(remedy);
         }
-        let value = match self.text_of_variable() {
-            Some(text) => toml::Value::from(text),
-            None => value.clone(),
+        let found = match (self.text_of_variable(), value) {
+            (Some(text), _) => format!("cannot read {}", toml::Value::from(text)),
+            (None, toml::Value::Table(_)) => String::from("is a table"),
+            (None, toml::Value::Array(_)) => String::from("is a list"),
+            (None, value) => format!("cannot read {value}"),
         };
-        self.parse_error(format!("cannot read {value}; {remedy}"))
+        self.unread(format!("{found}; {remedy}"))
     }
 
-    /// Reports that the present key cannot be read.
-    fn parse_error<T>(&mut self, message: impl Into<String>) -> Option<T> {
+    fn error(&mut self, message: impl Into<String>, fault: SettingFault) {
         self.errors.push(SettingError {
             key: self.path.clone(),
             message: message.into(),
-            is_parse_error: true,
+            fault,
         });
+    }
+
+    /// Reports that the present key cannot be read.
+    fn unread<T>(&mut self, message: impl Into<String>) -> Option<T> {
+        self.error(message, SettingFault::Unread);
         None
     }
 
     /// Reports that the present key can be read, but not used.
     pub(crate) fn invalid(&mut self, message: impl Into<String>) {
-        let error = SettingError::invalid(self.path.clone(), message.into());
-        self.errors.push(error);
+        self.error(message, SettingFault::Unsuitable);
     }
 
     /// The variable that has set the present key or a table around it.
@@ -194,4 +219,11 @@ impl<'a> Decoder<'a> {
     pub(crate) fn environment(&self, name: &str) -> Option<&'a str> {
         self.environment.get(name).map(String::as_str)
     }
+}
+
+/// The one of `valid` that `name` is probably meant to be, if one is near enough.
+pub(crate) fn nearest<'a>(name: &str, valid: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let distances = valid.map(|key| (strsim::damerau_levenshtein(key, name), key));
+    let (distance, key) = distances.min_by_key(|(distance, _)| *distance)?;
+    (distance <= name.len() / 2).then_some(key)
 }

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::Output;
 
 use crate::support::dev::{Dev, ringback};
-use crate::support::server::{now_ms, signature};
+use crate::support::server::{Server, now_ms, signature, write_config};
 
 fn run(arguments: &[&str]) -> Output {
     ringback()
@@ -81,6 +81,11 @@ fn check_prints_the_configuration_and_no_secret() {
         .expect("the binary runs");
     let stdout = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
+    let next = "# All is well. `ringback serve` would accept the webhooks of retell on 0.0.0.0:8080, keep their events in \
+                /var/lib/ringback and publish them to the topic retell-events at localhost:9092. Kafka was not asked.";
+    assert_eq!(stdout.lines().last(), Some(next));
+    let again = stdout.parse::<toml::Table>().expect("it is TOML");
+    assert_eq!(again["kafka"]["topic"].as_str(), Some("retell-events"));
     assert!(stdout.contains("max_body = \"8MiB\""), "{stdout}");
     assert!(stdout.contains("env = \"RETELL_API_KEY\""), "{stdout}");
     assert!(!stdout.contains("hunter2"), "{stdout}");
@@ -101,6 +106,55 @@ fn a_bad_configuration_exits_78_with_the_remedy() {
     }
     let missing = run(&["serve", "--config", "/nonexistent.toml"]);
     assert_eq!(missing.status.code(), Some(78));
+}
+
+#[test]
+fn a_key_that_is_none_exits_78_and_is_not_repeated() {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/config/ringback.toml");
+    for (key, fault) in [
+        ("\n\n", "is blank"),
+        ("\"hunter2\"", "has quotes around it"),
+        ("\u{feff}hunter2", "has a byte order mark"),
+        ("hunter2\r\nhunter2", "has a line break inside"),
+        ("hunter2\u{1b}[A", "has the invisible character U+001B"),
+    ] {
+        for command in ["check", "serve"] {
+            let output = ringback()
+                .args([command, "-c", config])
+                .env("RETELL_API_KEY", key)
+                .output()
+                .expect("the binary runs");
+            let stderr = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(78), "{command}: {stderr}");
+            let fault = format!("the environment variable RETELL_API_KEY {fault}");
+            assert!(
+                stderr.contains(&fault) && !stderr.contains("hunter2"),
+                "{stderr}"
+            );
+        }
+        let output = ringback()
+            .args(["prove", "--bootstrap", "127.0.0.1:1"])
+            .env("RETELL_API_KEY", key)
+            .output()
+            .expect("the binary runs");
+        assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_second_signal_skips_the_readiness_delay() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = write_config(folder.path(), "127.0.0.1:1", "", "");
+    let delay = fs::read_to_string(&config).expect("it was written");
+    let delay = delay.replace("readiness_delay = \"0s\"", "readiness_delay = \"10m\"");
+    fs::write(&config, delay).expect("it can be written");
+    let server = Server::start_with(&config);
+    server.terminate();
+    server.logged("shutting down: not ready any more");
+    server.terminate();
+    // The test ends only if the delay does.
+    server.logged("the listener is closed");
+    assert!(server.wait().success());
 }
 
 #[test]

@@ -147,6 +147,11 @@ fn dead_letters_are_listed_and_replayed_beside_a_running_relay_and_free_its_budg
     let none = run(folder.path(), &["replay", "--all"]);
     assert_eq!(none.status.code(), Some(0));
     assert!(text(&none.stdout).contains("no dead letters"));
+    assert_eq!(
+        text(&run(folder.path(), &["list"]).stdout),
+        "There are no dead letters.\n"
+    );
+    assert_eq!(text(&run(folder.path(), &["list", "--json"]).stdout), "");
 }
 
 #[test]

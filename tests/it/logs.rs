@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::dev::ringback;
 use crate::support::mock_kafka::MockKafka;
-use crate::support::server::Server;
+use crate::support::server::{PATIENCE, Server, now_ms, post, signature};
 
 const NOWHERE: &str = "127.0.0.1:1";
 
@@ -51,17 +51,37 @@ fn a_failed_reload_of_the_keys_names_the_key_and_the_reason() {
     );
     fs::write(folder.path().join("more.toml"), source).expect("it can be written");
     let server = Server::start_in(folder.path(), NOWHERE, "", "");
-    fs::write(&key, "").expect("it can be written");
-    server.reload();
-    let line = server.logged("the keys could not be read");
-    assert!(
-        line.contains("its keys cannot be used: key cur: is empty"),
-        "{line}"
-    );
+    for (content, fault) in [
+        ("", "is blank"),
+        ("\"hunter2\"\n", "has quotes around it"),
+        ("\u{feff}hunter2", "has a byte order mark"),
+        ("hunter2\nhunter2", "has a line break inside"),
+    ] {
+        fs::write(&key, content).expect("it can be written");
+        server.reload();
+        let line = server.logged(&format!("cur {fault}"));
+        assert!(
+            line.contains("the keys could not be read; the old ones stay in use"),
+            "{line}"
+        );
+        assert!(
+            line.contains("its keys cannot be used: key cur: the file "),
+            "{line}"
+        );
+        // The old key still signs.
+        let body = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
+        let headers = format!(
+            "Connection: close\r\n{}",
+            signature("a key", now_ms(), body)
+        );
+        let answer = server.exchange(&post("/filed", &headers, body));
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    }
     fs::remove_file(&key).expect("it can be removed");
     server.reload();
     let line = server.logged("cannot be read: No such file");
-    assert!(line.contains("key cur: file "), "{line}");
+    assert!(line.contains("key cur: the file "), "{line}");
+    assert!(!server.log().join("\n").contains("hunter2"), "{line}");
 }
 
 /// The log's warnings and errors, but for what it says of this machine's own temporary folder.

@@ -240,10 +240,18 @@ fn the_real_relay_passes_with_signatures_required() {
     let dev = Dev::start(&["--require-signature"], Some("key_1"), temporary.path());
     let (address, bootstrap) = (dev.address(), dev.bootstrap());
     let load = (RATE, SETTLE);
-    let (output, report) = prove(&address, &bootstrap, "retell-events", Some("key_1"), load);
+    let (output, report) = prove(
+        &address,
+        &bootstrap,
+        "retell-events",
+        Some(" key_1\n"),
+        load,
+    );
     let words = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{words}");
-    assert!(words.contains("signed with RETELL_API_KEY"), "{words}");
+    let signing = "signed with the key in the environment variable RETELL_API_KEY";
+    assert!(words.contains(signing), "{words}");
+    assert_eq!(report["signing"], signing);
     assert_eq!(blemishes(&report), [], "{report}");
     assert_eq!(report["delivered"], RATE);
     for times in ["acknowledgement_ms", "arrival_ms"] {

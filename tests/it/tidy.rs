@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// The floor of each module. A module uses only modules of lower floors.
-const FLOORS: [(&str, u8); 15] = [
+const FLOORS: [(&str, u8); 16] = [
     ("main", 5),
     ("command", 5),
     ("app", 4),
@@ -23,6 +23,7 @@ const FLOORS: [(&str, u8); 15] = [
     ("event", 0),
     ("log_throttle", 0),
     ("readiness", 0),
+    ("secret", 0),
     ("settings", 0),
     ("signal", 0),
     ("telemetry", 0),

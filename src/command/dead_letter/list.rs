@@ -18,7 +18,8 @@ use crate::time;
   ringback dead-letter list --path /var/lib/ringback --json | jq -r .body
 
 A line has the position, the time received (UTC), reason, source, kind, key (- if there is none), the body's size in \
-bytes and the file. With --json it is an object with every field of the envelope, and the body as a string.
+bytes and the file. With --json it is an object with every field of the envelope, and the body as a string. If there are none, a sentence \
+says so; with --json nothing is printed.
 Exit codes: 0 success, 1 a file is damaged (standard error names it).")]
 pub struct ListArgs {
     #[command(flatten)]
@@ -32,6 +33,7 @@ pub fn run(arguments: &ListArgs) -> Result<(), CommandError> {
     let path = arguments.journal.resolve()?;
     Folder::open(&path).map_err(CommandError::inspect(&path))?;
     let mut to = BufWriter::new(io::stdout().lock());
+    let mut listed = 0;
     let mut damaged = 0;
     for file in super::files(&path.join(DEAD_LETTERS))? {
         let text = match describe(&file, arguments.json) {
@@ -46,6 +48,13 @@ pub fn run(arguments: &ListArgs) -> Result<(), CommandError> {
         if let Err(error) = writeln!(to, "{text}") {
             return printed(Err(error));
         }
+        listed += 1;
+    }
+    if listed + damaged == 0
+        && !arguments.json
+        && let Err(error) = writeln!(to, "There are no dead letters.")
+    {
+        return printed(Err(error));
     }
     printed(to.flush())?;
     match damaged {

@@ -1,6 +1,7 @@
 //! The command line of `prove`: where to post, how to sign, and which Kafka to read.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use secrecy::SecretString;
 use crate::command::{CommandError, DEFAULT_TOPIC, RETELL_KEY, load};
 use crate::config::{Config, Purpose};
 use crate::ingest::Verify;
+use crate::secret::{SecretError, SecretForm, SecretSource};
 
 use super::ProveError;
 use super::webhook_url::WebhookUrl;
@@ -30,6 +32,33 @@ const CONNECTION_PROPERTIES: [&str; 12] = [
     "client.dns.lookup",
 ];
 
+/// How the events are signed.
+pub(super) enum Signing {
+    /// With this key, read from there.
+    With(SecretString, SecretSource),
+    /// Not at all, for this reason.
+    Unsigned(String),
+}
+
+impl Signing {
+    pub(super) fn key(&self) -> Option<SecretString> {
+        match self {
+            Self::With(key, _) => Some(key.clone()),
+            Self::Unsigned(_) => None,
+        }
+    }
+}
+
+/// As `signed with the key in …` or `unsigned (…)`.
+impl fmt::Display for Signing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::With(_, source) => write!(formatter, "signed with the key in {source}"),
+            Self::Unsigned(why) => write!(formatter, "unsigned ({why})"),
+        }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback prove --bootstrap localhost:9092
@@ -38,7 +67,8 @@ const CONNECTION_PROPERTIES: [&str; 12] = [
   ringback prove --config ringback.toml --size 2KiB --json | jq .lost
 
 With --config it posts to that relay and connects to Kafka as the relay does. It signs with a key from an environment \
-variable; it never reads key files, which are the relay's own.
+variable; it never reads key files, which are the relay's own. The ledger names that variable; whether the sender signs \
+with the same key only the sender's own events can show.
 While it runs, kill what you like: brokers, the relay, connections. Ctrl-C stops the sending early and still prints the \
 ledger. It stops early on its own only if the first event is refused for good or nothing listens at the URL.
 Consumers of the topic see the events as real ones; their call ids start with prove_.
@@ -64,7 +94,7 @@ pub struct ProveArgs {
     #[arg(short = 'X', value_name = "NAME=VALUE", value_parser = property)]
     property: Vec<(String, String)>,
     /// The relay's configuration file (TOML): where it listens, and its Kafka with topic and credentials
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Events per second
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -102,34 +132,43 @@ impl ProveArgs {
         self.url.clone().or_else(configured).unwrap_or_default()
     }
 
-    /// The key to sign with, and a description of how events are signed. A source that does not verify needs no key.
-    pub(super) fn key(
+    /// How to sign what is posted to `url`. A source that does not verify needs no key.
+    pub(super) fn signing(
         &self,
         relay: Option<&Config>,
         url: &WebhookUrl,
-    ) -> Result<(Option<SecretString>, String), ProveError> {
+    ) -> Result<Signing, ProveError> {
         let sources = relay.map_or(&[][..], |relay| &relay.source);
         let source = sources
             .iter()
             .find(|source| source.path.contains(url.source_path()));
+        let unverified = source.filter(|source| source.verify == Verify::None);
+        if let (Some(source), None) = (unverified, &self.key_env) {
+            let why = format!("source {} does not verify", source.name);
+            return Ok(Signing::Unsigned(why));
+        }
         let mut configured = source.iter().flat_map(|source| &source.keys);
         let configured = configured.find_map(|key| key.env.as_deref());
         let name = self.key_env.as_deref().or(configured);
-        let name = name.unwrap_or(RETELL_KEY);
-        let key = std::env::var(name).ok().filter(|key| !key.is_empty());
-        match (key, source) {
-            (None, _) if self.key_env.is_some() => Err(ProveError::NoKey(name.to_owned())),
-            (_, Some(source)) if source.verify == Verify::None && self.key_env.is_none() => {
-                let why = format!("unsigned (source {} does not verify)", source.name);
-                Ok((None, why))
+        let origin = SecretSource::Variable(name.unwrap_or(RETELL_KEY).to_owned());
+        // A variable that nobody named may be empty to say that there is no key.
+        let counts = |value: &String| name.is_some() || !value.is_empty();
+        match origin.read(SecretForm::Line, |name| {
+            std::env::var(name).ok().filter(counts)
+        }) {
+            Ok(key) => Ok(Signing::With(key, origin)),
+            Err(error @ SecretError::Unset(_)) if self.key_env.is_some() => {
+                Err(ProveError::NoKey(error))
             }
-            (Some(key), _) => Ok((Some(SecretString::from(key)), format!("signed with {name}"))),
-            (None, Some(source)) => Err(ProveError::SourceKey {
-                source_name: source.name.clone(),
-                path: url.source_path().to_owned(),
-                variable: name.to_owned(),
-            }),
-            (None, None) => Ok((None, format!("unsigned ({name} is not set)"))),
+            Err(SecretError::Unset(_)) => match source {
+                Some(source) => Err(ProveError::SourceKey {
+                    source_name: source.name.clone(),
+                    path: url.source_path().to_owned(),
+                    variable: origin.masked(),
+                }),
+                None => Ok(Signing::Unsigned(format!("{RETELL_KEY} is not set"))),
+            },
+            Err(error) => Err(ProveError::Key(error)),
         }
     }
 
@@ -197,21 +236,44 @@ mod tests {
             let path = file.path().to_str().unwrap();
             let arguments = arguments(&["--config", path, "--url", url]);
             let relay = arguments.relay().unwrap();
-            let key = arguments.key(relay.as_ref(), &arguments.webhook_url(relay.as_ref()));
-            key.map(|(key, words)| (key.is_some(), words))
+            let url = arguments.webhook_url(relay.as_ref());
+            let signing = arguments.signing(relay.as_ref(), &url);
+            signing.map(|signing| signing.to_string())
         };
         let open = key("http://localhost:1/open?a=b").unwrap();
-        assert_eq!(
-            open,
-            (false, "unsigned (source open does not verify)".into())
-        );
+        assert_eq!(open, "unsigned (source open does not verify)");
         let error = key("http://localhost:1/webhook").unwrap_err();
         assert!(error.is_usage());
         assert_eq!(
             error.to_string(),
-            "source retell verifies what is posted to /webhook; set RINGBACK_TEST_NEVER_SET to its key, or name another \
-             variable with --key-env"
+            "source retell verifies what is posted to /webhook; set the environment variable RINGBACK_TEST_NEVER_SET to its \
+             key, or name another variable with --key-env"
         );
+    }
+
+    #[test]
+    fn the_variable_that_signs_is_named_and_a_key_in_its_place_is_not() {
+        let signing = |line: &[&str]| {
+            let arguments = arguments(&[&["--bootstrap", "k:1"], line].concat());
+            arguments.signing(None, &WebhookUrl::default())
+        };
+        // Cargo sets it for every test.
+        let signed = signing(&["--key-env", "CARGO_MANIFEST_DIR"]).unwrap();
+        assert!(signed.key().is_some());
+        assert_eq!(
+            signed.to_string(),
+            "signed with the key in the environment variable CARGO_MANIFEST_DIR"
+        );
+        let unset = signing(&["--key-env", "RINGBACK_TEST_NEVER_SET"])
+            .err()
+            .unwrap();
+        assert!(
+            unset.to_string().contains("RINGBACK_TEST_NEVER_SET"),
+            "{unset}"
+        );
+        let pasted = signing(&["--key-env", "key_hunter2"]).err().unwrap();
+        assert!(pasted.is_usage());
+        assert!(!pasted.to_string().contains("hunter2"), "{pasted}");
     }
 
     #[test]

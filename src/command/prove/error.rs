@@ -2,12 +2,17 @@
 
 use rdkafka::error::KafkaError;
 
+use crate::secret::SecretError;
+
 /// Why a proof did not end with the promise kept.
 #[derive(Debug, thiserror::Error)]
 pub enum ProveError {
     /// Exit 2: the variable that `--key-env` names is missing.
-    #[error("--key-env: the environment variable {0} is not set, or empty")]
-    NoKey(String),
+    #[error("--key-env: {0}")]
+    NoKey(SecretError),
+    /// Exit 78: what the variable holds is no key.
+    #[error("cannot sign: {0}")]
+    Key(SecretError),
     /// Exit 2: the relay's configuration requires signatures, and there is no key to sign with.
     #[error(
         "source {source_name} verifies what is posted to {path}; set {variable} to its key, or name another variable with --key-env"
@@ -19,9 +24,9 @@ pub enum ProveError {
     },
     /// Exit 2: librdkafka does not know a property, or does not accept its value.
     #[error(
-        "librdkafka refuses a property of the consumer (-X, or kafka.client in the configuration)"
+        "librdkafka refuses a property of the consumer (-X, or kafka.client in the configuration): {0}"
     )]
-    Property(#[source] KafkaError),
+    Property(String),
     /// Exit 1: no broker reports where the topic ends; nothing was sent.
     #[error("cannot read the topic {topic}; are the servers right, and up?")]
     Unreachable {
@@ -48,6 +53,14 @@ pub enum ProveError {
 }
 
 impl ProveError {
+    /// Without the value, which may be a secret.
+    pub fn property(error: KafkaError) -> Self {
+        Self::Property(match error {
+            KafkaError::ClientConfig(_, text, ..) => text,
+            other => other.to_string(),
+        })
+    }
+
     /// True if the command line is at fault.
     pub fn is_usage(&self) -> bool {
         matches!(

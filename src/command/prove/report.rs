@@ -18,6 +18,11 @@ const BOLD: Style = Style::new().bold();
 pub struct ProofReport {
     /// Part of each call's id.
     pub run: String,
+    /// Where the key that signed the events was read, or why they were not signed.
+    pub signing: String,
+    /// True if the events were signed.
+    #[serde(skip)]
+    pub is_signed: bool,
     /// True if something was acknowledged and the promise was kept.
     pub kept: bool,
     /// How long events were sent, in seconds.
@@ -174,7 +179,8 @@ impl ProofReport {
             self.partitions_added,
             self.figures.calls_moved,
         );
-        paint(style, words) + &growth.unwrap_or_default()
+        let signing = signing(&self.signing, self.is_signed);
+        paint(style, words) + &growth.unwrap_or_default() + &signing
     }
 }
 
@@ -220,6 +226,16 @@ fn describe(violation: &Violation) -> String {
     text
 }
 
+/// Whose key it was, and what that does not show.
+fn signing(how: &str, is_signed: bool) -> String {
+    let doubt = if is_signed {
+        " Whether the sender signs with the same key, this run does not show."
+    } else {
+        ""
+    };
+    format!("\nThe events were {how}.{doubt}")
+}
+
 /// What the proof could not check because partitions were added during the run.
 fn growth(before: usize, added: usize, calls_moved: u64) -> Option<String> {
     let moved = match calls_moved {
@@ -244,6 +260,22 @@ mod tests {
         assert_eq!(duration(0.72), "0.7 ms");
         assert_eq!(duration(1234.5), "1234 ms");
         assert_eq!(duration(65_000.0), "65.0 s");
+    }
+
+    #[test]
+    fn whose_key_it_was_is_reported_with_what_that_does_not_show() {
+        assert_eq!(
+            signing(
+                "signed with the key in the environment variable RETELL_API_KEY",
+                true
+            ),
+            "\nThe events were signed with the key in the environment variable RETELL_API_KEY. Whether the sender signs with \
+             the same key, this run does not show."
+        );
+        assert_eq!(
+            signing("unsigned (RETELL_API_KEY is not set)", false),
+            "\nThe events were unsigned (RETELL_API_KEY is not set)."
+        );
     }
 
     #[test]

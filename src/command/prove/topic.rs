@@ -85,7 +85,7 @@ impl TopicReader {
         for (property, value) in given {
             config.set(property, value);
         }
-        let consumer: BaseConsumer = config.create().map_err(ProveError::Property)?;
+        let consumer: BaseConsumer = config.create().map_err(ProveError::property)?;
         let unreachable = |source| ProveError::Unreachable {
             topic: name.to_owned(),
             source,

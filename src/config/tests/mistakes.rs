@@ -18,7 +18,7 @@ fn an_unknown_key_hides_no_other_mistake() {
     for mistake in [
         ":2: listen.max_bodi: unknown key `max_bodi`",
         ":4: journal.budget: \"1KiB\" is out of range; write a size from \"4MiB\" to \"1TiB\"",
-        ":12: source.0.keys: ",
+        ":12: source.0.keys.0: ",
         ":13: source.0.colour: unknown key `colour`",
         "environment RINGBACK_KAFKA_TOPIC: ",
     ] {
@@ -152,4 +152,133 @@ fn every_key_s_variable_with_one_underscore_is_refused() {
         tested += 1;
     }
     assert!(tested > 15, "{tested}");
+}
+
+#[test]
+fn a_value_that_cannot_be_read_hides_no_mistake_of_another_section() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = MINIMAL
+        .replace("[[source]]", "acks = \"1\"\n\"message.max.bytes\" = 2000\n[[source]]")
+        .replace(
+            "verify = \"none\"",
+            "verify = \"retell\"\nkeys = [{ env = \"RINGBACK_TEST_NEVER_SET\" }, { env = \"RINGBACK_TEST_NEVER_SET_2\" }]",
+        );
+    let text = format!(
+        "[listen]\nmax_body = \"8 elephants\"\nmax_in_flight = \"1MiB\"\n\
+         [kafka]\ntopic = \"a\"\ndead_letter_topic = \"a\"\n{text}"
+    );
+    std::fs::write(file.path(), text).unwrap();
+    let refused = Config::load(file.path(), &Environment::default(), Purpose::Relay)
+        .unwrap_err()
+        .to_string();
+    let name = file.path().display().to_string();
+    let places: Vec<_> = refused
+        .lines()
+        .map(|line| {
+            let rest = line.strip_prefix(&name).unwrap_or(line);
+            rest.splitn(3, ": ").take(2).collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    // Nothing follows from the default of max_body, which only stands in for the value that cannot be read.
+    let expected = [
+        ":2 listen.max_body",
+        ":6 kafka.dead_letter_topic",
+        ":10 kafka.client.acks",
+        ":11 kafka.client.message.max.bytes",
+        ":16 source.0.keys.0",
+        ":16 source.0.keys.1",
+    ];
+    assert_eq!(places, expected, "{refused}");
+}
+
+#[test]
+fn every_bad_property_is_reported_at_once() {
+    let text = MINIMAL.replace(
+        "[[source]]",
+        "acks = \"1\"\n\"linger.mss\" = 5\n\"sasl.password\" = \"x\"\nretries = 3\n\"security.protocol\" = \"sll\"\n\
+         \"ssl.ca.location\" = \"/nowhere/ca.pem\"\n[[source]]",
+    );
+    let refused = refusal(&text, []);
+    for (line, mistake) in [
+        (4, "acks: acks must be all or -1"),
+        (
+            5,
+            "linger.mss: linger.mss is no property of librdkafka's; did you mean `linger.ms`?",
+        ),
+        (6, "sasl.password: a secret must not be in this file"),
+        (7, "retries: retries cannot be set"),
+        (
+            8,
+            "security.protocol: security.protocol is refused by librdkafka: ",
+        ),
+        (
+            9,
+            "ssl.ca.location: ssl.ca.location names a file that cannot be opened, /nowhere/ca.pem: No such file",
+        ),
+    ] {
+        let mistake = format!("test.toml:{line}: kafka.client.{mistake}");
+        assert!(refused.contains(&mistake), "{mistake}: {refused}");
+    }
+    assert_eq!(refused.lines().count(), 6, "{refused}");
+}
+
+#[test]
+fn brokers_under_another_name_or_in_a_list_are_not_missing() {
+    let refused = refusal(
+        &MINIMAL.replace("\"bootstrap.servers\"", "bootstrap_servers"),
+        [],
+    );
+    assert_eq!(
+        refused,
+        "test.toml:3: kafka.client.bootstrap_servers: bootstrap_servers is no property of librdkafka's; did you mean \
+         `bootstrap.servers`?"
+    );
+    let list = MINIMAL.replace("\"localhost:9092\"", "[\"a:9092\", \"b:9092\"]");
+    assert_eq!(
+        self::refusal(&list, []),
+        "test.toml:3: kafka.client.bootstrap.servers: is a list; write one text, with commas between its parts, such as \
+         \"a:9092,b:9092\""
+    );
+}
+
+#[test]
+fn a_table_in_the_place_of_a_list_or_a_value_is_called_a_table() {
+    let refused = refusal(&MINIMAL.replace("[[source]]", "[source]"), []);
+    assert_eq!(
+        refused,
+        "test.toml:4: source: is a table; write [[source]] in double brackets, because there may be several"
+    );
+    let refused = refusal(&format!("[listen]\nmax_body = [1]\n{MINIMAL}"), []);
+    assert!(
+        refused.contains(":2: listen.max_body: is a list; write a size"),
+        "{refused}"
+    );
+    let misspelt = MINIMAL.replace(
+        "[[source]]",
+        "\"sasl.username\" = { evn = \"NAME\" }\n[[source]]",
+    );
+    let refused = self::refusal(&misspelt, []);
+    let expected = ":4: kafka.client.sasl.username: is a table; write a text";
+    assert!(
+        refused.contains(expected) && refused.contains("{ env = \"NAME\" }"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_variable_that_fits_no_key_hides_no_other_mistake() {
+    let refused = refusal(
+        &format!("[listen]\nmax_bodi = 1\n{MINIMAL}"),
+        [
+            ("RINGBACK_KAFKA__TOPIC__X", "1"),
+            ("RINGBACK_SOURCE__5__NAME", "x"),
+        ],
+    );
+    for mistake in [
+        "environment RINGBACK_SOURCE__5__NAME: ",
+        "test.toml:2: listen.max_bodi: ",
+    ] {
+        assert!(refused.contains(mistake), "{refused}");
+    }
+    assert!(refused.contains("RINGBACK_KAFKA__TOPIC__X"), "{refused}");
 }

@@ -1,13 +1,14 @@
-//! Reads keys, from files and the environment only. A missing or blank key is an error, never a key.
+//! Reads the signing keys of a source. A missing or malformed key is an error, never a key.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use hmac::{Hmac, KeyInit as _};
-use secrecy::zeroize::Zeroizing;
+use secrecy::ExposeSecret as _;
 use sha2::Sha256;
 
 use super::verify::Verify;
+use crate::secret::{SecretError, SecretFault, SecretForm, SecretSource};
 use crate::settings::settings;
 
 settings! {
@@ -15,10 +16,21 @@ settings! {
     pub struct KeyConfig {
         /// An environment variable.
         env: Option<String> = None;
-        /// A file. A line break at its end is not part of the key.
+        /// A file.
         file: Option<PathBuf> = None;
         /// The key's label in the metrics; by default its index.
         name: Option<String> = None;
+    }
+}
+
+impl KeyConfig {
+    /// `None` unless exactly one of `env` and `file` is set.
+    pub(crate) fn source(&self) -> Option<SecretSource> {
+        match (&self.env, &self.file) {
+            (Some(variable), None) => Some(SecretSource::Variable(variable.clone())),
+            (None, Some(file)) => Some(SecretSource::File(file.clone())),
+            _ => None,
+        }
     }
 }
 
@@ -49,7 +61,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Why a source's keys cannot be used. `key` is the key's name or index.
+/// Why a source's keys cannot be used. `index` is the key's, from 0, and `key` its name, by default the index.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// `verify` needs keys and there are none.
@@ -67,92 +79,90 @@ pub enum KeyError {
     #[error("key {key}: give exactly one of env and file")]
     Place {
         /// The key.
-        key: String,
-    },
-    /// The environment variable is not set, or not UTF-8.
-    #[error("key {key}: environment variable {variable} is not set")]
-    Unset {
+        index: usize,
         /// The key.
         key: String,
-        /// The variable.
-        variable: String,
     },
-    /// The file cannot be read.
-    #[error("key {key}: file {file} cannot be read")]
-    Read {
+    /// The key cannot be read, or what was read is no key: anybody could sign with a blank one.
+    #[error("key {key}")]
+    Secret {
+        /// The key.
+        index: usize,
         /// The key.
         key: String,
-        /// The file, as configured.
-        file: String,
-        /// The operating system's reason.
+        /// Where it was read, and what is wrong.
         #[source]
-        source: std::io::Error,
-    },
-    /// The key is empty, so that anybody could sign with it.
-    #[error("key {key}: is empty")]
-    Empty {
-        /// The key.
-        key: String,
+        source: SecretError,
     },
     /// Two keys would share a metric label.
     #[error("key {key}: another key of this source has the same name")]
     Duplicate {
-        /// The key.
+        /// The second of them.
+        index: usize,
+        /// The name of both.
         key: String,
     },
 }
 
+impl KeyError {
+    /// The key at fault; `None` if it is the list.
+    pub(crate) fn index(&self) -> Option<usize> {
+        match self {
+            Self::None { .. } | Self::Unused => None,
+            Self::Place { index, .. }
+            | Self::Secret { index, .. }
+            | Self::Duplicate { index, .. } => Some(*index),
+        }
+    }
+}
+
 /// Reads the keys of one source, in their order.
 pub(crate) fn read(verify: Verify, configs: &[KeyConfig]) -> Result<Vec<Key>, KeyError> {
+    read_each(verify, configs, variable).into_iter().collect()
+}
+
+/// Everything that [`read`] would find wrong.
+pub(crate) fn faults(verify: Verify, configs: &[KeyConfig]) -> Vec<KeyError> {
+    let read = read_each(verify, configs, variable).into_iter();
+    read.filter_map(Result::err).collect()
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn read_each(
+    verify: Verify,
+    configs: &[KeyConfig],
+    variable: impl Fn(&str) -> Option<String>,
+) -> Vec<Result<Key, KeyError>> {
     match (verify, configs.is_empty()) {
-        (Verify::None, true) => return Ok(Vec::new()),
-        (Verify::None, false) => return Err(KeyError::Unused),
-        (verify, true) => return Err(KeyError::None { verify }),
+        (Verify::None, true) => return Vec::new(),
+        (Verify::None, false) => return vec![Err(KeyError::Unused)],
+        (verify, true) => return vec![Err(KeyError::None { verify })],
         (_, false) => {}
     }
     let labels: Vec<String> = labels(configs).collect();
-    let mut keys = Vec::with_capacity(labels.len());
-    for (index, (config, label)) in configs.iter().zip(&labels).enumerate() {
-        if labels[..index].contains(label) {
-            return Err(KeyError::Duplicate { key: label.clone() });
+    let keys = configs.iter().enumerate().map(|(index, config)| {
+        let key = || labels[index].clone();
+        if labels[..index].contains(&labels[index]) {
+            return Err(KeyError::Duplicate { index, key: key() });
         }
-        let secret = secret(config, label)?;
-        let empty = || KeyError::Empty { key: label.clone() };
-        if secret.is_empty() {
-            return Err(empty());
-        }
-        keys.push(Key::new(&secret).ok_or_else(empty)?);
-    }
-    Ok(keys)
-}
-
-fn secret(config: &KeyConfig, label: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let key = || label.to_owned();
-    match (&config.env, &config.file) {
-        (Some(variable), None) => std::env::var(variable)
-            .map(|value| Zeroizing::new(value.into_bytes()))
-            .map_err(|_| KeyError::Unset {
-                key: key(),
-                variable: variable.clone(),
-            }),
-        (None, Some(file)) => {
-            let bytes = std::fs::read(file).map_err(|source| KeyError::Read {
-                key: key(),
-                file: file.display().to_string(),
-                source,
-            })?;
-            let mut bytes = Zeroizing::new(bytes);
-            // Editors add a newline, which is never part of a key.
-            if bytes.last() == Some(&b'\n') {
-                bytes.pop();
-                if bytes.last() == Some(&b'\r') {
-                    bytes.pop();
-                }
-            }
-            Ok(bytes)
-        }
-        _ => Err(KeyError::Place { key: key() }),
-    }
+        let origin = config
+            .source()
+            .ok_or_else(|| KeyError::Place { index, key: key() })?;
+        let unusable = |source| KeyError::Secret {
+            index,
+            key: key(),
+            source,
+        };
+        let secret = origin.read(SecretForm::Line, &variable).map_err(unusable)?;
+        // Never `None`; a key without an HMAC must not be passed over.
+        let state = Key::new(secret.expose_secret().as_bytes());
+        let faults = vec![SecretFault::Blank];
+        state.ok_or_else(|| unusable(SecretError::Unusable { origin, faults }))
+    });
+    keys.collect()
 }
 
 #[cfg(test)]
@@ -179,49 +189,76 @@ mod tests {
         }
     }
 
+    /// The key in `bytes`, read from a file and from a variable.
+    fn both(bytes: &[u8]) -> [Result<Key, KeyError>; 2] {
+        let (_file, file) = file(bytes);
+        let value = String::from_utf8(bytes.to_vec()).unwrap();
+        [file, variable("KEY")].map(|config| {
+            let keys = read_each(Verify::Retell, &[config], |_| Some(value.clone()));
+            keys.into_iter().next().unwrap()
+        })
+    }
+
     #[test]
-    fn a_key_file_loses_one_newline_and_nothing_else() {
-        for (content, secret) in [
-            (&b"abc"[..], &b"abc"[..]),
-            (b"abc\n", b"abc"),
-            (b"abc\r\n", b"abc"),
-            (b"abc\n\n", b"abc\n"),
-            (b" abc \n", b" abc "),
-        ] {
-            let (_file, config) = file(content);
-            assert_eq!(*super::secret(&config, "0").unwrap(), secret);
+    fn white_space_around_a_key_is_no_part_of_it_wherever_it_is_read() {
+        use hmac::Mac as _;
+        let tag = |key: &Key| key.mac().finalize().into_bytes();
+        let expected = tag(&Key::new(b"abc").unwrap());
+        for content in [&b"abc"[..], b"abc\n", b"abc\r\n", b"abc\n\n", b" abc \n"] {
+            for key in both(content) {
+                assert_eq!(tag(&key.unwrap()), expected, "{content:?}");
+            }
         }
     }
 
     #[test]
-    fn keys_that_are_missing_or_empty_are_refused() {
+    fn what_is_no_key_is_refused_by_its_fault_wherever_it_is_read() {
+        for (content, fault) in [
+            ("", "is blank"),
+            ("\n\n", "is blank"),
+            ("\"hunter2\"\n", "has quotes around it"),
+            ("\u{feff}hunter2", "has a byte order mark"),
+            ("hunter2\nc", "has a line break inside"),
+            ("hunter2\u{7}c", "has the invisible character U+0007"),
+        ] {
+            for refused in both(content.as_bytes()) {
+                let Err(KeyError::Secret { source, .. }) = refused else {
+                    panic!("{content:?}: {refused:?}");
+                };
+                let text = source.to_string();
+                assert!(text.contains(fault) && !text.contains("hunter2"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_are_missing_or_ambiguous_are_refused_all_at_once() {
         let none = read(Verify::Retell, &[]);
         assert!(matches!(none, Err(KeyError::None { .. })));
-        for content in [&b""[..], b"\n", b"\r\n"] {
-            let (_file, config) = file(content);
-            let empty = read(Verify::Retell, &[config]);
-            assert!(matches!(empty, Err(KeyError::Empty { .. })));
-        }
-        let unset = read(
-            Verify::Retell,
-            &[variable("RINGBACK_TEST_THIS_IS_NEVER_SET")],
-        );
-        assert!(matches!(unset, Err(KeyError::Unset { .. })));
-        let (_file, both) = file(b"abc");
-        let both = KeyConfig {
-            env: Some("PATH".into()),
-            ..both
-        };
-        let both = read(Verify::Retell, &[both]);
-        assert!(matches!(both, Err(KeyError::Place { .. })));
         let unused = read(Verify::None, &[variable("PATH")]);
         assert!(matches!(unused, Err(KeyError::Unused)));
-        let same = KeyConfig {
-            name: Some("0".into()),
-            ..variable("PATH")
+        let (_file, of_file) = file(b"abc");
+        let both = KeyConfig {
+            env: Some("PATH".into()),
+            ..of_file
         };
-        let twice = read(Verify::Retell, &[variable("PATH"), same]);
-        assert!(matches!(twice, Err(KeyError::Duplicate { .. })));
+        let unset = || variable("RINGBACK_TEST_THIS_IS_NEVER_SET");
+        let same = KeyConfig {
+            name: Some("1".into()),
+            ..unset()
+        };
+        let faults = faults(Verify::Retell, &[both, unset(), variable("PATH"), same]);
+        assert!(
+            matches!(
+                faults[..],
+                [
+                    KeyError::Place { index: 0, .. },
+                    KeyError::Secret { index: 1, .. },
+                    KeyError::Duplicate { index: 3, .. },
+                ]
+            ),
+            "{faults:?}"
+        );
     }
 
     #[test]

@@ -5,44 +5,15 @@
 //! again here.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use secrecy::ExposeSecret as _;
+
 use crate::log_throttle::LogThrottle;
-
-/// Why a file holds no secret.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// It does not exist, or this process may not read it.
-    #[error("cannot read the secret file {file}: {source}")]
-    Read {
-        /// As configured.
-        file: String,
-        /// The operating system's reason.
-        source: io::Error,
-    },
-    /// The secret would be blank.
-    #[error("the secret file {file} is empty")]
-    Empty {
-        /// As configured.
-        file: String,
-    },
-}
-
-/// The text of `file` without the line break at its end.
-pub fn read_secret(file: &Path) -> Result<String, SecretError> {
-    let name = || file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|source| SecretError::Read {
-        file: name(),
-        source,
-    })?;
-    let value = text.strip_suffix('\n').unwrap_or(&text);
-    if value.trim().is_empty() {
-        return Err(SecretError::Empty { file: name() });
-    }
-    Ok(value.to_owned())
-}
+use crate::publish::property::secret_form;
+use crate::secret::SecretSource;
+use crate::telemetry;
 
 /// The properties of the next producer.
 pub(crate) struct Credentials {
@@ -66,12 +37,12 @@ impl Credentials {
         }
     }
 
-    /// Reads every secret again; blocks for as long as the disk does. A secret that cannot be read keeps its last value, which may
-    /// still be valid.
+    /// Reads every secret again; blocks for as long as the disk does. A secret that cannot be read, or is none, keeps its last
+    /// value, which may still be valid.
     pub(crate) fn read(&self) -> BTreeMap<String, String> {
         let read = self.files.iter().map(|(name, file)| {
-            let secret = read_secret(file);
-            (name, secret)
+            let source = SecretSource::File(file.clone());
+            (name, source.read(secret_form(name), |_| None))
         });
         // Before the lock, which others may wait for.
         let read: Vec<_> = read.collect();
@@ -81,16 +52,22 @@ impl Credentials {
             .unwrap_or_else(PoisonError::into_inner);
         for (property, secret) in read {
             match secret {
-                Ok(value) => {
-                    let value = Some(value);
-                    if properties.get(property) != value.as_ref() {
+                Ok(secret) => {
+                    let value = secret.expose_secret();
+                    if properties.get(property).map(String::as_str) != Some(value) {
                         tracing::info!(property, "a secret of [kafka.client] has a new value");
-                        properties.extend(value.map(|value| (property.clone(), value)));
+                        properties.insert(property.clone(), value.to_owned());
                     }
                 }
                 Err(error) => {
                     if let Some(suppressed) = self.throttle.permit(property) {
-                        tracing::error!(property, %error, suppressed, "a secret of [kafka.client] cannot be read again; its last value stays");
+                        let error = telemetry::chain(&error);
+                        tracing::error!(
+                            property,
+                            error,
+                            suppressed,
+                            "a secret of [kafka.client] cannot be used; its last value stays"
+                        );
                     }
                 }
             }
@@ -106,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_secret_is_used_and_an_unreadable_or_blank_one_leaves_the_last() {
+    fn a_new_secret_is_used_and_what_is_none_leaves_the_last() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         let name = || String::from("sasl.password");
@@ -116,11 +93,21 @@ mod tests {
             Credentials::new(given, files, Arc::new(LogThrottle::new(Duration::ZERO)));
         let read = || credentials.read()["sasl.password"].clone();
         assert_eq!(read(), "old", "there is no file");
-        std::fs::write(&file, "new\n").unwrap();
-        assert_eq!(read(), "new");
-        for blank in ["", "\n", " \t\r\n"] {
-            std::fs::write(&file, blank).unwrap();
+        for new in ["new\n", "new\r\n", "\n new \n\n"] {
+            std::fs::write(&file, new).unwrap();
             assert_eq!(read(), "new");
+        }
+        for unusable in [
+            "",
+            "\n",
+            " \t\r\n",
+            "\"newer\"",
+            "\u{feff}newer",
+            "new\ner",
+            "new\0er",
+        ] {
+            std::fs::write(&file, unusable).unwrap();
+            assert_eq!(read(), "new", "{unusable:?}");
         }
         std::fs::write(&file, [0xff]).unwrap();
         assert_eq!(read(), "new");

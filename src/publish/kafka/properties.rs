@@ -58,79 +58,104 @@ fn canonical(name: &str) -> &str {
     }
 }
 
+/// The sizes that a property must not fall below, in bytes and KiB: an accepted event must fit.
+struct Sizes {
+    largest: u64,
+    least_queue_kbytes: u64,
+}
+
 impl Config {
     /// All librdkafka properties: ringback's and the user's. The error names one that would break an invariant.
     pub fn properties(&self) -> Result<BTreeMap<String, String>, PropertyError> {
+        match self.broken_rules().into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(self.merged_properties()),
+        }
+    }
+
+    /// Every property of the user's that would break an invariant.
+    pub(super) fn broken_rules(&self) -> Vec<PropertyError> {
+        let sizes = self.sizes();
+        let given = self.kafka.client.values.iter();
+        let broken = given.filter_map(|(given, value)| {
+            Some(PropertyError {
+                property: given.clone(),
+                reason: broken_rule(canonical(given), value, &sizes)?,
+            })
+        });
+        broken.collect()
+    }
+
+    fn sizes(&self) -> Sizes {
         let largest = self.max_body + FRAMING;
         // A record that `message.max.bytes` lets through must fit the queue while it is empty, or it is offered forever.
         let let_through = self.kafka.client.values.iter().find_map(|(name, value)| {
             (canonical(name) == "message.max.bytes").then(|| value.parse().unwrap_or(0))
         });
-        let least_queue = largest.max(let_through.unwrap_or(0)).div_ceil(1024);
-        let queue = QUEUE_KBYTES.max(least_queue);
+        Sizes {
+            largest,
+            least_queue_kbytes: largest.max(let_through.unwrap_or(0)).div_ceil(1024),
+        }
+    }
+
+    fn merged_properties(&self) -> BTreeMap<String, String> {
+        let sizes = self.sizes();
+        let queue = QUEUE_KBYTES.max(sizes.least_queue_kbytes);
         let fixed = PROPERTY_RULES.iter().filter_map(|rule| match rule.default {
             DefaultValue::Fixed(value) => Some((rule.name, value.to_owned())),
             DefaultValue::Computed(_) | DefaultValue::Librdkafka => None,
         });
         let computed = [
-            ("message.max.bytes", largest.to_string()),
+            ("message.max.bytes", sizes.largest.to_string()),
             ("queue.buffering.max.kbytes", queue.to_string()),
             ("batch.size", BATCH_BYTES.to_string()),
         ];
-        let defaults = fixed.chain(computed);
-        let mut properties: BTreeMap<_, _> = defaults
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
-        for (given, value) in &self.kafka.client.values {
-            let refuse = |reason: String| PropertyError {
-                property: given.clone(),
-                reason,
-            };
-            let name = canonical(given);
-            let prefix = FORBIDDEN_PREFIXES
-                .iter()
-                .find(|(prefix, _)| name.starts_with(prefix) && !name.starts_with(TOPIC_METADATA));
-            if let Some((_, why)) = prefix {
-                return Err(refuse(format!("cannot be set: {why}")));
-            }
-            if let Some(rule) = PROPERTY_RULES.iter().find(|rule| rule.name == name) {
-                let reason = rule.reason;
-                match rule.allowed {
-                    Allowed::Nothing => {
-                        return Err(refuse(format!("cannot be set: {reason}; remove it")));
-                    }
-                    Allowed::Only(values) if !values.contains(&value.as_str()) => {
-                        let values = values.join(" or ");
-                        return Err(refuse(format!("must be {values}: {reason}")));
-                    }
-                    _ => {}
-                }
-            }
-            if name == "batch.size" && value.parse::<u32>().is_err() {
-                return Err(refuse(String::from(
-                    "must be a decimal number: it is halved if the cluster refuses batches as too large",
-                )));
-            }
-            let least = match name {
-                "message.max.bytes" => largest,
-                "queue.buffering.max.kbytes" => least_queue,
-                _ => 0,
-            };
-            // librdkafka reads other notations than decimal too; ringback must read the same number.
-            let is_enough = value.parse().is_ok_and(|size: u64| size >= least);
-            if least > 0 && !is_enough {
-                return Err(refuse(format!(
-                    "must be a decimal number, at least {least}: a record that was accepted must fit \
-                     (listen.max_body and 64 KiB, or message.max.bytes if that is more)"
-                )));
-            }
-            // Only dead letters are still partitioned by librdkafka: without a key they may go anywhere.
-            if name != "partitioner" {
-                properties.insert(name.to_owned(), value.clone());
-            }
-        }
-        Ok(properties)
+        let given = self.kafka.client.values.iter();
+        let given = given.map(|(name, value)| (canonical(name), value.clone()));
+        // Only dead letters are still partitioned by librdkafka: without a key they may go anywhere.
+        let given = given.filter(|(name, _)| *name != "partitioner");
+        let all = fixed.chain(computed).chain(given);
+        all.map(|(name, value)| (name.to_owned(), value)).collect()
     }
+}
+
+/// Why ringback refuses this value, and which would do; `None` if it does not. `name` is canonical.
+fn broken_rule(name: &str, value: &str, sizes: &Sizes) -> Option<String> {
+    let prefix = FORBIDDEN_PREFIXES
+        .iter()
+        .find(|(prefix, _)| name.starts_with(prefix) && !name.starts_with(TOPIC_METADATA));
+    if let Some((_, why)) = prefix {
+        return Some(format!("cannot be set: {why}"));
+    }
+    if let Some(rule) = PROPERTY_RULES.iter().find(|rule| rule.name == name) {
+        let reason = rule.reason;
+        match rule.allowed {
+            Allowed::Nothing => return Some(format!("cannot be set: {reason}; remove it")),
+            Allowed::Only(values) if !values.contains(&value) => {
+                let values = values.join(" or ");
+                return Some(format!("must be {values}: {reason}"));
+            }
+            _ => {}
+        }
+    }
+    if name == "batch.size" && value.parse::<u32>().is_err() {
+        return Some(String::from(
+            "must be a decimal number: it is halved if the cluster refuses batches as too large",
+        ));
+    }
+    let least = match name {
+        "message.max.bytes" => sizes.largest,
+        "queue.buffering.max.kbytes" => sizes.least_queue_kbytes,
+        _ => 0,
+    };
+    // librdkafka reads other notations than decimal too; ringback must read the same number.
+    let is_enough = value.parse().is_ok_and(|size: u64| size >= least);
+    (least > 0 && !is_enough).then(|| {
+        format!(
+            "must be a decimal number, at least {least}: a record that was accepted must fit \
+             (listen.max_body and 64 KiB, or message.max.bytes if that is more)"
+        )
+    })
 }
 
 /// `given` under librdkafka's canonical names.

@@ -1,41 +1,65 @@
 //! Has librdkafka check the properties before anything starts; connects to nothing.
 
+use std::fs::File;
+
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::BaseProducer;
+use rdkafka::types::RDKafkaConfRes;
 
 use super::mechanism;
 use super::properties::PropertyError;
 use crate::publish::Config;
+use crate::publish::property;
 
 const REFUSED: &str = "is refused by librdkafka";
+const ALL_PROPERTIES: &str =
+    "https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md";
 
 impl Config {
-    /// As [`Config::properties`], and checks each name and value, and all of them together, with librdkafka. Refuses also what
-    /// librdkafka would accept although this build cannot do it.
-    pub fn validate(&self) -> Result<(), PropertyError> {
-        mechanism::check(&self.properties()?)?;
-        for (name, value) in self.properties()? {
-            let mut one = ClientConfig::new();
-            one.set(&name, &value);
-            if let Err(KafkaError::ClientConfig(_, text, ..)) = one.create_native_config().map(drop)
-            {
-                let reason = if is_secret(&name) {
-                    REFUSED.to_owned()
-                } else {
-                    format!("{REFUSED}: {text}")
-                };
-                return Err(PropertyError {
-                    property: name,
-                    reason,
-                });
-            }
+    /// Everything that is wrong with a property for itself: it would break an invariant, librdkafka does not know it or
+    /// refuses its value, this build cannot do what it asks for, or the file that it names cannot be opened.
+    pub fn check_each_property(&self) -> Vec<PropertyError> {
+        let mut errors = self.broken_rules();
+        if let Ok(properties) = self.properties() {
+            errors.extend(mechanism::check(&properties).err());
         }
-        self.build_producer()
+        for (name, value) in &self.kafka.client.values {
+            if errors.iter().any(|error| error.property == *name) {
+                continue;
+            }
+            let reason = self.refusal(name, value);
+            let reason = reason.or_else(|| unreadable_file(name, value));
+            errors.extend(reason.map(|reason| PropertyError {
+                property: name.clone(),
+                reason,
+            }));
+        }
+        errors
     }
 
-    /// librdkafka checks some properties only when it builds a producer; this one knows no broker.
-    fn build_producer(&self) -> Result<(), PropertyError> {
+    fn refusal(&self, name: &str, value: &str) -> Option<String> {
+        let mut one = ClientConfig::new();
+        one.set(name, value);
+        Some(match one.create_native_config().err()? {
+            KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..) => {
+                match property::nearest(name) {
+                    Some(nearest) => {
+                        format!("is no property of librdkafka's; did you mean `{nearest}`?")
+                    }
+                    None => {
+                        format!("is no property of librdkafka's, which are at {ALL_PROPERTIES}")
+                    }
+                }
+            }
+            KafkaError::ClientConfig(_, text, ..) => self.quote(&text),
+            other => self.quote(&other.to_string()),
+        })
+    }
+
+    /// The error if librdkafka accepts each property, but not all of them together: it checks some only when it builds a
+    /// producer. This one knows no broker.
+    pub fn check_properties_together(&self) -> Result<(), PropertyError> {
         let mut all = ClientConfig::new();
         for (name, value) in self.properties()? {
             if name != "bootstrap.servers" {
@@ -52,24 +76,43 @@ impl Config {
             let mut forms = forms.iter().map(|form| form.replace("NAME", name));
             forms.any(|form| text.contains(&form))
         };
-        let given = &self.kafka.client.values;
-        let property = given.keys().find(is_named).cloned();
-        let shows_secret = given
-            .iter()
-            .any(|(name, value)| is_secret(name) && !value.is_empty() && text.contains(value));
+        let property = self.kafka.client.values.keys().find(is_named).cloned();
         Err(PropertyError {
             property: property.unwrap_or_else(|| String::from("*")),
-            reason: if shows_secret {
-                REFUSED.to_owned()
-            } else {
-                format!("{REFUSED}: {text}")
-            },
+            reason: self.quote(&text),
         })
+    }
+
+    /// librdkafka's own words, unless they repeat a secret.
+    fn quote(&self, text: &str) -> String {
+        let client = &self.kafka.client;
+        let repeats = |(name, value): (&String, &String)| {
+            client.is_secret(name) && !value.is_empty() && text.contains(value)
+        };
+        if client.values.iter().any(repeats) {
+            return REFUSED.to_owned();
+        }
+        format!("{REFUSED}: {text}")
     }
 }
 
-fn is_secret(name: &str) -> bool {
-    ["password", "secret", "pem", "jaas", "oauthbearer"]
-        .iter()
-        .any(|part| name.contains(part))
+/// Why the file that a property names cannot be opened; librdkafka reports neither the file nor the reason.
+fn unreadable_file(name: &str, path: &str) -> Option<String> {
+    if !property::names_file(name, path) {
+        return None;
+    }
+    let opened = std::fs::metadata(path).and_then(|metadata| {
+        // Opening anything else might block.
+        if metadata.is_file() {
+            File::open(path)?;
+        }
+        Ok(metadata.is_dir() && !property::may_name_folder(name))
+    });
+    match opened {
+        Ok(false) => None,
+        Ok(true) => Some(format!("names a folder, {path}; name a file")),
+        Err(error) => Some(format!(
+            "names a file that cannot be opened, {path}: {error}"
+        )),
+    }
 }

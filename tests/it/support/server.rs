@@ -38,10 +38,14 @@ impl Server {
     /// As [`Server::start`], with `ringback.toml` and `journal/` in `folder`, which the caller keeps. `more.toml`
     /// there, if it exists, is appended to the configuration.
     pub fn start_in(folder: &Path, bootstrap: &str, listen: &str, journal: &str) -> Self {
-        let config = write_config(folder, bootstrap, listen, journal);
+        Self::start_with(&write_config(folder, bootstrap, listen, journal))
+    }
+
+    /// Starts with this configuration.
+    pub fn start_with(config: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ringback"))
             .args(["serve", "--config"])
-            .arg(&config)
+            .arg(config)
             .env("RETELL_API_KEY", KEY)
             .env_remove("RINGBACK_LOG")
             .stderr(Stdio::piped())

@@ -73,13 +73,17 @@ const INGEST: &[Row] = &[
 ];
 
 const PUBLISH: &[Row] = &[
-    ("config", &[]),
+    ("property", &[]),
+    ("config", &["property"]),
     ("decide", &[]),
     ("error", &["decide"]),
     ("inbox", &["decide", "error"]),
     ("metrics", &["decide"]),
     ("env", &["decide", "error"]),
-    ("kafka", &["decide", "env", "error", "inbox", "metrics"]),
+    (
+        "kafka",
+        &["decide", "env", "error", "inbox", "metrics", "property"],
+    ),
     (
         "worker",
         &["decide", "env", "error", "inbox", "kafka", "metrics"],
