@@ -109,7 +109,7 @@ fn a_source_has_one_path_or_a_list_and_a_slash_at_the_end_makes_no_difference() 
         assert_eq!(routes[path], index, "{path}");
     }
     assert_eq!(routes.len(), served.len());
-    let refused = check_sources(&[sources[1].clone(), source("c", "/b")]);
+    let refused = self::source::build(&[sources[1].clone(), source("c", "/b")]);
     assert!(matches!(refused, Err(IngestError::DuplicatePath { .. })));
 }
 
