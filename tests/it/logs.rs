@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::dev::ringback;
 use crate::support::mock_kafka::MockKafka;
-use crate::support::server::{PATIENCE, Server, now_ms, post, signature};
+use crate::support::server::{Server, now_ms, post, signature};
 
 const NOWHERE: &str = "127.0.0.1:1";
 
