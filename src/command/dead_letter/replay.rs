@@ -16,7 +16,7 @@ use crate::publish::{DeadLetterFile, Replay, ReplayFileError, dead_letter_positi
   ringback dead-letter replay --config ringback.toml --all
   ringback dead-letter replay --config ringback.toml --position 1048577 1048590
   ringback dead-letter replay --config ringback.toml --path /mnt/replica-2 --all
-  ringback dead-letter replay -c ringback.toml --reason unparsed --topic unparsed
+  ringback dead-letter replay -c ringback.toml --reason unparsed --topic other
 
 Fix the cause first (for example the topic's max.message.bytes). What cannot be fixed, because its body is not JSON \
 (unparsed), goes to a topic whose consumers take it. A dead letter is published with the key, value, \
