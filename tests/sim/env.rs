@@ -30,6 +30,8 @@ pub struct SimEnv {
     pub properties: BTreeMap<String, String>,
     /// Bytes of the dead letters, which outlive the process.
     pub dead_letter_bytes: Rc<RefCell<u64>>,
+    /// As they were when this process last counted them.
+    pub counted: u64,
     pub watch: Rc<RefCell<Watch>>,
 }
 
@@ -176,12 +178,18 @@ impl Env for SimEnv {
         let mut ledger = self.ledger.borrow_mut();
         if ledger.dead_letter(&self.journal, position, reason, payload) {
             *self.dead_letter_bytes.borrow_mut() += payload.len() as u64;
+            self.counted += payload.len() as u64;
         }
         Ok(())
     }
 
     fn dead_letter_bytes(&self) -> u64 {
-        *self.dead_letter_bytes.borrow()
+        self.counted
+    }
+
+    fn recount_dead_letters(&mut self) -> io::Result<bool> {
+        let bytes = *self.dead_letter_bytes.borrow();
+        Ok(std::mem::replace(&mut self.counted, bytes) != bytes)
     }
 
     fn now(&self) -> Instant {

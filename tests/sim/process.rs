@@ -106,6 +106,7 @@ impl Process {
             journal: recovery.journal_id.clone(),
             properties: around.setup.properties.clone(),
             dead_letter_bytes: around.dead_letter_bytes.clone(),
+            counted: *around.dead_letter_bytes.borrow(),
             watch: watch.clone(),
         };
         let truncator = Truncator::without_threads(engine.clone());

@@ -29,7 +29,7 @@ pub struct State<F> {
     /// The next file's number.
     pub(super) sequence: u64,
     /// Bytes of dead letters beside the journal.
-    pub(in crate::journal) dead_letter_bytes: u64,
+    pub dead_letter_bytes: u64,
     /// Bytes of segments that are set aside because a place in them cannot be read.
     pub set_aside_bytes: u64,
     /// Damaged ranges of positions at or past the watermark: ascending and apart.

@@ -130,8 +130,8 @@ impl Process {
             return;
         };
         let segment = around.setup.journal.segment_size.as_u64();
-        // Dead letters are not on the simulated disk.
-        let holds = capacity.max(disk.used()) + *around.dead_letter_bytes.borrow();
+        // Dead letters are not on the simulated disk. The journal goes by those that it has counted.
+        let holds = capacity.max(disk.used()) + self.engine.lock().dead_letter_bytes;
         let overhead = if holds < 7 * segment { 0 } else { 3 * segment };
         let budget = self.engine.admission.budget();
         if budget > holds - overhead && !self.engine.admission.is_poisoned() {
