@@ -27,7 +27,8 @@ pub struct Senders {
     calm: bool,
 }
 
-/// Whose bodies are not JSON. Drawn by itself, so that every history without them is the same as before there were any.
+/// Chooses the events whose bodies are not JSON. Its random numbers are a sequence of their own, so histories without such events
+/// stay the same.
 struct Unparsed {
     random: Random,
     /// Of a hundred events that would be good.

@@ -154,7 +154,7 @@ mod tests {
             );
         }
         assert_eq!(faults_of("k1:0,k2:1,:3").len(), 2);
-        // A protocol that does not exist is reported by itself.
+        // If the protocol itself is unknown, its own error already says so.
         assert!(faults("SSL://k1:1", Some("sll")).is_empty());
     }
 }
