@@ -4,6 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use super::disk::real::FolderError;
+use super::format::segment::{HeaderError, name};
 
 /// Why a journal cannot be opened. Nothing of it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,16 @@ pub enum OpenError {
         /// Its version.
         version: u32,
     },
+    /// A segment has another one's name: it was renamed, or two were exchanged. Give it its own name again.
+    #[error(
+        "{file} holds the segment {own_name}; give it that name again, or move it out of the folder"
+    )]
+    Misnamed {
+        /// The file's name.
+        file: String,
+        /// The name that its header stands for.
+        own_name: String,
+    },
     /// A segment belongs to another journal: move it to a folder of its own.
     #[error("{file} belongs to another journal; one folder holds one journal")]
     Foreign {
@@ -37,6 +48,24 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
+}
+
+impl OpenError {
+    /// The error if the first bytes of this segment are no header that this ringback can go on with; `None` if they are merely
+    /// not sound.
+    pub(super) fn of_header(sequence: u64, error: &HeaderError) -> Option<Self> {
+        match *error {
+            HeaderError::Version(version) => Some(Self::Version {
+                file: name(sequence),
+                version,
+            }),
+            HeaderError::Misnamed(own) => Some(Self::Misnamed {
+                file: name(sequence),
+                own_name: name(own),
+            }),
+            HeaderError::Invalid => None,
+        }
+    }
 }
 
 /// The error of an operation on a file.

@@ -19,7 +19,7 @@ use std::io;
 
 use super::disk::filesystem::{File, FileSystem};
 use super::disk::zero_fill::ZeroFilled;
-use super::engine::checkpoint::{Checkpoint, CheckpointFile, Synced, unreadable_slots};
+use super::engine::checkpoint::{Checkpoint, CheckpointFile, unreadable_slots};
 use super::engine::quarantine::DAMAGE_PREFIX;
 use super::error::{OpenError, failed};
 use super::format::record::Codec;
@@ -143,9 +143,8 @@ impl<FS: FileSystem> Inspection<FS> {
             }
             .into());
         }
-        let synced = checkpoint.and_then(|checkpoint| checkpoint.synced);
         let codec = Codec::new(&journal_id);
-        let segments = classify(codec, synced, opened)?;
+        let segments = classify(codec, checkpoint, opened)?;
         let newest = segments.iter().rfind(|segment| segment.holds_records());
         let missing_newest = missing_newest(&folder, codec, checkpoint, newest)?;
         let is_copy = |name: &str| name.starts_with(DAMAGE_PREFIX);
@@ -271,7 +270,7 @@ fn no_id<F>(opened: &[Opened<F>], slots: &[(u64, String)]) -> InspectError {
 /// Files are read from the newest to the oldest, as [`view`] does: if a file is still a spare, no newer one had been begun.
 fn classify<F: File>(
     codec: Codec,
-    synced: Option<Synced>,
+    checkpoint: Option<Checkpoint>,
     mut opened: Vec<Opened<F>>,
 ) -> Result<Vec<SegmentFile<F>>, OpenError> {
     let mut contents = Vec::with_capacity(opened.len());
@@ -279,11 +278,11 @@ fn classify<F: File>(
         let content = if opened.header.is_some() {
             FileContent::SOUND
         } else {
-            let is_synced = synced.is_some_and(|synced| synced.sequence == opened.sequence);
-            FileContent::read(&opened.file, codec, opened.length, is_synced)
+            let of = (opened.sequence, opened.length);
+            FileContent::read(&opened.file, codec, of, checkpoint)
                 .and_then(|content| {
                     // A running writer may have begun the spare since its header was read.
-                    opened.read_again()?;
+                    let _ = opened.read_again()?;
                     Ok(content)
                 })
                 .map_err(failed(&format!("read {}", name(opened.sequence))))?

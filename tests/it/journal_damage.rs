@@ -228,19 +228,6 @@ fn three() -> FaultyFs {
 }
 
 #[test]
-fn a_segment_with_another_segment_s_content_is_damage_and_nothing_is_delivered_twice() {
-    let disk = three();
-    let names = segments(&disk);
-    let first = disk.bytes(&names[0]);
-    disk.damage(&names[1], |bytes| bytes.clone_from(&first));
-    let mut core = open(&disk);
-    let positions: Vec<_> = core.read_all().iter().map(|read| read.position).collect();
-    assert_eq!(positions, [0, 1, 4, 5]);
-    assert_eq!(core.metric("journal_corrupt_records_total"), 2);
-    assert_eq!(core.unpublished(), 4);
-}
-
-#[test]
 fn a_missing_segment_is_counted_though_the_next_header_is_damaged() {
     let disk = three();
     let names = segments(&disk);

@@ -56,3 +56,34 @@ fn records_that_cannot_be_identified_are_copied_and_counted_and_are_not_torn() {
     let copy: Vec<_> = copy.map(|name| disk.bytes(&name)).collect();
     assert!(copy.len() == 1 && was.starts_with(&copy[0]) && copy[0].len() >= 72 + 64 - 8);
 }
+
+#[test]
+fn a_segment_under_another_one_s_name_is_an_error_that_names_both_and_changes_nothing() {
+    let disk = FaultyFs::default();
+    let mut core = open(&disk);
+    for _ in 0..3 {
+        core.append(&[body(3000)]).expect("it is appended");
+    }
+    drop(core);
+    let names = segments(&disk);
+    let bytes = [disk.bytes(&names[0]), disk.bytes(&names[1])];
+    for (name, bytes) in names.iter().zip(bytes.iter().rev()) {
+        disk.damage(name, |content| content.clone_from(bytes));
+    }
+    let before: Vec<_> = disk.names().iter().map(|name| disk.bytes(name)).collect();
+    let fresh = *b"0123456789abcdef";
+    let Err(error) = recover(&disk, fresh) else {
+        panic!("it starts")
+    };
+    let text = error.to_string();
+    assert!(
+        text.contains(&names[0]) && text.contains(&names[1]),
+        "{text}"
+    );
+    let after: Vec<_> = disk.names().iter().map(|name| disk.bytes(name)).collect();
+    assert_eq!(after, before);
+    for (name, bytes) in names.iter().zip(&bytes) {
+        disk.damage(name, |content| content.clone_from(bytes));
+    }
+    assert_eq!(open(&disk).read_all().len(), 3);
+}

@@ -4,7 +4,9 @@
 use ringback::journal::disk::filesystem::FileSystem as _;
 
 use crate::support::core::{body, segments};
-use crate::support::publisher::{PAGE, PATIENCE, Publisher, SEGMENT, STEP, forty, unread_names};
+use crate::support::publisher::{
+    PAGE, PATIENCE, Publisher, SEGMENT, STEP, batches, forty, unread_names,
+};
 
 #[test]
 fn a_volume_that_is_gone_costs_nothing_however_long_that_lasts() {
@@ -90,6 +92,24 @@ fn a_place_that_stays_unreadable_is_passed_over_after_patience_counted_exactly_a
     disk.remove(&kept[0]).expect("it is there");
     publisher.core.upkeep.step();
     assert_eq!(publisher.count("journal_bytes"), 0);
+}
+
+#[test]
+fn the_first_pages_of_the_only_segment_are_passed_over_as_any_other_place() {
+    for pages in 1..=4 {
+        let disk = batches(10);
+        let name = segments(&disk).remove(0);
+        disk.wear_out(&name, 0..pages * PAGE);
+        let mut publisher = Publisher::new(&disk);
+        assert!(!publisher.read_for(PATIENCE), "{pages} pages");
+        // The header is one place, and what follows it another.
+        assert!(publisher.read_for(PATIENCE + STEP * 20), "{pages} pages");
+        // A batch takes two pages: its first record needs both, its second one only the latter. The header shares the first.
+        let lost = pages as u64;
+        assert_eq!(publisher.read, (lost..20).collect::<Vec<_>>());
+        assert_eq!(publisher.count("journal_unreadable_records_total"), lost);
+        assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
+    }
 }
 
 #[test]

@@ -247,3 +247,34 @@ fn a_spare_that_fails_one_read_makes_no_loss_of_damage_in_the_space_before_it() 
     assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
     assert_eq!(publisher.count("journal_recovered_events"), 1);
 }
+
+#[test]
+fn an_unreadable_spare_behind_a_closed_journal_is_no_record_and_is_not_waited_for() {
+    for unreadable in [0..PAGE, PAGE..2 * PAGE, 0..usize::MAX] {
+        let disk = FaultyFs::with_page(PAGE as u64);
+        let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
+        core.append(&[body(40)]).expect("it is appended");
+        core.upkeep.step();
+        core.upkeep.close().expect("it is closed");
+        drop(core);
+        let names = segments(&disk);
+        assert_eq!(names.len(), 2, "a segment and a spare");
+        disk.wear_out(&names[1], unreadable.clone());
+        let mut publisher = Publisher::new(&disk);
+        publisher.read().expect("nothing is waited for");
+        assert_eq!(publisher.read, [0], "{unreadable:?}");
+        assert_eq!(publisher.count("journal_recovered_events"), 1);
+        assert_eq!(publisher.count("journal_unreadable_records_total"), 0);
+        // A record that this open writes is not hidden by what the close before it has said.
+        let fresh = publisher.core.append(&[body(40)]).expect("it is appended");
+        let newest = segments(&disk).pop().expect("there is one");
+        drop(publisher);
+        disk.wear_out(&newest, 0..PAGE);
+        let mut publisher = Publisher::new(&disk);
+        publisher.read().expect_err("it is waited for");
+        disk.wear_out(&newest, 0..0);
+        publisher.now += STEP;
+        publisher.read().expect("all can be read");
+        assert_eq!(publisher.read, [0, fresh[0]], "{unreadable:?}");
+    }
+}

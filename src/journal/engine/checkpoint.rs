@@ -41,6 +41,17 @@ pub struct Checkpoint {
     pub synced: Option<Synced>,
 }
 
+impl Checkpoint {
+    /// True if nothing was ever written to the segment with this number: the journal was closed before it was begun, and not
+    /// opened since.
+    pub fn is_unused(&self, sequence: u64) -> bool {
+        let closed = self
+            .synced
+            .filter(|synced| synced.closed && synced.first >= self.open_start);
+        closed.is_some_and(|newest| newest.sequence < sequence)
+    }
+}
+
 /// How far the newest segment was synced. If recovery finds less, the rest is damaged, not torn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Synced {
@@ -82,7 +93,11 @@ impl<F: File> CheckpointFile<F> {
         }
         intact.sort_unstable_by_key(|slot| slot.number);
         // A torn write can leave only the first part of the newest slot. What the other slot says was synced still is.
-        let synced = intact.iter().rev().find_map(|slot| slot.synced);
+        let mut synced = intact.iter().rev().find_map(|slot| slot.synced);
+        if let (Some(synced), [_]) = (&mut synced, &intact[..]) {
+            // The lost slot may be a later open's.
+            synced.closed = false;
+        }
         let newest = intact.pop().map(|newest| Checkpoint { synced, ..newest });
         Ok(newest.map(|newest| (file, newest)))
     }

@@ -8,6 +8,7 @@ use crc32c::crc32c;
 use super::record::HEAD;
 use crate::journal::disk::filesystem::{ReadAt, read_full};
 use crate::journal::engine::checkpoint::Synced;
+use crate::journal::recovery::bounds::Evidence;
 
 /// Bytes before the first record.
 pub const HEADER: u64 = HEADER_BYTES as u64;
@@ -44,6 +45,8 @@ pub struct Header {
 pub enum HeaderError {
     /// An intact header of another format version.
     Version(u32),
+    /// An intact header of the segment with this number, under another one's name.
+    Misnamed(u64),
     /// Zeros, torn or damaged.
     Invalid,
 }
@@ -66,18 +69,24 @@ impl Header {
         bytes
     }
 
-    /// Reads the header of the segment with this number. A file with another segment's header counts as one without a header.
+    /// Reads the header of the segment with this number.
     pub(in crate::journal) fn read(
         file: &impl ReadAt,
         sequence: u64,
     ) -> io::Result<Result<Self, HeaderError>> {
         let mut bytes = [0; HEADER_BYTES];
         let read = read_full(file, &mut bytes, 0)?;
-        let header = Self::decode(&bytes[..read]);
-        Ok(header.and_then(|header| {
-            let is_own = header.sequence == sequence;
-            is_own.then_some(header).ok_or(HeaderError::Invalid)
-        }))
+        Ok(Self::decode_own(&bytes[..read], sequence))
+    }
+
+    /// Decodes the header of the segment with this number.
+    pub(in crate::journal) fn decode_own(bytes: &[u8], sequence: u64) -> Result<Self, HeaderError> {
+        let header = Self::decode(bytes)?;
+        if header.sequence == sequence {
+            Ok(header)
+        } else {
+            Err(HeaderError::Misnamed(header.sequence))
+        }
     }
 
     /// Decodes a header.
@@ -178,6 +187,11 @@ pub struct Unresolved {
     pub published: u64,
     /// The first position of the latest open, from the checkpoint.
     pub open_start: u64,
+    /// Its header could not be read, so nobody knows yet whether records before it are gone. If the header turns out to be
+    /// damaged, this shows it.
+    pub unread_header: Option<Evidence>,
+    /// What shows whether records behind it are gone, once its end is known.
+    pub behind: Evidence,
 }
 
 impl<F> Segment<F> {

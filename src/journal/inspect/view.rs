@@ -101,28 +101,24 @@ impl<F: File> Opened<F> {
                 Beyond::IsHole(0),
             ),
         };
-        let version = opened
+        let read = opened
             .read_again()
             .map_err(failed(&format!("read {}", name(sequence))))?;
-        match version {
-            Some(version) => Err(OpenError::Version {
-                file: name(sequence),
-                version,
-            }),
-            None => Ok(opened),
-        }
+        let error = read
+            .err()
+            .as_ref()
+            .and_then(|error| OpenError::of_header(sequence, error));
+        error.map_or(Ok(opened), Err)
     }
 
-    /// Reads header and length; returns the header's format version if it is not this ringback's.
-    pub(super) fn read_again(&mut self) -> io::Result<Option<u32>> {
-        self.header = match Header::read(&self.file, self.sequence)? {
-            Ok(header) => Some(header),
-            Err(HeaderError::Version(version)) => return Ok(Some(version)),
-            Err(HeaderError::Invalid) => None,
-        };
+    /// Reads header and length; returns why there is no header, if there is none.
+    pub(super) fn read_again(&mut self) -> io::Result<Result<(), HeaderError>> {
+        let header = Header::read(&self.file, self.sequence)?;
         self.length = self.file.file().length()?;
         self.file.set_length(self.length);
-        Ok(None)
+        let found = header.as_ref().map(drop).map_err(Clone::clone);
+        self.header = header.ok();
+        Ok(found)
     }
 
     /// What it holds, if its header is sound.

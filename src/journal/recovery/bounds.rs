@@ -48,12 +48,14 @@ pub fn end_in_next_header(first: u64, length: u64, next_header_end: Option<u64>)
     next_header_end.filter(|end| *end > first && *end - first <= length / scan::SMALLEST)
 }
 
-/// The first position of a segment without a header and without an intact record: its length bounds how many there can have
-/// been before `end`, which is from the next header. Intact records are better evidence, because that header may be about a
-/// segment that is gone.
-pub fn first_of_none(length: u64, least: u64, end: Option<u64>) -> u64 {
-    let most = length / scan::SMALLEST;
-    end.map_or(least, |end| least.max(end.saturating_sub(most)))
+/// The first position of a segment without a header and without an intact record, if the previous segment ends at `least` and
+/// the next header has `end` for this one. It continues from `least`, unless an open's stride lies between: each open begins
+/// a number of strides past an end. Intact records are better evidence, because that header may be about a segment that is gone.
+pub fn first_of_none(least: u64, end: Option<u64>) -> u64 {
+    let Some(end) = end.filter(|end| *end - least.min(*end) >= POSITION_STRIDE) else {
+        return least;
+    };
+    end - ((end - least) % POSITION_STRIDE).max(1)
 }
 
 /// The end of a segment whose last intact record ends at position `end` and byte `used`, if the next segment has no header and
@@ -79,6 +81,31 @@ pub fn close(
     } else {
         end
     })
+}
+
+/// What shows whether records between two segments, or behind the last one, are gone with their segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// Nothing does.
+    None,
+    /// The later segment's header, which has this end for the segment before it.
+    Header(u64),
+    /// The checkpoint, which has a newer segment than any that is left.
+    Checkpoint(Checkpoint, Synced),
+}
+
+impl Evidence {
+    /// How many unpublished records are gone if the earlier segment ends at `end`. Before `published`, everything is published.
+    pub fn gone(&self, end: u64, published: u64) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Header(previous_end) => missing_between(end.max(published), *previous_end),
+            Self::Checkpoint(checkpoint, synced) => {
+                let gone = missing_newest(checkpoint, synced, Some(end));
+                gone.end - gone.start
+            }
+        }
+    }
 }
 
 /// Records between the watermark and the end of the segment before the oldest one.
@@ -152,11 +179,13 @@ mod tests {
 
     #[test]
     fn a_segment_without_records_lies_before_the_end_in_the_next_header() {
-        let length = 10 * scan::SMALLEST + 1;
-        assert_eq!(first_of_none(length, 3, None), 3);
-        assert_eq!(first_of_none(length, 3, Some(20)), 10);
-        assert_eq!(first_of_none(length, 3, Some(12)), 3);
-        assert_eq!(first_of_none(length, 3, Some(5)), 3);
+        assert_eq!(first_of_none(3, None), 3);
+        assert_eq!(first_of_none(3, Some(2)), 3);
+        assert_eq!(first_of_none(3, Some(20)), 3);
+        for strides in [POSITION_STRIDE, 2 * POSITION_STRIDE] {
+            assert_eq!(first_of_none(3, Some(3 + strides + 2)), 3 + strides);
+            assert_eq!(first_of_none(3, Some(3 + strides)), 3 + strides - 1);
+        }
     }
 
     #[test]

@@ -54,23 +54,17 @@ pub(super) fn sync_and_read<FS: FileSystem>(fs: &FS) -> Result<Vec<Candidate>, O
         let (length, read, bytes) = open().map_err(failed(&format!("open and sync {name}")))?;
         let unreadable = read.is_err();
         let header = match read {
-            Ok(read) => Header::decode(&bytes[..read]),
+            Ok(read) => Header::decode_own(&bytes[..read], sequence),
             Err(error) => {
                 tracing::error!(segment = name, %error, "the segment's header cannot be read");
                 Err(HeaderError::Invalid)
             }
         };
-        let header = match header {
-            Err(HeaderError::Version(version)) => {
-                return Err(OpenError::Version {
-                    file: name,
-                    version,
-                });
-            }
-            // A file under another segment's name counts as one without a header.
-            Ok(header) if header.sequence != sequence => Err(HeaderError::Invalid),
-            header => header,
-        };
+        if let Err(error) = &header
+            && let Some(error) = OpenError::of_header(sequence, error)
+        {
+            return Err(error);
+        }
         let claims = header.is_err() && !unreadable;
         candidates.push(Candidate {
             sequence,

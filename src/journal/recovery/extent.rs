@@ -45,9 +45,7 @@ pub fn read<F: ReadAt>(
         (None, Some(synced)) => synced.first,
         (None, None) => {
             let found = bounds::first(file, codec, known.length, least, least, known.open_start)?;
-            found.unwrap_or_else(|| {
-                bounds::first_of_none(known.length, least, known.next_header_end)
-            })
+            found.unwrap_or_else(|| bounds::first_of_none(least, known.next_header_end))
         }
     };
     // If no position seems to be left, the earlier segments were estimated too long.

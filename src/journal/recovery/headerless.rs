@@ -6,6 +6,7 @@ use std::ops::Deref;
 
 use crate::journal::disk::filesystem::ReadAt;
 use crate::journal::disk::zero_fill::ZeroFilled;
+use crate::journal::engine::checkpoint::Checkpoint;
 use crate::journal::format::record::Codec;
 use crate::journal::format::scan;
 use crate::journal::format::segment::HEADER;
@@ -42,22 +43,25 @@ impl Content {
         garbage: 0,
     };
 
-    /// Reads a file of `length` bytes without a sound header. `is_synced`: the checkpoint says that it was synced.
+    /// Reads the file with this number, of `length` bytes, without a sound header.
     pub fn read<P>(
         file: &ZeroFilled<P>,
         codec: Codec,
-        length: u64,
-        is_synced: bool,
+        (sequence, length): (u64, u64),
+        checkpoint: Option<Checkpoint>,
     ) -> io::Result<Self>
     where
         P: Deref<Target: ReadAt + Sized>,
     {
         let record = scan::find(file, codec, HEADER..length, &(0..u64::MAX))?;
         let garbage = scan::garbage(file, 0, length)?;
+        let synced = checkpoint.and_then(|last| last.synced);
+        let is_synced = synced.is_some_and(|synced| synced.sequence == sequence);
+        let is_unused = checkpoint.is_some_and(|last| last.is_unused(sequence));
         Ok(Self {
             has_header: false,
             is_written: record.is_some() || is_synced,
-            is_unknown: !file.holes().is_empty(),
+            is_unknown: !file.holes().is_empty() && !is_unused,
             garbage,
         })
     }

@@ -7,7 +7,7 @@ use super::candidates::Candidate;
 use super::headerless::{self, Content};
 use super::segments::Segments;
 use super::unused::{Discard, Unused};
-use super::{POSITION_STRIDE, bounds, identity};
+use super::{POSITION_STRIDE, identity};
 use crate::journal::disk::filesystem::FileSystem;
 use crate::journal::disk::zero_fill::Holes;
 use crate::journal::engine::checkpoint::Checkpoint;
@@ -124,21 +124,7 @@ pub(super) fn make<FS: FileSystem>(
         // The checkpoint says how far one file was synced: no other file may get its number.
         .max(synced.map_or(0, |synced| synced.sequence + 1));
 
-    // A header has the end of the previous segment; the positions between that and the watermark are gone with it.
-    let ends = segments
-        .iter()
-        .map(|(_, segment)| segment.end.max(watermark));
-    let gaps = std::iter::once(watermark)
-        .chain(ends)
-        .zip(&segments)
-        .map(|(end, (previous_end, _))| bounds::missing_between(end, *previous_end));
-    let mut missing_events: u64 = gaps.sum();
-    if let Some((checkpoint, synced)) = checkpoint.zip(synced)
-        && Some(synced.sequence) > last
-    {
-        let gone = bounds::missing_newest(&checkpoint, &synced, last_end);
-        missing_events += gone.end - gone.start;
-    }
+    let missing_events = Segments::<FS>::count_gone(&mut segments, watermark, checkpoint);
     if missing_events > 0 {
         tracing::error!(
             count = missing_events,
@@ -164,13 +150,13 @@ fn contents<FS: FileSystem>(
     checkpoint: Option<Checkpoint>,
     candidates: &[Candidate],
 ) -> Result<Vec<Content>, OpenError> {
-    let synced = checkpoint.and_then(|last| last.synced);
     let read = |candidate: &Candidate| {
         let file = candidate.open(fs)?;
         let view = candidate.view(&file, fs.page());
-        let is_synced = synced.is_some_and(|synced| synced.sequence == candidate.sequence);
-        let content = Content::read(&view, codec, candidate.length, is_synced)?;
-        Ok(if candidate.unreadable {
+        let (sequence, length) = (candidate.sequence, candidate.length);
+        let content = Content::read(&view, codec, (sequence, length), checkpoint)?;
+        let is_unused = checkpoint.is_some_and(|last| last.is_unused(sequence));
+        Ok(if candidate.unreadable && !is_unused {
             content.with_unreadable_header()
         } else {
             content

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::POSITION_STRIDE;
-use super::bounds;
+use super::bounds::{self, Evidence};
 use super::candidates::Candidate;
 use super::extent::Tail;
 use super::plan::Action;
@@ -137,7 +137,10 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
             first = first.min(end.saturating_sub(u64::from(is_published)));
         }
         debug_assert!(first <= end, "a segment begins before it ends");
-        debug_assert!(used <= length, "no record lies after the file's end");
+        debug_assert!(
+            used <= length.max(HEADER),
+            "no record lies after the file's end"
+        );
         let base = self
             .found
             .back()
@@ -179,7 +182,52 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
             synced: self.synced.filter(|synced| synced.sequence == sequence),
             published: self.published,
             open_start: self.open_start,
+            unread_header: candidate.unreadable.then_some(Evidence::None),
+            behind: Evidence::None,
         }
+    }
+
+    /// Counts the records whose segments are gone, before, between and behind the segments found. Of those beside a segment
+    /// that could not be read, it leaves the evidence to the reader.
+    pub(super) fn count_gone(
+        found: &mut VecDeque<(u64, Segment<FS::File>)>,
+        published: u64,
+        checkpoint: Option<Checkpoint>,
+    ) -> u64 {
+        let newest = checkpoint.and_then(|last| Some((last, last.synced?)));
+        let newest = newest.filter(|(_, synced)| {
+            let mut found = found.iter();
+            !found.any(|(_, segment)| segment.sequence == synced.sequence)
+        });
+        let sequences: Vec<_> = found.iter().map(|(_, segment)| segment.sequence).collect();
+        // If the newest segment came between the segment at `index` and the one before that.
+        let newest_before = |index: usize| {
+            let previous = index.checked_sub(1).map(|before| sequences[before]);
+            let next = sequences.get(index);
+            newest
+                .filter(|(_, synced)| Some(synced.sequence) > previous)
+                .filter(|(_, synced)| next.is_none_or(|next| synced.sequence < *next))
+                .map_or(Evidence::None, |(checkpoint, synced)| {
+                    Evidence::Checkpoint(checkpoint, synced)
+                })
+        };
+        let mut gone = 0;
+        let mut behind = newest_before(found.len());
+        for (index, (previous_end, segment)) in found.iter_mut().enumerate().rev() {
+            let mut before = Evidence::Header(*previous_end);
+            match &mut segment.unresolved {
+                None => gone += behind.gone(segment.end, published),
+                Some(unresolved) => {
+                    unresolved.behind = behind;
+                    if let Some(unread) = &mut unresolved.unread_header {
+                        *unread = newest_before(index);
+                        before = Evidence::None;
+                    }
+                }
+            }
+            behind = before;
+        }
+        gone + behind.gone(published, published)
     }
 
     /// The least position with which the next segment can begin; `None` for the first segment.
@@ -224,7 +272,7 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
                 .map_or(self.published, |first| first.max(self.published))
         });
         let next = candidates.get(index + 1).and_then(Candidate::previous_end);
-        let none = || bounds::first_of_none(length, previous_end, next);
+        let none = || bounds::first_of_none(previous_end, next);
         Ok((found.unwrap_or_else(none), previous_end))
     }
 

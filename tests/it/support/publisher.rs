@@ -57,9 +57,14 @@ impl Publisher {
 
 /// A disk with 40 batches in three segments, each of a record of 600 bytes and one of 100, which take two pages.
 pub fn forty() -> FaultyFs {
+    batches(40)
+}
+
+/// A disk with so many of these batches.
+pub fn batches(count: usize) -> FaultyFs {
     let disk = FaultyFs::with_page(PAGE as u64);
     let mut core = Core::open(&disk, SEGMENT, BUDGET).expect("the journal opens");
-    for _ in 0..40 {
+    for _ in 0..count {
         core.append(&[body(600), body(100)])
             .expect("it is appended");
     }

@@ -1,5 +1,7 @@
 //! Exact accounts of damage: the journal reports all that is lost, and everything that it reports was damaged.
 
+use ringback::journal::recovery::POSITION_STRIDE;
+
 use super::{Ledger, Place};
 use crate::losses::Loss;
 
@@ -83,6 +85,11 @@ impl Ledger {
             return self.violate(format!("event {number}, {place:?}, was reported {words}"));
         }
         let positions = loss.to + 1 - loss.from;
+        if positions >= POSITION_STRIDE {
+            return self.violate(format!(
+                "{loss:?} includes a start's leap, which is no loss"
+            ));
+        }
         // Records that were written and never acknowledged have positions that the ledger does not know.
         let unknown = positions - known.len() as u64;
         // The journal only estimates how many records an unreadable segment had.

@@ -14,10 +14,30 @@ use crate::journal::disk::zero_fill::{Beyond, Holes, ZeroFilled};
 use crate::journal::engine::quarantine;
 use crate::journal::error::ReadError;
 use crate::journal::format::scan;
-use crate::journal::format::segment::{name, set_aside_name};
-use crate::journal::recovery::bounds;
+use crate::journal::format::segment::{Unresolved, name, set_aside_name};
+use crate::journal::recovery::POSITION_STRIDE;
+use crate::journal::recovery::bounds::{self, Evidence};
 use crate::journal::recovery::extent::{self, Extent};
 use crate::journal::recovery::set_aside_bytes;
+
+/// How many records are gone with their segments, as far as this one had to be read to know: before it, and behind it. The
+/// segment before ends at `before`; 0 if there is none.
+fn gone_beside(unresolved: &Unresolved, extent: &Extent, before: u64) -> u64 {
+    let published = unresolved.published;
+    let in_front = unresolved.unread_header.map_or(0, |otherwise| {
+        let first = extent.first.saturating_sub(published);
+        let evidence = match extent.previous_end {
+            Some(previous_end) => Evidence::Header(previous_end),
+            // Without a stride in between, the positions before it were given out.
+            None if before == 0 && extent.first < extent.end && first < POSITION_STRIDE => {
+                Evidence::Header(extent.first)
+            }
+            None => otherwise,
+        };
+        evidence.gone(before, published)
+    });
+    in_front + unresolved.behind.gone(extent.end, published)
+}
 
 /// Where a segment ended, as found out when the next segment became readable.
 struct PreviousSegment<F> {
@@ -104,7 +124,9 @@ impl<FS: FileSystem> Reader<FS> {
         }
         let previous = self.close_before(sequence, &extent);
         let previous = previous.map_err(|source| self.failed(source))?;
-        self.resolved(&extent, holes, previous);
+        let before = before.max(previous.as_ref().map_or(0, |previous| previous.end));
+        let gone = gone_beside(&unresolved, &extent, before);
+        self.resolved(&extent, holes, previous, gone);
         Ok(())
     }
 
@@ -131,8 +153,9 @@ impl<FS: FileSystem> Reader<FS> {
         let (page, beyond) = (self.engine.page, Beyond::IsHole(length));
         let view = ZeroFilled::new(&file, page, Holes::default(), FAILURES, beyond);
         let end = match extent.previous_end {
-            // If several segments in a row could not be read, the last of them accounts for all their positions.
-            Some(end) if unread => end,
+            // If several segments in a row could not be read, the last of them accounts for all their positions. An open's
+            // stride behind them shows that another segment is gone.
+            Some(end) if unread && end.saturating_sub(known.0) < POSITION_STRIDE => end,
             Some(end) => bounds::end_in_next_header(first, length, Some(end)).unwrap_or(known.0),
             None => bounds::close(&view, length, known, Some(extent.first), known.0)?,
         };
@@ -150,6 +173,7 @@ impl<FS: FileSystem> Reader<FS> {
         extent: &Extent,
         holes: Holes,
         before: Option<PreviousSegment<FS::File>>,
+        gone: u64,
     ) {
         self.unblock();
         let Some(cursor) = &mut self.cursor else {
@@ -174,9 +198,16 @@ impl<FS: FileSystem> Reader<FS> {
         let count = hidden.end - hidden.start;
         self.engine
             .metrics
-            .recovered_more(more.saturating_add_unsigned(count));
+            .recovered_more(more.saturating_add_unsigned(count + gone));
         self.engine.publish_room(&state);
         drop(state);
+        if gone > 0 {
+            self.engine.metrics.corrupt_records(gone);
+            tracing::error!(
+                count = gone,
+                "a segment with unpublished records is missing"
+            );
+        }
         // The segment before held more records than could be read.
         if let Some(previous) = before.filter(|_| !hidden.is_empty()) {
             if !previous.unread {

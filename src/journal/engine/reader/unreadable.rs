@@ -106,13 +106,17 @@ impl<FS: FileSystem> Reader<FS> {
         match looked {
             Ok((found, true)) => return Ok((found, holes)),
             Ok((found, false)) if holes.is_empty() => return Ok((found, holes)),
-            _ if !self.can_read_elsewhere(&file, offset, &holes) => blocked.patience = None,
-            // Too many pages failed for one attempt: the next one continues after them, soon.
+            // Too many pages failed for one attempt: the next one continues after them, and soon if the device works.
             Err(_) => {
+                if self.can_read_elsewhere(&file, offset, &holes) {
+                    blocked.pause = FIRST_PAUSE;
+                } else {
+                    blocked.patience = None;
+                }
                 blocked.found = holes;
-                blocked.pause = FIRST_PAUSE;
             }
-            Ok((found, false)) => match &blocked.patience {
+            Ok(_) if !self.can_read_elsewhere(&file, offset, &holes) => blocked.patience = None,
+            Ok((found, _)) => match &blocked.patience {
                 Some((since, before)) if before.covers(&holes) => {
                     if now.duration_since(*since) >= self.engine.read_patience {
                         return Ok((found, holes));
@@ -130,20 +134,28 @@ impl<FS: FileSystem> Reader<FS> {
     }
 
     /// True if the device can read something else that was written: another page of the segment, or the first page of another
-    /// segment. Reserved space proves nothing, because the file system answers for it; nor does the page cache, so each page
-    /// is evicted first.
+    /// segment. Reserved space, which reads as zeros, proves nothing, because the file system answers for it; nor does the page
+    /// cache, so each page is evicted first.
     fn can_read_elsewhere(&self, file: &FS::File, offset: u64, holes: &Holes) -> bool {
         let page = self.engine.page;
         let try_page = |file: &FS::File, at: u64| {
             file.evict(at..at + page);
             let mut bytes = vec![0; usize::try_from(page).unwrap_or(1)];
-            file.read_at(&mut bytes, at).is_ok()
+            let read = file.read_at(&mut bytes, at);
+            read.is_ok_and(|read| bytes[..read].iter().any(|byte| *byte != 0))
         };
         let cursor = self.cursor.as_ref();
         let present = cursor.map(|cursor| cursor.sequence);
         let used = cursor.map_or(0, |cursor| cursor.used);
         let here = offset / page * page;
-        let pages = [here.saturating_sub(page), 0, here + page];
+        // The unreadable place may begin the segment and be longer than a page; how long is not known yet.
+        let behind = holes.within(&(here..u64::MAX));
+        let behind = behind.map_or(here + page, |hole| hole.end);
+        let unresolved = cursor.and_then(|cursor| cursor.unresolved.as_ref());
+        let synced = unresolved.and_then(|unresolved| unresolved.synced);
+        let written = synced.map_or(used, |synced| synced.used);
+        let last = written.saturating_sub(1) / page * page;
+        let pages = [here.saturating_sub(page), 0, here + page, behind, last];
         let mut others = pages
             .into_iter()
             .filter(|at| holes.at(*at).is_none() && *at < used);
