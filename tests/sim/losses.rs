@@ -16,10 +16,14 @@ pub struct Loss {
 const DAMAGED: &str = "records lost to damage";
 const UNREAD: &str = "passed over records that cannot be read";
 
+/// How the log line begins that counts the records of segments that are gone.
+const MISSING: &str = "a segment with unpublished records is missing";
+
 /// How the log line begins when ringback replaces a producer only because its records have become old.
 const RENEWED: &str = "records have waited long in the Kafka producer";
 
 thread_local! {
+    static MISSING_LOGGED: Cell<u64> = const { Cell::new(0) };
     static RENEWAL_LOGGED: Cell<bool> = const { Cell::new(false) };
     static LOGGED: RefCell<Vec<Loss>> = const { RefCell::new(Vec::new()) };
 }
@@ -29,14 +33,17 @@ pub fn logged(message: &str, numbers: &[(&'static str, u64)]) {
     if message.starts_with(RENEWED) {
         RENEWAL_LOGGED.set(true);
     }
-    let unread = message.starts_with(UNREAD);
-    if !unread && !message.starts_with(DAMAGED) {
-        return;
-    }
     let number = |name| {
         let found = numbers.iter().find(|(field, _)| *field == name);
         found.map_or(0, |(_, number)| *number)
     };
+    if message.starts_with(MISSING) {
+        MISSING_LOGGED.set(MISSING_LOGGED.get() + number("count"));
+    }
+    let unread = message.starts_with(UNREAD);
+    if !unread && !message.starts_with(DAMAGED) {
+        return;
+    }
     let loss = Loss {
         from: number("from"),
         to: number("to"),
@@ -49,6 +56,11 @@ pub fn logged(message: &str, numbers: &[(&'static str, u64)]) {
 /// True if ringback has logged since the last call that a producer's records had waited too long.
 pub fn take_renewal() -> bool {
     RENEWAL_LOGGED.take()
+}
+
+/// How many records of segments that are gone have been logged on this thread since the last call.
+pub fn take_missing() -> u64 {
+    MISSING_LOGGED.take()
 }
 
 /// What has been logged on this thread since the last call.

@@ -55,6 +55,8 @@ pub struct Process {
     rested_at: u64,
     /// What the journal has logged as lost.
     losses: Vec<Loss>,
+    /// Records of missing segments that were counted after the start.
+    missing: u64,
     /// A watermark that no checkpoint has yet, and since when.
     unsaved: Option<(u64, u64)>,
     /// The engine's next position after the step before.
@@ -172,6 +174,7 @@ impl Process {
             upkeep_at: None,
             rested_at: now,
             losses: Vec::new(),
+            missing: 0,
             unsaved: None,
             seen_next,
             random: around.random.fork(),

@@ -215,7 +215,10 @@ impl World {
             }
         }
         losses::take();
-        match Process::start(&mut self.around) {
+        let started = Process::start(&mut self.around);
+        // The result has what a start has logged of missing segments.
+        losses::take_missing();
+        match started {
             Ok(process) if self.around.disk.lock().dead.is_none() => {
                 self.around
                     .clock
@@ -240,7 +243,6 @@ impl World {
                 for seam in process.seams(&ledger) {
                     ledger.seam(now.0, seam);
                 }
-                let missing = process.recovery.missing_events;
                 // A start writes both slots again.
                 let damaged = std::mem::take(&mut ledger.checkpoint_damaged);
                 if damaged {
@@ -249,13 +251,8 @@ impl World {
                 }
                 ledger.went_back = damaged || behind;
                 ledger.slot_lost |= damaged;
-                if missing > 0 {
-                    ledger.missing_before(now);
-                }
-                let is_cut = missing <= ledger.cut_from((journal, watermark));
-                if missing > 0 && !ledger.went_back && !is_cut {
-                    ledger.violate(format!("{missing} unpublished events are missing"));
-                }
+                let missing = process.recovery.missing_events;
+                ledger.missing(missing, now, (journal, watermark));
                 if now.0 == journal && now.1 < watermark && !damaged {
                     ledger.violate(format!(
                         "resumes at {} though {watermark} was checkpointed",

@@ -7,8 +7,7 @@ use crc32c::crc32c;
 
 use super::record::HEAD;
 use crate::journal::disk::filesystem::{ReadAt, read_full};
-use crate::journal::engine::checkpoint::Synced;
-use crate::journal::recovery::bounds::Evidence;
+use crate::journal::engine::checkpoint::{Checkpoint, Synced};
 
 /// Bytes before the first record.
 pub const HEADER: u64 = HEADER_BYTES as u64;
@@ -192,6 +191,17 @@ pub struct Unresolved {
     pub unread_header: Option<Evidence>,
     /// What shows whether records behind it are gone, once its end is known.
     pub behind: Evidence,
+}
+
+/// What shows whether records between two segments, or behind the last one, are gone with their segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// Nothing does.
+    None,
+    /// The later segment's header, which has this end for the segment before it.
+    Header(u64),
+    /// The checkpoint, which has a newer segment than any that is left.
+    Checkpoint(Checkpoint, Synced),
 }
 
 impl<F> Segment<F> {

@@ -8,7 +8,7 @@ use crate::journal::disk::filesystem::ReadAt;
 use crate::journal::engine::checkpoint::{Checkpoint, Synced};
 use crate::journal::format::record::Codec;
 use crate::journal::format::scan;
-use crate::journal::format::segment::HEADER;
+use crate::journal::format::segment::{Evidence, HEADER};
 
 /// The first position, at or past `from`, of a segment without a header; `None` if no record is left.
 ///
@@ -83,27 +83,15 @@ pub fn close(
     })
 }
 
-/// What shows whether records between two segments, or behind the last one, are gone with their segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Evidence {
-    /// Nothing does.
-    None,
-    /// The later segment's header, which has this end for the segment before it.
-    Header(u64),
-    /// The checkpoint, which has a newer segment than any that is left.
-    Checkpoint(Checkpoint, Synced),
-}
-
-impl Evidence {
-    /// How many unpublished records are gone if the earlier segment ends at `end`. Before `published`, everything is published.
-    pub fn gone(&self, end: u64, published: u64) -> u64 {
-        match self {
-            Self::None => 0,
-            Self::Header(previous_end) => missing_between(end.max(published), *previous_end),
-            Self::Checkpoint(checkpoint, synced) => {
-                let gone = missing_newest(checkpoint, synced, Some(end));
-                gone.end - gone.start
-            }
+/// How many unpublished records are gone behind a segment that ends at `end`, by this evidence. Before `published`, everything is
+/// published.
+pub fn gone(evidence: &Evidence, end: u64, published: u64) -> u64 {
+    match evidence {
+        Evidence::None => 0,
+        Evidence::Header(previous_end) => missing_between(end.max(published), *previous_end),
+        Evidence::Checkpoint(checkpoint, synced) => {
+            let gone = missing_newest(checkpoint, synced, Some(end));
+            gone.end - gone.start
         }
     }
 }

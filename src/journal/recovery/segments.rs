@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::POSITION_STRIDE;
-use super::bounds::{self, Evidence};
+use super::bounds;
 use super::candidates::Candidate;
 use super::extent::Tail;
 use super::plan::Action;
@@ -16,7 +16,7 @@ use crate::journal::engine::writer::BATCH_BYTES;
 use crate::journal::error::{OpenError, failed};
 use crate::journal::format::record::Codec;
 use crate::journal::format::scan;
-use crate::journal::format::segment::{HEADER, Segment, Unresolved, name};
+use crate::journal::format::segment::{Evidence, HEADER, Segment, Unresolved, name};
 
 /// The planned segments.
 pub(super) struct Segments<'a, FS: FileSystem> {
@@ -216,18 +216,22 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
         for (index, (previous_end, segment)) in found.iter_mut().enumerate().rev() {
             let mut before = Evidence::Header(*previous_end);
             match &mut segment.unresolved {
-                None => gone += behind.gone(segment.end, published),
+                None => gone += bounds::gone(&behind, segment.end, published),
                 Some(unresolved) => {
                     unresolved.behind = behind;
                     if let Some(unread) = &mut unresolved.unread_header {
                         *unread = newest_before(index);
                         before = Evidence::None;
                     }
+                    if checkpoint.is_none() && index == 0 {
+                        // What lay before it may be published.
+                        unresolved.unread_header = None;
+                    }
                 }
             }
             behind = before;
         }
-        gone + behind.gone(published, published)
+        gone + bounds::gone(&behind, published, published)
     }
 
     /// The least position with which the next segment can begin; `None` for the first segment.

@@ -27,14 +27,21 @@ impl Ledger {
         self.unread.insert(place);
     }
 
-    /// Notes that a start has counted the records of missing segments before this place.
-    pub fn missing_before(&mut self, place: Place) {
-        self.missing_before.push(place);
+    /// Checks that so many records of missing segments were counted before this place; everything before the watermark was
+    /// published.
+    pub fn missing(&mut self, count: u64, before: Place, watermark: Place) {
+        if count == 0 {
+            return;
+        }
+        self.missing_before.push(before);
+        if !self.went_back && count > self.cut_from(watermark) {
+            self.violate(format!("{count} unpublished events are missing"));
+        }
     }
 
     /// How many records from the watermark on a start may have cut because it took their damage for a torn write: the
     /// slot that recorded them was lost. To later starts they are missing.
-    pub fn cut_from(&self, watermark: Place) -> u64 {
+    fn cut_from(&self, watermark: Place) -> u64 {
         let damaged = self.excused.range(watermark..=(watermark.0, u64::MAX));
         if self.slot_lost {
             damaged.count() as u64

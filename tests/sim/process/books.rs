@@ -40,13 +40,23 @@ impl Process {
             around.ledger.borrow_mut().lost(self.journal, loss);
             self.losses.push(loss);
         }
+        // A segment beside the gap could not be read at the start.
+        let missing = losses::take_missing();
+        if missing > 0 {
+            self.missing += missing;
+            let now = (self.journal, self.engine.lock().watermark);
+            around
+                .ledger
+                .borrow_mut()
+                .missing(missing, now, around.checkpointed);
+        }
     }
 
     /// Lets the ledger compare the losses that the journal has counted with those that it has logged.
     pub fn report_losses(&self, around: &Surroundings) {
         let report = LossReport {
             counted: self.counted(),
-            missing: self.recovery.missing_events,
+            missing: self.recovery.missing_events + self.missing,
             losses: self.losses.clone(),
         };
         around.ledger.borrow_mut().check_losses(&report);

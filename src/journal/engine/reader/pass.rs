@@ -14,9 +14,9 @@ use crate::journal::disk::zero_fill::{Beyond, Holes, ZeroFilled};
 use crate::journal::engine::quarantine;
 use crate::journal::error::ReadError;
 use crate::journal::format::scan;
-use crate::journal::format::segment::{Unresolved, name, set_aside_name};
+use crate::journal::format::segment::{Evidence, Unresolved, name, set_aside_name};
 use crate::journal::recovery::POSITION_STRIDE;
-use crate::journal::recovery::bounds::{self, Evidence};
+use crate::journal::recovery::bounds;
 use crate::journal::recovery::extent::{self, Extent};
 use crate::journal::recovery::set_aside_bytes;
 
@@ -34,9 +34,9 @@ fn gone_beside(unresolved: &Unresolved, extent: &Extent, before: u64) -> u64 {
             }
             None => otherwise,
         };
-        evidence.gone(before, published)
+        bounds::gone(&evidence, before, published)
     });
-    in_front + unresolved.behind.gone(extent.end, published)
+    in_front + bounds::gone(&unresolved.behind, extent.end, published)
 }
 
 /// Where a segment ended, as found out when the next segment became readable.
