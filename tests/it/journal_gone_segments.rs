@@ -29,6 +29,9 @@ fn three_opens(counts: [usize; 3], size: usize) -> (FaultyFs, Vec<String>) {
     (disk, names)
 }
 
+/// A change of a file's bytes.
+type Change = fn(&mut Vec<u8>);
+
 /// What `journal status` counts as lost.
 fn lost_by_inspection(disk: &FaultyFs) -> u64 {
     let inspection = Inspection::open(disk.clone()).expect("it can be inspected");
@@ -46,7 +49,7 @@ fn lost_by_inspection(disk: &FaultyFs) -> u64 {
 #[test]
 fn a_short_segment_that_is_lost_whole_counts_its_own_records_and_no_stride() {
     for records in 1..=3 {
-        let destroy: [(&str, fn(&mut Vec<u8>)); 4] = [
+        let destroy: [(&str, Change); 4] = [
             ("garbage", |bytes| bytes.fill(0xa5)),
             ("cut to less than a header", |bytes| bytes.truncate(71)),
             ("cut to its header", |bytes| bytes.truncate(72)),
