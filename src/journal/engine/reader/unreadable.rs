@@ -39,6 +39,8 @@ pub(crate) struct BlockedRead {
     found: Holes,
     /// When the patience began and what was unreadable then; `None` while nothing else can be read.
     patience: Option<(Instant, Holes)>,
+    /// A page of the segment that could be read.
+    readable: Option<u64>,
 }
 
 impl BlockedRead {
@@ -53,6 +55,7 @@ impl BlockedRead {
             errno: None,
             found: Holes::default(),
             patience: None,
+            readable: None,
         }
     }
 
@@ -108,14 +111,16 @@ impl<FS: FileSystem> Reader<FS> {
             Ok((found, false)) if holes.is_empty() => return Ok((found, holes)),
             // Too many pages failed for one attempt: the next one continues after them, and soon if the device works.
             Err(_) => {
-                if self.can_read_elsewhere(&file, offset, &holes) {
+                if self.can_read_elsewhere(&file, offset, &holes, &mut blocked.readable) {
                     blocked.pause = FIRST_PAUSE;
                 } else {
                     blocked.patience = None;
                 }
                 blocked.found = holes;
             }
-            Ok(_) if !self.can_read_elsewhere(&file, offset, &holes) => blocked.patience = None,
+            Ok(_) if !self.can_read_elsewhere(&file, offset, &holes, &mut blocked.readable) => {
+                blocked.patience = None;
+            }
             Ok((found, _)) => match &blocked.patience {
                 Some((since, before)) if before.covers(&holes) => {
                     if now.duration_since(*since) >= self.engine.read_patience {
@@ -136,7 +141,13 @@ impl<FS: FileSystem> Reader<FS> {
     /// True if the device can read something else that was written: another page of the segment, or the first page of another
     /// segment. Reserved space, which reads as zeros, proves nothing, because the file system answers for it; nor does the page
     /// cache, so each page is evicted first.
-    fn can_read_elsewhere(&self, file: &FS::File, offset: u64, holes: &Holes) -> bool {
+    fn can_read_elsewhere(
+        &self,
+        file: &FS::File,
+        offset: u64,
+        holes: &Holes,
+        readable: &mut Option<u64>,
+    ) -> bool {
         let page = self.engine.page;
         let try_page = |file: &FS::File, at: u64| {
             file.evict(at..at + page);
@@ -156,10 +167,13 @@ impl<FS: FileSystem> Reader<FS> {
         let written = synced.map_or(used, |synced| synced.used);
         let last = written.saturating_sub(1) / page * page;
         let pages = [here.saturating_sub(page), 0, here + page, behind, last];
-        let mut others = pages
+        let mut others = readable
+            .take()
             .into_iter()
+            .chain(pages)
             .filter(|at| holes.at(*at).is_none() && *at < used);
-        if others.any(|at| try_page(file, at)) {
+        *readable = others.find(|at| try_page(file, *at));
+        if readable.is_some() {
             return true;
         }
         let state = self.engine.lock();
