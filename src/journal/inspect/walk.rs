@@ -165,7 +165,9 @@ impl<'a, F: File> Walk<'a, F> {
                     self.reached,
                     self.open_start,
                 ) {
-                    Ok(first) => first.unwrap_or_else(|| bounds::first_of_none(self.reached, end)),
+                    Ok(first) => {
+                        first.unwrap_or_else(|| bounds::first_of_none((self.reached, true), end))
+                    }
                     Err(source) => return Some(Err(failed(segment, HEADER, source))),
                 },
             };

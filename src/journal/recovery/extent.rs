@@ -9,7 +9,7 @@ use crate::journal::disk::zero_fill::ZeroFilled;
 use crate::journal::engine::checkpoint::Synced;
 use crate::journal::format::record::Codec;
 use crate::journal::format::scan::{self, End};
-use crate::journal::format::segment::{HEADER, Header, Unresolved};
+use crate::journal::format::segment::{Evidence, HEADER, Header, Unresolved};
 
 /// Where a segment's records lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,29 +29,34 @@ pub struct Extent {
 }
 
 /// Reads the extent of the segment with the number `sequence`, whose positions are `least` or greater. Holes in `file` count as
-/// the least number of records that they can have held. If the next segment's header is damaged, `next` is where that segment
-/// begins.
+/// the least number of records that they can have held. `is_exact`: the segment before is known to end at `least`. If the next
+/// segment's header is damaged, `next` is where that segment begins.
 pub fn read<F: ReadAt>(
     file: &ZeroFilled<&F>,
     codec: Codec,
     page: u64,
     sequence: u64,
-    (least, next): (u64, Option<u64>),
+    (least, is_exact): (u64, bool),
+    next: Option<u64>,
     known: &Unresolved,
 ) -> io::Result<Extent> {
     let header = Header::read(file, sequence)?.ok();
+    let next_header_end = match known.behind {
+        Evidence::Header(end) => Some(end),
+        Evidence::None | Evidence::Checkpoint(..) => known.next_header_end,
+    };
     let first = match (&header, known.synced) {
         (Some(header), _) => header.first,
         (None, Some(synced)) => synced.first,
         (None, None) => {
             let found = bounds::first(file, codec, known.length, least, least, known.open_start)?;
-            found.unwrap_or_else(|| bounds::first_of_none(least, known.next_header_end))
+            found.unwrap_or_else(|| bounds::first_of_none((least, is_exact), next_header_end))
         }
     };
     // If no position seems to be left, the earlier segments were estimated too long.
     let most = known.next_first.filter(|next| least < *next);
     let first = most.map_or(first, |most| first.min(most - 1));
-    let tail = match bounds::end_in_next_header(first, known.length, known.next_header_end) {
+    let tail = match bounds::end_in_next_header(first, known.length, next_header_end) {
         Some(end) => Tail::from_next_header(end, known.length),
         None => Tail::find(file, codec, page, first, known)?,
     };

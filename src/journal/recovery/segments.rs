@@ -276,7 +276,9 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
                 .map_or(self.published, |first| first.max(self.published))
         });
         let next = candidates.get(index + 1).and_then(Candidate::previous_end);
-        let none = || bounds::first_of_none(previous_end, next);
+        let before = self.found.back();
+        let is_exact = before.is_none_or(|(_, before)| before.unresolved.is_none());
+        let none = || bounds::first_of_none((previous_end, is_exact), next);
         Ok((found.unwrap_or_else(none), previous_end))
     }
 
