@@ -34,19 +34,21 @@ impl Ledger {
             return;
         }
         self.missing_before.push(before);
-        if !self.went_back && count > self.cut_from(watermark) {
+        let excused = self.excused.range(watermark..=(watermark.0, u64::MAX));
+        let damaged: Vec<_> = excused.copied().collect();
+        // A start may have cut them because the slot that recorded them was lost, so that it took their damage for a torn
+        // write. Or they are damaged up to their segment's end, and the header that would follow them is damaged too.
+        let may_be_damaged = self.slot_lost || self.header_damaged;
+        if !self.went_back && !(may_be_damaged && count <= damaged.len() as u64) {
             self.violate(format!("{count} unpublished events are missing"));
         }
-    }
-
-    /// How many records from the watermark on a start may have cut because it took their damage for a torn write: the
-    /// slot that recorded them was lost. To later starts they are missing.
-    fn cut_from(&self, watermark: Place) -> u64 {
-        let damaged = self.excused.range(watermark..=(watermark.0, u64::MAX));
-        if self.slot_lost {
-            damaged.count() as u64
-        } else {
-            0
+        if self.header_damaged {
+            let news = damaged
+                .into_iter()
+                .filter(|place| !self.is_reported(*place));
+            let news: Vec<_> = news.take(count as usize).collect();
+            let ranges = news.into_iter().map(|(journal, at)| (journal, at..=at));
+            self.reported.extend(ranges);
         }
     }
 
