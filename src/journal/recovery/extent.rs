@@ -122,13 +122,15 @@ impl Tail {
     ) -> io::Result<Self> {
         // Before the synced end, everything is intact, damaged or unreadable. The end is the same in each case.
         let synced = known.synced.filter(|synced| synced.first == first);
-        let (start, from) = synced.map_or((HEADER, first), |synced| (synced.used, synced.end));
+        // An open that found only the older slot may have cut the file shorter.
+        let used = |synced: Synced| synced.used.min(known.length);
+        let (start, from) = synced.map_or((HEADER, first), |synced| (used(synced), synced.end));
         let found = scan::end(file, codec, page, start, known.length, from)?;
         let intact = found.used;
         let mut end = found;
         if let Some(synced) = known.synced.filter(|synced| synced.end > found.end) {
             end.end = synced.end;
-            end.used = synced.used.max(found.used);
+            end.used = used(synced).max(found.used);
         }
         let closed = |synced: Synced| synced.closed && synced.end == end.end;
         let is_full = known.next_first.is_some_and(|next| next <= end.end);
