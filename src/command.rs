@@ -77,6 +77,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             };
         }
     };
+    // The first to initialize OpenSSL decides whether it cleans up while the process exits. With this call it does not:
+    // threads that nobody waits for, librdkafka's and the publisher's, may still use it then.
+    openssl::init();
     match dispatch(&line.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

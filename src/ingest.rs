@@ -9,7 +9,7 @@
 //!       payload     read: one pass over the JSON finds the event's name and its key
 //!       commit      appended to the journal; 204 only after its sync
 //! refusal       translates every refusal to its answer and its metric label
-//! refusal_log   logs refusals; checks reports them in `/readyz?verbose`
+//! refusal_log   logs refusals; checks reports them in `/readyz?verbose`; content_log logs what is accepted, but wrong
 //! ```
 //!
 //! Invariants that ingest keeps: nothing unauthenticated is parsed or reaches the disk; nothing authenticated is refused
@@ -21,6 +21,7 @@ mod body;
 mod checks;
 mod commit;
 mod config;
+mod content_log;
 mod ingress;
 mod memory;
 mod metrics;
@@ -51,12 +52,12 @@ use tokio::time::Instant;
 
 use self::body::BodyLimits;
 use self::checks::SourceCheck;
-use self::ingress::{Ingress, Observer, WARN_INTERVAL};
+use self::content_log::ContentLog;
+use self::ingress::{Ingress, Observer};
 use self::memory::Budget;
 use self::refusal_log::RefusalLog;
 use self::server::{MAX_HEAD, Phase, Phases, Server, listener};
 use crate::journal::Appender;
-use crate::log_throttle::LogThrottle;
 use crate::readiness::Readiness;
 
 /// A body whose sender has not kept pace for this long is cut if its connection is needed for another: longer than
@@ -101,8 +102,11 @@ impl<A: Append> Ingest<A> {
         let (built, routes) = self::source::build(sources)?;
         // A body as large as all memory for bodies still fits, with the head that is charged beside it.
         let room = bytes(listen.max_in_flight).saturating_add(MAX_HEAD as usize);
+        let names = sources.iter().map(|source| source.name.as_str());
         let ingress = Ingress {
             appender,
+            content_log: ContentLog::new(&built),
+            refusal_log: Arc::new(RefusalLog::new(names)),
             sources: built,
             routes,
             limits: BodyLimits {
@@ -115,8 +119,6 @@ impl<A: Append> Ingest<A> {
             trusted_proxies: listen.trusted_proxies.clone(),
             observer: OnceLock::new(),
             clock: OnceLock::new(),
-            refusal_log: Arc::new(RefusalLog::new(sources.len())),
-            warnings: LogThrottle::new(WARN_INTERVAL),
         };
         Ok(Self {
             ingress: Arc::new(ingress),
@@ -205,6 +207,7 @@ pub async fn serve<A: Append>(
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let (ingress, phases) = (ingest.ingress, ingest.phases);
+    let logs = Arc::clone(&ingress);
     let budget = ingress.limits.budget.clone();
     let server = Server {
         max_connections: ingest.listen.max_connections,
@@ -224,12 +227,19 @@ pub async fn serve<A: Append>(
         }),
     };
     let metrics = Arc::clone(&server.metrics);
-    tokio::select! {
+    let log_overdue = || {
+        logs.refusal_log.log_overdue();
+        logs.content_log.log_overdue();
+    };
+    let ended = tokio::select! {
         biased;
         // Its first sample precedes the first request.
-        never = self::checks::update(&ingest.checks, &metrics) => match never {},
+        never = self::checks::update(&ingest.checks, &metrics, log_overdue) => match never {},
         ended = listener::serve(listener, Arc::new(server), shutdown) => ended,
-    }
+    };
+    logs.refusal_log.log_rest();
+    logs.content_log.log_rest();
+    ended
 }
 
 /// A limit that does not fit into `usize` is larger than the machine's memory, so none.

@@ -81,11 +81,31 @@ impl LineThrottle {
     ///
     /// Returns how many lines were suppressed since the last one, or `None` if this line is suppressed too.
     pub fn permit(&self, now: Duration, interval: Duration) -> Option<u64> {
+        if self.claim(now, interval) {
+            return Some(self.suppressed.swap(0, Ordering::Relaxed));
+        }
+        self.suppressed.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// Asks to log that lines were suppressed, if no other line came to report it.
+    ///
+    /// Returns how many, once their interval is over at `now`; at least 1. `None` if there are none, or not yet.
+    pub fn overdue(&self, now: Duration, interval: Duration) -> Option<u64> {
+        if self.suppressed.load(Ordering::Relaxed) == 0 || !self.claim(now, interval) {
+            return None;
+        }
+        let suppressed = self.suppressed.swap(0, Ordering::Relaxed);
+        (suppressed > 0).then_some(suppressed)
+    }
+
+    /// True for one caller in each interval.
+    fn claim(&self, now: Duration, interval: Duration) -> bool {
         // Saturates after half a billion years.
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         // Relaxed: nothing but the line depends on these numbers.
         let next = self.next_ms.load(Ordering::Relaxed);
-        let is_permitted = ms(now) >= next
+        ms(now) >= next
             && self
                 .next_ms
                 .compare_exchange(
@@ -94,12 +114,7 @@ impl LineThrottle {
                     Ordering::Relaxed,
                     Ordering::Relaxed,
                 )
-                .is_ok();
-        if is_permitted {
-            return Some(self.suppressed.swap(0, Ordering::Relaxed));
-        }
-        self.suppressed.fetch_add(1, Ordering::Relaxed);
-        None
+                .is_ok()
     }
 }
 
@@ -153,5 +168,22 @@ mod tests {
         });
         let left = permit(180).unwrap();
         assert_eq!(permitted + left, 1 + 8 * 100 - 1);
+    }
+
+    #[test]
+    fn suppressed_lines_are_reported_once_their_interval_is_over_though_no_other_comes() {
+        let (throttle, minute) = (LineThrottle::default(), Duration::from_mins(1));
+        let permit = |seconds| throttle.permit(Duration::from_secs(seconds), minute);
+        let overdue = |seconds| throttle.overdue(Duration::from_secs(seconds), minute);
+        assert_eq!(overdue(0), None);
+        assert_eq!(permit(0), Some(0));
+        assert_eq!(overdue(60), None, "that line was logged");
+        assert_eq!((permit(58), permit(59)), (None, None));
+        assert_eq!(overdue(59), None, "too early");
+        assert_eq!(overdue(60), Some(2));
+        assert_eq!(overdue(180), None);
+        // The report is a line too.
+        assert_eq!(permit(119), None);
+        assert_eq!(permit(120), Some(1));
     }
 }

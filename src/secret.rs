@@ -9,14 +9,17 @@ mod guess;
 mod tests;
 
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 
-pub use self::guess::looks_like_secret;
+pub use self::guess::{has_random_word, looks_like_secret};
 
+/// Longer than any key or list of certificates, in bytes. A file that never ends must not fill the memory.
+const MAX_LENGTH: u64 = 1024 * 1024;
 /// U+FEFF at the beginning of a file, as some editors write it.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Pairs of quotes that people and shells put around a value.
@@ -69,6 +72,9 @@ pub enum SecretError {
 /// What is wrong with a secret, and the remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretFault {
+    /// Longer than [`MAX_LENGTH`].
+    #[error("is longer than 1 MiB, which no secret is: name the file of the secret")]
+    TooLong,
     /// Such as UTF-16, which Windows PowerShell writes.
     #[error("is not UTF-8: save it as UTF-8 without a byte order mark")]
     NotUtf8,
@@ -111,7 +117,7 @@ impl SecretSource {
                 .map(String::into_bytes)
                 .ok_or_else(|| SecretError::Unset(self.masked()))?,
             Self::File(file) => {
-                std::fs::read(file).map_err(|error| SecretError::Read(self.masked(), error))?
+                read_file(file).map_err(|error| SecretError::Read(self.masked(), error))?
             }
         };
         let bytes = Zeroizing::new(bytes);
@@ -146,8 +152,20 @@ impl fmt::Display for SecretSource {
     }
 }
 
+/// Up to one byte more than a secret may have.
+fn read_file(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?
+        .take(MAX_LENGTH + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// The secret in `bytes`, or everything that is wrong with it.
 fn parse(bytes: &[u8], form: SecretForm) -> Result<SecretString, Vec<SecretFault>> {
+    if bytes.len() as u64 > MAX_LENGTH {
+        return Err(vec![SecretFault::TooLong]);
+    }
     let text = std::str::from_utf8(bytes).map_err(|_| vec![SecretFault::NotUtf8])?;
     let secret = text.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK);
     let mut faults = Vec::new();

@@ -6,7 +6,7 @@ use std::fmt;
 use toml::de::{DeTable, DeValue};
 
 use super::ConfigError;
-use crate::secret::looks_like_secret;
+use crate::secret::{has_random_word, looks_like_secret};
 
 /// In an error, in the place of a value that looks like a secret.
 const HIDDEN: &str = "[hidden: looks like a secret]";
@@ -65,7 +65,7 @@ pub(super) struct Located {
     pub(super) variables: BTreeMap<String, String>,
     /// The line of each key of the file.
     lines: BTreeMap<String, usize>,
-    /// Values that look like secrets, wherever they stand: no diagnostic repeats them.
+    /// Values and names that look like secrets, wherever they stand: no diagnostic repeats them.
     hidden: Vec<String>,
     file: String,
 }
@@ -96,22 +96,21 @@ impl Located {
 
     /// Takes the values out, for reading. Diagnostics still know where each was set.
     pub(super) fn take_table(&mut self) -> toml::Table {
-        for value in self.table.values() {
-            hide(value, &mut self.hidden);
-        }
-        std::mem::take(&mut self.table)
+        let table = std::mem::take(&mut self.table);
+        hide_within(&table, &mut self.hidden);
+        table
     }
 
     /// A secret may have been pasted into any place, so no message repeats what looks like one.
     pub(super) fn diagnostic(&self, key: &str, message: impl Into<String>) -> Diagnostic {
-        let mut message = message.into();
-        for value in &self.hidden {
-            message = message.replace(value, HIDDEN);
-        }
+        let shown = |text: String| {
+            let hidden = self.hidden.iter();
+            hidden.fold(text, |text, secret| text.replace(secret, HIDDEN))
+        };
         Diagnostic {
-            key: key.to_owned(),
+            key: shown(key.to_owned()),
             origin: self.origin(key),
-            message,
+            message: shown(message.into()),
         }
     }
 
@@ -140,13 +139,23 @@ pub(super) fn is_related(one: &str, other: &str) -> bool {
     within(one, other) || within(other, one)
 }
 
+/// Collects the names and texts within `table` that look like secrets.
+fn hide_within(table: &toml::Table, hidden: &mut Vec<String>) {
+    for (name, value) in table {
+        if has_random_word(name) {
+            hidden.push(name.clone());
+        }
+        hide(value, hidden);
+    }
+}
+
 /// Collects the texts within `value` that look like secrets, also as an error would quote them.
 fn hide(value: &toml::Value, hidden: &mut Vec<String>) {
     match value {
         toml::Value::String(text) if looks_like_secret(text) => {
             hidden.extend([text.clone(), text.escape_debug().to_string()]);
         }
-        toml::Value::Table(table) => table.values().for_each(|value| hide(value, hidden)),
+        toml::Value::Table(table) => hide_within(table, hidden),
         toml::Value::Array(values) => values.iter().for_each(|value| hide(value, hidden)),
         _ => {}
     }

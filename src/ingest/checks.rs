@@ -40,8 +40,12 @@ pub(super) fn add<'a>(
     checks.collect()
 }
 
-/// Keeps the `checks` of all sources up to date for as long as it is polled.
-pub(super) async fn update(checks: &[SourceCheck], metrics: &Metrics) -> Infallible {
+/// Keeps the `checks` of all sources up to date for as long as it is polled, and calls `on_update` each time.
+pub(super) async fn update(
+    checks: &[SourceCheck],
+    metrics: &Metrics,
+    on_update: impl Fn(),
+) -> Infallible {
     let mut windows: Vec<_> = checks.iter().map(|_| Window::default()).collect();
     loop {
         let now = Instant::now();
@@ -50,6 +54,7 @@ pub(super) async fn update(checks: &[SourceCheck], metrics: &Metrics) -> Infalli
         for ((check, window), source) in checks.iter().zip(&mut windows).zip(sources) {
             check.set(window.recent(now, metrics.refusals_of(source)).as_ref());
         }
+        on_update();
         sleep(UPDATE_INTERVAL).await;
     }
 }
@@ -213,5 +218,17 @@ mod tests {
         // Of a pause of the process nothing is known but its beginning and its end.
         assert_eq!(stale(2000, 62), Some(2));
         assert_eq!(stale(2011, 62), Some(0));
+    }
+
+    #[test]
+    fn whatever_else_is_due_regularly_is_called_with_each_update() {
+        let metrics = Metrics::register(&crate::telemetry::Registry::new(), &[]).unwrap();
+        let calls = std::cell::Cell::new(0);
+        let update = update(&[], &metrics, || calls.set(calls.get() + 1));
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_time().build().unwrap();
+        let twice = UPDATE_INTERVAL + UPDATE_INTERVAL / 2;
+        let ended = runtime.block_on(async { tokio::time::timeout(twice, update).await });
+        assert!(ended.is_err() && calls.get() >= 2, "{}", calls.get());
     }
 }

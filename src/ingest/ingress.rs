@@ -10,15 +10,15 @@ use http::Request;
 use ipnet::IpNet;
 
 use super::body::BodyLimits;
+use super::content_log::ContentLog;
 use super::metrics::Metrics;
-use super::payload::{EventFields, EventKind, NotJson};
+use super::payload::NotJson;
 use super::provenance::client_address;
 use super::refusal::{Problem, Reason};
 use super::refusal_log::{self, RefusalLog, Sender};
 use super::scheme::AuthenticateError;
 use super::source::Source;
 use crate::journal::{AppendError, Appender, Commit};
-use crate::log_throttle::LogThrottle;
 use crate::time;
 
 /// What ingest needs of a journal; tests put a slow or failing one in its place.
@@ -87,12 +87,9 @@ pub(super) struct Ingress<A> {
     /// Replaces the system's clock; milliseconds since the Unix epoch.
     pub(super) clock: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
     pub(super) refusal_log: Arc<RefusalLog>,
-    /// For events that are accepted although an operator has to change something.
-    pub(super) warnings: LogThrottle,
+    /// Of events that are accepted although an operator has to change something.
+    pub(super) content_log: ContentLog,
 }
-
-/// The least time between two such warnings about the same.
-pub(super) const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 impl<A> Ingress<A> {
     /// Milliseconds since the Unix epoch.
@@ -121,9 +118,12 @@ impl<A> Ingress<A> {
                 method,
                 path,
             });
-        } else if let Some(count) = self.refusal_log.permit(source, reason) {
+            return;
+        }
+        let client = client_address(peer, request.headers(), &self.trusted_proxies);
+        if let Some(count) = self.refusal_log.permit(source, reason, client) {
             let sender = Sender {
-                client: client_address(peer, request.headers(), &self.trusted_proxies),
+                client,
                 method,
                 path,
             };
@@ -132,45 +132,6 @@ impl<A> Ingress<A> {
             let hint = hint.filter(|_| reason == Reason::SignatureMismatch);
             let name = source.map(|source| source.name.as_str());
             refusal_log::log(name, problem, count, &sender, hint);
-        }
-    }
-
-    /// Logs, once in a while, what an operator has to change although the event is accepted: a genuine body that is not
-    /// JSON, or a request whose sender waits for an answer that ringback cannot give.
-    pub(super) fn warn_of_content(
-        &self,
-        source: &Source,
-        id: &str,
-        content: &Result<EventFields<'_>, NotJson>,
-    ) {
-        let is_ordinary = content.as_ref().is_ok_and(|fields| {
-            let name = fields.kind.as_deref();
-            !source.authenticator.expects_content(name)
-        });
-        if is_ordinary {
-            return;
-        }
-        let (source, kind) = (source.name.as_str(), EventKind::of(content).name());
-        let Some(suppressed) = self.warnings.permit(&format!("content {source} {kind}")) else {
-            return;
-        };
-        if let Err(error) = content {
-            tracing::warn!(
-                source,
-                id,
-                %error,
-                suppressed,
-                "a signed body is not one JSON document; it is accepted and becomes a dead letter"
-            );
-        } else {
-            tracing::warn!(
-                source,
-                kind,
-                id,
-                suppressed,
-                "the sender may wait for an answer with content to this event, which ringback cannot give; \
-                 point the inbound webhook or the custom function at the service that answers"
-            );
         }
     }
 }

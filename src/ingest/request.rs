@@ -107,7 +107,7 @@ async fn accept<A: Append>(
         if !is_authenticated {
             check_content(&content)?;
         }
-        ingress.warn_of_content(source, id, &content);
+        ingress.content_log.event(index, id, &content);
         let kind = EventKind::of(&content);
         let key = content
             .as_ref()

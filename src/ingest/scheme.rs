@@ -52,6 +52,11 @@ impl Authenticator {
         self.scheme.expects_content(event)
     }
 
+    /// The documented names of the sender's events.
+    pub(super) fn event_kinds(&self) -> &'static [&'static str] {
+        self.scheme.event_kinds()
+    }
+
     /// What an operator should check if no key matches.
     pub(super) fn key_hint(&self) -> Option<&'static str> {
         self.scheme.key_hint()

@@ -10,9 +10,14 @@ const MIN_LENGTH: usize = 8;
 
 /// True if `text` begins as a sender's secret does, or holds a word of mixed letters and digits that nobody would make up.
 pub fn looks_like_secret(text: &str) -> bool {
-    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
     let begins = |prefix: &&str| text.starts_with(*prefix) && text.len() >= MIN_LENGTH;
-    PREFIXES.iter().any(begins) || words.any(is_random)
+    PREFIXES.iter().any(begins) || has_random_word(text)
+}
+
+/// As [`looks_like_secret`], for names, which may well begin as a secret does: `key_pointers`.
+pub fn has_random_word(text: &str) -> bool {
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(is_random)
 }
 
 fn is_random(word: &str) -> bool {

@@ -169,3 +169,17 @@ fn ordinary_values_do_not_look_like_secrets() {
         assert!(!looks_like_secret(value), "{value}");
     }
 }
+
+#[test]
+fn a_file_that_never_ends_is_no_secret() {
+    let endless = SecretSource::File("/dev/zero".into());
+    let error = endless.read(SecretForm::Pem, |_| None).err();
+    let error = error.expect("it is refused").to_string();
+    assert!(
+        error.ends_with("is longer than 1 MiB, which no secret is: name the file of the secret"),
+        "{error}"
+    );
+    let longest = "x".repeat(1024 * 1024);
+    assert!(line(&longest).is_ok());
+    assert_eq!(line(&(longest + "x")), Err(vec![SecretFault::TooLong]));
+}

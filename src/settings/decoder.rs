@@ -13,7 +13,7 @@ pub struct SettingError {
     pub key: String,
     /// What is wrong and how to fix it; never a secret.
     pub message: String,
-    /// What can be said of the key in spite of it.
+    /// What is known of the key in spite of it.
     pub fault: SettingFault,
 }
 

@@ -1,6 +1,6 @@
 //! Whoever operates a relay learns which senders are refused, and why: from the log and from `/readyz?verbose`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -13,8 +13,12 @@ const CLOSE: &str = "Connection: close\r\n";
 
 /// The warnings with this reason.
 fn warnings(server: &Server, reason: &str) -> Vec<Value> {
-    let log = server.log().into_iter();
-    let lines = log.map(|line| serde_json::from_str::<Value>(&line).expect("JSON lines"));
+    of_reason(&server.log(), reason)
+}
+
+fn of_reason(log: &[String], reason: &str) -> Vec<Value> {
+    let lines = log.iter();
+    let lines = lines.map(|line| serde_json::from_str::<Value>(line).expect("JSON lines"));
     let of_reason = |line: &Value| line["level"] == "WARN" && line["reason"] == reason;
     lines.filter(of_reason).collect()
 }
@@ -113,6 +117,49 @@ fn a_path_that_no_source_has_is_logged_short_escaped_and_without_its_query() {
     }
     assert_throttled(&server, "unknown_path", start);
     assert!(server.log().iter().all(|line| !line.contains("hunter2")));
+}
+
+/// Refuses three for one reason, of which one is logged at once.
+fn burst() -> Server {
+    let server = small_limits();
+    for _ in 0..3 {
+        let wrong = signature("another key", now_ms(), EVENT);
+        refuse(&server, "/webhook", &wrong, 401);
+    }
+    assert_eq!(warning(&server, "signature_mismatch")["count"], 1);
+    server
+}
+
+/// Waits for the line of the other two.
+fn assert_rest(server: &Server, deadline: Instant) {
+    let lines = loop {
+        let lines = warnings(server, "signature_mismatch");
+        if lines.len() > 1 {
+            break lines;
+        }
+        assert!(Instant::now() < deadline, "they are not logged");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(lines[1]["count"], 2);
+    assert_eq!(lines[1]["source"], "retell");
+    assert_eq!(lines[1]["client"], "127.0.0.1");
+}
+
+#[test]
+fn the_last_refusals_are_logged_before_the_process_ends() {
+    let server = burst();
+    server.terminate();
+    assert_rest(&server, Instant::now() + PATIENCE);
+}
+
+#[test]
+fn the_last_refusals_of_a_burst_are_logged_once_their_minute_is_over() {
+    if std::env::var_os("RINGBACK_TEST_LONG").is_none() {
+        // It takes a minute of the real clock.
+        return;
+    }
+    let server = burst();
+    assert_rest(&server, Instant::now() + Duration::from_mins(1) + PATIENCE);
 }
 
 #[test]

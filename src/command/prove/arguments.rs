@@ -9,8 +9,9 @@ use secrecy::SecretString;
 
 use crate::command::{CommandError, DEFAULT_TOPIC, RETELL_KEY, load};
 use crate::config::{Config, Purpose};
-use crate::ingest::Verify;
+use crate::ingest::{KeyConfig, Verify};
 use crate::secret::{SecretError, SecretForm, SecretSource};
+use crate::telemetry::chain;
 
 use super::ProveError;
 use super::webhook_url::WebhookUrl;
@@ -66,9 +67,9 @@ impl fmt::Display for Signing {
   ringback prove --bootstrap k1:9093 -X security.protocol=ssl
   ringback prove --config ringback.toml --size 2KiB --json | jq .lost
 
-With --config it posts to that relay and connects to Kafka as the relay does. It signs with a key from an environment \
-variable; it never reads key files, which are the relay's own. The ledger names that variable; whether the sender signs \
-with the same key only the sender's own events can show.
+With --config it posts to that relay, connects to Kafka as the relay does, and signs with the first of the source's keys \
+that can be read here. The ledger names the variable or file of that key; whether the sender signs with the same key only \
+the sender's own events can show.
 While it runs, kill what you like: brokers, the relay, connections. Ctrl-C stops the sending early and still prints the \
 ledger. It stops early on its own only if the first event is refused for good or nothing listens at the URL.
 Consumers of the topic see the events as real ones; their call ids start with prove_.
@@ -81,7 +82,7 @@ pub struct ProveArgs {
     /// The relay's webhook URL, plain http [default: the configuration's address and source, else http://localhost:8080/webhook]
     #[arg(long)]
     url: Option<WebhookUrl>,
-    /// The environment variable with the API key to sign with [default: the one of the configuration's source, else RETELL_API_KEY; if that is unset, events are not signed]
+    /// The environment variable with the API key to sign with [default: the keys of the configuration's source, else RETELL_API_KEY; if that is unset, events are not signed]
     #[arg(long, value_name = "NAME")]
     key_env: Option<String>,
     /// The Kafka to read from, as host:port,… (or --config)
@@ -147,28 +148,41 @@ impl ProveArgs {
             let why = format!("source {} does not verify", source.name);
             return Ok(Signing::Unsigned(why));
         }
-        let mut configured = source.iter().flat_map(|source| &source.keys);
-        let configured = configured.find_map(|key| key.env.as_deref());
-        let name = self.key_env.as_deref().or(configured);
-        let origin = SecretSource::Variable(name.unwrap_or(RETELL_KEY).to_owned());
+        let mut origins: Vec<_> = match &self.key_env {
+            Some(name) => vec![SecretSource::Variable(name.clone())],
+            None => source
+                .iter()
+                .flat_map(|source| &source.keys)
+                .filter_map(KeyConfig::source)
+                .collect(),
+        };
+        let is_named = !origins.is_empty();
+        if !is_named {
+            origins.push(SecretSource::Variable(String::from(RETELL_KEY)));
+        }
         // A variable that nobody named may be empty to say that there is no key.
-        let counts = |value: &String| name.is_some() || !value.is_empty();
-        match origin.read(SecretForm::Line, |name| {
-            std::env::var(name).ok().filter(counts)
-        }) {
-            Ok(key) => Ok(Signing::With(key, origin)),
-            Err(error @ SecretError::Unset(_)) if self.key_env.is_some() => {
-                Err(ProveError::NoKey(error))
+        let counts = |value: &String| is_named || !value.is_empty();
+        let variable = |name: &str| std::env::var(name).ok().filter(counts);
+        let mut unread = Vec::new();
+        for origin in origins {
+            match origin.read(SecretForm::Line, variable) {
+                Ok(key) => return Ok(Signing::With(key, origin)),
+                // The relay's own machine may have it; this one may have another of its keys.
+                Err(error @ (SecretError::Unset(_) | SecretError::Read(..))) => {
+                    unread.push(chain(&error));
+                }
+                Err(error) => return Err(ProveError::Key(error)),
             }
-            Err(SecretError::Unset(_)) => match source {
-                Some(source) => Err(ProveError::SourceKey {
-                    source_name: source.name.clone(),
-                    path: url.source_path().to_owned(),
-                    variable: origin.masked(),
-                }),
-                None => Ok(Signing::Unsigned(format!("{RETELL_KEY} is not set"))),
-            },
-            Err(error) => Err(ProveError::Key(error)),
+        }
+        let reason = unread.join("; ");
+        match source {
+            _ if self.key_env.is_some() => Err(ProveError::NoKey(reason)),
+            Some(source) => Err(ProveError::SourceKey {
+                source_name: source.name.clone(),
+                path: url.source_path().to_owned(),
+                reason,
+            }),
+            None => Ok(Signing::Unsigned(format!("{RETELL_KEY} is not set"))),
         }
     }
 
@@ -208,6 +222,7 @@ fn property(text: &str) -> Result<(String, String), String> {
 mod tests {
     use super::*;
     use clap::Parser as _;
+    use secrecy::ExposeSecret as _;
 
     #[derive(clap::Parser)]
     struct Line {
@@ -246,8 +261,39 @@ mod tests {
         assert!(error.is_usage());
         assert_eq!(
             error.to_string(),
-            "source retell verifies what is posted to /webhook; set the environment variable RINGBACK_TEST_NEVER_SET to its \
-             key, or name another variable with --key-env"
+            "source retell verifies what is posted to /webhook, and none of its keys can be read here: the environment \
+             variable RINGBACK_TEST_NEVER_SET is not set, or its value is not UTF-8; run prove where one can, or name a variable \
+             that holds one with --key-env"
+        );
+    }
+
+    #[test]
+    fn the_first_of_the_source_s_keys_that_can_be_read_signs_also_one_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, key) = (folder.path().join("c.toml"), folder.path().join("key"));
+        let text = format!(
+            "[kafka.client]\n\"bootstrap.servers\" = \"k1:1\"\n[[source]]\nname = \"retell\"\npath = \"/webhook\"\n\
+             verify = \"retell\"\nkeys = [{{ file = \"/never/there\" }}, {{ file = {key:?} }}, {{ env = \"CARGO\" }}]\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let signing = || {
+            let arguments = arguments(&["--config", config.to_str().unwrap()]);
+            let relay = arguments.relay().unwrap();
+            arguments.signing(relay.as_ref(), &WebhookUrl::default())
+        };
+        // Cargo sets it for every test.
+        let of_variable = "signed with the key in the environment variable CARGO";
+        assert_eq!(signing().unwrap().to_string(), of_variable);
+        std::fs::write(&key, "key_1\n").unwrap();
+        let signed = signing().unwrap();
+        assert_eq!(signed.key().unwrap().expose_secret(), "key_1");
+        let of_file = format!("signed with the key in the file {}", key.display());
+        assert_eq!(signed.to_string(), of_file);
+        std::fs::write(&key, "\n").unwrap();
+        let blank = signing().err().unwrap();
+        assert!(
+            !blank.is_usage() && blank.to_string().contains("is blank"),
+            "{blank}"
         );
     }
 

@@ -9,18 +9,19 @@ use crate::secret::SecretError;
 pub enum ProveError {
     /// Exit 2: the variable that `--key-env` names is missing.
     #[error("--key-env: {0}")]
-    NoKey(SecretError),
-    /// Exit 78: what the variable holds is no key.
+    NoKey(String),
+    /// Exit 78: what the variable or file holds is no key.
     #[error("cannot sign: {0}")]
     Key(SecretError),
     /// Exit 2: the relay's configuration requires signatures, and there is no key to sign with.
     #[error(
-        "source {source_name} verifies what is posted to {path}; set {variable} to its key, or name another variable with --key-env"
+        "source {source_name} verifies what is posted to {path}, and none of its keys can be read here: {reason}; run prove \
+         where one can, or name a variable that holds one with --key-env"
     )]
     SourceKey {
         source_name: String,
         path: String,
-        variable: String,
+        reason: String,
     },
     /// Exit 2: librdkafka does not know a property, or does not accept its value.
     #[error(

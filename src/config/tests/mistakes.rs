@@ -220,6 +220,17 @@ fn every_bad_property_is_reported_at_once() {
         assert!(refused.contains(&mistake), "{mistake}: {refused}");
     }
     assert_eq!(refused.lines().count(), 6, "{refused}");
+    // So is a mechanism that this build cannot use, although another property breaks a rule.
+    let text = MINIMAL.replace(
+        "[[source]]",
+        "acks = \"1\"\n\"security.protocol\" = \"sasl_ssl\"\n\"sasl.mechanisms\" = \"GSSAPI\"\n[[source]]",
+    );
+    let refused = self::refusal(&text, []);
+    assert_eq!(refused.lines().count(), 2, "{refused}");
+    assert!(
+        refused.contains(":6: kafka.client.sasl.mechanisms: "),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -97,6 +97,7 @@ fn a_secret_in_any_wrong_place_is_not_repeated() {
         keys("[{ file = \"SECRET\" }]"),
         keys("[{ env = \"PATH\", file = \"SECRET\" }]"),
         keys("[{ key = \"SECRET\" }]"),
+        keys("[{ SECRET = \"env\" }]"),
         keys("[\"SECRET\"]"),
         keys("\"SECRET\""),
         with_property("\"sasl.password\" = { env = \"SECRET\" }"),

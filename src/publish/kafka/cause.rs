@@ -1,7 +1,7 @@
 //! Why a broker cannot be used, in words that name the property to change.
 //!
-//! librdkafka names most causes once, in its log alone, and from then on only reports that all brokers are down. What it says in
-//! each case was taken from a real Kafka (`tests/kafka/causes.rs` holds it to that).
+//! librdkafka names most causes once, in its log alone, and from then on only reports that all brokers are down. Its lines were taken
+//! from connections to a real Kafka, and `tests/kafka/causes.rs` makes each mistake again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,14 +11,17 @@ use super::log::BrokerLine;
 /// A broker that demands SASL closes a connection without it this soon after the handshakes; other ends come later.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// How much a cause says: a later one of a broker replaces an earlier one unless it says less.
+/// librdkafka's, for brokers of `bootstrap.servers` without one.
+const DEFAULT_PORT: u16 = 9092;
+
+/// How exact a cause is: a later one of a broker replaces an earlier one unless it is less exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Detail {
     /// That something failed.
     Vague,
     /// What failed, and what to do.
     Specific,
-    /// That the broker's certificate cannot be verified; the certificate itself tells why.
+    /// That the broker's certificate cannot be verified; why, only the certificate itself shows.
     Untrusted,
     /// What is wrong with the certificate.
     Certificate,
@@ -64,6 +67,8 @@ pub(crate) struct Security {
     protocol: Protocol,
     has_user: bool,
     has_certificate: bool,
+    /// The property that has the authorities' certificates.
+    authorities: &'static str,
     /// `bootstrap.servers`.
     bootstrap: Vec<String>,
 }
@@ -74,9 +79,14 @@ impl Security {
         let value = |name: &str| properties.get(name).map_or("", String::as_str);
         let protocol = value("security.protocol").to_ascii_lowercase();
         let servers = value("bootstrap.servers").split(',').map(str::trim);
-        let without_scheme = |server: &str| {
-            let address = server.rsplit_once("://");
-            address.map_or(server, |(_, address)| address).to_owned()
+        // As librdkafka writes a broker's address: without the scheme and a path, and always with the port.
+        let address = |server: &str| {
+            let address = server.rsplit_once("://").map_or(server, |(_, rest)| rest);
+            let address = address.split('/').next().unwrap_or(address);
+            if address.contains(':') {
+                return address.to_owned();
+            }
+            format!("{address}:{DEFAULT_PORT}")
         };
         let is_set = |prefix: &str| properties.keys().any(|name| name.starts_with(prefix));
         Self {
@@ -86,7 +96,12 @@ impl Security {
             },
             has_user: is_set("sasl.username"),
             has_certificate: is_set("ssl.certificate.") || is_set("ssl.keystore."),
-            bootstrap: servers.map(without_scheme).collect(),
+            authorities: if is_set("ssl.ca.pem") {
+                "ssl.ca.pem"
+            } else {
+                "ssl.ca.location"
+            },
+            bootstrap: servers.map(address).collect(),
         }
     }
 
@@ -113,8 +128,9 @@ impl Security {
     fn of_certificates(&self, line: &BrokerLine<'_>) -> Option<Cause> {
         let (address, text) = (line.address, line.text);
         if text.contains("certificate verify failed") {
+            let authorities = self.authorities;
             let text = format!(
-                "the certificate of {address} cannot be verified with \"ssl.ca.location\": certificate verify failed"
+                "the certificate of {address} cannot be verified with {authorities:?}: certificate verify failed"
             );
             return Some(Cause {
                 text,

@@ -10,19 +10,27 @@ use std::time::Duration;
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslVerifyMode};
-use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::{X509, X509NameRef, X509Ref, X509StoreContextRef};
 
 /// For connecting, and for each read and write of the handshake.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where Linux distributions keep the authorities' certificates; librdkafka looks there if `ssl.ca.location` is `probe`.
-const SYSTEM_AUTHORITIES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
+/// Where librdkafka looks for the system's authorities if it is given none, in its order; it takes the first that there is.
+const SYSTEM_AUTHORITIES: [&str; 11] = [
     "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/certs/ca-bundle.crt",
+    "/etc/pki/tls/certs/ca-bundle.trust.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
     "/etc/ssl/cert.pem",
+    "/etc/ssl/cacert.pem",
+    "/etc/certs/ca-certificates.crt",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/certs",
 ];
+/// The value of `ssl.ca.location` that stands for these.
+const PROBE: &str = "probe";
 
 /// OpenSSL's numbers of the faults that are named here (`openssl/x509_vfy.h`).
 const NOT_YET_VALID: i32 = 9;
@@ -33,9 +41,9 @@ const OTHER_NAME: [i32; 2] = [62, 64];
 /// Which certificates the client accepts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trust {
-    /// `ssl.ca.location`.
-    location: String,
-    /// `ssl.ca.pem`.
+    /// `ssl.ca.location`, unless librdkafka looks for the system's authorities.
+    location: Option<String>,
+    /// `ssl.ca.pem`, which adds to `location`.
     pem: Option<String>,
     /// A certificate must be for the broker's name.
     checks_name: bool,
@@ -47,37 +55,50 @@ impl Trust {
         let value = |name: &str| properties.get(name).cloned();
         let check = value("ssl.endpoint.identification.algorithm");
         Self {
-            location: value("ssl.ca.location").unwrap_or_default(),
+            location: value("ssl.ca.location").filter(|location| location != PROBE),
             pem: value("ssl.ca.pem"),
             checks_name: check.is_none_or(|check| !check.eq_ignore_ascii_case("none")),
         }
     }
 
+    /// As librdkafka does it.
     fn load(&self, context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+        if let Some(location) = &self.location {
+            load_from(context, Path::new(location))?;
+        }
         if let Some(pem) = &self.pem {
-            let mut store = X509StoreBuilder::new()?;
+            let store = context.cert_store_mut();
             for authority in X509::stack_from_pem(pem.as_bytes())? {
                 store.add_cert(authority)?;
             }
-            context.set_cert_store(store.build());
-            return Ok(());
         }
-        let given = Path::new(&self.location);
-        let mut known = SYSTEM_AUTHORITIES.iter().map(Path::new);
-        let place = if self.location == "probe" {
-            known.find(|place| place.exists())
-        } else {
-            Some(given)
-        };
-        match place {
-            Some(folder) if folder.is_dir() => context.load_verify_locations(None, Some(folder)),
-            Some(file) => context.set_ca_file(file),
-            None => Ok(()),
+        if self.location.is_none() && self.pem.is_none() {
+            let mut known = SYSTEM_AUTHORITIES.iter().map(Path::new);
+            if let Some(place) = known.find(|place| place.exists()) {
+                load_from(context, place)?;
+            }
         }
+        Ok(())
+    }
+
+    /// The property to which another authority is added, and its present value if that is no secret.
+    fn property(&self) -> String {
+        if self.pem.is_some() {
+            return String::from("\"ssl.ca.pem\"");
+        }
+        let location = self.location.as_deref().unwrap_or(PROBE);
+        format!("\"ssl.ca.location\" (it is {location:?})")
     }
 }
 
-/// Connects to `address` and says what is wrong with the certificate there; `None` if nothing is, or if nobody answers.
+fn load_from(context: &mut SslContextBuilder, place: &Path) -> Result<(), ErrorStack> {
+    if place.is_dir() {
+        return context.load_verify_locations(None, Some(place));
+    }
+    context.set_ca_file(place)
+}
+
+/// Connects to `address`; what is wrong with the certificate there, or `None` if nothing is, or if nobody answers.
 ///
 /// Blocks for a few times [`TIMEOUT`], or as long as the resolver does.
 pub(super) fn inspect(address: &str, trust: &Trust) -> Option<String> {
@@ -171,10 +192,9 @@ fn describe(
         }
         code if UNKNOWN_AUTHORITY.contains(&code) => {
             let authority = common_name(certificate.issuer_name());
-            let place = &trust.location;
+            let property = trust.property();
             format!(
-                "the authority {authority:?} that signed the certificate of {address} is unknown: add its certificate to \
-                 \"ssl.ca.location\" (it is {place:?})"
+                "the authority {authority:?} that signed the certificate of {address} is unknown: add its certificate to {property}"
             )
         }
         _ => {

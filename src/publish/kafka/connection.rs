@@ -1,7 +1,7 @@
-//! The client's connections to the brokers as the worker and the log hear of them.
+//! Reports the state of the client's connections to the worker and to the log.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rdkafka::Statistics;
@@ -17,10 +17,10 @@ use crate::publish::inbox::{ConnectionState, Mailbox};
 /// Outlives the producers.
 pub(crate) struct Connection {
     faults: Arc<BrokerFaults>,
-    trust: Trust,
+    trust: Mutex<Trust>,
     mailbox: Arc<Mailbox>,
     throttle: Arc<LogThrottle>,
-    /// Looks at certificates, which may take seconds.
+    /// Inspects certificates, which may take seconds.
     inspection: SideThread,
 }
 
@@ -33,27 +33,41 @@ impl Connection {
     ) -> Self {
         Self {
             faults: Arc::new(BrokerFaults::new(Security::of(properties))),
-            trust: Trust::of(properties),
+            trust: Mutex::new(Trust::of(properties)),
             mailbox,
             throttle,
             inspection: SideThread::default(),
         }
     }
 
-    /// Keeps why a connection has failed. If that is the broker's certificate, looks at it, which tells more in a moment.
+    /// A producer is built with these properties, some of which may have been read again.
+    pub(super) fn set_trust(&self, properties: &BTreeMap<String, String>) {
+        *self.trust.lock().unwrap_or_else(PoisonError::into_inner) = Trust::of(properties);
+    }
+
+    /// Keeps why a connection has failed. If that is the broker's certificate, has it inspected, and reports the result later.
     pub(super) fn note(&self, line: &BrokerLine<'_>) {
-        if !self.faults.note(line, Instant::now()) {
+        let now = Instant::now();
+        if !self.faults.note(line, now) {
             return;
         }
-        let (faults, trust) = (self.faults.clone(), self.trust.clone());
+        let trust = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
+        let trust = trust.clone();
+        // If the publisher has ended meanwhile, nobody is interested any more.
+        let faults = Arc::downgrade(&self.faults);
         let (mailbox, throttle) = (self.mailbox.clone(), self.throttle.clone());
         let (broker, address) = (line.broker.to_owned(), line.address.to_owned());
-        self.inspection.spawn(move || {
-            if let Some(fault) = inspect(&address, &trust) {
+        let is_started = self.inspection.spawn(move || {
+            if let Some(fault) = inspect(&address, &trust)
+                && let Some(faults) = faults.upgrade()
+            {
                 faults.note_certificate(&broker, fault, Instant::now());
                 report_down(&faults, &mailbox, &throttle);
             }
         });
+        if is_started {
+            self.faults.inspecting(line.broker, now);
+        }
     }
 
     /// No broker is connected.

@@ -1,5 +1,6 @@
 //! The last specific cause for which each broker cannot be used, until it is connected.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,9 +10,13 @@ use rdkafka::Statistics;
 use super::cause::{Cause, Detail, Past, Security};
 use super::log::BrokerLine;
 
-/// What was said this long ago no longer counts while another broker is connected: librdkafka tries a broker that it needs each
-/// second, and repeats itself each 30 seconds.
+/// A fault that librdkafka last reported this long ago no longer counts while another broker is connected: librdkafka tries a broker
+/// that it needs each second, and repeats its report each 30 seconds.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(2);
+
+/// How long the result of an inspection counts: librdkafka may try a broker many times a second, and each inspection is a
+/// connection too.
+const INSPECT_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Of all brokers. Outlives the producers.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ struct BrokerFault {
     number: u64,
     /// When it was last repeated.
     at: Instant,
+    /// When the last inspection of the broker's certificate began.
+    inspected: Option<Instant>,
 }
 
 impl BrokerFaults {
@@ -48,7 +55,8 @@ impl BrokerFaults {
         }
     }
 
-    /// Keeps the cause unless a more detailed one is known. True if the broker's certificate tells more.
+    /// Keeps the cause unless a more detailed one is known. True if the broker's certificate shows more, and has not been
+    /// inspected lately.
     pub(super) fn note(&self, line: &BrokerLine<'_>, now: Instant) -> bool {
         let mut state = self.lock();
         let past = Past {
@@ -57,8 +65,15 @@ impl BrokerFaults {
         };
         let cause = self.security.explain(line, past);
         let is_untrusted = cause.detail == Detail::Untrusted;
-        state.keep(line.broker, cause, now);
-        is_untrusted
+        let inspected = state.keep(line.broker, cause, now).inspected;
+        is_untrusted && inspected.is_none_or(|then| now.duration_since(then) >= INSPECT_AGAIN_AFTER)
+    }
+
+    /// The broker's certificate is being inspected; what is wrong with it comes by [`BrokerFaults::note_certificate`].
+    pub(super) fn inspecting(&self, broker: &str, now: Instant) {
+        if let Some(fault) = self.lock().faults.get_mut(broker) {
+            fault.inspected = Some(now);
+        }
     }
 
     /// What is wrong with a broker's certificate.
@@ -119,28 +134,31 @@ impl BrokerFaults {
 }
 
 impl State {
-    fn keep(&mut self, broker: &str, cause: Cause, now: Instant) {
+    fn keep(&mut self, broker: &str, cause: Cause, now: Instant) -> &BrokerFault {
         self.count += 1;
         let number = self.count;
-        if let Some(known) = self.faults.get_mut(broker) {
-            known.at = now;
-            let says_less = match cause.detail {
-                Detail::Vague => known.cause.detail > Detail::Vague,
-                Detail::Untrusted => known.cause.detail == Detail::Certificate,
-                Detail::Specific | Detail::Certificate => false,
-            };
-            if !says_less {
-                known.cause = cause;
-                known.number = number;
+        let known = match self.faults.entry(broker.to_owned()) {
+            Entry::Vacant(entry) => {
+                return entry.insert(BrokerFault {
+                    cause,
+                    number,
+                    at: now,
+                    inspected: None,
+                });
             }
-            return;
-        }
-        let fault = BrokerFault {
-            cause,
-            number,
-            at: now,
+            Entry::Occupied(entry) => entry.into_mut(),
         };
-        self.faults.insert(broker.to_owned(), fault);
+        known.at = now;
+        let says_less = match cause.detail {
+            Detail::Vague => known.cause.detail > Detail::Vague,
+            Detail::Untrusted => known.cause.detail == Detail::Certificate,
+            Detail::Specific | Detail::Certificate => false,
+        };
+        if !says_less {
+            known.cause = cause;
+            known.number = number;
+        }
+        known
     }
 }
 
@@ -191,8 +209,12 @@ mod tests {
         let now = Instant::now();
         let untrusted = "a:9092/1: error:0A000086:SSL routines::certificate verify failed";
         assert!(note(&faults, untrusted, now));
+        assert!(note(&faults, untrusted, now), "nobody has looked yet");
+        faults.inspecting("a:9092/1", now);
         faults.note_certificate("a:9092/1", String::from("it has expired"), now);
-        note(&faults, untrusted, now);
+        // Once in a while only, because each look is another connection.
+        assert!(!note(&faults, untrusted, now));
+        assert!(note(&faults, untrusted, now + INSPECT_AGAIN_AFTER));
         assert_eq!(faults.describe().as_deref(), Some("it has expired"));
         assert!(!note(&faults, REFUSED, now));
         let described = faults.describe().expect("it is known");

@@ -55,10 +55,12 @@ impl ProducerFactory {
         batch_bytes: u32,
     ) -> KafkaResult<Producer> {
         let context = Context::new(generation, self.shared.clone());
-        let credentials = self.credentials.clone();
+        let (credentials, connection) = (self.credentials.clone(), self.shared.connection.clone());
         let built = self.build_thread.with_timeout(BUILD_TIMEOUT, move || {
+            let properties = credentials.read();
+            connection.set_trust(&properties);
             let mut config = ClientConfig::new();
-            for (name, value) in producer_properties(&credentials.read(), isolate, batch_bytes) {
+            for (name, value) in producer_properties(&properties, isolate, batch_bytes) {
                 config.set(name, value);
             }
             config.set_log_level(RDKafkaLogLevel::Info);

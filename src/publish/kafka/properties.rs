@@ -98,7 +98,8 @@ impl Config {
         }
     }
 
-    fn merged_properties(&self) -> BTreeMap<String, String> {
+    /// All librdkafka properties, whether or not one would break an invariant.
+    pub(super) fn merged_properties(&self) -> BTreeMap<String, String> {
         let sizes = self.sizes();
         let queue = QUEUE_KBYTES.max(sizes.least_queue_kbytes);
         let fixed = PROPERTY_RULES.iter().filter_map(|rule| match rule.default {

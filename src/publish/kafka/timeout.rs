@@ -49,20 +49,23 @@ impl SideThread {
         receiver.recv_timeout(timeout).ok()
     }
 
-    /// Starts `work` without waiting for it; drops it instead if an earlier piece has not ended.
-    pub(crate) fn spawn(&self, work: impl FnOnce() + Send + 'static) {
-        self.start(move |_slot| work());
+    /// Starts `work` without waiting for it. False if it is dropped instead, because an earlier piece has not ended or no
+    /// thread can be started.
+    pub(crate) fn spawn(&self, work: impl FnOnce() + Send + 'static) -> bool {
+        self.start(move |_slot| work())
     }
 
-    fn start(&self, work: impl FnOnce(Slot) + Send + 'static) {
+    fn start(&self, work: impl FnOnce(Slot) + Send + 'static) -> bool {
         if self.is_busy.swap(true, Ordering::Acquire) {
-            return;
+            return false;
         }
         let slot = Slot(self.is_busy.clone());
         let thread = thread::Builder::new().name(String::from("kafka-side"));
-        if let Err(error) = thread.spawn(move || work(slot)) {
+        let started = thread.spawn(move || work(slot));
+        if let Err(error) = &started {
             tracing::warn!(%error, "cannot start a thread for work that may hang");
         }
+        started.is_ok()
     }
 }
 

@@ -21,9 +21,7 @@ impl Config {
     /// refuses its value, this build cannot do what it asks for, or the file that it names cannot be opened.
     pub fn check_each_property(&self) -> Vec<PropertyError> {
         let mut errors = self.broken_rules();
-        if let Ok(properties) = self.properties() {
-            errors.extend(mechanism::check(&properties).err());
-        }
+        errors.extend(mechanism::check(&self.merged_properties()).err());
         for (name, value) in &self.kafka.client.values {
             if errors.iter().any(|error| error.property == *name) {
                 continue;

@@ -40,11 +40,13 @@ const INGEST: &[Row] = &[
     ("body", &["memory", "refusal"]),
     ("checks", &["metrics", "refusal"]),
     ("refusal_log", &["refusal"]),
+    ("content_log", &["payload", "refusal_log", "source"]),
     ("server", &["metrics", "refusal", "refusal_log"]),
     (
         "ingress",
         &[
             "body",
+            "content_log",
             "metrics",
             "payload",
             "provenance",

@@ -14,7 +14,7 @@ fn security(properties: &[(&str, &str)]) -> Security {
     let mut owned: BTreeMap<_, _> = owned.collect();
     owned
         .entry(String::from("bootstrap.servers"))
-        .or_insert_with(|| String::from("PLAINTEXT://k:9092, k2:9092"));
+        .or_insert_with(|| String::from("PLAINTEXT://k:9092/path, k2"));
     Security::of(&owned)
 }
 

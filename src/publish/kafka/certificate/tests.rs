@@ -84,12 +84,16 @@ fn serve(signed: &Signed) -> String {
 }
 
 fn trust(authority: &Signed) -> Trust {
-    let pem = authority.certificate.to_pem().expect("it can be written");
     Trust {
-        location: String::from("/etc/lab.pem"),
-        pem: Some(String::from_utf8(pem).expect("PEM is ASCII")),
+        location: None,
+        pem: Some(pem(authority)),
         checks_name: true,
     }
+}
+
+fn pem(authority: &Signed) -> String {
+    let pem = authority.certificate.to_pem().expect("it can be written");
+    String::from_utf8(pem).expect("PEM is ASCII")
 }
 
 #[test]
@@ -131,7 +135,7 @@ fn expiry_another_name_and_an_unknown_authority_each_get_a_sentence_of_their_own
         "{said}"
     );
     assert!(
-        said.contains("\"ssl.ca.location\" (it is \"/etc/lab.pem\")"),
+        said.ends_with("add its certificate to \"ssl.ca.pem\""),
         "{said}"
     );
     assert_eq!(said.matches("authority").count(), 1, "{said}");
@@ -162,4 +166,40 @@ fn without_an_answer_or_without_tls_there_is_nothing_to_say() {
     assert_eq!(inspect(&address, &trust), None);
     assert_eq!(inspect("127.0.0.1:1", &trust), None);
     assert_eq!(inspect("no address", &trust), None);
+}
+
+#[test]
+fn the_authorities_are_those_that_librdkafka_takes() {
+    let (authority, stranger) = (
+        certificate("lab CA", &[], (-2, 300), None),
+        certificate("another CA", &[], (-2, 300), None),
+    );
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, pem(&authority)).expect("it is written");
+    let file = file.to_str().expect("it is UTF-8").to_owned();
+    let of_stranger = pem(&stranger);
+    let told = |properties: &[(&str, &str)]| {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let trust = Trust::of(&properties.iter().map(owned).collect());
+        let signed = certificate("k", &["127.0.0.1"], (-2, 2), Some(&authority));
+        inspect(&serve(&signed), &trust).unwrap_or_default()
+    };
+    // A file; a text beside it, which adds to it; and a text beside librdkafka's own search, which it replaces.
+    assert_eq!(told(&[("ssl.ca.location", &file)]), "");
+    let both = [
+        ("ssl.ca.location", file.as_str()),
+        ("ssl.ca.pem", &of_stranger),
+    ];
+    assert_eq!(told(&both), "");
+    let text = told(&[("ssl.ca.location", "probe"), ("ssl.ca.pem", &of_stranger)]);
+    assert!(
+        text.ends_with("add its certificate to \"ssl.ca.pem\""),
+        "{text}"
+    );
+    let system = told(&[("ssl.ca.location", "probe")]);
+    assert!(
+        system.ends_with("\"ssl.ca.location\" (it is \"probe\")"),
+        "{system}"
+    );
 }
