@@ -64,7 +64,7 @@ impl App {
         let admin = admin::serve(ports.admin, readiness.clone(), metrics.clone())?;
 
         let journal_metrics = journal::Metrics::register(metrics.registry())?;
-        let journal = open_journal(&config, journal_metrics).await?;
+        let journal = open_journal(&config, journal_metrics.clone()).await?;
         room_check.pass("ok");
         journal
             .appender
@@ -103,6 +103,8 @@ impl App {
                 files,
                 ingest: observe(ingest),
                 appender: journal.appender,
+                journal_metrics,
+                readiness,
                 publisher,
                 process_check,
                 journal_check,

@@ -151,7 +151,7 @@ impl<A> Ingress<A> {
             return;
         }
         let (source, kind) = (source.name.as_str(), EventKind::of(content).name());
-        let Some(suppressed) = self.warnings.permit(&format!("content {source} {kind}")) else {
+        let Some(permit) = self.warnings.permit(&format!("content {source} {kind}")) else {
             return;
         };
         if let Err(error) = content {
@@ -159,7 +159,7 @@ impl<A> Ingress<A> {
                 source,
                 id,
                 %error,
-                suppressed,
+                suppressed = permit.suppressed(),
                 "a signed body is not one JSON document; it is accepted and becomes a dead letter"
             );
         } else {
@@ -167,7 +167,7 @@ impl<A> Ingress<A> {
                 source,
                 kind,
                 id,
-                suppressed,
+                suppressed = permit.suppressed(),
                 "the sender may wait for an answer with content to this event, which ringback cannot give; \
                  point the inbound webhook or the custom function at the service that answers"
             );
