@@ -170,7 +170,7 @@ impl DrainFigures {
             corrupt: journal.corrupt,
             unreadable: journal.unreadable,
             left: journal.unpublished,
-            kafka_failure: self.readiness.failure("kafka"),
+            kafka_failure: publish::kafka_failure(&self.readiness),
             disk_failure: self.readiness.failure("journal-read"),
         }
     }

@@ -15,7 +15,7 @@ use crate::admin::Admin;
 use crate::config::ShutdownConfig;
 use crate::ingest::Ingest;
 use crate::journal::{self, Appender};
-use crate::publish::Publisher;
+use crate::publish::{self, Publisher};
 use crate::readiness::{Check, Readiness};
 use crate::signal::{Request, Signals};
 use crate::telemetry;
@@ -211,7 +211,7 @@ impl Relay {
         tracing::info!(
             left,
             %wait,
-            kafka = self.readiness.failure("kafka"),
+            kafka = publish::kafka_failure(&self.readiness),
             "shutting down: publishing what is left in the journal; what cannot be published within the wait, or before \
              another signal, stays on disk for the next start"
         );

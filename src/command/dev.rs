@@ -33,7 +33,7 @@ use signatures::SignatureNotes;
 
 A row has the time at which the event arrived in the topic (UTC), its name, key, partition and offset, its size, and the \
 time from the POST to Kafka. The embedded Kafka is for kcat, confluent-kafka and other clients that use librdkafka; Java's \
-clients wait for ever.
+clients wait for ever, and so does kafka-python without api_version=(2, 3).
 
 With RETELL_API_KEY set, each row shows whether the event's signature is valid; with --require-signature, events \
 without a valid signature are refused.")]

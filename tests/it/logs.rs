@@ -1,10 +1,11 @@
 //! The relay's log: its level, and lines that an operator acts on.
 
 use std::fs;
+use std::time::Instant;
 
 use crate::support::dev::ringback;
 use crate::support::mock_kafka::MockKafka;
-use crate::support::server::{Server, now_ms, post, signature, write_config};
+use crate::support::server::{PATIENCE, Server, now_ms, post, signature, write_config};
 
 const NOWHERE: &str = "127.0.0.1:1";
 
@@ -167,7 +168,17 @@ fn a_shutdown_without_kafka_reports_what_it_waits_for_and_another_signal_ends_th
     let patient = patient.replace("drain_deadline = \"2s\"", "drain_deadline = \"1h\"");
     fs::write(&config, patient).expect("it can be written");
     let server = Server::start_with(&config);
-    server.logged("no broker is connected");
+    let deadline = Instant::now() + PATIENCE;
+    while !server
+        .admin("/readyz?verbose")
+        .contains("no broker is connected")
+    {
+        assert!(
+            Instant::now() < deadline,
+            "{}",
+            server.admin("/readyz?verbose")
+        );
+    }
     let body = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
     assert_eq!(server.post(body), 204);
     server.terminate();

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Worker;
+use crate::publish::EVENTS_STAY;
 use crate::publish::decide::blame::Blame;
 use crate::publish::env::{Client as _, Env};
 use crate::publish::inbox::{ConnectionState, TopicState};
@@ -112,7 +113,7 @@ impl Health {
         });
         let replaced = replaced.unwrap_or_default();
         self.check
-            .fail(&format!("{message}; events stay in the journal{replaced}"));
+            .fail(&format!("{message}{EVENTS_STAY}{replaced}"));
     }
 }
 
