@@ -7,7 +7,8 @@
 //!           └─the journal is poisoned, or the listener has ended─────────────────────► Draining ─► exit 1
 //! ```
 //!
-//! Draining publishes until the journal is empty or `drain_deadline` has passed, then writes the final checkpoint.
+//! Draining publishes until the journal is empty, `drain_deadline` has passed or another signal comes, then writes the final
+//! checkpoint.
 
 mod drain;
 mod error;

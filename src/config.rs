@@ -61,7 +61,7 @@ impl Purpose {
 pub enum ConfigError {
     /// The file cannot be read: give an existing, readable path.
     #[error(
-        "cannot read the configuration file {path}: {source}; name a file that this user can read with --config, for example a \
+        "cannot read the configuration file {path}: {source}; with --config, name a file that this user can read, for example a \
          copy of config/ringback.toml"
     )]
     Read {

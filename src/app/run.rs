@@ -10,12 +10,13 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::AppError;
+use super::drain::reached;
 use super::watch::WatchedFiles;
 use crate::admin::Admin;
 use crate::config::ShutdownConfig;
 use crate::ingest::Ingest;
 use crate::journal::{self, Appender};
-use crate::publish::{self, Publisher};
+use crate::publish::{self, LAST_GRACE, Publisher};
 use crate::readiness::{Check, Readiness};
 use crate::signal::{Request, Signals};
 use crate::telemetry;
@@ -175,13 +176,17 @@ impl Relay {
         self.announce_drain(remaining);
         let deadline = self.publisher.deadline();
         let mut drained = pin!(self.publisher.drain(remaining));
+        let mut give_up = None;
         let left = loop {
             tokio::select! {
                 left = &mut drained => break left,
+                // A thread hangs in the disk or the client.
+                () = reached(give_up) => break None,
                 // Nothing is lost: the journal keeps what is left.
-                () = another_shutdown(&mut signals) => {
+                () = another_shutdown(&mut signals), if give_up.is_none() => {
                     tracing::info!("shutting down: another signal ends the wait for Kafka");
                     deadline.is_now();
+                    give_up = Some(Instant::now() + LAST_GRACE);
                 }
             }
         };

@@ -120,8 +120,8 @@ fn a_missing_configuration_file_is_named_by_its_absolute_path_with_the_remedy() 
             .expect("there is one")
             .join("no/such.toml");
         let expected = format!(
-            "error: cannot read the configuration file {}: No such file or directory (os error 2); name a file that this \
-             user can read with --config, for example a copy of config/ringback.toml\n",
+            "error: cannot read the configuration file {}: No such file or directory (os error 2); with --config, name a \
+             file that this user can read, for example a copy of config/ringback.toml\n",
             path.display()
         );
         assert_eq!(stderr, expected);
