@@ -39,7 +39,8 @@ settings! {
     /// `/metrics`, `/livez` and `/readyz`. Keep the listener inside the cluster.
     pub struct Config {
         /// Where ringback serves them.
-        address: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 9464));
+        address: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 9464)),
+            remedy("write an address and port such as \"0.0.0.0:9464\"");
     }
 }
 

@@ -7,7 +7,8 @@
 //!           └─the journal is poisoned, or the listener has ended─────────────────────► Draining ─► exit 1
 //! ```
 //!
-//! Draining publishes until the journal is empty or `drain_deadline` has passed, then writes the final checkpoint.
+//! Draining publishes until the journal is empty, `drain_deadline` has passed or another signal comes, then writes the final
+//! checkpoint.
 
 mod drain;
 mod error;
@@ -64,7 +65,7 @@ impl App {
         let admin = admin::serve(ports.admin, readiness.clone(), metrics.clone())?;
 
         let journal_metrics = journal::Metrics::register(metrics.registry())?;
-        let journal = open_journal(&config, journal_metrics).await?;
+        let journal = open_journal(&config, journal_metrics.clone()).await?;
         room_check.pass("ok");
         journal
             .appender
@@ -103,6 +104,8 @@ impl App {
                 files,
                 ingest: observe(ingest),
                 appender: journal.appender,
+                journal_metrics,
+                readiness,
                 publisher,
                 process_check,
                 journal_check,

@@ -59,7 +59,7 @@ enum Command {
     Journal(journal::JournalArgs),
     /// List the events that were set aside, and publish them: those that Kafka refused for good, and bodies that are not JSON
     DeadLetter(dead_letter::DeadLetterArgs),
-    /// Send signed events to a running relay, read the topic, and print what was lost, reordered or changed
+    /// Send events to a running relay, signed if there is a key, read the topic, and print what was lost, reordered or changed
     Prove(Box<prove::ProveArgs>),
 }
 

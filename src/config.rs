@@ -60,9 +60,12 @@ impl Purpose {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read: give an existing, readable path.
-    #[error("cannot read the configuration file {path}")]
+    #[error(
+        "cannot read the configuration file {path}: {source}; with --config, name a file that this user can read, for example a \
+         copy of config/ringback.toml"
+    )]
     Read {
-        /// The path as it was given.
+        /// The absolute path.
         path: String,
         /// The operating system's reason.
         #[source]
@@ -91,9 +94,13 @@ impl Config {
         purpose: Purpose,
     ) -> Result<Self, ConfigError> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: file.clone(),
-            source,
+        let text = std::fs::read_to_string(path).map_err(|source| {
+            // It shows which folder a relative path was looked for in.
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            ConfigError::Read {
+                path: path.display().to_string(),
+                source,
+            }
         })?;
         Self::read(
             &text,

@@ -19,6 +19,19 @@ pub struct LogThrottle {
     clock: Clock,
 }
 
+/// Permission to log one line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Permit {
+    suppressed: u64,
+}
+
+impl Permit {
+    /// How many lines of this key were suppressed since the last one. `None` if none was, so that the line has no such field.
+    pub fn suppressed(self) -> Option<u64> {
+        Some(self.suppressed).filter(|number| *number > 0)
+    }
+}
+
 struct LastLine {
     at: Instant,
     suppressed: u64,
@@ -39,10 +52,8 @@ impl LogThrottle {
         }
     }
 
-    /// Asks to log the message that `key` stands for.
-    ///
-    /// Returns how many lines of this key were suppressed since the last one, or `None` if this line is suppressed too.
-    pub fn permit(&self, key: &str) -> Option<u64> {
+    /// Asks to log the message that `key` stands for; `None` if this line is suppressed.
+    pub fn permit(&self, key: &str) -> Option<Permit> {
         let mut lines = self
             .last_lines
             .lock()
@@ -54,7 +65,8 @@ impl LogThrottle {
                 return None;
             }
             last.at = now;
-            return Some(std::mem::take(&mut last.suppressed));
+            let suppressed = std::mem::take(&mut last.suppressed);
+            return Some(Permit { suppressed });
         }
         if lines.len() >= MAX_KEYS {
             lines.clear();
@@ -64,7 +76,7 @@ impl LogThrottle {
             suppressed: 0,
         };
         lines.insert(key.to_owned(), first);
-        Some(0)
+        Some(Permit::default())
     }
 }
 
@@ -139,13 +151,14 @@ mod tests {
         let (start, elapsed) = (Instant::now(), seconds.clone());
         let clock = move || start + Duration::from_secs(elapsed.load(Ordering::Relaxed));
         let throttle = LogThrottle::with_clock(Duration::from_secs(30), Box::new(clock));
-        assert_eq!(throttle.permit("a"), Some(0));
+        let first = Some(Permit { suppressed: 0 });
+        assert_eq!(throttle.permit("a"), first);
         seconds.store(29, Ordering::Relaxed);
         assert_eq!(throttle.permit("a"), None);
         assert_eq!(throttle.permit("a"), None);
-        assert_eq!(throttle.permit("b"), Some(0));
+        assert_eq!(throttle.permit("b"), first);
         seconds.store(30, Ordering::Relaxed);
-        assert_eq!(throttle.permit("a"), Some(2));
+        assert_eq!(throttle.permit("a"), Some(Permit { suppressed: 2 }));
         assert_eq!(throttle.permit("a"), None);
     }
 

@@ -76,6 +76,9 @@ pub enum StartError {
     Io(#[from] std::io::Error),
 }
 
+/// How the check `kafka` ends while it fails.
+const EVENTS_STAY: &str = "; events stay in the journal";
+
 /// The running publisher: one thread of its own and librdkafka's.
 pub struct Publisher {
     mailbox: Arc<Mailbox>,
@@ -102,6 +105,12 @@ impl Checks {
             reading,
         }
     }
+}
+
+/// What is wrong with Kafka, for messages that report themselves what becomes of the events.
+pub fn kafka_failure(readiness: &Readiness) -> Option<String> {
+    let failure = readiness.failure("kafka")?;
+    Some(failure.replace(EVENTS_STAY, ""))
 }
 
 /// Starts the publisher. Never waits for Kafka: the checks, the metrics and the log report a cluster that cannot be reached.

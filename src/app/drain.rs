@@ -118,15 +118,9 @@ impl Drain {
         let mut ticks = tokio::time::interval(REPORT_INTERVAL);
         let mut give_up = None;
         let left = loop {
-            let hangs = async {
-                match give_up {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 left = &mut drained => break left,
-                () = hangs => break None,
+                () = reached(give_up) => break None,
                 request = signals.next() => if request == Request::Shutdown {
                     // A second signal ends the drain at once: the user sees that the first one had no effect.
                     if give_up.is_some() {
@@ -146,6 +140,14 @@ impl Drain {
                 ..self.figures.progress()
             }),
         }
+    }
+}
+
+/// Resolves at this moment; never if there is none.
+pub(super) async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -170,7 +172,7 @@ impl DrainFigures {
             corrupt: journal.corrupt,
             unreadable: journal.unreadable,
             left: journal.unpublished,
-            kafka_failure: self.readiness.failure("kafka"),
+            kafka_failure: publish::kafka_failure(&self.readiness),
             disk_failure: self.readiness.failure("journal-read"),
         }
     }

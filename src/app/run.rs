@@ -2,19 +2,22 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::pin;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::AppError;
+use super::drain::reached;
 use super::watch::WatchedFiles;
 use crate::admin::Admin;
 use crate::config::ShutdownConfig;
 use crate::ingest::Ingest;
-use crate::journal::Appender;
-use crate::publish::Publisher;
-use crate::readiness::Check;
+use crate::journal::{self, Appender};
+use crate::publish::{self, LAST_GRACE, Publisher};
+use crate::readiness::{Check, Readiness};
 use crate::signal::{Request, Signals};
 use crate::telemetry;
 
@@ -24,6 +27,8 @@ pub(super) struct Relay {
     pub(super) files: WatchedFiles,
     pub(super) ingest: Ingest,
     pub(super) appender: Appender,
+    pub(super) journal_metrics: journal::Metrics,
+    pub(super) readiness: Readiness,
     pub(super) publisher: Publisher,
     pub(super) process_check: Check,
     pub(super) journal_check: Check,
@@ -39,7 +44,8 @@ enum Phase {
     Unready,
     /// No new connection is accepted; requests in progress are answered.
     Closing,
-    /// What is on disk is published until this moment. After a failure the listener, if it still runs, answers 503.
+    /// What is on disk is published until this moment, or another signal. After a failure the listener, if it still runs,
+    /// answers 503.
     Draining(Instant, Option<Failure>),
 }
 
@@ -67,7 +73,9 @@ impl Relay {
                     drop(close.take());
                     self.finish_requests(&mut server).await
                 }
-                Phase::Draining(until, failure) => return self.drain(until, failure).await,
+                Phase::Draining(until, failure) => {
+                    return self.drain(until, failure, signals).await;
+                }
             };
         }
     }
@@ -126,11 +134,14 @@ impl Relay {
         let delay = self.shutdown.readiness_delay;
         self.process_check.fail("shutting down");
         self.ingest.shutting_down();
-        tracing::info!(?delay, "shutting down: not ready any more");
+        tracing::info!(
+            ?delay,
+            "shutting down: not ready any more; the listener closes after the delay, or at another signal"
+        );
         tokio::select! {
             () = sleep(delay) => {}
             // A second signal comes from a person at a terminal: there is no load balancer to wait for.
-            () = second_shutdown(signals) => {}
+            () = another_shutdown(signals) => {}
         }
         Phase::Closing
     }
@@ -155,10 +166,35 @@ impl Relay {
         Phase::Draining(until, None)
     }
 
-    async fn drain(self, until: Instant, failure: Option<Failure>) -> Result<(), AppError> {
+    async fn drain(
+        self,
+        until: Instant,
+        failure: Option<Failure>,
+        mut signals: Signals,
+    ) -> Result<(), AppError> {
         let remaining = until.saturating_duration_since(Instant::now());
-        let left = self.publisher.drain(remaining).await;
+        self.announce_drain(remaining);
+        let deadline = self.publisher.deadline();
+        let mut drained = pin!(self.publisher.drain(remaining));
+        let mut give_up = None;
+        let left = loop {
+            tokio::select! {
+                left = &mut drained => break left,
+                // A thread hangs in the disk or the client.
+                () = reached(give_up) => break None,
+                // Nothing is lost: the journal keeps what is left.
+                () = another_shutdown(&mut signals), if give_up.is_none() => {
+                    tracing::info!("shutting down: another signal ends the wait for Kafka");
+                    deadline.is_now();
+                    give_up = Some(Instant::now() + LAST_GRACE);
+                }
+            }
+        };
         match failure.or_else(|| self.appender.poison().map(Failure::Poisoned)) {
+            None if left == Some(0) => {
+                tracing::info!(left, "shut down; the journal is empty");
+                Ok(())
+            }
             // `left` is missing from the line if it is not known.
             None => {
                 tracing::info!(left, "shut down; what is left stays in the journal");
@@ -167,6 +203,23 @@ impl Relay {
             Some(Failure::Poisoned(reason)) => Err(AppError::Poisoned { reason, left }),
             Some(Failure::ListenerEnded(reason)) => Err(AppError::Listener { reason, left }),
         }
+    }
+
+    /// Logs what the process still waits for; while Kafka is away that takes the whole time.
+    fn announce_drain(&self, remaining: Duration) {
+        let left = self.journal_metrics.figures().unpublished;
+        if left == Some(0) {
+            return;
+        }
+        let seconds = remaining.as_secs_f64().round();
+        let wait = humantime::format_duration(Duration::from_secs_f64(seconds));
+        tracing::info!(
+            left,
+            %wait,
+            kafka = publish::kafka_failure(&self.readiness),
+            "shutting down: publishing what is left in the journal; what cannot be published within the wait, or before \
+             another signal, stays on disk for the next start"
+        );
     }
 
     fn reload_keys(&self, why: &str) {
@@ -198,7 +251,7 @@ fn describe(ended: Result<io::Result<()>, JoinError>) -> String {
     }
 }
 
-async fn second_shutdown(signals: &mut Signals) {
+async fn another_shutdown(signals: &mut Signals) {
     while signals.next().await != Request::Shutdown {}
 }
 

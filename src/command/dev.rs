@@ -1,7 +1,7 @@
 //! `ringback dev`: everything on this machine, with nothing to install and nothing left behind.
 //!
-//! The relay is the real one, on a temporary journal. Kafka is librdkafka's in-process mock, to which other clients can
-//! connect too.
+//! The relay is the real one, on a temporary journal. Kafka is librdkafka's in-process mock, to which other clients that use
+//! librdkafka can connect too. Others ask for a newer list of API versions than it knows, and cannot read its answer.
 
 mod display;
 mod kafka;
@@ -30,6 +30,10 @@ use signatures::SignatureNotes;
   ringback dev --port 9000 --admin-port 9001
   RETELL_API_KEY=key_… ringback dev
   RETELL_API_KEY=key_… ringback dev --require-signature
+
+A row has the time at which the event arrived in the topic (UTC), its name, key, partition and offset, its size, and the \
+time from the POST to Kafka. The embedded Kafka is for kcat, confluent-kafka and other clients that use librdkafka; Java's \
+clients wait for ever, and so does kafka-python without api_version=(2, 3).
 
 With RETELL_API_KEY set, each row shows whether the event's signature is valid; with --require-signature, events \
 without a valid signature are refused.")]
@@ -170,8 +174,9 @@ fn greet(arguments: &DevArgs, app: &App, bootstrap: &str, key_is_set: bool) {
   {on}Webhooks{off}    http://localhost:{port}/webhook
   {on}Signatures{off}  {signatures}
   {on}Kafka{off}       {bootstrap}, topic {DEFAULT_TOPIC}, {PARTITIONS} partitions: an embedded
-              mock in memory, for any Kafka client on this machine; beyond
-              5 MiB per partition it deletes the oldest events
+              mock in memory, for kcat, confluent-kafka and other clients that
+              use librdkafka (Java's clients wait for ever); beyond 5 MiB per
+              partition it deletes the oldest events
   {on}Metrics{off}     http://localhost:{admin}/metrics
 
   {try_it}

@@ -55,7 +55,7 @@ pub enum CommandError {
     )]
     JournalHeld { path: String },
     /// A drain ended before the journal was empty. `left` is a number or says that it is not known.
-    #[error("events left in the journal: {left}{reasons}")]
+    #[error("events left in the journal: {left}{reasons}; run the drain again to publish them")]
     EventsLeft { left: String, reasons: String },
     #[error("cannot publish what is set aside at {path}")]
     SetAside {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
+
 use super::{CommandError, load};
 use crate::config::{Config, Purpose};
 use crate::journal::inspect::{Folder, Inspection};
@@ -21,11 +23,19 @@ pub struct JournalPath {
 impl JournalPath {
     /// The journal's folder. If `--path` is given, the configuration is not even read.
     pub fn resolve(&self) -> Result<PathBuf, CommandError> {
+        self.configured().map(|(path, _)| path)
+    }
+
+    /// The journal's folder, and the configuration's `journal.budget` if it was read.
+    pub fn configured(&self) -> Result<(PathBuf, Option<ByteSize>), CommandError> {
         match (&self.path, &self.config) {
-            (Some(path), _) => Ok(path.clone()),
-            (None, Some(config)) => Ok(load(config, Purpose::Journal)?.journal.path),
+            (Some(path), _) => Ok((path.clone(), None)),
+            (None, Some(config)) => {
+                let journal = load(config, Purpose::Journal)?.journal;
+                Ok((journal.path, Some(journal.budget)))
+            }
             // clap requires one of the two.
-            (None, None) => Ok(crate::journal::Config::default().path),
+            (None, None) => Ok((crate::journal::Config::default().path, None)),
         }
     }
 }

@@ -28,8 +28,8 @@ settings! {
         /// How long `/readyz` reports unready before the listener closes, so that load balancers stop sending first. A
         /// second SIGTERM or Ctrl-C skips what is left of it.
         readiness_delay: Duration = Duration::from_secs(5), bounds(Duration::ZERO..=Duration::from_mins(10));
-        /// Then running requests are finished and the journal is published for at most this long. What is left stays on
-        /// disk for the next start.
+        /// Then running requests are finished and the journal is published for at most this long, or until another SIGTERM
+        /// or Ctrl-C. What is left stays on disk for the next start.
         drain_deadline: Duration = Duration::from_secs(20),
             bounds(Duration::from_secs(1)..=Duration::from_hours(1));
     }

@@ -4,13 +4,15 @@
 mod file;
 mod replay;
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Config;
 use super::decide::blame::Reason;
+use super::env::DeadLetterPlace;
 use super::kafka::credentials::Credentials;
 use super::kafka::dead_letter_topic::DeadLetterTopic;
 use crate::journal::disk::filesystem::File as _;
@@ -80,13 +82,14 @@ impl DeadLetters {
         position: u64,
         reason: Reason,
         payload: &[u8],
-    ) -> io::Result<()> {
+    ) -> io::Result<DeadLetterPlace> {
         if let Some(topic) = &mut self.topic
             && topic.send(payload, journal_id, position, reason.label())
         {
-            return Ok(());
+            return Ok(DeadLetterPlace::Topic(topic.name().to_owned()));
         }
         self.write_file(journal_id, position, reason, payload)
+            .map(DeadLetterPlace::File)
     }
 
     fn write_file(
@@ -95,9 +98,11 @@ impl DeadLetters {
         position: u64,
         reason: Reason,
         payload: &[u8],
-    ) -> io::Result<()> {
+    ) -> io::Result<PathBuf> {
         if !self.folder.exists() {
-            fs::create_dir_all(&self.folder)?;
+            // As the journal's own folder: bodies are private.
+            let mut private = DirBuilder::new();
+            private.recursive(true).mode(0o700).create(&self.folder)?;
             if let Some(parent) = self.folder.parent() {
                 File::open(parent)?.sync_all()?;
             }
@@ -119,13 +124,14 @@ impl DeadLetters {
         // Also checks that the file system has not shut down: the folder may be a mount of its own.
         file.sync()?;
         self.bytes = self.bytes.saturating_sub(replaced) + length;
-        Ok(())
+        Ok(path)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::time::Duration;
 
     use super::*;
@@ -171,6 +177,11 @@ mod tests {
         assert_eq!(&content[line_end + 1..], event.body);
         let line: serde_json::Value = serde_json::from_slice(&content[..line_end]).unwrap();
         assert_eq!(line["reason"], "too_large");
+        let mode = fs::metadata(&config.dead_letter_path)
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o700);
         assert_eq!(dead_letters.bytes(), content.len() as u64);
         assert_eq!(open(&config).unwrap().bytes(), dead_letters.bytes());
 

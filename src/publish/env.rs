@@ -3,6 +3,7 @@
 //! [`Env`] has two implementations: `kafka::env`, and the simulator's in `tests/sim`. Both run the same worker.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rdkafka::message::OwnedHeaders;
@@ -52,6 +53,15 @@ pub trait Client {
     fn request_topic_state(&self) {}
 }
 
+/// Where a dead letter was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeadLetterPlace {
+    /// To the topic of dead letters, of this name.
+    Topic(String),
+    /// To this file, which a replay publishes.
+    File(PathBuf),
+}
+
 /// Why no producer was built.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -76,7 +86,7 @@ pub trait Env {
         position: u64,
         reason: Reason,
         payload: &[u8],
-    ) -> io::Result<()>;
+    ) -> io::Result<DeadLetterPlace>;
     /// The size of all dead letters beside the journal, in bytes.
     fn dead_letter_bytes(&self) -> u64;
     /// Counts that size again, since others may remove dead letters; true if it has changed.

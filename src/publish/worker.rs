@@ -229,8 +229,8 @@ impl<E: Env> Worker<E> {
             }
             Ok(false) => {}
             Err(error) => {
-                if let Some(suppressed) = self.throttle.permit("recount") {
-                    tracing::warn!(%error, suppressed, "cannot count the dead letters");
+                if let Some(permit) = self.throttle.permit("recount") {
+                    tracing::warn!(%error, suppressed = permit.suppressed(), "cannot count the dead letters");
                 }
             }
         }
@@ -321,8 +321,8 @@ impl<E: Env> Worker<E> {
             Err(error) => {
                 let message = error.to_string();
                 self.health.mark_unhealthy(Problem::Connection, &message);
-                if let Some(suppressed) = self.throttle.permit("build") {
-                    tracing::error!(%error, suppressed, "cannot build a Kafka producer; trying again");
+                if let Some(permit) = self.throttle.permit("build") {
+                    tracing::error!(%error, suppressed = permit.suppressed(), "cannot build a Kafka producer; trying again");
                 }
                 let (now, jitter) = (self.env.now(), self.env.jitter());
                 self.machine.build_failed(now, jitter);

@@ -137,6 +137,21 @@ impl<'a> Decoder<'a> {
         text.and_then(parse).or_else(|| self.mismatch(value))
     }
 
+    /// Reads a value that is the name of one of `valid`.
+    pub(crate) fn one_of<T: SettingValue + Copy + ToString>(
+        &mut self,
+        value: &toml::Value,
+        valid: &[T],
+    ) -> Option<T> {
+        let text = self.text_of_variable().or(value.as_str());
+        let names: Vec<_> = valid.iter().map(T::to_string).collect();
+        if let Some(index) = names.iter().position(|name| text == Some(name)) {
+            return Some(valid[index]);
+        }
+        let near = text.and_then(|text| nearest(text, names.iter().map(String::as_str)));
+        self.mismatch_near(value, near)
+    }
+
     pub(crate) fn table<T: SettingValue>(&mut self, value: toml::Value) -> Option<Table> {
         match value {
             toml::Value::Table(table) => Some(table),
@@ -165,6 +180,15 @@ impl<'a> Decoder<'a> {
 
     /// Reports that `value` is not a `T`.
     pub(crate) fn mismatch<T: SettingValue>(&mut self, value: &toml::Value) -> Option<T> {
+        self.mismatch_near(value, None)
+    }
+
+    /// As [`Decoder::mismatch`]; `near` is the valid value that was probably meant.
+    fn mismatch_near<T: SettingValue>(
+        &mut self,
+        value: &toml::Value,
+        near: Option<&str>,
+    ) -> Option<T> {
         let remedy = self.remedy.unwrap_or_else(|| T::kind().remedy);
         // The likeliest mistake is a secret in the place of its reference.
         if self.is_secret {
@@ -176,7 +200,8 @@ impl<'a> Decoder<'a> {
             (None, toml::Value::Array(_)) => String::from("is a list"),
             (None, value) => format!("cannot read {value}"),
         };
-        self.unread(format!("{found}; {remedy}"))
+        let meant = near.map(|near| format!(" (did you mean {near:?}?)"));
+        self.unread(format!("{found}{}; {remedy}", meant.unwrap_or_default()))
     }
 
     fn error(&mut self, message: impl Into<String>, fault: SettingFault) {

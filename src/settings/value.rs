@@ -169,13 +169,22 @@ impl<T: SettingValue> SettingValue for Vec<T> {
     }
 }
 
-/// A size as the file would have it, exactly: in the largest unit of 1,024 that divides it.
+/// A size as a user would write it, exactly: in the largest unit that divides it.
 fn size(value: ByteSize) -> String {
+    const UNITS: [(&str, u64); 8] = [
+        ("TiB", bytesize::TIB),
+        ("TB", bytesize::TB),
+        ("GiB", bytesize::GIB),
+        ("GB", bytesize::GB),
+        ("MiB", bytesize::MIB),
+        ("MB", bytesize::MB),
+        ("KiB", bytesize::KIB),
+        ("kB", bytesize::KB),
+    ];
     let bytes = value.as_u64();
-    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    let exact = |(_, shift): &(&str, u32)| bytes != 0 && bytes.trailing_zeros() >= *shift;
-    match units.into_iter().find(exact) {
-        Some((unit, shift)) => format!("{}{unit}", bytes >> shift),
+    let mut units = UNITS.into_iter();
+    match units.find(|(_, unit)| bytes != 0 && bytes.is_multiple_of(*unit)) {
+        Some((name, unit)) => format!("{}{name}", bytes / unit),
         None => format!("{bytes}B"),
     }
 }

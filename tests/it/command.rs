@@ -104,8 +104,37 @@ fn a_bad_configuration_exits_78_with_the_remedy() {
             "{stderr}"
         );
     }
-    let missing = run(&["serve", "--config", "/nonexistent.toml"]);
-    assert_eq!(missing.status.code(), Some(78));
+}
+
+#[test]
+fn a_missing_configuration_file_is_named_by_its_absolute_path_with_the_remedy() {
+    for arguments in [
+        &["serve", "--config", "no/such.toml"][..],
+        &["check", "-c", "no/such.toml"],
+        &["dead-letter", "list", "-c", "no/such.toml"],
+    ] {
+        let output = run(arguments);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{stderr}");
+        let path = std::env::current_dir()
+            .expect("there is one")
+            .join("no/such.toml");
+        let expected = format!(
+            "error: cannot read the configuration file {}: No such file or directory (os error 2); with --config, name a \
+             file that this user can read, for example a copy of config/ringback.toml\n",
+            path.display()
+        );
+        assert_eq!(stderr, expected);
+    }
+}
+
+#[test]
+fn prove_without_a_kafka_names_both_ways_to_give_one() {
+    let stderr = text(&run(&["prove"]).stderr);
+    assert!(
+        stderr.contains("<--bootstrap <SERVERS>|--config <FILE>>"),
+        "{stderr}"
+    );
 }
 
 #[test]

@@ -369,3 +369,27 @@ fn each_command_has_examples() {
         assert!(text(&output.stdout).contains("Examples:"), "{arguments:?}");
     }
 }
+
+#[test]
+fn status_shows_the_configured_budget_and_a_dump_of_nothing_says_so() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kafka = MockKafka::start();
+    let server = Server::start_in(folder.path(), &kafka.bootstrap, "", SMALL);
+    assert_eq!(server.post(body(1).as_bytes()), 204);
+    kafka.read(1);
+    server.terminate();
+    assert!(server.wait().success());
+    let config = folder.path().join("ringback.toml");
+    let config = config.to_str().expect("a path in UTF-8");
+    let run = |arguments: &[&str]| {
+        let output = ringback(arguments).output().expect("the binary runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        output
+    };
+    let status = text(&run(&["journal", "status", "--config", config]).stdout);
+    let row = "\nBudget        16.0 MiB, or what the volume has room for\n";
+    assert!(status.contains(row), "{status}");
+    let dump = run(&["journal", "dump", "--config", config, "--unpublished"]);
+    assert_eq!(text(&dump.stdout), "");
+    assert_eq!(text(&dump.stderr), "The journal holds no such event.\n");
+}

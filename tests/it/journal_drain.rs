@@ -136,7 +136,9 @@ fn without_a_kafka_a_drain_gives_up_after_the_timeout_and_reports_what_is_left()
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
-        stderr.contains("events left in the journal: 3; Kafka: "),
+        stderr.contains("events left in the journal: 3; Kafka: ")
+            && stderr.ends_with("; run the drain again to publish them\n")
+            && !stderr.contains("events stay"),
         "{stderr}"
     );
     let path = folder.path().join("journal");

@@ -88,6 +88,21 @@ fn kafka_s_return_is_logged_with_what_was_delivered() {
 }
 
 #[test]
+fn a_missing_topic_s_appearance_is_logged_though_no_event_waits_for_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kafka = MockKafka::start();
+    kafka.hide_topic();
+    let server = Server::start_in(folder.path(), &kafka.bootstrap, "", "");
+    await_check(&server, |line| {
+        line.starts_with("[!]kafka Kafka has no topic \"retell-events\"")
+    });
+    kafka.show_topic();
+    let line = server.logged("Kafka has the topic now");
+    assert!(line.contains("\"topic\":\"retell-events\""), "{line}");
+    await_check(&server, |line| line == "[+]kafka ok");
+}
+
+#[test]
 fn a_dead_letter_leaves_the_check_green_once_the_journal_is_empty() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let kafka = MockKafka::start();

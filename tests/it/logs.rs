@@ -1,10 +1,11 @@
 //! The relay's log: its level, and lines that an operator acts on.
 
 use std::fs;
+use std::time::Instant;
 
 use crate::support::dev::ringback;
 use crate::support::mock_kafka::MockKafka;
-use crate::support::server::{Server, now_ms, post, signature};
+use crate::support::server::{PATIENCE, Server, now_ms, post, signature, write_config};
 
 const NOWHERE: &str = "127.0.0.1:1";
 
@@ -126,4 +127,84 @@ fn the_last_line_has_the_number_of_events_left() {
     server.terminate();
     let line = server.logged("shut down; what is left");
     assert!(line.contains("\"left\":2"), "{line}");
+}
+
+#[test]
+fn a_dead_letter_s_line_has_what_an_operator_needs_to_publish_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kafka = MockKafka::start();
+    let server = Server::start_in(folder.path(), &kafka.bootstrap, "", "");
+    let body = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
+    kafka.refuse(4);
+    assert_eq!(server.post(body), 204);
+    let line = server.logged("an event was dead-lettered: Kafka refuses it for good");
+    let line: serde_json::Value = serde_json::from_str(&line).expect("JSON lines");
+    let file = folder
+        .path()
+        .join("journal/dead-letters/00000000000000000000.event");
+    assert!(file.exists());
+    assert_eq!(line["file"].as_str(), file.to_str());
+    assert_eq!(
+        (&line["key"], &line["size"]),
+        (&"a".into(), &body.len().into())
+    );
+    let hint = "after the cause is fixed: ringback dead-letter replay --config FILE --position 0";
+    assert_eq!(line["hint"], hint);
+    assert_eq!(line["topic"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_line_that_stands_for_no_other_does_not_count_suppressed_ones() {
+    let server = Server::start("", "");
+    let line = server.logged("no broker is connected");
+    assert!(!line.contains("suppressed"), "{line}");
+}
+
+#[test]
+fn a_shutdown_without_kafka_reports_what_it_waits_for_and_another_signal_ends_the_wait() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = write_config(folder.path(), NOWHERE, "", "");
+    let patient = fs::read_to_string(&config).expect("it was written");
+    let patient = patient.replace("drain_deadline = \"2s\"", "drain_deadline = \"1h\"");
+    fs::write(&config, patient).expect("it can be written");
+    let server = Server::start_with(&config);
+    let deadline = Instant::now() + PATIENCE;
+    while !server
+        .admin("/readyz?verbose")
+        .contains("no broker is connected")
+    {
+        assert!(
+            Instant::now() < deadline,
+            "{}",
+            server.admin("/readyz?verbose")
+        );
+    }
+    let body = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
+    assert_eq!(server.post(body), 204);
+    server.terminate();
+    let line = server.logged("shutting down: publishing what is left in the journal");
+    for part in [
+        "\"left\":1",
+        "\"wait\":\"1h\"",
+        "\"kafka\":\"no broker is connected",
+        "or before another signal",
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    server.terminate();
+    // The test ends only if the wait does.
+    let line = server.logged("shut down; what is left stays in the journal");
+    assert!(line.contains("\"left\":1"), "{line}");
+    assert!(server.wait().success());
+}
+
+#[test]
+fn an_empty_journal_s_last_line_speaks_of_nothing_that_is_left() {
+    let server = Server::start("", "");
+    server.terminate();
+    let line = server.logged("shut down; ");
+    assert!(
+        line.contains("shut down; the journal is empty") && line.contains("\"left\":0"),
+        "{line}"
+    );
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ringback::publish::env::{BuildError, Env};
+use ringback::publish::env::{BuildError, DeadLetterPlace, Env};
 use ringback::publish::{Reason, producer_properties};
 
 use crate::coverage::{self, Seen};
@@ -149,11 +149,12 @@ impl Env for SimEnv {
         position: u64,
         reason: Reason,
         payload: &[u8],
-    ) -> io::Result<()> {
+    ) -> io::Result<DeadLetterPlace> {
+        let written = || Ok(DeadLetterPlace::File(format!("{position}.event").into()));
         self.clock
             .log(|| format!("dead-letter {position}: {}", reason.label()));
         if reason == Reason::Unparsed && lies::is_on(Lie::UnparsedLost) {
-            return Ok(());
+            return written();
         }
         let mut disk = self.disk.lock();
         let writable = if disk.no_dead_letters {
@@ -164,7 +165,7 @@ impl Env for SimEnv {
         if let Err(error) = writable {
             self.watch.borrow_mut().failed = true;
             return if lies::is_on(Lie::LetterUnwritten) {
-                Ok(())
+                written()
             } else {
                 Err(error)
             };
@@ -180,7 +181,7 @@ impl Env for SimEnv {
             *self.dead_letter_bytes.borrow_mut() += payload.len() as u64;
             self.counted += payload.len() as u64;
         }
-        Ok(())
+        written()
     }
 
     fn dead_letter_bytes(&self) -> u64 {

@@ -14,7 +14,7 @@ pub const PARTITIONS: i32 = 64;
 
 /// The running cluster; dropping it stops it.
 pub struct EmbeddedKafka {
-    /// `bootstrap.servers` for any Kafka client on this machine.
+    /// `bootstrap.servers` for clients on this machine that use librdkafka.
     pub bootstrap: String,
     stop: Option<mpsc::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,

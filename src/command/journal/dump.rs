@@ -61,15 +61,15 @@ pub fn run(arguments: &DumpArgs) -> Result<(), CommandError> {
     };
     let mut to = BufWriter::new(io::stdout().lock());
     let mut unreadable = 0;
+    let mut is_empty = true;
     for item in inspection.walk(from) {
         match item {
             Ok(Item::Record(record)) if record.position > arguments.to => break,
             Ok(Item::Record(record)) if record.position < from => {}
-            Ok(Item::Record(record)) => {
-                if let Err(error) = print(arguments, &record, watermark, &mut to) {
-                    return printed(Err(error));
-                }
-            }
+            Ok(Item::Record(record)) => match print(arguments, &record, watermark, &mut to) {
+                Ok(is_printed) => is_empty &= !is_printed,
+                Err(error) => return printed(Err(error)),
+            },
             Ok(Item::Damage(damage)) => {
                 if damage.positions.start > arguments.to {
                     break;
@@ -104,6 +104,9 @@ pub fn run(arguments: &DumpArgs) -> Result<(), CommandError> {
         }
     }
     printed(to.flush())?;
+    if is_empty {
+        anstream::eprintln!("The journal holds no such event.");
+    }
     match unreadable {
         0 => Ok(()),
         places => Err(CommandError::Unreadable { places }),
@@ -123,12 +126,13 @@ fn describe(range: &Range<u64>, what: &str) -> String {
     )
 }
 
+/// Returns false if the event does not match the arguments.
 fn print(
     arguments: &DumpArgs,
     record: &Located,
     watermark: u64,
     to: &mut impl Write,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let position = record.position;
     let event = match Event::decode(&record.payload) {
         Ok(event) => event,
@@ -141,33 +145,35 @@ fn print(
                     "error": error.to_string(),
                     "payload_hex": payload,
                 });
-                return writeln!(to, "{object}");
+                writeln!(to, "{object}")?;
+            } else {
+                anstream::eprintln!("position {position}: {error}");
             }
-            anstream::eprintln!("position {position}: {error}");
-            return Ok(());
+            return Ok(true);
         }
-        Err(_) => return Ok(()),
+        Err(_) => return Ok(false),
     };
     if arguments.key.is_some() && arguments.key.as_deref() != event.key {
-        return Ok(());
+        return Ok(false);
     }
     if arguments.body {
         to.write_all(event.body)?;
-        return to.write_all(b"\n");
-    }
-    if arguments.json {
+        to.write_all(b"\n")?;
+    } else if arguments.json {
         let mut object = json(&event);
         object.insert(String::from("position"), json!(position));
         object.insert(String::from("segment"), json!(name(record.sequence)));
         object.insert(String::from("published"), json!(position < watermark));
         serde_json::to_writer(&mut *to, &object)?;
-        return to.write_all(b"\n");
+        to.write_all(b"\n")?;
+    } else {
+        writeln!(
+            to,
+            "{position:>12}  {}  {}  {:>9}",
+            time::rfc3339(event.received_ms),
+            columns(&event),
+            event.body.len()
+        )?;
     }
-    writeln!(
-        to,
-        "{position:>12}  {}  {}  {:>9}",
-        time::rfc3339(event.received_ms),
-        columns(&event),
-        event.body.len()
-    )
+    Ok(true)
 }

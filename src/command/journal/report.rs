@@ -32,6 +32,8 @@ pub struct JournalReport {
     pub locked: bool,
     /// `None` if it is lost.
     pub checkpoint: Option<CheckpointRow>,
+    /// `journal.budget`; `None` if no configuration was read.
+    pub budget_bytes: Option<u64>,
     pub unpublished: UnpublishedRow,
     pub dead_letters: FileCount,
     /// Copies of damage.
@@ -83,6 +85,7 @@ impl JournalReport {
                 watermark: checkpoint.watermark,
                 number: checkpoint.number,
             }),
+            budget_bytes: None,
             unpublished: UnpublishedRow::default(),
             dead_letters,
             quarantine: FileCount::of(&inspection.quarantine),

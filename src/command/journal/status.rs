@@ -16,7 +16,7 @@ use crate::command::{CommandError, printed};
   ringback journal status --path /mnt/replica-2 --json | jq .unpublished.events
 
 It reads the whole journal and changes nothing. Beside a running relay it shows the journal at one moment, and what was \
-published by the last checkpoint, up to about a second before.
+published by the last checkpoint, up to about a second before. With --config it also shows journal.budget.
 Exit codes: 0 all of it could be read, even if damage was found; 1 a part could not be read, or there is no journal.")]
 pub struct StatusArgs {
     #[command(flatten)]
@@ -27,7 +27,9 @@ pub struct StatusArgs {
 }
 
 pub fn run(arguments: &StatusArgs) -> Result<(), CommandError> {
-    let report = JournalReport::gather(&arguments.journal.resolve()?)?;
+    let (path, budget) = arguments.journal.configured()?;
+    let mut report = JournalReport::gather(&path)?;
+    report.budget_bytes = budget.map(|budget| budget.as_u64());
     let mut text = Vec::new();
     if arguments.json {
         serde_json::to_writer_pretty(&mut text, &report).map_err(io::Error::from)?;
@@ -59,6 +61,10 @@ fn print(report: &JournalReport, to: &mut impl Write) -> io::Result<()> {
             |checkpoint| format!("published before position {}", checkpoint.watermark),
         ),
     )?;
+    if let Some(budget) = report.budget_bytes {
+        let words = format!("{}, or what the volume has room for", size(budget));
+        row("Budget", words)?;
+    }
     row("Unpublished", unpublished(report))?;
     row("Dead letters", files(&report.dead_letters))?;
     row("Quarantine", files(&report.quarantine))?;

@@ -61,7 +61,7 @@ impl fmt::Display for Signing {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(group(clap::ArgGroup::new("kafka").args(["bootstrap", "config"]).required(true).multiple(true)), after_help = "Examples:
   ringback prove --bootstrap localhost:9092
   ringback prove --config ringback.toml --rate 500 --duration 60s
   ringback prove --bootstrap k1:9093 -X security.protocol=ssl
@@ -86,7 +86,7 @@ pub struct ProveArgs {
     #[arg(long, value_name = "NAME")]
     key_env: Option<String>,
     /// The Kafka to read from, as host:port,… (or --config)
-    #[arg(long, value_name = "SERVERS", required_unless_present = "config")]
+    #[arg(long, value_name = "SERVERS")]
     bootstrap: Option<String>,
     /// The topic to read [default: the configuration's, else retell-events]
     #[arg(long)]

@@ -132,8 +132,8 @@ fn an_unknown_key_names_the_nearest_valid_one_or_all() {
 #[test]
 fn a_required_key_is_named_with_its_source_s_line_and_a_remedy() {
     let refused = refusal(&MINIMAL.replace("verify = \"none\"\n", ""), []);
-    let expected = "test.toml:4: source.0.verify: is missing; write how this source's requests are authenticated, \
-                    for example verify = \"retell\"";
+    let expected = "test.toml:4: source.0.verify: is missing; write how this source's requests are authenticated: \
+                    verify = \"retell\", or verify = \"none\" to accept events from anybody";
     assert_eq!(refused, expected);
 }
 
@@ -292,4 +292,73 @@ fn a_variable_that_fits_no_key_hides_no_other_mistake() {
         assert!(refused.contains(mistake), "{refused}");
     }
     assert!(refused.contains("RINGBACK_KAFKA__TOPIC__X"), "{refused}");
+}
+
+#[test]
+fn a_misspelt_scheme_gets_the_nearest_one_and_all() {
+    let refused = refusal(&MINIMAL.replace("\"none\"", "\"retel\""), []);
+    let expected = "test.toml:7: source.0.verify: cannot read \"retel\" (did you mean \"retell\"?); write how this source's \
+                    requests are authenticated: verify = \"retell\", or verify = \"none\" to accept events from anybody";
+    assert_eq!(refused, expected);
+    let refused = refusal(&MINIMAL.replace("\"none\"", "7"), []);
+    assert!(refused.contains("cannot read 7; write how"), "{refused}");
+}
+
+#[test]
+fn an_address_s_remedy_is_the_listener_s_own() {
+    for (section, port) in [("listen", 8080), ("admin", 9464)] {
+        let refused = refusal(
+            &format!("[{section}]\naddress = \"localhost\"\n{MINIMAL}"),
+            [],
+        );
+        let remedy = format!("write an address and port such as \"0.0.0.0:{port}\"");
+        assert!(refused.ends_with(&remedy), "{refused}");
+    }
+}
+
+#[test]
+fn a_value_that_librdkafka_refuses_is_reported_with_its_property_s_given_name_and_valid_ones() {
+    for (given, expected) in [
+        (
+            "\"linger.ms\" = 9000000",
+            "linger.ms must be a number from 0 to 900000",
+        ),
+        (
+            "\"linger.ms\" = \"soon\"",
+            "linger.ms must be a number from 0 to 900000",
+        ),
+        (
+            "\"socket.timeout.ms\" = \"\"",
+            "socket.timeout.ms must be a number from 10 to 300000",
+        ),
+        (
+            "\"socket.timeout.ms\" = 1",
+            "socket.timeout.ms must be a number from 10 to 300000",
+        ),
+        (
+            "\"socket.keepalive.enable\" = \"yes\"",
+            "socket.keepalive.enable must be true or false",
+        ),
+        (
+            "\"compression.type\" = \"lz5\"",
+            "compression.type is refused by librdkafka: Invalid value \"lz5\" for configuration property \"compression.type\"; \
+             its values are at https://",
+        ),
+    ] {
+        let refused = refusal(
+            &MINIMAL.replace("[[source]]", &format!("{given}\n[[source]]")),
+            [],
+        );
+        assert!(refused.contains(expected), "{expected}: {refused}");
+        assert_eq!(refused.lines().count(), 1, "{refused}");
+    }
+}
+
+#[test]
+fn a_size_is_shown_in_the_unit_in_which_it_was_written() -> Result<(), ConfigError> {
+    for size in ["8GB", "8GiB", "1500MB", "5MiB", "4097KiB", "5000001B"] {
+        let shown = parse(&format!("[journal]\nsegment_size = \"1MiB\"\nbudget = \"{size}\"\n[listen]\nmax_body = \"1MiB\"\n{MINIMAL}"), [])?.show();
+        assert!(shown.contains(&format!("budget = \"{size}\"")), "{shown}");
+    }
+    Ok(())
 }

@@ -57,17 +57,14 @@ impl SettingValue for Verify {
     fn kind() -> Kind {
         Kind::scalar(
             "scheme",
-            "write how this source's requests are authenticated, for example verify = \"retell\"",
+            "write how this source's requests are authenticated: verify = \"retell\", or verify = \"none\" to accept events \
+             from anybody",
             r#"{"enum": ["none", "retell"]}"#,
         )
     }
 
     fn decode(value: toml::Value, decoder: &mut Decoder<'_>) -> Option<Self> {
-        decoder.parse(&value, |text| match text {
-            "none" => Some(Self::None),
-            "retell" => Some(Self::Retell),
-            _ => None,
-        })
+        decoder.one_of(&value, &[Self::None, Self::Retell])
     }
 
     fn show(&self) -> Option<Shown> {

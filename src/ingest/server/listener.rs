@@ -130,10 +130,10 @@ impl Acceptor {
         }
         let max_connections = self.server.max_connections.max(1);
         while self.connections.len() >= max_connections {
-            if let Some(suppressed) = self.warnings.permit("connections") {
+            if let Some(permit) = self.warnings.permit("connections") {
                 tracing::warn!(
                     max_connections,
-                    suppressed,
+                    suppressed = permit.suppressed(),
                     "all connections that listen.max_connections permits are in use: each new one closes the longest idle one"
                 );
             }

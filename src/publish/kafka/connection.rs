@@ -106,8 +106,11 @@ fn report_down(faults: &BrokerFaults, mailbox: &Mailbox, throttle: &LogThrottle)
         Some(cause) => format!("no broker is connected: {cause}"),
         None => String::from("no broker is connected"),
     };
-    if let Some(suppressed) = throttle.permit(&message) {
-        tracing::warn!(suppressed, "{message}; events stay in the journal");
+    if let Some(permit) = throttle.permit(&message) {
+        tracing::warn!(
+            suppressed = permit.suppressed(),
+            "{message}; events stay in the journal"
+        );
     }
     mailbox.put(|inbox| inbox.connection = Some(ConnectionState::Down(message)));
 }

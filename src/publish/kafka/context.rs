@@ -68,7 +68,7 @@ impl ClientContext for Context {
             line.fault()
         });
         let throttle = &self.shared.throttle;
-        let Some(suppressed) = throttle.permit(fault.as_deref().unwrap_or(facility)) else {
+        let Some(permit) = throttle.permit(fault.as_deref().unwrap_or(facility)) else {
             return;
         };
         match level {
@@ -76,13 +76,13 @@ impl ClientContext for Context {
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error => {
-                tracing::error!(target: "librdkafka", facility, suppressed, "{message}");
+                tracing::error!(target: "librdkafka", facility, suppressed = permit.suppressed(), "{message}");
             }
             RDKafkaLogLevel::Warning => {
-                tracing::warn!(target: "librdkafka", facility, suppressed, "{message}");
+                tracing::warn!(target: "librdkafka", facility, suppressed = permit.suppressed(), "{message}");
             }
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-                tracing::info!(target: "librdkafka", facility, suppressed, "{message}");
+                tracing::info!(target: "librdkafka", facility, suppressed = permit.suppressed(), "{message}");
             }
             RDKafkaLogLevel::Debug => {
                 tracing::debug!(target: "librdkafka", facility, "{message}");
@@ -109,8 +109,8 @@ impl ClientContext for Context {
             return;
         }
         let name = code.map_or_else(|| error.to_string(), |code| code.to_string());
-        if let Some(suppressed) = self.shared.throttle.permit(&name) {
-            tracing::warn!(target: "librdkafka", %error, suppressed, "{reason}");
+        if let Some(permit) = self.shared.throttle.permit(&name) {
+            tracing::warn!(target: "librdkafka", %error, suppressed = permit.suppressed(), "{reason}");
         }
         if code != Some(RDKafkaErrorCode::GaplessGuarantee) {
             // That one concerns a record, whose failed report comes too, and not the client.

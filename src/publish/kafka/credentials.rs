@@ -60,12 +60,12 @@ impl Credentials {
                     }
                 }
                 Err(error) => {
-                    if let Some(suppressed) = self.throttle.permit(property) {
+                    if let Some(permit) = self.throttle.permit(property) {
                         let error = telemetry::chain(&error);
                         tracing::error!(
                             property,
                             error,
-                            suppressed,
+                            suppressed = permit.suppressed(),
                             "a secret of [kafka.client] cannot be used; its last value stays"
                         );
                     }

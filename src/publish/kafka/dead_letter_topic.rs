@@ -42,6 +42,10 @@ impl DeadLetterTopic {
         }
     }
 
+    pub(in crate::publish) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns true once the topic has the event; false if it does not take it in time or it is no event. Blocks for up to
     /// [`TOPIC_TIMEOUT`].
     pub(in crate::publish) fn send(

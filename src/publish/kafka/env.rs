@@ -7,7 +7,7 @@ use super::producer::{Producer, ProducerFactory};
 use crate::journal::disk::real::DiskFileSystem;
 use crate::publish::dead_letter::DeadLetters;
 use crate::publish::decide::blame::Reason;
-use crate::publish::env::{BuildError, Env};
+use crate::publish::env::{BuildError, DeadLetterPlace, Env};
 use crate::time;
 
 /// See [`Env`].
@@ -36,7 +36,7 @@ impl Env for LibrdkafkaEnv {
         position: u64,
         reason: Reason,
         payload: &[u8],
-    ) -> io::Result<()> {
+    ) -> io::Result<DeadLetterPlace> {
         self.dead_letters
             .write(&self.journal_id, position, reason, payload)
     }

@@ -8,11 +8,12 @@ use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::{MetadataBroker, MetadataPartition, MetadataTopic};
 
 use super::credentials::Credentials;
 use crate::publish::decide::timestamps::TimeBounds;
 
-/// For the answer, connecting included.
+/// For both answers together, connecting included.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two readings.
 pub(crate) const INTERVAL: Duration = Duration::from_mins(1);
@@ -48,7 +49,11 @@ pub(crate) fn read(
     let client: AdminClient<Silent> = config
         .create_with_context(Silent)
         .map_err(|error| text(&error))?;
-    let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+    let until = Instant::now() + TIMEOUT;
+    let broker = any_broker(&client, topic).map_err(|error| text(&error))?;
+    let options = AdminOptions::new()
+        .request_timeout(Some(until.saturating_duration_since(Instant::now())))
+        .broker_id(broker);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| text(&error))?;
@@ -62,6 +67,16 @@ pub(crate) fn read(
     Ok(TimeBounds::from_properties(|name| {
         entries.get(name)?.value.as_deref()
     }))
+}
+
+/// A broker to ask. Every broker knows each topic's configuration. librdkafka would ask the controller, which need not be
+/// reachable from here, and waits for a second before it connects to it. Events must reach the topic's leaders in any case.
+fn any_broker(client: &AdminClient<Silent>, topic: &str) -> Result<Option<i32>, KafkaError> {
+    let metadata = client.inner().fetch_metadata(Some(topic), TIMEOUT)?;
+    let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+    let mut leaders = partitions.map(MetadataPartition::leader);
+    let leader = leaders.find(|id| *id >= 0);
+    Ok(leader.or_else(|| metadata.brokers().first().map(MetadataBroker::id)))
 }
 
 /// When the topic's configuration was last read.
@@ -117,4 +132,23 @@ pub(super) fn read_if_due(
         );
     }
     bounds.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::publish::kafka::dead_letter_producer::tests::properties;
+
+    #[test]
+    fn a_cluster_without_topic_configurations_answers_so_although_its_controller_cannot_be_reached()
+    {
+        // The mock's controller is no broker of its cluster.
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("events", 3, 1).unwrap();
+        let answer = read(&properties(&cluster), "events");
+        let reason = answer.expect_err("the mock knows no DescribeConfigs");
+        assert!(reason.contains("not supported"), "{reason}");
+    }
 }

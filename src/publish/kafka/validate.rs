@@ -50,7 +50,9 @@ impl Config {
                     }
                 }
             }
-            KafkaError::ClientConfig(_, text, ..) => self.quote(&text),
+            KafkaError::ClientConfig(_, text, ..) => {
+                valid_values(name, &text).unwrap_or_else(|| self.quote(&renamed(name, &text)))
+            }
             other => self.quote(&other.to_string()),
         })
     }
@@ -92,6 +94,46 @@ impl Config {
         }
         format!("{REFUSED}: {text}")
     }
+}
+
+/// Which values librdkafka takes, as far as its error `text` about a value, or the one about another value, shows that.
+fn valid_values(name: &str, text: &str) -> Option<String> {
+    if text.starts_with("Expected bool value") {
+        return Some(String::from("must be true or false"));
+    }
+    let (from, to) = match range(text) {
+        Some(range) => range,
+        // A value that is no number gets no range; a number far below gets one, unless the property takes no numbers.
+        None => range(&refused_number(name)?)?,
+    };
+    Some(format!("must be a number from {from} to {to}"))
+}
+
+fn refused_number(name: &str) -> Option<String> {
+    let mut one = ClientConfig::new();
+    one.set(name, i32::MIN.to_string());
+    match one.create_native_config() {
+        Err(KafkaError::ClientConfig(_, text, ..)) => Some(text),
+        _ => None,
+    }
+}
+
+/// From `… is outside allowed range 0..900000`.
+fn range(text: &str) -> Option<(String, String)> {
+    let (_, range) = text.split_once("outside allowed range ")?;
+    let (from, to) = range.trim_end().split_once("..")?;
+    Some((from.to_owned(), to.to_owned()))
+}
+
+/// librdkafka's text with the property's name as the user wrote it: librdkafka names what an alias stands for.
+fn renamed(name: &str, text: &str) -> String {
+    let text = text.trim_end();
+    let parts = text.split_once("property \"").and_then(|(before, rest)| {
+        let (_, after) = rest.split_once('"')?;
+        Some(format!("{before}property \"{name}\"{after}"))
+    });
+    let text = parts.unwrap_or_else(|| text.to_owned());
+    format!("{text}; its values are at {ALL_PROPERTIES}")
 }
 
 /// Why the file that a property names cannot be opened; librdkafka reports neither the file nor the reason.

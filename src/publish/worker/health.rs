@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Worker;
+use crate::publish::EVENTS_STAY;
 use crate::publish::decide::blame::Blame;
 use crate::publish::env::{Client as _, Env};
 use crate::publish::inbox::{ConnectionState, TopicState};
@@ -112,7 +113,7 @@ impl Health {
         });
         let replaced = replaced.unwrap_or_default();
         self.check
-            .fail(&format!("{message}; events stay in the journal{replaced}"));
+            .fail(&format!("{message}{EVENTS_STAY}{replaced}"));
     }
 }
 
@@ -135,9 +136,9 @@ impl<E: Env> Worker<E> {
             Some(Ok(state)) => self.on_topic_state(state),
             Some(Err(message)) => {
                 self.health.mark_unhealthy(Problem::Topic, &message);
-                if let Some(suppressed) = self.throttle.permit(&message) {
+                if let Some(permit) = self.throttle.permit(&message) {
                     tracing::warn!(
-                        suppressed,
+                        suppressed = permit.suppressed(),
                         "{message}; until then events stay in the journal"
                     );
                 }
@@ -152,6 +153,8 @@ impl<E: Env> Worker<E> {
             self.machine.on_time_bounds(bounds);
         }
         if self.health.problem == Some(Problem::Topic) {
+            let topic = &self.config.topic;
+            tracing::info!(topic, partitions, "Kafka has the topic now");
             self.health.mark_healthy();
         }
         if self.machine.on_partitions(partitions) {
@@ -184,8 +187,8 @@ impl<E: Env> Worker<E> {
         if let Some(client) = &self.client {
             client.request_topic_state();
         }
-        if let Some(suppressed) = self.throttle.permit(STALLED) {
-            tracing::warn!(suppressed, "{message}");
+        if let Some(permit) = self.throttle.permit(STALLED) {
+            tracing::warn!(suppressed = permit.suppressed(), "{message}");
         }
     }
 
@@ -242,10 +245,10 @@ impl<E: Env> Worker<E> {
             Blame::Cluster | Blame::Collateral => Problem::Delivery,
         };
         self.health.mark_unhealthy(problem, message);
-        if let Some(suppressed) = self.throttle.permit(message) {
+        if let Some(permit) = self.throttle.permit(message) {
             tracing::warn!(
                 reason = message,
-                suppressed,
+                suppressed = permit.suppressed(),
                 "Kafka did not take an event; it stays in the journal and is tried again"
             );
         }

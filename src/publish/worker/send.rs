@@ -6,10 +6,11 @@ use super::sent::SentRecord;
 use super::{Problem, RETRY, Worker};
 use crate::event::{DecodeError, Event};
 use crate::journal::{ReadError, Record};
+use crate::log_throttle::Permit;
 use crate::publish::decide::blame::{Blame, Reason};
 use crate::publish::decide::machine::Offer;
 use crate::publish::decide::partitioner::partition;
-use crate::publish::env::{Client as _, Enqueue, Env, Outgoing};
+use crate::publish::env::{Client as _, DeadLetterPlace, Enqueue, Env, Outgoing};
 use crate::publish::kafka::cloudevents::headers;
 
 /// Records sent between two looks at the mail, at most.
@@ -144,11 +145,11 @@ impl<E: Env> Worker<E> {
             Problem::Delivery,
             "the journal holds a record that this version cannot read",
         );
-        if let Some(suppressed) = self.throttle.permit("undecodable") {
+        if let Some(permit) = self.throttle.permit("undecodable") {
             tracing::error!(
                 position,
                 %error,
-                suppressed,
+                suppressed = permit.suppressed(),
                 "cannot read a record of the journal; it stays: publish it with the ringback that wrote it"
             );
         }
@@ -171,8 +172,8 @@ impl<E: Env> Worker<E> {
         let error = crate::telemetry::chain(error);
         self.read_check
             .fail(&format!("{error}, for {waited}; publishing waits"));
-        if let Some(suppressed) = self.throttle.permit("read") {
-            tracing::error!(error, %waited, suppressed, "cannot read the journal: publishing waits and tries again");
+        if let Some(permit) = self.throttle.permit("read") {
+            tracing::error!(error, %waited, suppressed = permit.suppressed(), "cannot read the journal: publishing waits and tries again");
         }
     }
 
@@ -200,18 +201,18 @@ impl<E: Env> Worker<E> {
     /// Returns true once the dead letter is durable.
     fn dead_letter(&mut self, position: u64, reason: Reason, payload: &[u8]) -> bool {
         match self.env.write_dead_letter(position, reason, payload) {
-            Ok(()) => {
+            Ok(place) => {
                 self.metrics.dead_letters.inc(reason);
                 self.truncator
                     .set_dead_letter_bytes(self.env.dead_letter_bytes());
                 self.machine.dead_lettered(position, reason);
-                self.log_dead_letter(position, reason);
+                self.log_dead_letter(position, reason, payload, &place);
                 true
             }
             Err(error) => {
                 self.must_retry = true;
-                if let Some(suppressed) = self.throttle.permit("dead letter") {
-                    tracing::error!(position, %error, suppressed, "cannot write a dead letter; trying again");
+                if let Some(permit) = self.throttle.permit("dead letter") {
+                    tracing::error!(position, %error, suppressed = permit.suppressed(), "cannot write a dead letter; trying again");
                 }
                 // Nothing may pass it: reading goes back to it from the watermark.
                 self.reject(position, Blame::Cluster);
@@ -220,31 +221,61 @@ impl<E: Env> Worker<E> {
         }
     }
 
-    fn log_dead_letter(&self, position: u64, reason: Reason) {
+    fn log_dead_letter(
+        &self,
+        position: u64,
+        reason: Reason,
+        payload: &[u8],
+        place: &DeadLetterPlace,
+    ) {
         let cause = match reason {
             Reason::TooLarge | Reason::InvalidRecord => "Kafka refuses it for good",
             Reason::Undecodable => "it cannot be decoded",
             Reason::Unparsed => "its body is not JSON",
         };
         // Senders decide how many bodies are not JSON; the other reasons are rare.
-        let suppressed = if reason == Reason::Unparsed {
+        let permit = if reason == Reason::Unparsed {
             self.throttle.permit("unparsed")
         } else {
-            Some(0)
+            Some(Permit::default())
         };
-        if let Some(suppressed) = suppressed {
-            let reason = reason.label();
-            tracing::error!(
-                position,
-                reason,
-                suppressed,
-                "an event was dead-lettered: {cause}"
-            );
-        }
+        let Some(permit) = permit else {
+            return;
+        };
+        let event = Event::decode(payload).ok();
+        let (topic, file) = match place {
+            DeadLetterPlace::Topic(topic) => (Some(topic.as_str()), None),
+            DeadLetterPlace::File(file) => (None, Some(file)),
+        };
+        tracing::error!(
+            position,
+            reason = reason.label(),
+            key = event.and_then(|event| event.key),
+            size = event.map_or(payload.len(), |event| event.body.len()),
+            topic,
+            file = file.map(|file| file.display().to_string()),
+            hint = file.and_then(|_| replay_hint(position, reason)),
+            suppressed = permit.suppressed(),
+            "an event was dead-lettered: {cause}"
+        );
     }
 
     fn reject(&mut self, position: u64, blame: Blame) {
         let (now, jitter) = (self.env.now(), self.env.jitter());
         self.machine.on_rejected(position, blame, now, jitter);
+    }
+}
+
+/// How an operator publishes a dead letter that is a file; `None` if a replay cannot.
+fn replay_hint(position: u64, reason: Reason) -> Option<String> {
+    const REPLAY: &str = "ringback dead-letter replay --config FILE";
+    match reason {
+        Reason::TooLarge | Reason::InvalidRecord => Some(format!(
+            "after the cause is fixed: {REPLAY} --position {position}"
+        )),
+        Reason::Unparsed => Some(format!(
+            "to a topic that takes any bytes: {REPLAY} --position {position} --topic TOPIC"
+        )),
+        Reason::Undecodable => None,
     }
 }

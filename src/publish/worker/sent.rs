@@ -57,11 +57,11 @@ impl<E: Env> Worker<E> {
         self.metrics.latency.observe(latency.as_secs_f64());
         if sent.stamp.is_present {
             self.metrics.restamped.inc();
-            if let Some(suppressed) = self.throttle.permit("restamped") {
+            if let Some(permit) = self.throttle.permit("restamped") {
                 tracing::warn!(
                     position,
                     ?received,
-                    suppressed,
+                    suppressed = permit.suppressed(),
                     "an event was published with the present time: Kafka would refuse or delete it with its own, which is in ce_time"
                 );
             }

@@ -90,6 +90,23 @@ impl MockKafka {
         self.order(|cluster| cluster.broker_up(1).expect("it can come back"));
     }
 
+    /// Answers that there is no such topic.
+    pub fn hide_topic(&self) {
+        self.set_topic_error(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    }
+
+    /// Has the topic again.
+    pub fn show_topic(&self) {
+        self.set_topic_error(RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
+    }
+
+    fn set_topic_error(&self, error: RDKafkaRespErr) {
+        self.order(move |cluster| {
+            let set = cluster.topic_error(TOPIC, error);
+            set.expect("the topic exists");
+        });
+    }
+
     fn order(&self, order: impl FnOnce(&Cluster) + Send + 'static) {
         let (done, is_done) = mpsc::channel();
         let order: Order = Box::new(move |cluster| {

@@ -90,7 +90,7 @@ const PUBLISH: &[Row] = &[
         "worker",
         &["decide", "env", "error", "inbox", "kafka", "metrics"],
     ),
-    ("dead_letter", &["decide", "error", "kafka"]),
+    ("dead_letter", &["decide", "env", "error", "kafka"]),
     ("thread", &["inbox", "kafka", "worker"]),
 ];
 
