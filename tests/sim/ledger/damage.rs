@@ -39,7 +39,8 @@ impl Ledger {
         // A start may have cut them because the slot that recorded them was lost, so that it took their damage for a torn
         // write. Or they are damaged up to their segment's end, and the header that would follow them is damaged too.
         let may_be_damaged = self.slot_lost || self.header_damaged;
-        if !self.went_back && !(may_be_damaged && count <= damaged.len() as u64) {
+        let is_damaged = may_be_damaged && count <= damaged.len() as u64;
+        if !self.went_back && !is_damaged {
             self.violate(format!("{count} unpublished events are missing"));
         }
         if self.header_damaged {
