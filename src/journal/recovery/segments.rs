@@ -269,16 +269,20 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
         {
             self.close_last(&candidates[before], found)?;
         }
-        let previous_end = self.least().unwrap_or_else(|| {
-            // Positions between the watermark and this segment are gone with their segment.
-            found
-                .filter(|first| first.saturating_sub(self.published) < POSITION_STRIDE)
-                .map_or(self.published, |first| first.max(self.published))
-        });
+        let (least, previous_end) = match self.least() {
+            // As a header that does not know it. What is missing is counted up to the first record of this segment.
+            Some(least) => (least, 0),
+            None => {
+                // Positions between the watermark and this segment are gone with their segment.
+                let next = found.filter(|first| first.saturating_sub(least) < POSITION_STRIDE);
+                let end = next.map_or(least, |first| first.max(least));
+                (end, end)
+            }
+        };
         let next = candidates.get(index + 1).and_then(Candidate::previous_end);
         let before = self.found.back();
         let is_exact = before.is_none_or(|(_, before)| before.unresolved.is_none());
-        let none = || bounds::first_of_none((previous_end, is_exact), next);
+        let none = || bounds::first_of_none((least, is_exact), next);
         Ok((found.unwrap_or_else(none), previous_end))
     }
 
