@@ -11,7 +11,7 @@
 //! 0000000000000008.segment              all zeros: the spare
 //! quarantine-<segment>-<offset>         a copy of damaged bytes
 //! torn-<segment>-<offset>               a copy of a write that a crash cut short
-//! unreadable-<segment>                  a second name that keeps a segment with an unreadable place
+//! unreadable-<segment>-<extent>-<id>    a second name that keeps a segment with an unreadable place      (set_aside)
 //! ```
 //!
 //! A *position* numbers a record for good. Positions are contiguous within a segment. Between two segments there may be a gap,

@@ -65,7 +65,7 @@ pub enum CommandError {
     },
     #[error(
         "{segments} set aside beside the journal (unreadable-….segment) could not be published whole and stay; drain again \
-         after the disk is repaired"
+         after the disk is repaired or a better copy is in place, or delete what you can do without"
     )]
     SetAsideLeft { segments: String },
     #[error("cannot list the dead letters in {path}")]

@@ -1,5 +1,7 @@
 //! `journal drain`, through the real binary, to an in-process Kafka.
 
+mod set_aside;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

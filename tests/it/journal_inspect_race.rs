@@ -120,6 +120,10 @@ impl FileSystem for Watched {
         panic!("a look makes nothing");
     }
 
+    fn is_same(&self, _name: &str, _second: &str) -> io::Result<bool> {
+        panic!("a look does not ask");
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         panic!("a look syncs nothing");
     }

@@ -27,6 +27,7 @@ mod journal_positions;
 mod journal_queue;
 mod journal_removal;
 mod journal_room;
+mod journal_set_aside;
 mod journal_tail;
 mod journal_unknown_ends;
 mod journal_unreadable;

@@ -12,6 +12,7 @@ use crate::process::Process;
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
 use cluster::repair;
+pub use damage::records;
 use kinds::{KINDS, Kind, Target};
 
 /// What the world must do.

@@ -124,9 +124,11 @@ pub enum Seen {
     LostWithLeader,
     PublisherBeside,
     RequestBeside,
+    NameTaken,
+    LostAndSetAside,
 }
 
-const SEEN: [(Seen, &str); 20] = [
+const SEEN: [(Seen, &str); 22] = [
     (Seen::TenDeadLettersInRow, "ten dead letters in a row"),
     (
         Seen::AsideAtStart,
@@ -197,6 +199,14 @@ const SEEN: [(Seen, &str); 20] = [
     (
         Seen::RequestBeside,
         "a request comes inside a step of the upkeep",
+    ),
+    (
+        Seen::NameTaken,
+        "an earlier journal's file has the name of a copy or of a segment that is set aside",
+    ),
+    (
+        Seen::LostAndSetAside,
+        "an event that could not be read is in a segment that is set aside",
     ),
 ];
 

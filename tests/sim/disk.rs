@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringback::journal::format::segment::Header;
 
+use crate::beside::{EarlierFiles, is_beside};
 use crate::coverage::{self, Seen};
 use crate::random::{Clock, Random};
 pub use trouble::{Crash, Death, Failure, Operation, Trouble};
@@ -36,10 +37,11 @@ pub struct SimFile {
 /// The disk's state, which the simulator inspects and changes.
 pub struct Disk {
     random: Random,
-    names: BTreeMap<String, usize>,
-    durable_names: BTreeMap<String, usize>,
+    pub earlier: EarlierFiles,
+    pub names: BTreeMap<String, usize>,
+    pub durable_names: BTreeMap<String, usize>,
     /// Names created (`Some`) and removed since the last sync of the folder, in order.
-    pending: Vec<(String, Option<usize>)>,
+    pub pending: Vec<(String, Option<usize>)>,
     inodes: Vec<Inode>,
     /// Bytes that all files may hold together.
     pub capacity: Option<u64>,
@@ -85,9 +87,10 @@ struct Inode {
 }
 
 impl SimDisk {
-    pub fn new(random: Random, clock: &Clock) -> Self {
+    pub fn new(random: Random, clock: &Clock, earlier: EarlierFiles) -> Self {
         let disk = Disk {
             random,
+            earlier,
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
             pending: Vec::new(),
@@ -200,24 +203,24 @@ impl Disk {
         hasher.finish()
     }
 
-    /// Names with this suffix, for damage; without the second names of unreadable segments.
+    /// Names with this suffix, for damage; without those beside the journal.
     pub fn names_ending(&self, suffix: &str) -> Vec<String> {
-        let is_second = |name: &str| name.starts_with("unreadable-");
         let names = self.names.keys();
-        let names = names.filter(|name| name.ends_with(suffix) && !is_second(name));
+        let names = names.filter(|name| name.ends_with(suffix) && !is_beside(name));
         names.cloned().collect()
     }
 
-    /// Removes the copies of damage.
-    pub fn lose_copies(&mut self) {
-        let is_copy = |name: &str| {
-            ["quarantine-", "torn-", "unreadable-"]
-                .iter()
-                .any(|kind| name.starts_with(kind))
-        };
-        self.names.retain(|name, _| !is_copy(name));
-        self.durable_names.retain(|name, _| !is_copy(name));
-        self.pending.retain(|(name, _)| !is_copy(name));
+    /// Adds a file that was synced long ago; returns its inode.
+    pub fn add_at_rest(&mut self, name: &str, content: &[u8]) -> usize {
+        self.inodes.push(Inode {
+            now: content.to_vec(),
+            durable: content.to_vec(),
+            ..Inode::default()
+        });
+        let inode = self.inodes.len() - 1;
+        self.names.insert(name.to_owned(), inode);
+        self.durable_names.insert(name.to_owned(), inode);
+        inode
     }
 
     /// Removes a file for good.

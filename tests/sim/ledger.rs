@@ -78,6 +78,8 @@ pub struct Ledger {
     /// Ranges that the journals have reported as lost.
     reported: Vec<(usize, RangeInclusive<u64>)>,
     has_reported_unread: bool,
+    /// Records in segments that are set aside, and whether the segment's name says that it held them.
+    set_aside: BTreeMap<Place, bool>,
     pub had_bad_sectors: bool,
     /// Damaged headers that starts have found, each with its journal.
     seams: Vec<(usize, Seam)>,

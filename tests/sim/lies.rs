@@ -49,10 +49,11 @@ pub enum Lie {
     CheckpointAtEnd,
     FailedReadIsDamage,
     RoomImagined,
+    LinkImagined,
 }
 
 /// Each lie and what it breaks.
-pub const LIES: [(Lie, &str); 36] = [
+pub const LIES: [(Lie, &str); 37] = [
     (
         Lie::AnswerBeforeSync,
         "a batch is answered without its sync",
@@ -172,6 +173,10 @@ pub const LIES: [(Lie, &str); 36] = [
     (
         Lie::RoomImagined,
         "the disk reports far more room than it has",
+    ),
+    (
+        Lie::LinkImagined,
+        "a second name that another file has is reported as given",
     ),
 ];
 

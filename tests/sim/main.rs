@@ -11,6 +11,7 @@
 //! SIM_FAULT=NAME SIM_ALL=1 …                                 with that lie; SIM_ALL: past the first violation
 //! ```
 
+mod beside;
 mod chaos;
 mod coverage;
 mod disk;

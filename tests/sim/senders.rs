@@ -74,8 +74,7 @@ impl Senders {
         let now = around.clock.now();
         if self.calm {
             self.at = Some(now + 10 * SECOND);
-            // An operator examines the copies of damage and removes them.
-            around.disk.lock().lose_copies();
+            around.clear_beside();
             let is_taken =
                 |probe: usize| around.ledger.borrow().events[probe].acknowledged.is_some();
             if self.probe.is_some_and(is_taken) {

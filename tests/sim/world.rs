@@ -7,6 +7,7 @@ use std::rc::Rc;
 use ringback::journal::OpenError;
 use ringback::publish;
 
+use crate::beside::EarlierFiles;
 use crate::chaos::Chaos;
 use crate::coverage::{self, Seen};
 use crate::disk::{Crash, SimDisk, Trouble};
@@ -108,7 +109,7 @@ impl World {
         let setup = Setup::new(&mut random);
         let senders = Senders::new(&mut random, seed);
         let chaos = Chaos::new(&mut random);
-        let disk = SimDisk::new(random.fork(), &clock);
+        let disk = SimDisk::new(random.fork(), &clock, EarlierFiles::of(seed));
         disk.lock().capacity = setup.disk;
         Self {
             around: Surroundings {
@@ -346,6 +347,7 @@ impl World {
             if let Some(process) = &self.process {
                 process.report_losses(&self.around);
             }
+            self.around.look_beside();
             let mut ledger = self.around.ledger.borrow_mut();
             ledger.settle();
             if let Some(words) = ledger.violation.take() {

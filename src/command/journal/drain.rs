@@ -33,7 +33,7 @@ Stop the relay first. If the relay is gone for good, --path names the journal th
 drain publishes as the relay does: in order, each event until Kafka has acknowledged it, with the headers of the journal \
 that the event was in. Meanwhile it holds the journal, and opens no port. Ctrl-C ends it safely: what is left stays.
 It also publishes segments that were set aside because a place in them could not be read, if they can be read now: all \
-their events once more, under the positions that they had.
+their events once more, under the positions that they had. A segment of which an event is missing stays.
 Exit codes: 0 the journal is empty, 1 something is left or a relay is running on it, 78 bad configuration.")]
 pub struct DrainArgs {
     #[command(flatten)]

@@ -58,6 +58,8 @@ pub trait FileSystem: Send + Sync + 'static {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Gives a file a second name; an error if that name exists.
     fn link(&self, name: &str, second: &str) -> io::Result<()>;
+    /// True if both names are of one file; an error if one of them does not exist.
+    fn is_same(&self, name: &str, second: &str) -> io::Result<bool>;
     /// Makes all names created and removed so far durable.
     fn sync_directory(&self) -> io::Result<()>;
     /// True while an inspection runs, which may have opened files that have been removed since.

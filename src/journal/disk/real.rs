@@ -93,6 +93,12 @@ impl FileSystem for DiskFileSystem {
         fs::hard_link(self.path.join(name), self.path.join(second))
     }
 
+    fn is_same(&self, name: &str, second: &str) -> io::Result<bool> {
+        let file = |name| fs::metadata(self.path.join(name));
+        let (one, other) = (file(name)?, file(second)?);
+        Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         self.directory.sync_all()
     }

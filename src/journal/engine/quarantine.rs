@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use crate::journal::disk::filesystem::{File as _, FileSystem, ReadAt, read_full};
+use crate::journal::disk::filesystem::{File, FileSystem, ReadAt, read_full};
 
 /// The prefix of the names of copies of damaged bytes.
 pub const DAMAGE_PREFIX: &str = "quarantine-";
@@ -14,14 +14,14 @@ const MAX_TORN: usize = 8;
 /// Bytes copied at once.
 const CHUNK: u64 = 256 << 10;
 
-/// Copies damaged bytes of a segment to a synced file. If there is a complete copy already, it stays.
+/// Copies damaged bytes of a segment to a synced file, in place of an earlier copy of them.
 pub(in crate::journal) fn copy_damage<FS: FileSystem>(
     fs: &FS,
     sequence: u64,
     from: &impl ReadAt,
     bytes: Range<u64>,
 ) -> io::Result<()> {
-    copy(fs, &name(DAMAGE_PREFIX, sequence, &bytes), from, bytes)
+    copy(fs, DAMAGE_PREFIX, sequence, from, bytes).map(|_| ())
 }
 
 /// Copies bytes that are about to be truncated from a segment's tail to a synced file, and removes the oldest such copies.
@@ -31,8 +31,8 @@ pub(in crate::journal) fn copy_torn<FS: FileSystem>(
     from: &impl ReadAt,
     bytes: Range<u64>,
 ) -> io::Result<()> {
-    copy(fs, &name(TORN_PREFIX, sequence, &bytes), from, bytes)?;
-    remove_torn(fs, MAX_TORN).map(|_| ())
+    let made = copy(fs, TORN_PREFIX, sequence, from, bytes)?;
+    remove_torn_before(fs, &made)
 }
 
 /// As [`copy_torn`] for a whole file, without taking room: gives `file` a second name, and truncates it after `bytes`, where
@@ -43,61 +43,126 @@ pub(in crate::journal) fn link_torn<FS: FileSystem>(
     sequence: u64,
     bytes: u64,
 ) -> io::Result<()> {
-    let second = name(TORN_PREFIX, sequence, &(0..bytes));
-    match fs.link(file, &second) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+    for second in names(name(TORN_PREFIX, sequence, 0)) {
+        match fs.link(file, &second) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // A killed process may have given it this name.
+                if !fs.is_same(file, &second)? {
+                    continue;
+                }
+            }
+            linked => linked?,
+        }
+        fs.open(&second)?.truncate(bytes)?;
+        fs.sync_directory()?;
+        return remove_torn_before(fs, &second);
     }
-    fs.open(&second)?.truncate(bytes)?;
-    fs.sync_directory()?;
-    remove_torn(fs, MAX_TORN).map(|_| ())
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Removes all copies of torn writes except the newest `kept`; true if any was removed.
-pub(in crate::journal) fn remove_torn(fs: &impl FileSystem, kept: usize) -> io::Result<bool> {
+/// Removes all copies of torn writes; true if there were any.
+pub(in crate::journal) fn remove_torn(fs: &impl FileSystem) -> io::Result<bool> {
+    let torn = list_torn(fs)?;
+    remove_all(fs, &torn)?;
+    Ok(!torn.is_empty())
+}
+
+/// Removes the oldest copies of torn writes. The one that was just made is the newest, though an earlier journal's may have
+/// higher numbers.
+fn remove_torn_before(fs: &impl FileSystem, made: &str) -> io::Result<()> {
+    let mut torn = list_torn(fs)?;
+    torn.retain(|name| name != made);
+    torn.truncate(torn.len().saturating_sub(MAX_TORN - 1));
+    remove_all(fs, &torn)
+}
+
+/// The names of all copies of torn writes, sorted.
+fn list_torn(fs: &impl FileSystem) -> io::Result<Vec<String>> {
     let mut names = fs.list()?;
     names.retain(|name| name.starts_with(TORN_PREFIX));
     names.sort_unstable();
-    names.truncate(names.len().saturating_sub(kept));
-    for name in &names {
+    Ok(names)
+}
+
+fn remove_all(fs: &impl FileSystem, names: &[String]) -> io::Result<()> {
+    for name in names {
         match fs.remove(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    Ok(!names.is_empty())
+    Ok(())
 }
 
-fn name(prefix: &str, sequence: u64, bytes: &Range<u64>) -> String {
-    format!("{prefix}{sequence:016x}-{:08x}", bytes.start)
+fn name(prefix: &str, sequence: u64, offset: u64) -> String {
+    format!("{prefix}{sequence:016x}-{offset:08x}")
 }
 
-/// Copies the bytes to a synced file. A shorter copy, which a killed process has left, is written again.
+/// The names that a copy can have, without an end: the usual one, and others if foreign files have that.
+pub(in crate::journal) fn names(usual: String) -> impl Iterator<Item = String> {
+    (0_u64..).map(move |copy| match copy {
+        0 => usual.clone(),
+        _ => format!("{usual}-{copy}"),
+    })
+}
+
+/// Copies the bytes to a synced file, and returns its name.
 fn copy<FS: FileSystem>(
     fs: &FS,
-    name: &str,
+    prefix: &str,
+    sequence: u64,
     from: &impl ReadAt,
     bytes: Range<u64>,
-) -> io::Result<()> {
-    let file = match fs.create(name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let file = fs.open(name)?;
-            if file.length()? >= bytes.end - bytes.start {
-                return Ok(());
+) -> io::Result<String> {
+    for name in names(name(prefix, sequence, bytes.start)) {
+        let file = match fs.create(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let file = fs.open(&name)?;
+                if is_foreign(&file, from, &bytes)? {
+                    continue;
+                }
+                // Even if it is complete, it may never have been synced.
+                file
             }
-            file
-        }
-        created => created?,
-    };
+            created => created?,
+        };
+        for_each_chunk(from, &bytes, |chunk, at| file.write_all_at(chunk, at))?;
+        file.sync()?;
+        fs.sync_directory()?;
+        return Ok(name);
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// True if a file that has a copy's name holds other bytes, so that writing the copy to it would destroy them: an earlier journal in
+/// the same folder had segments with the same numbers. The copy of a killed process has the same bytes, or zeros.
+fn is_foreign(existing: &impl File, from: &impl ReadAt, bytes: &Range<u64>) -> io::Result<bool> {
+    let mut is_foreign = false;
+    for_each_chunk(from, bytes, |chunk, at| {
+        let mut written = vec![0; chunk.len()];
+        // If it cannot be read, nobody knows whose it is.
+        let is_read = read_full(existing, &mut written, at).is_ok();
+        let mut pairs = chunk.iter().zip(&written);
+        is_foreign |= !is_read || !pairs.all(|(byte, written)| written == byte || *written == 0);
+        Ok(())
+    })?;
+    Ok(is_foreign)
+}
+
+/// Reads the bytes in pieces, each with its offset from their start.
+fn for_each_chunk(
+    from: &impl ReadAt,
+    bytes: &Range<u64>,
+    mut take: impl FnMut(&[u8], u64) -> io::Result<()>,
+) -> io::Result<()> {
     let mut offset = bytes.start;
     while offset < bytes.end {
         let length = (bytes.end - offset).min(CHUNK);
         let mut chunk = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         // What lies past the end of a file that has become shorter is copied as zeros.
         read_full(from, &mut chunk, offset)?;
-        file.write_all_at(&chunk, offset - bytes.start)?;
+        take(&chunk, offset - bytes.start)?;
         offset += length;
     }
-    file.sync()?;
-    fs.sync_directory()
+    Ok(())
 }

@@ -247,7 +247,7 @@ impl<FS: FileSystem> Upkeep<FS> {
         self.reclaimer.free_all();
         let freed = freed | self.empty_leftovers();
         // A copy that cannot be removed does no harm.
-        freed | quarantine::remove_torn(&self.engine.fs, 0).unwrap_or(false)
+        freed | quarantine::remove_torn(&self.engine.fs).unwrap_or(false)
     }
 
     /// Empties the files that recovery kept: on a full disk new events are worth more than torn writes that were never

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crc32c::crc32c;
 
 use super::record::HEAD;
+use super::set_aside::SetAsideName;
 use crate::journal::disk::filesystem::{ReadAt, read_full};
 use crate::journal::engine::checkpoint::{Checkpoint, Synced};
 
@@ -17,7 +18,6 @@ const MAGIC: &[u8; 8] = b"ringback";
 /// The only format version so far. The journal refuses to open files of another version.
 pub const VERSION: u32 = 1;
 const SUFFIX: &str = ".segment";
-const SET_ASIDE: &str = "unreadable-";
 
 /// A segment's first bytes, written together with its first batch.
 ///
@@ -238,14 +238,9 @@ impl<F> Segment<F> {
     }
 }
 
-/// The second name that keeps a segment with an unreadable place after the journal has removed it.
-pub fn set_aside_name(sequence: u64) -> String {
-    format!("{SET_ASIDE}{}", name(sequence))
-}
-
 /// The sequence number in the name of a segment that is set aside; `None` for every other file.
 pub fn set_aside_sequence(name: &str) -> Option<u64> {
-    sequence_of(name.strip_prefix(SET_ASIDE)?)
+    SetAsideName::parse(name).map(|name| name.sequence)
 }
 
 /// The reserved size of a segment that must take a record of `size` bytes on disk.

@@ -83,6 +83,10 @@ impl FileSystem for Folder {
         refused()
     }
 
+    fn is_same(&self, _name: &str, _second: &str) -> io::Result<bool> {
+        refused()
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         refused()
     }

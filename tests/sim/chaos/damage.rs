@@ -112,7 +112,7 @@ impl Chaos {
 }
 
 /// The intact records of a segment: position, start, end.
-pub(super) fn records(codec: Codec, bytes: &[u8]) -> Vec<(u64, usize, usize)> {
+pub fn records(codec: Codec, bytes: &[u8]) -> Vec<(u64, usize, usize)> {
     let mut records = Vec::new();
     let mut at = HEADER as usize;
     while at + 20 <= bytes.len() {

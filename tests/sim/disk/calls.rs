@@ -17,6 +17,7 @@ impl FileSystem for SimDisk {
         interleave::point();
         let mut disk = self.lock();
         disk.before(Operation::Name, None)?;
+        disk.ask_name(name);
         if disk.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -70,8 +71,13 @@ impl FileSystem for SimDisk {
         let mut disk = self.lock();
         disk.before(Operation::Name, None)?;
         let inode = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        disk.ask_name(second);
         if disk.names.contains_key(second) {
-            return Err(io::ErrorKind::AlreadyExists.into());
+            return if lies::is_on(Lie::LinkImagined) {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::AlreadyExists.into())
+            };
         }
         disk.names.insert(second.to_owned(), inode);
         disk.pending.push((second.to_owned(), Some(inode)));
@@ -79,6 +85,15 @@ impl FileSystem for SimDisk {
             return Err(eio());
         }
         Ok(())
+    }
+
+    fn is_same(&self, name: &str, second: &str) -> io::Result<bool> {
+        interleave::point();
+        let mut disk = self.lock();
+        disk.before(Operation::Read, None)?;
+        disk.check_reachable()?;
+        let inode = |name| disk.names.get(name).ok_or(io::ErrorKind::NotFound);
+        Ok(inode(name)? == inode(second)?)
     }
 
     fn sync_directory(&self) -> io::Result<()> {
@@ -184,8 +199,9 @@ impl File for SimFile {
         let rest = inode.now.get(offset..).unwrap_or_default();
         bytes[..length].copy_from_slice(&rest[..length]);
         let inode = &disk.inodes[self.inode];
-        // Reads of single pages only probe what can be read.
-        let is_probe = bytes.len() <= PAGE || disk.had_bad.contains(&self.inode);
+        // Reads of single pages only probe what can be read, and copies are only compared.
+        let is_probe =
+            bytes.len() <= PAGE || disk.had_bad.contains(&self.inode) || disk.is_copy(self.inode);
         if disk.publishing && !is_probe && length > 0 && disk.unsynced_read.is_none() {
             let pages = offset / PAGE..(offset + length).div_ceil(PAGE);
             let mut unsynced = inode

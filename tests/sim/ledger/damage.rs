@@ -3,6 +3,7 @@
 use ringback::journal::recovery::POSITION_STRIDE;
 
 use super::{Ledger, Place};
+use crate::coverage::{self, Seen};
 use crate::losses::Loss;
 
 /// What one process has reported of its journal's losses.
@@ -51,6 +52,11 @@ impl Ledger {
             let ranges = news.into_iter().map(|(journal, at)| (journal, at..=at));
             self.reported.extend(ranges);
         }
+    }
+
+    /// Notes that a segment that is set aside holds this record; `is_named` if the segment's name says so.
+    pub fn found_set_aside(&mut self, place: Place, is_named: bool) {
+        *self.set_aside.entry(place).or_default() |= is_named;
     }
 
     /// Notes at a crash that no checkpoint covers the records from this place on.
@@ -158,6 +164,17 @@ impl Ledger {
             if !self.is_excused(place) {
                 return self.violate(format!(
                     "event {number}, {place:?}, was acknowledged and is lost"
+                ));
+            }
+            let is_named = self.set_aside.get(&place);
+            if is_named.is_some() {
+                coverage::seen(Seen::LostAndSetAside);
+            }
+            if !self.excused.contains(&place)
+                && is_named.is_none_or(|named| !named && self.is_reported(place))
+            {
+                return self.violate(format!(
+                    "event {number}, {place:?}, was passed over as unreadable and is not set aside ({is_named:?})"
                 ));
             }
             let looked_torn = self.uncovered.contains(&place);

@@ -7,18 +7,26 @@ use std::time::Instant;
 
 use anstream::println;
 
-use super::publish_all;
+use super::{publish_all, reasons};
+use crate::app::DrainProgress;
 use crate::command::CommandError;
 use crate::command::journal_path::inspect;
 use crate::command::render::{count, grouped};
 use crate::config::Config;
 use crate::journal::disk::real::DiskFileSystem;
-use crate::journal::engine::quarantine::DAMAGE_PREFIX;
 use crate::journal::set_aside::{self, SetAside};
 use crate::publish::{DEAD_LETTERS, move_dead_letters};
 use crate::telemetry;
 
-/// Publishes the segments set aside that can be read now, and removes them; an error if some stay.
+/// What became of one segment.
+struct Drained {
+    found: u64,
+    progress: DrainProgress,
+    /// It is known where the segment's records ended, so it is known whether any are missing.
+    is_end_known: bool,
+}
+
+/// Publishes the segments set aside that can be read now, and removes those of which nothing is missing; an error if some stay.
 pub(super) async fn publish(config: &Config, until: Instant) -> Result<(), CommandError> {
     let failed = CommandError::set_aside(&config.journal.path);
     let segments = set_aside::list(&config.journal.path).map_err(&failed)?;
@@ -52,48 +60,79 @@ async fn publish_one(
 ) -> Result<bool, CommandError> {
     let shown = segment.path().display().to_string();
     let failed = CommandError::set_aside(&segment.path());
-    if let Err(error) = segment.copy(journal_id) {
-        segment.remove_copy().map_err(&failed)?;
-        println!("{shown} stays: {}", telemetry::chain(&error));
-        return Ok(false);
-    }
+    let is_end_known = match segment.copy(journal_id) {
+        Ok(is_end_known) => is_end_known,
+        Err(error) => {
+            segment.remove_copy().map_err(&failed)?;
+            println!("{shown} stays: {}", telemetry::chain(&error));
+            return Ok(false);
+        }
+    };
     println!("{shown} can be read now: publishing all of it once more");
     let mut own = config.clone();
     own.journal.path = segment.folder();
     let left = until.saturating_duration_since(Instant::now());
     let (found, progress) = publish_all(own, left).await?;
     keep_dead_letters(&segment.folder(), &config.journal.path).map_err(&failed)?;
-    keep_copies(&segment.folder(), &config.journal.path).map_err(&failed)?;
-    // Damage in it is counted and its copy is kept: reading the segment again would not repair it.
-    let whole = progress.left == Some(0) && progress.unreadable == 0;
-    println!(
-        "{} of {} published{}",
-        grouped(progress.published),
-        count(found, "event"),
-        if whole { "" } else { "; the segment stays" }
-    );
-    if whole {
+    let drained = Drained {
+        found,
+        progress,
+        is_end_known,
+    };
+    println!("{}", drained.describe());
+    if drained.is_complete() {
+        segment.keep_copies().map_err(&failed)?;
         segment.remove().map_err(&failed)?;
     }
+    // If the segment stays, it holds everything of which copies were made.
     segment.remove_copy().map_err(&failed)?;
-    Ok(whole)
+    Ok(drained.is_complete())
 }
 
-/// Moves copies of damage to the journal's own; copies that the journal has already stay behind.
-fn keep_copies(from: &Path, journal: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let to = journal.join(entry.file_name());
-        let name = entry.file_name();
-        if name
-            .as_encoded_bytes()
-            .starts_with(DAMAGE_PREFIX.as_bytes())
-            && !to.exists()
-        {
-            fs::rename(entry.path(), to)?;
-        }
+impl Drained {
+    /// True if everything that the segment held is published or a dead letter.
+    fn is_complete(&self) -> bool {
+        let progress = &self.progress;
+        let lacks_none = progress.corrupt == 0 && progress.unreadable == 0;
+        self.is_end_known && lacks_none && progress.left == Some(0)
     }
-    fs::File::open(journal)?.sync_all()
+
+    fn describe(&self) -> String {
+        let progress = &self.progress;
+        let found = count(self.found, "event");
+        let mut parts = vec![format!(
+            "{} of {found} published",
+            grouped(progress.published)
+        )];
+        if progress.dead_letters > 0 {
+            let dead_letters = count(progress.dead_letters, "dead letter");
+            parts.push(format!("{dead_letters} set aside"));
+        }
+        for (events, what) in [
+            (
+                progress.corrupt,
+                "missing (damaged, or zeros in their place)",
+            ),
+            (progress.unreadable, "not readable"),
+        ] {
+            if events > 0 {
+                parts.push(format!("{} {what}", grouped(events)));
+            }
+        }
+        if progress.left != Some(0) {
+            let left = progress.left.map(grouped);
+            let left = left.unwrap_or_else(|| String::from("an unknown number"));
+            parts.push(format!("{left} left{}", reasons(progress)));
+        }
+        let mut words = parts.join(", ");
+        if !self.is_end_known {
+            words.push_str("; nothing shows how many events it held, so more may be missing");
+        }
+        if !self.is_complete() {
+            words.push_str("; the segment stays");
+        }
+        words
+    }
 }
 
 /// Moves dead letters to the journal's own.

@@ -11,10 +11,11 @@ use super::Reader;
 use super::unreadable::FAILURES;
 use crate::journal::disk::filesystem::{File as _, FileSystem};
 use crate::journal::disk::zero_fill::{Beyond, Holes, ZeroFilled};
-use crate::journal::engine::quarantine;
+use crate::journal::engine::{quarantine, set_aside};
 use crate::journal::error::ReadError;
 use crate::journal::format::scan;
-use crate::journal::format::segment::{Evidence, Segment, Unresolved, name, set_aside_name};
+use crate::journal::format::segment::{Evidence, Segment, Unresolved, name};
+use crate::journal::format::set_aside::KnownExtent;
 use crate::journal::recovery::POSITION_STRIDE;
 use crate::journal::recovery::bounds;
 use crate::journal::recovery::extent::{self, Extent};
@@ -47,11 +48,14 @@ fn gone_beside(unresolved: &Unresolved, extent: &Extent, (before, is_exact): (u6
 /// Where a segment ended, as found out when the next segment became readable.
 struct PreviousSegment<F> {
     sequence: u64,
+    first: u64,
     end: u64,
     /// The bytes after its last intact record.
     bytes: Range<u64>,
     /// Its own end could not be read.
     unread: bool,
+    /// It held more records than was known.
+    is_longer: bool,
     file: F,
 }
 
@@ -80,7 +84,13 @@ impl<FS: FileSystem> Reader<FS> {
         let unread = holes.within(&passed).is_some();
         let is_wanted = positions.end > from && position.is_none_or(|position| position > from);
         if is_wanted && unread {
-            self.set_aside(sequence, &passed)?;
+            let state = self.engine.lock();
+            let (start, end, used) = match state.segment(sequence) {
+                Some(segment) => (segment.first, segment.end, segment.used),
+                None => (positions.start, positions.end, bytes.end),
+            };
+            drop(state);
+            self.set_aside(sequence, &passed, start..end, used)?;
         } else if is_wanted {
             self.copy_damage(sequence, &*file, &passed);
         }
@@ -128,10 +138,18 @@ impl<FS: FileSystem> Reader<FS> {
         })?;
         if !extent.is_certain && extent.first < extent.end {
             let hole = holes.within(&(0..extent.used.max(1)));
-            self.set_aside(sequence, &hole.unwrap_or(0..extent.used))?;
+            let passed = hole.unwrap_or(0..extent.used);
+            self.set_aside(sequence, &passed, extent.first..extent.end, extent.used)?;
         }
         let previous = self.close_before(sequence, &extent);
         let previous = previous.map_err(|source| self.failed(source))?;
+        let was_aside = |previous: &&PreviousSegment<_>| previous.unread && previous.is_longer;
+        if let Some(previous) = previous.as_ref().filter(was_aside) {
+            // Its second name says what is known now.
+            let used = previous.bytes.end;
+            let positions = previous.first..previous.end;
+            self.set_aside(previous.sequence, &previous.bytes, positions, used)?;
+        }
         let before = before.max(previous.as_ref().map_or(0, |previous| previous.end));
         let gone = gone_beside(&unresolved, &extent, (before, is_exact));
         self.resolved(&extent, holes, previous, gone);
@@ -169,9 +187,11 @@ impl<FS: FileSystem> Reader<FS> {
         };
         Ok(Some(PreviousSegment {
             sequence,
+            first,
             end,
             bytes: known.1..length,
             unread,
+            is_longer: end > known.0,
             file,
         }))
     }
@@ -225,25 +245,32 @@ impl<FS: FileSystem> Reader<FS> {
         }
     }
 
-    /// Gives the segment a second name, durably, so that its bytes outlive its removal from the journal.
-    fn set_aside(&mut self, sequence: u64, bytes: &Range<u64>) -> Result<(), ReadError> {
-        let fs = &self.engine.fs;
-        let link = || {
-            match fs.link(&name(sequence), &set_aside_name(sequence)) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-            fs.sync_directory()?;
-            set_aside_bytes(fs)
+    /// Keeps the segment whole beside the journal, because these bytes of it are passed over. It holds these positions, and its
+    /// records end at the byte `used`.
+    fn set_aside(
+        &mut self,
+        sequence: u64,
+        bytes: &Range<u64>,
+        positions: Range<u64>,
+        used: u64,
+    ) -> Result<(), ReadError> {
+        let known = KnownExtent {
+            journal_id: self.engine.journal_id,
+            first: positions.start,
+            end: positions.end,
+            used,
         };
-        let total = link().map_err(|source| self.failed(source))?;
+        let fs = &self.engine.fs;
+        let kept_as = set_aside::set_aside(fs, sequence, known);
+        let kept_as = kept_as.map_err(|source| self.failed(source))?;
+        let total = set_aside_bytes(fs).map_err(|source| self.failed(source))?;
         let mut state = self.engine.lock();
         state.set_aside_bytes = total;
         self.engine.publish_room(&state);
         drop(state);
         tracing::error!(
             segment = name(sequence),
-            kept_as = set_aside_name(sequence),
+            kept_as,
             ?bytes,
             "passing over bytes that cannot be read; the segment is kept whole for `ringback journal drain`"
         );

@@ -62,6 +62,12 @@ impl FileSystem for FaultyFs {
         Ok(())
     }
 
+    fn is_same(&self, name: &str, second: &str) -> io::Result<bool> {
+        let disk = self.lock();
+        let inode = |name| disk.names.get(name).ok_or(io::ErrorKind::NotFound);
+        Ok(inode(name)? == inode(second)?)
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         let mut disk = self.lock();
         disk.check(Operation::Sync)?;
