@@ -96,10 +96,9 @@ impl Surroundings {
             };
             let journal = ledger.journal(&hex::encode(known.journal_id));
             let codec = Codec::new(&known.journal_id);
-            for (position, ..) in chaos::records(codec, disk.bytes(&file)) {
-                let is_named = (known.first..known.end).contains(&position);
-                ledger.found_set_aside((journal, position), is_named);
-            }
+            let records = chaos::records(codec, disk.bytes(&file)).into_iter();
+            let held = records.map(|(position, ..)| position);
+            ledger.found_set_aside(journal, known.first..known.end, held);
         }
         if let Some(name) = disk.changed_earlier_file() {
             ledger.violate(format!("{name} of an earlier journal is changed or gone"));

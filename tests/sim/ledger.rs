@@ -4,7 +4,7 @@ mod damage;
 mod seams;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::event::Event;
@@ -78,8 +78,10 @@ pub struct Ledger {
     /// Ranges that the journals have reported as lost.
     reported: Vec<(usize, RangeInclusive<u64>)>,
     has_reported_unread: bool,
-    /// Records in segments that are set aside, and whether the segment's name says that it held them.
-    set_aside: BTreeMap<Place, bool>,
+    /// Records in segments that are set aside.
+    set_aside: BTreeSet<Place>,
+    /// What the names of such segments say: the journal, the first position and one past the last.
+    set_aside_names: Vec<(usize, Range<u64>)>,
     pub had_bad_sectors: bool,
     /// Damaged headers that starts have found, each with its journal.
     seams: Vec<(usize, Seam)>,

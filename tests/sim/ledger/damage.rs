@@ -1,5 +1,7 @@
 //! Exact accounts of damage: the journal reports all that is lost, and everything that it reports was damaged.
 
+use std::ops::Range;
+
 use ringback::journal::recovery::POSITION_STRIDE;
 
 use super::{Ledger, Place};
@@ -54,9 +56,16 @@ impl Ledger {
         }
     }
 
-    /// Notes that a segment that is set aside holds this record; `is_named` if the segment's name says so.
-    pub fn found_set_aside(&mut self, place: Place, is_named: bool) {
-        *self.set_aside.entry(place).or_default() |= is_named;
+    /// Notes that a segment of this journal is set aside: these positions are in its name, and those in its file.
+    pub fn found_set_aside(
+        &mut self,
+        journal: usize,
+        named: Range<u64>,
+        held: impl Iterator<Item = u64>,
+    ) {
+        self.set_aside_names.push((journal, named));
+        self.set_aside
+            .extend(held.map(|position| (journal, position)));
     }
 
     /// Notes at a crash that no checkpoint covers the records from this place on.
@@ -166,15 +175,19 @@ impl Ledger {
                     "event {number}, {place:?}, was acknowledged and is lost"
                 ));
             }
-            let is_named = self.set_aside.get(&place);
-            if is_named.is_some() {
+            let is_set_aside = self.set_aside.contains(&place);
+            if is_set_aside {
                 coverage::seen(Seen::LostAndSetAside);
             }
+            // Where two such segments meet unread, the journal does not know in which of both a record is.
+            let mut names = self.set_aside_names.iter();
+            let is_named =
+                names.any(|(journal, named)| *journal == place.0 && named.contains(&place.1));
             if !self.excused.contains(&place)
-                && is_named.is_none_or(|named| !named && self.is_reported(place))
+                && (!is_set_aside || (!is_named && self.is_reported(place)))
             {
                 return self.violate(format!(
-                    "event {number}, {place:?}, was passed over as unreadable and is not set aside ({is_named:?})"
+                    "event {number}, {place:?}, was passed over as unreadable and is not set aside ({is_set_aside}, {is_named})"
                 ));
             }
             let looked_torn = self.uncovered.contains(&place);
