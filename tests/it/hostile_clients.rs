@@ -143,7 +143,8 @@ async fn be_good(
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\n") {
             if stream.read_buf(&mut answer).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                let answer = String::from_utf8_lossy(&answer);
+                return Err(io::Error::other(format!("closed after {answer:?}")));
             }
         }
         let answer = String::from_utf8_lossy(&answer).into_owned();

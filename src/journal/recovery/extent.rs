@@ -49,8 +49,11 @@ pub fn read<F: ReadAt>(
         (Some(header), _) => header.first,
         (None, Some(synced)) => synced.first,
         (None, None) => {
+            // Without any, what comes before the first unpublished position is published, here too.
             let found = bounds::first(file, codec, known.length, least, least, known.open_start)?;
-            found.unwrap_or_else(|| bounds::first_of_none((least, is_exact), next_header_end))
+            found.unwrap_or_else(|| {
+                bounds::first_of_none((least.max(known.published), is_exact), next_header_end)
+            })
         }
     };
     // If no position seems to be left, the earlier segments were estimated too long.

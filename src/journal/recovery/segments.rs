@@ -122,6 +122,8 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
             if candidate.unreadable {
                 first = first.min(least);
                 end = end.max(self.found.back().map_or(0, |(_, before)| before.end));
+                // Nobody knows where it ends, if not before the next one.
+                end = end.max(known.next_first.unwrap_or(self.published + 1));
             }
             end += holes.bytes().div_ceil(scan::SMALLEST);
             Unresolved {
@@ -269,20 +271,20 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
         {
             self.close_last(&candidates[before], found)?;
         }
-        let (least, previous_end) = match self.least() {
+        let (least, previous_end) = if index > 0 {
             // As a header that does not know it. What is missing is counted up to the first record of this segment.
-            Some(least) => (least, 0),
-            None => {
-                // Positions between the watermark and this segment are gone with their segment.
-                let next = found.filter(|first| first.saturating_sub(least) < POSITION_STRIDE);
-                let end = next.map_or(least, |first| first.max(least));
-                (end, end)
-            }
+            (least, 0)
+        } else {
+            // Positions between the watermark and this segment are gone with their segment.
+            let next = found.filter(|first| first.saturating_sub(least) < POSITION_STRIDE);
+            let end = next.map_or(least, |first| first.max(least));
+            (end, end)
         };
         let next = candidates.get(index + 1).and_then(Candidate::previous_end);
         let before = self.found.back();
         let is_exact = before.is_none_or(|(_, before)| before.unresolved.is_none());
-        let none = || bounds::first_of_none((least, is_exact), next);
+        // What comes before that is published, here too.
+        let none = || bounds::first_of_none((least.max(self.published), is_exact), next);
         Ok((found.unwrap_or_else(none), previous_end))
     }
 
