@@ -271,6 +271,8 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
         {
             self.close_last(&candidates[before], found)?;
         }
+        // The segment before may have become longer.
+        let least = self.least().unwrap_or(self.published);
         let (least, previous_end) = if index > 0 {
             // As a header that does not know it. What is missing is counted up to the first record of this segment.
             (least, 0)
