@@ -16,7 +16,8 @@ use super::engine::quarantine::{self, DAMAGE_PREFIX, TORN_PREFIX};
 use super::format::record::Codec;
 use super::format::scan;
 use super::format::segment::{HEADER, Header, name};
-use super::format::set_aside::SetAsideName;
+use super::format::set_aside::{KnownExtent, SetAsideName};
+use super::recovery::bounds;
 
 /// The prefix of the folder's name in which a copy is published.
 const FOLDER: &str = "drain-";
@@ -102,7 +103,11 @@ impl SetAside {
         let Some(first) = first else {
             return Ok(false);
         };
-        let synced = match known.filter(|known| first < known.end) {
+        // A name that says more than the file can hold is about another segment too, which is gone.
+        let fits = |known: &KnownExtent| {
+            bounds::end_in_next_header(first, length, Some(known.end)).is_some()
+        };
+        let synced = match known.filter(fits) {
             Some(known) => {
                 let codec = Codec::new(&journal_id);
                 let found = scan::end(file, codec, PAGE, HEADER, length, first)?;

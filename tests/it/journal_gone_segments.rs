@@ -136,3 +136,29 @@ fn a_missing_segment_is_counted_though_a_read_beside_it_fails_at_the_start() {
         assert_eq!(publisher.core.unpublished(), 40, "{case}");
     }
 }
+
+#[test]
+fn two_neighbours_that_stay_unreadable_count_all_their_records() {
+    let (disk, names) = three_opens([30, 20, 10], 100);
+    assert_eq!(names.len(), 3);
+    for name in &names[..2] {
+        disk.wear_out(name, 0..disk.bytes(name).len());
+    }
+    let mut publisher = Publisher::new(&disk);
+    assert!(publisher.read_for(PATIENCE * 5));
+    assert_eq!(publisher.read.len(), 10);
+    assert_eq!(publisher.count("journal_unreadable_records_total"), 50);
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 0);
+}
+
+#[test]
+fn a_missing_segment_is_counted_though_the_header_before_it_stays_unreadable() {
+    let (disk, names) = three_opens([30, 20, 10], 100);
+    disk.lose_file(&names[1]);
+    disk.wear_out(&names[0], 0..PAGE);
+    let mut publisher = Publisher::new(&disk);
+    assert!(publisher.read_for(PATIENCE * 3));
+    assert_eq!(publisher.read.len(), 39);
+    assert_eq!(publisher.count("journal_unreadable_records_total"), 1);
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 20);
+}

@@ -165,9 +165,7 @@ impl<'a, F: File> Walk<'a, F> {
                     self.reached,
                     self.open_start,
                 ) {
-                    Ok(first) => {
-                        first.unwrap_or_else(|| bounds::first_of_none((self.reached, true), end))
-                    }
+                    Ok(first) => first.unwrap_or_else(|| bounds::first_of_none(self.reached, end)),
                     Err(source) => return Some(Err(failed(segment, HEADER, source))),
                 },
             };

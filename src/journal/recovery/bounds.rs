@@ -50,14 +50,12 @@ pub fn end_in_next_header(first: u64, length: u64, next_header_end: Option<u64>)
 
 /// The first position of a segment without a header and without an intact record, if the previous segment ends at `least` and
 /// the next header has `end` for this one. It continues from `least`, unless an open's stride lies between: each open begins
-/// a number of strides past an end. If the previous end is not `exact`, the open may have taken another one for it, so the segment
-/// counts as one record. Intact records are better evidence, because that header may be about a segment that is gone.
-pub fn first_of_none((least, is_exact): (u64, bool), end: Option<u64>) -> u64 {
+/// a number of strides past an end. Intact records are better evidence, because that header may be about a segment that is gone.
+pub fn first_of_none(least: u64, end: Option<u64>) -> u64 {
     let Some(end) = end.filter(|end| end.saturating_sub(least) >= POSITION_STRIDE) else {
         return least;
     };
-    let most = (end - least) % POSITION_STRIDE;
-    end - if is_exact { most.max(1) } else { 1 }
+    end - ((end - least) % POSITION_STRIDE).max(1)
 }
 
 /// The end of a segment whose last intact record ends at position `end` and byte `used`, if the next segment has no header and
@@ -169,16 +167,12 @@ mod tests {
 
     #[test]
     fn a_segment_without_records_lies_before_the_end_in_the_next_header() {
-        for is_exact in [false, true] {
-            assert_eq!(first_of_none((3, is_exact), None), 3);
-            assert_eq!(first_of_none((3, is_exact), Some(2)), 3);
-            assert_eq!(first_of_none((3, is_exact), Some(20)), 3);
-        }
+        assert_eq!(first_of_none(3, None), 3);
+        assert_eq!(first_of_none(3, Some(2)), 3);
+        assert_eq!(first_of_none(3, Some(20)), 3);
         for strides in [POSITION_STRIDE, 2 * POSITION_STRIDE] {
-            let end = Some(3 + strides + 2);
-            assert_eq!(first_of_none((3, true), end), 3 + strides);
-            assert_eq!(first_of_none((3, false), end), 3 + strides + 1);
-            assert_eq!(first_of_none((3, true), Some(3 + strides)), 3 + strides - 1);
+            assert_eq!(first_of_none(3, Some(3 + strides + 2)), 3 + strides);
+            assert_eq!(first_of_none(3, Some(3 + strides)), 3 + strides - 1);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::bounds;
+use super::{POSITION_STRIDE, bounds};
 use crate::journal::disk::filesystem::ReadAt;
 use crate::journal::disk::zero_fill::ZeroFilled;
 use crate::journal::engine::checkpoint::Synced;
@@ -29,15 +29,14 @@ pub struct Extent {
 }
 
 /// Reads the extent of the segment with the number `sequence`, whose positions are `least` or greater. Holes in `file` count as
-/// the least number of records that they can have held. `is_exact`: the segment before is known to end at `least`. If the next
+/// the least number of records that they can have held. If the next
 /// segment's header is damaged, `next` is where that segment begins.
 pub fn read<F: ReadAt>(
     file: &ZeroFilled<&F>,
     codec: Codec,
     page: u64,
     sequence: u64,
-    (least, is_exact): (u64, bool),
-    next: Option<u64>,
+    (least, next): (u64, Option<u64>),
     known: &Unresolved,
 ) -> io::Result<Extent> {
     let header = Header::read(file, sequence)?.ok();
@@ -52,7 +51,13 @@ pub fn read<F: ReadAt>(
             // Without any, what comes before the first unpublished position is published, here too.
             let found = bounds::first(file, codec, known.length, least, least, known.open_start)?;
             found.unwrap_or_else(|| {
-                bounds::first_of_none((least.max(known.published), is_exact), next_header_end)
+                let first = bounds::first_of_none(least.max(known.published), next_header_end);
+                // If it cannot hold so many, an open has taken a bound for the end before it. It held at least one.
+                let is_stride = |end: &u64| end.saturating_sub(least) >= POSITION_STRIDE;
+                match next_header_end.filter(is_stride) {
+                    Some(end) if end - first > known.length / scan::SMALLEST => end - 1,
+                    _ => first,
+                }
             })
         }
     };

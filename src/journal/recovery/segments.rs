@@ -283,10 +283,8 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
             (end, end)
         };
         let next = candidates.get(index + 1).and_then(Candidate::previous_end);
-        let before = self.found.back();
-        let is_exact = before.is_none_or(|(_, before)| before.unresolved.is_none());
         // What comes before that is published, here too.
-        let none = || bounds::first_of_none((least.max(self.published), is_exact), next);
+        let none = || bounds::first_of_none(least.max(self.published), next);
         Ok((found.unwrap_or_else(none), previous_end))
     }
 

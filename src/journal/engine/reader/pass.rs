@@ -14,7 +14,7 @@ use crate::journal::disk::zero_fill::{Beyond, Holes, ZeroFilled};
 use crate::journal::engine::{quarantine, set_aside};
 use crate::journal::error::ReadError;
 use crate::journal::format::scan;
-use crate::journal::format::segment::{Evidence, Segment, Unresolved, name};
+use crate::journal::format::segment::{Evidence, Unresolved, name};
 use crate::journal::format::set_aside::KnownExtent;
 use crate::journal::recovery::POSITION_STRIDE;
 use crate::journal::recovery::bounds;
@@ -22,14 +22,9 @@ use crate::journal::recovery::extent::{self, Extent};
 use crate::journal::recovery::set_aside_bytes;
 
 /// How many records are gone with their segments, as far as this one had to be read to know: before it, and behind it. The
-/// segment before ends at `before` (0 if there is none), if that is exact.
-fn gone_beside(unresolved: &Unresolved, extent: &Extent, (before, is_exact): (u64, bool)) -> u64 {
+/// segment before ends at `before`; 0 if there is none.
+fn gone_beside(unresolved: &Unresolved, extent: &Extent, before: u64) -> u64 {
     let published = unresolved.published;
-    // Behind an end that is only estimated, an open's stride has no exact begin either: what follows it cannot be counted.
-    let gone = |evidence: Evidence, end: u64, is_exact: bool| match evidence {
-        Evidence::Header(to) if !is_exact && to.saturating_sub(end) >= POSITION_STRIDE => 0,
-        _ => bounds::gone(&evidence, end, published),
-    };
     let in_front = unresolved.unread_header.map_or(0, |otherwise| {
         let first = extent.first.saturating_sub(published);
         let evidence = match extent.previous_end {
@@ -40,9 +35,9 @@ fn gone_beside(unresolved: &Unresolved, extent: &Extent, (before, is_exact): (u6
             }
             None => otherwise,
         };
-        gone(evidence, before, is_exact)
+        bounds::gone(&evidence, before, published)
     });
-    in_front + gone(unresolved.behind, extent.end, extent.is_certain)
+    in_front + bounds::gone(&unresolved.behind, extent.end, published)
 }
 
 /// Where a segment ended, as found out when the next segment became readable.
@@ -124,16 +119,13 @@ impl<FS: FileSystem> Reader<FS> {
         let sequence = cursor.sequence;
         let state = self.engine.lock();
         // The segments before it have been read by now.
-        let before = state.before(sequence);
-        let is_exact = before.is_none_or(Segment::is_certain);
-        let before = before.map_or(0, |before| before.end);
+        let before = state.before(sequence).map_or(0, |before| before.end);
         let next = state.after(sequence);
         let next = next.filter(|next| unresolved.is_next_headless && next.unresolved.is_none());
-        let least = (cursor.expected.max(before), is_exact);
-        let next = next.map(|next| next.first);
+        let bounds = (cursor.expected.max(before), next.map(|next| next.first));
         drop(state);
         let (extent, holes) = self.read_past(now, |view| {
-            let extent = extent::read(view, codec, page, sequence, least, next, &unresolved)?;
+            let extent = extent::read(view, codec, page, sequence, bounds, &unresolved)?;
             Ok((extent, extent.is_certain))
         })?;
         if !extent.is_certain && extent.first < extent.end {
@@ -151,7 +143,7 @@ impl<FS: FileSystem> Reader<FS> {
             self.set_aside(previous.sequence, &previous.bytes, positions, used)?;
         }
         let before = before.max(previous.as_ref().map_or(0, |previous| previous.end));
-        let gone = gone_beside(&unresolved, &extent, (before, is_exact));
+        let gone = gone_beside(&unresolved, &extent, before);
         self.resolved(&extent, holes, previous, gone);
         Ok(())
     }
