@@ -13,17 +13,13 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::memory::{Budget, Buffer, Charge};
+use super::memory::{Budget, Buffer, Charge, Exhausted};
 use super::refusal::{READ_ON_BYTES, Refusal};
 
 /// The time that a sender which keeps pace needs for one byte: 64 KiB a second, which a line of half a megabit carries.
 /// While memory is short, slower ones are cut, first the one that has been behind for longest. What a sender is ahead
 /// does not count, or one that stalls would be trusted for its first bytes.
 const PACE: Duration = Duration::from_nanos(1_000_000_000 / (64 * 1024));
-/// How often a request that finds no room lets others run first. Bodies that have just begun to wait can only then be
-/// cut.
-const TRIES_FOR_ROOM: usize = 4;
-
 /// What a body may take.
 #[derive(Debug, Clone)]
 pub(super) struct BodyLimits {
@@ -46,14 +42,13 @@ pub(super) async fn collect<B>(
 where
     B: Body + Unpin,
 {
-    let hint = body.size_hint();
-    let expected = hint.exact().and_then(|exact| usize::try_from(exact).ok());
     let max_body = limits.max_body;
-    let ceiling = expected.unwrap_or(max_body).min(max_body);
     let timer = pin!(None);
     let mut arrival = Arrival::new(body, started, limits, timer);
+    let ceiling = arrival.expected.unwrap_or(max_body).min(max_body);
     let mut buffer = arrival.empty_buffer();
-    arrival.charge(&mut buffer.charge, head_bytes).await?;
+    let charge = &mut buffer.charge;
+    arrival.charge(charge, head_bytes, false).await?;
     loop {
         let (returned, frame) = arrival.next(buffer).await?;
         buffer = returned;
@@ -75,6 +70,7 @@ where
         }
     }
     buffer.charge.shrink(head_bytes);
+    buffer.charge.arrived();
     Ok(Bytes::from_owner(buffer))
 }
 
@@ -104,6 +100,8 @@ where
 /// A body on its way.
 struct Arrival<'a, B> {
     body: B,
+    /// Its declared length, in bytes.
+    expected: Option<usize>,
     limits: &'a BodyLimits,
     /// Set only once the sender has to be waited for. Most bodies are here by then and need no timer.
     timer: Pin<&'a mut Option<Sleep>>,
@@ -124,8 +122,10 @@ impl<'a, B: Body + Unpin> Arrival<'a, B> {
         limits: &'a BodyLimits,
         timer: Pin<&'a mut Option<Sleep>>,
     ) -> Self {
+        let expected = body.size_hint().exact();
         Self {
             body,
+            expected: expected.and_then(|exact| usize::try_from(exact).ok()),
             limits,
             timer,
             started,
@@ -171,10 +171,7 @@ impl<'a, B: Body + Unpin> Arrival<'a, B> {
 
     /// Waits for the sender. Meanwhile other requests may take the body's memory.
     async fn wait(&mut self, buffer: Buffer) -> Result<(Buffer, Polled<B>), Refusal> {
-        if self.timer.is_none() {
-            let deadline = self.started + self.limits.timeout;
-            self.timer.set(Some(sleep_until(deadline)));
-        }
+        self.start_timer();
         let kept_pace = self.kept_pace();
         let waiting = self.limits.budget.wait(buffer, kept_pace);
         let polled = poll_fn(|cx| {
@@ -190,6 +187,13 @@ impl<'a, B: Body + Unpin> Arrival<'a, B> {
         let polled = polled.await?;
         let buffer = waiting.take().ok_or(Refusal::BodyStalled)?;
         Ok((buffer, polled))
+    }
+
+    fn start_timer(&mut self) {
+        if self.timer.is_none() {
+            let deadline = self.started + self.limits.timeout;
+            self.timer.set(Some(sleep_until(deadline)));
+        }
     }
 
     fn kept_pace(&mut self) -> Instant {
@@ -214,27 +218,46 @@ impl<'a, B: Body + Unpin> Arrival<'a, B> {
         let target = if buffer.charge.grow(generous - present).is_ok() {
             generous
         } else {
-            self.charge(&mut buffer.charge, needed - present).await?;
+            let is_complete = self.expected == Some(needed);
+            self.charge(&mut buffer.charge, needed - present, is_complete)
+                .await?;
             needed
         };
         buffer.bytes.reserve_exact(target - buffer.bytes.len());
         Ok(())
     }
 
-    /// Charges `bytes`; if memory is short, slower bodies give way.
-    async fn charge(&mut self, charge: &mut Charge, bytes: usize) -> Result<(), Refusal> {
-        let mut tries = 0;
-        while charge.grow(bytes).is_err() {
-            let kept_pace = self.kept_pace();
-            if self.limits.budget.cut_slower(bytes, kept_pace) {
-                continue;
-            }
-            if tries == TRIES_FOR_ROOM {
-                return Err(Refusal::MemoryExhausted);
-            }
-            tries += 1;
-            tokio::task::yield_now().await;
+    /// Charges `bytes`; if memory is short, slower bodies give way. A sender is not behind if its body `is_complete`,
+    /// however late it is read.
+    async fn charge(
+        &mut self,
+        charge: &mut Charge,
+        bytes: usize,
+        is_complete: bool,
+    ) -> Result<(), Refusal> {
+        if charge.grow(bytes).is_ok() {
+            return Ok(());
         }
+        let (kept_pace, begun) = (self.kept_pace(), Instant::now());
+        let behind = if is_complete {
+            Duration::ZERO
+        } else {
+            begun.saturating_duration_since(kept_pace)
+        };
+        self.start_timer();
+        let mut claim = self.limits.budget.claim(bytes, charge, behind);
+        let mut served = pin!(claim.served());
+        let more = poll_fn(|cx| {
+            if let Poll::Ready(served) = served.as_mut().poll(cx) {
+                return Poll::Ready(served.map_err(|Exhausted| Refusal::MemoryExhausted));
+            }
+            // It was not the sender that took too long.
+            let timer = self.timer.as_mut().as_pin_mut();
+            let timer = timer.map_or(Poll::Pending, |timer| timer.poll(cx));
+            timer.map(|()| Err(Refusal::MemoryExhausted))
+        });
+        charge.absorb(more.await?);
+        self.kept_pace += begun.elapsed();
         Ok(())
     }
 }

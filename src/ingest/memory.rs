@@ -1,10 +1,11 @@
 //! One memory budget for all requests: bodies are charged from their first byte until they are synced, heads while
 //! their bodies arrive.
 //!
-//! A request never waits for room: a waiting request would hold its connection and the bytes that have arrived, so a
-//! few slow senders could stop all others. A request that does not fit takes the memory of bodies whose senders are
-//! slower ([`waiting`]); if there are none, it is refused, and its sender tries again.
+//! A request that does not fit takes the memory of bodies whose senders are slower ([`waiting`]). If these are not enough,
+//! it waits for memory that is about to be free, but never for a sender ([`claims`]): a few slow ones could stop all
+//! others. If none will be free, it is refused, and its sender tries again.
 
+mod claims;
 mod waiting;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::HeaderMap;
 use prometheus::IntGauge;
 
+use self::claims::Claims;
 use self::waiting::WaitingBodies;
 
 /// `max_in_flight`, shared by all requests; cheap to clone.
@@ -22,9 +24,20 @@ pub(super) struct Budget(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     limit: usize,
+    /// All charges, in bytes.
     used: AtomicUsize,
+    /// The charges of requests whose bodies arrive, in bytes; never less than they are.
+    arriving: AtomicUsize,
     gauge: IntGauge,
-    waiting: Mutex<WaitingBodies>,
+    /// While there are any, memory is given to claims alone.
+    open_claims: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: WaitingBodies,
+    claims: Claims,
 }
 
 /// The budget is used up. Nothing was charged.
@@ -36,6 +49,7 @@ pub(super) struct Exhausted;
 pub(super) struct Charge {
     budget: Budget,
     held: usize,
+    has_arrived: bool,
 }
 
 impl Budget {
@@ -45,16 +59,45 @@ impl Budget {
         Self(Arc::new(Inner {
             limit,
             used: AtomicUsize::new(0),
+            arriving: AtomicUsize::new(0),
             gauge,
-            waiting: Mutex::default(),
+            open_claims: AtomicUsize::new(0),
+            state: Mutex::default(),
         }))
     }
 
-    fn waiting(&self) -> MutexGuard<'_, WaitingBodies> {
-        self.0
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn free(&self) -> usize {
+        let used = self.0.used.load(Ordering::SeqCst);
+        self.0.limit.saturating_sub(used)
+    }
+
+    /// Charges `bytes` in exchange for `returned` bytes that were charged until now. These are free afterwards even if
+    /// there is no room.
+    fn exchange(&self, returned: usize, bytes: usize) -> Result<(), Exhausted> {
+        let inner = &self.0;
+        // Before `used`, so that memory is never taken for neither free nor in motion.
+        inner.arriving.fetch_add(bytes, Ordering::SeqCst);
+        let exchanged = inner
+            .used
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
+                let sum = (used - returned).checked_add(bytes);
+                sum.filter(|sum| *sum <= inner.limit)
+            });
+        if exchanged.is_err() {
+            inner.used.fetch_sub(returned, Ordering::SeqCst);
+        }
+        inner.gauge.sub(as_i64(returned));
+        inner.arriving.fetch_sub(returned, Ordering::SeqCst);
+        if exchanged.is_err() {
+            inner.arriving.fetch_sub(bytes, Ordering::SeqCst);
+            return Err(Exhausted);
+        }
+        inner.gauge.add(as_i64(bytes));
+        Ok(())
     }
 
     /// An empty charge, to be grown as bytes arrive.
@@ -62,6 +105,7 @@ impl Budget {
         Charge {
             budget: self.clone(),
             held: 0,
+            has_arrived: false,
         }
     }
 }
@@ -80,19 +124,18 @@ impl AsRef<[u8]> for Buffer {
 }
 
 impl Charge {
-    /// Charges `bytes` more, or nothing at all.
+    /// Charges `bytes` more, or nothing at all; nothing as well while others claim memory.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Exhausted> {
-        let inner = &self.budget.0;
-        // Relaxed: only the sum itself is shared; no other memory depends on it.
-        inner
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(bytes).filter(|sum| *sum <= inner.limit)
-            })
-            .map_err(|_| Exhausted)?;
-        inner.gauge.add(as_i64(bytes));
-        self.held += bytes;
-        Ok(())
+        if self.budget.0.open_claims.load(Ordering::SeqCst) > 0 {
+            return Err(Exhausted);
+        }
+        let grown = self.budget.exchange(0, bytes);
+        match grown {
+            Ok(()) => self.held += bytes,
+            // A claim may have counted on it in the meantime.
+            Err(Exhausted) => self.budget.settle(),
+        }
+        grown
     }
 
     /// Returns `bytes` before the rest.
@@ -100,15 +143,35 @@ impl Charge {
         debug_assert!(bytes <= self.held, "more is returned than was charged");
         let bytes = bytes.min(self.held);
         let inner = &self.budget.0;
-        inner.used.fetch_sub(bytes, Ordering::Relaxed);
+        inner.used.fetch_sub(bytes, Ordering::SeqCst);
         inner.gauge.sub(as_i64(bytes));
         self.held -= bytes;
+        if !self.has_arrived {
+            inner.arriving.fetch_sub(bytes, Ordering::SeqCst);
+        }
+        self.budget.settle();
+    }
+
+    /// Takes over what another one holds.
+    pub(super) fn absorb(&mut self, mut other: Self) {
+        self.held += std::mem::take(&mut other.held);
+    }
+
+    /// The body is complete: from here on, its memory waits for the journal.
+    pub(super) fn arrived(&mut self) {
+        self.has_arrived = true;
+        let inner = &self.budget.0;
+        inner.arriving.fetch_sub(self.held, Ordering::SeqCst);
+        self.budget.settle();
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.shrink(self.held);
+        // An empty one may be dropped while the state is locked.
+        if self.held > 0 {
+            self.shrink(self.held);
+        }
     }
 }
 

@@ -173,6 +173,99 @@ async fn a_sender_that_keeps_pace_is_faster_than_one_that_began_later() {
     assert_eq!(paced_body.await.unwrap().unwrap().len(), three_seconds);
 }
 
+/// A request that holds `bytes` and waits neither for its sender nor for memory.
+fn in_motion(limits: &BodyLimits, bytes: usize) -> Buffer {
+    let mut charge = limits.budget.charge();
+    assert_eq!(charge.grow(bytes), Ok(()));
+    let bytes = Vec::new();
+    Buffer { bytes, charge }
+}
+
+fn claiming(limits: &BodyLimits, length: usize) -> Collecting {
+    let limits = limits.clone();
+    tokio::spawn(async move { collect(whole(length), Instant::now(), 0, &limits).await })
+}
+
+/// Lets all other tasks run until they wait for something.
+async fn run_others() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_waits_for_memory_in_motion_and_gets_it_before_those_that_come_later() {
+    let (limits, gauge) = limits(1000, 100);
+    let hostile = in_motion(&limits, 70);
+    let body = claiming(&limits, 60);
+    run_others().await;
+    assert!(!body.is_finished());
+    let mut later = limits.budget.charge();
+    assert_eq!(later.grow(30), Err(Exhausted), "free, but claimed");
+    let long_ago = Instant::now() - Duration::from_secs(3);
+    let waiting = limits.budget.wait(hostile, long_ago);
+    // Served in the same moment, before its task has run.
+    assert_eq!(gauge.get(), 60);
+    assert_eq!(later.grow(41), Err(Exhausted));
+    assert_eq!(later.grow(40), Ok(()));
+    assert!(waiting.take().is_none());
+    assert_eq!(body.await.unwrap().unwrap().len(), 60);
+    drop(later);
+    assert_eq!(gauge.get(), 0);
+}
+
+#[tokio::test]
+async fn of_bodies_that_wait_for_one_another_the_last_in_line_is_refused() {
+    let minute = Duration::from_mins(1);
+    // Who needs most; but before that, who is a minute behind.
+    for (behind_of_small, is_small_served) in [(Duration::ZERO, true), (minute, false)] {
+        let (limits, gauge) = limits(1000, 100);
+        let (large, small) = (in_motion(&limits, 60), in_motion(&limits, 30));
+        let budget = &limits.budget;
+        let mut claim_of_large = budget.claim(30, &large.charge, Duration::ZERO);
+        let mut claim_of_small = budget.claim(20, &small.charge, behind_of_small);
+        let (refused, refused_claim, served_claim) = if is_small_served {
+            (large, &mut claim_of_large, &mut claim_of_small)
+        } else {
+            (small, &mut claim_of_small, &mut claim_of_large)
+        };
+        assert_eq!(refused_claim.served().await.unwrap_err(), Exhausted);
+        assert_eq!(gauge.get(), 90);
+        drop(refused);
+        let more = served_claim.served().await;
+        assert!(more.is_ok());
+        assert_eq!(gauge.get(), if is_small_served { 50 } else { 90 });
+    }
+}
+
+#[tokio::test]
+async fn a_body_does_not_wait_for_memory_that_waits_for_a_sync() {
+    let (limits, _gauge) = limits(1000, 100);
+    let unsynced = collect(whole(60), Instant::now(), 0, &limits).await;
+    let refused = collect(whole(60), Instant::now(), 0, &limits).await;
+    assert_eq!(refused, Err(Refusal::MemoryExhausted));
+    drop(unsynced);
+    let taken = collect(whole(60), Instant::now(), 0, &limits).await;
+    assert_eq!(taken.unwrap().len(), 60);
+}
+
+#[tokio::test]
+async fn a_claim_ends_when_its_client_leaves_or_the_time_for_bodies_is_over() {
+    let (mut limits, gauge) = limits(1000, 100);
+    let hostile = in_motion(&limits, 70);
+    let left = claiming(&limits, 60);
+    run_others().await;
+    left.abort();
+    assert!(left.await.unwrap_err().is_cancelled());
+    let mut later = limits.budget.charge();
+    assert_eq!(later.grow(30), Ok(()));
+    limits.timeout = Duration::from_millis(20);
+    let late = claiming(&limits, 60).await.unwrap();
+    assert_eq!(late, Err(Refusal::MemoryExhausted));
+    drop((hostile, later));
+    assert_eq!(gauge.get(), 0);
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_while_its_body_waits_returns_the_memory() {
     let (limits, gauge) = limits(1000, 100);
