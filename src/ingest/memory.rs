@@ -90,8 +90,10 @@ impl Budget {
         if exchanged.is_err() {
             inner.used.fetch_sub(returned, Ordering::SeqCst);
         }
-        inner.gauge.sub(as_i64(returned));
-        inner.arriving.fetch_sub(returned, Ordering::SeqCst);
+        if returned > 0 {
+            inner.gauge.sub(as_i64(returned));
+            inner.arriving.fetch_sub(returned, Ordering::SeqCst);
+        }
         if exchanged.is_err() {
             inner.arriving.fetch_sub(bytes, Ordering::SeqCst);
             return Err(Exhausted);

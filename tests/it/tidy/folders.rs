@@ -21,7 +21,7 @@ const JOURNAL: &[Row] = &[
         "inspect",
         &["disk", "engine", "error", "format", "recovery"],
     ),
-    ("set_aside", &["disk", "engine", "format"]),
+    ("set_aside", &["disk", "engine", "format", "recovery"]),
     ("appender", &["engine", "error"]),
     ("commit_loop", &["appender", "disk", "engine", "error"]),
     ("threads", &["appender", "commit_loop", "disk", "engine"]),
