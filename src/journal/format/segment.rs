@@ -178,6 +178,8 @@ pub struct Unresolved {
     pub next_first: Option<u64>,
     /// The next segment's header was read and is damaged.
     pub is_next_headless: bool,
+    /// The next segment's header is damaged or could not be read: nothing shows yet which of both holds a position.
+    pub is_next_unknown: bool,
     /// The next segment's header has no end for this one: nobody knew it when that header was written.
     pub is_next_silent: bool,
     /// How far it was synced, from the checkpoint.

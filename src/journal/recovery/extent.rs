@@ -61,6 +61,23 @@ pub fn read<F: ReadAt>(
             })
         }
     };
+    let is_hidden = header.is_none()
+        && known.is_next_unknown
+        && known.synced.is_none()
+        && next_header_end.is_none()
+        && next.is_none()
+        && scan::find(file, codec, HEADER..known.length, &(least..u64::MAX))?.is_none();
+    if is_hidden {
+        // The first unpublished position may be the next segment's. Its header will show where this one ended.
+        return Ok(Extent {
+            first: least,
+            end: least,
+            used: known.length,
+            opened_ms: 0,
+            is_certain: false,
+            previous_end: None,
+        });
+    }
     // If no position seems to be left, the earlier segments were estimated too long.
     let most = known.next_first.filter(|next| least < *next);
     let first = most.map_or(first, |most| first.min(most - 1));

@@ -177,6 +177,7 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
             length,
             next_header_end: bounds::end_in_next_header(first, length, next_header_end),
             next_first: headers.next().map(|next| next.first),
+            is_next_unknown: next.is_some_and(|next| next.header.is_err()),
             is_next_headless: next.is_some_and(|next| next.header.is_err() && !next.unreadable),
             // The oldest file may be the rest of a torn first write: then the next header had no end to state.
             is_next_silent: next_header_end == Some(0)

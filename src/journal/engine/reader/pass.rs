@@ -128,7 +128,7 @@ impl<FS: FileSystem> Reader<FS> {
             let extent = extent::read(view, codec, page, sequence, bounds, &unresolved)?;
             Ok((extent, extent.is_certain))
         })?;
-        if !extent.is_certain && extent.first < extent.end {
+        if !extent.is_certain && (extent.first < extent.end || unresolved.is_next_unknown) {
             let hole = holes.within(&(0..extent.used.max(1)));
             let passed = hole.unwrap_or(0..extent.used);
             self.set_aside(sequence, &passed, extent.first..extent.end, extent.used)?;
