@@ -6,7 +6,7 @@ use ringback::journal::inspect::{Damage, Inspection, Item};
 
 use crate::support::core::{BUDGET, Core, body, segments};
 use crate::support::faulty_fs::FaultyFs;
-use crate::support::publisher::{PAGE, PATIENCE, Publisher, SEGMENT, STEP};
+use crate::support::publisher::{PAGE, PATIENCE, Publisher, SEGMENT, STEP, unread_names};
 
 /// A disk on which each of three opens has written so many records, in one segment or more, and the segments' names. The last
 /// one is not closed.
@@ -161,4 +161,23 @@ fn a_missing_segment_is_counted_though_the_header_before_it_stays_unreadable() {
     assert_eq!(publisher.read.len(), 39);
     assert_eq!(publisher.count("journal_unreadable_records_total"), 1);
     assert_eq!(publisher.count("journal_corrupt_records_total"), 20);
+}
+
+#[test]
+fn a_damaged_segment_is_not_set_aside_because_a_read_failed_once() {
+    let (disk, names) = three_opens([3, 3, 3], 100);
+    disk.damage(&names[0], |bytes| bytes.fill(0xa5));
+    for name in &names[..2] {
+        disk.wear_out(name, 0..PAGE);
+    }
+    let mut publisher = Publisher::new(&disk);
+    for name in &names[..2] {
+        disk.wear_out(name, 0..0);
+    }
+    publisher.now += STEP;
+    publisher.read().expect("all can be read");
+    assert_eq!(publisher.read.len(), 6);
+    assert_eq!(publisher.count("journal_corrupt_records_total"), 3);
+    assert_eq!(publisher.count("journal_unreadable_records_total"), 0);
+    assert_eq!(unread_names(&disk), [] as [String; 0]);
 }

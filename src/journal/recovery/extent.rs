@@ -44,29 +44,13 @@ pub fn read<F: ReadAt>(
         Evidence::Header(end) => Some(end),
         Evidence::None | Evidence::Checkpoint(..) => known.next_header_end,
     };
-    let first = match (&header, known.synced) {
-        (Some(header), _) => header.first,
-        (None, Some(synced)) => synced.first,
-        (None, None) => {
-            // Without any, what comes before the first unpublished position is published, here too.
-            let found = bounds::first(file, codec, known.length, least, least, known.open_start)?;
-            found.unwrap_or_else(|| {
-                let first = bounds::first_of_none(least.max(known.published), next_header_end);
-                // If it cannot hold so many, an open has taken a bound for the end before it. It held at least one.
-                let is_stride = |end: &u64| end.saturating_sub(least) >= POSITION_STRIDE;
-                match next_header_end.filter(is_stride) {
-                    Some(end) if end - first > known.length / scan::SMALLEST => end - 1,
-                    _ => first,
-                }
-            })
-        }
+    let found = match (&header, known.synced) {
+        (Some(header), _) => Some(header.first),
+        (None, Some(synced)) => Some(synced.first),
+        (None, None) => bounds::first(file, codec, known.length, least, least, known.open_start)?,
     };
-    let is_hidden = header.is_none()
-        && known.is_next_unknown
-        && known.synced.is_none()
-        && next_header_end.is_none()
-        && next.is_none()
-        && scan::find(file, codec, HEADER..known.length, &(least..u64::MAX))?.is_none();
+    let is_ended = next.is_some() || next_header_end.is_some() || !known.is_next_unknown;
+    let is_hidden = found.is_none() && !is_ended && !file.holes().is_empty();
     if is_hidden {
         // The first unpublished position may be the next segment's. Its header will show where this one ended.
         return Ok(Extent {
@@ -78,6 +62,16 @@ pub fn read<F: ReadAt>(
             previous_end: None,
         });
     }
+    let first = found.unwrap_or_else(|| {
+        // What comes before the first unpublished position is published, here too.
+        let first = bounds::first_of_none(least.max(known.published), next_header_end);
+        // If it cannot hold so many, an open has taken a bound for the end before it. It held at least one.
+        let is_stride = |end: &u64| end.saturating_sub(least) >= POSITION_STRIDE;
+        match next_header_end.filter(is_stride) {
+            Some(end) if end - first > known.length / scan::SMALLEST => end - 1,
+            _ => first,
+        }
+    });
     // If no position seems to be left, the earlier segments were estimated too long.
     let most = known.next_first.filter(|next| least < *next);
     let first = most.map_or(first, |most| first.min(most - 1));
