@@ -72,7 +72,7 @@ pub enum SecretError {
 /// What is wrong with a secret, and the remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretFault {
-    /// Longer than [`MAX_LENGTH`].
+    /// Longer than 1 MiB.
     #[error("is longer than 1 MiB, which no secret is: name the file of the secret")]
     TooLong,
     /// Such as UTF-16, which Windows PowerShell writes.
