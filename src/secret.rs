@@ -9,8 +9,9 @@ mod guess;
 mod tests;
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -154,6 +155,12 @@ impl fmt::Display for SecretSource {
 
 /// Up to one byte more than a secret may have.
 fn read_file(file: &Path) -> io::Result<Vec<u8>> {
+    // Opening it could wait for ever, and a reload could not read it again.
+    if fs::metadata(file)?.file_type().is_fifo() {
+        return Err(io::Error::other(
+            "it is a pipe; write the secret to a file, which can be read again",
+        ));
+    }
     let mut bytes = Vec::new();
     File::open(file)?
         .take(MAX_LENGTH + 1)

@@ -16,7 +16,7 @@ use super::engine::quarantine::{self, DAMAGE_PREFIX, TORN_PREFIX};
 use super::format::record::Codec;
 use super::format::scan;
 use super::format::segment::{HEADER, Header, name};
-use super::format::set_aside::{KnownExtent, SetAsideName};
+use super::format::set_aside::{KnownExtent, SetAsideName, is_meant};
 use super::recovery::bounds;
 
 /// The prefix of the folder's name in which a copy is published.
@@ -31,17 +31,31 @@ pub struct SetAside {
     name: SetAsideName,
 }
 
-/// The segments that are set aside beside the journal in this folder, oldest first.
-pub fn list(journal: &Path) -> io::Result<Vec<SetAside>> {
-    let mut found = Vec::new();
+/// What is set aside beside a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listing {
+    /// The segments, oldest first.
+    pub segments: Vec<SetAside>,
+    /// Files whose names are nearly a segment's: someone renamed a segment, and its name no longer says what it held.
+    pub misnamed: Vec<PathBuf>,
+}
+
+/// What is set aside beside the journal in this folder.
+pub fn list(journal: &Path) -> io::Result<Listing> {
+    let mut found = Listing::default();
     for entry in fs::read_dir(journal)? {
-        let name = entry?.file_name().into_string().unwrap_or_default();
-        found.extend(SetAsideName::parse(&name).map(|name| SetAside {
-            journal: journal.to_owned(),
-            name,
-        }));
+        let file = entry?.file_name().into_string().unwrap_or_default();
+        match SetAsideName::parse(&file) {
+            Some(name) => found.segments.push(SetAside {
+                journal: journal.to_owned(),
+                name,
+            }),
+            None if is_meant(&file) => found.misnamed.push(journal.join(file)),
+            None => {}
+        }
     }
-    found.sort_unstable_by_key(|found| (found.name.sequence, found.path()));
+    let key = |found: &SetAside| (found.name.sequence, found.path());
+    found.segments.sort_unstable_by_key(key);
     Ok(found)
 }
 
@@ -206,7 +220,11 @@ mod tests {
             fs::write(path(number), [7; 100]).unwrap();
         }
         fs::write(folder.path().join(name(3)), [8; 100]).unwrap();
-        let found = list(folder.path()).unwrap();
+        let misnamed = folder.path().join("unreadable-3-old.segment");
+        fs::write(&misnamed, [9; 100]).unwrap();
+        let listing = list(folder.path()).unwrap();
+        assert_eq!(listing.misnamed, [misnamed]);
+        let found = listing.segments;
         let paths: Vec<_> = found.iter().map(SetAside::path).collect();
         assert_eq!(paths, [path(3), path(12)]);
         for _ in 0..2 {
@@ -216,7 +234,7 @@ mod tests {
         assert_eq!(fs::read(copy).unwrap(), [7; 100]);
         found[0].remove().unwrap();
         found[0].remove_copy().unwrap();
-        assert_eq!(list(folder.path()).unwrap(), found[1..]);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(list(folder.path()).unwrap().segments, found[1..]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 }

@@ -183,3 +183,17 @@ fn a_file_that_never_ends_is_no_secret() {
     assert!(line(&longest).is_ok());
     assert_eq!(line(&(longest + "x")), Err(vec![SecretFault::TooLong]));
 }
+
+#[test]
+fn a_pipe_is_refused_rather_than_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("key");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let error = SecretSource::File(pipe).read(SecretForm::Line, |_| None);
+    let error = crate::telemetry::chain(&error.unwrap_err());
+    assert!(
+        error.contains("it is a pipe; write the secret to a file"),
+        "{error}"
+    );
+}

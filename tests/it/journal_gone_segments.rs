@@ -181,3 +181,30 @@ fn a_damaged_segment_is_not_set_aside_because_a_read_failed_once() {
     assert_eq!(publisher.count("journal_unreadable_records_total"), 0);
     assert_eq!(unread_names(&disk), [] as [String; 0]);
 }
+
+#[test]
+fn damage_behind_a_segment_that_could_not_be_read_at_the_start_counts_its_own_records_only() {
+    let destroy: [(&str, Change, usize); 4] = [
+        ("garbage", |bytes| bytes.fill(0xa5), 3),
+        ("cut to its header", |bytes| bytes.truncate(72), 3),
+        // Across an open's stride, bytes before the first intact record count as one.
+        ("header and one record", |bytes| bytes[..80].fill(0xa5), 1),
+        ("header", |bytes| bytes[0] ^= 1, 0),
+    ];
+    for (how, destroy, damaged) in destroy {
+        for unreadable in [0..PAGE, 19 * PAGE..20 * PAGE, 0..20 * PAGE] {
+            let (disk, names) = three_opens([20, 3, 10], 100);
+            disk.damage(&names[1], destroy);
+            disk.wear_out(&names[0], unreadable.clone());
+            let mut publisher = Publisher::new(&disk);
+            disk.wear_out(&names[0], 0..0);
+            publisher.now += STEP;
+            publisher.read().expect("all can be read");
+            let case = format!("{how}, {unreadable:?}");
+            assert_eq!(publisher.read.len(), 33 - damaged, "{case}");
+            let lost = publisher.count("journal_corrupt_records_total");
+            assert_eq!(lost, damaged as u64, "{case}");
+            assert_eq!(publisher.count("journal_recovered_events"), 33, "{case}");
+        }
+    }
+}

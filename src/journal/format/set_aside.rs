@@ -59,6 +59,11 @@ impl KnownExtent {
     }
 }
 
+/// True for a name that is meant to be one of these, right or not.
+pub fn is_meant(file: &str) -> bool {
+    file.starts_with(PREFIX) && file.ends_with(SUFFIX)
+}
+
 impl SetAsideName {
     /// Parses a file's name; `None` if it is no such name.
     pub fn parse(file: &str) -> Option<Self> {

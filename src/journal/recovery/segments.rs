@@ -88,7 +88,14 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
         let is_before = |end: Option<u64>| end.is_some_and(|end| end <= self.published);
         let is_published = is_before(known.next_header_end) || is_before(known.next_first);
         let least = self.least().unwrap_or(self.published);
-        let is_whole = is_published || (!tail.is_open && !candidate.unreadable);
+        // A segment without a header begins where the one before it ends, once that is known.
+        let is_unplaced = candidate.header.is_err()
+            && self
+                .found
+                .back()
+                .is_some_and(|(_, before)| before.unresolved.is_some());
+        let is_placed = !candidate.unreadable && !is_unplaced;
+        let is_whole = is_published || (!tail.is_open && is_placed);
         let (mut end, used) = (tail.end.end, tail.end.used);
         if is_last && holes.is_empty() && !candidate.unreadable {
             self.cut(candidate, &file, used)?;
@@ -119,7 +126,7 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
                 .saturating_sub(first.max(self.published))
                 .max(1);
             // Bounds: no record of it may seem published, and no position may be given out again.
-            if candidate.unreadable {
+            if !is_placed {
                 first = first.min(least);
                 end = end.max(self.found.back().map_or(0, |(_, before)| before.end));
                 // Nobody knows where it ends, if not before the next one.

@@ -58,7 +58,7 @@ impl Unused {
                         candidate.may_be_spare = !content.is_written;
                         tracing::error!(
                             segment = name(sequence),
-                            "the segment's header is damaged"
+                            "the segment's header is damaged or cannot be read"
                         );
                     }
                     kept.push(candidate);

@@ -219,3 +219,19 @@ fn an_earlier_journal_s_segment_is_published_as_that_journal_s_though_its_header
         .filter(|record| record.header("ringback_journal") == Some(&id));
     assert_eq!(of_earlier.count(), 2 * EVENTS - 1);
 }
+
+#[test]
+fn a_segment_under_a_name_that_says_nothing_stays_and_is_reported() {
+    let kafka = MockKafka::start();
+    let site = Site::new(&kafka);
+    let path = site.journal().join("unreadable-0-copy.segment");
+    fs::write(&path, &site.segment).expect("it can be written");
+    let (code, words) = site.drain();
+    assert_eq!(code, Some(1), "{words}");
+    assert!(
+        words.contains("unreadable-0-copy.segment stays: give it back"),
+        "{words}"
+    );
+    assert!(words.contains("1 segment set aside"), "{words}");
+    assert!(path.exists());
+}

@@ -14,7 +14,7 @@ use crate::command::journal_path::inspect;
 use crate::command::render::{count, grouped};
 use crate::config::Config;
 use crate::journal::disk::real::DiskFileSystem;
-use crate::journal::set_aside::{self, SetAside};
+use crate::journal::set_aside::{self, Listing, SetAside};
 use crate::publish::{DEAD_LETTERS, move_dead_letters};
 use crate::telemetry;
 
@@ -29,15 +29,21 @@ struct Drained {
 /// Publishes the segments set aside that can be read now, and removes those of which nothing is missing; an error if some stay.
 pub(super) async fn publish(config: &Config, until: Instant) -> Result<(), CommandError> {
     let failed = CommandError::set_aside(&config.journal.path);
-    let segments = set_aside::list(&config.journal.path).map_err(&failed)?;
-    if segments.is_empty() {
+    let Listing { segments, misnamed } = set_aside::list(&config.journal.path).map_err(&failed)?;
+    if segments.is_empty() && misnamed.is_empty() {
         return Ok(());
     }
     let journal_id = inspect(&config.journal.path)?.journal_id;
     // No relay or other drain may start on the journal meanwhile.
     let lock = DiskFileSystem::lock(&config.journal.path).map_err(io::Error::other);
     let _lock = lock.map_err(failed)?;
-    let mut left = 0;
+    for file in &misnamed {
+        println!(
+            "{} stays: give it back the name that ringback gave it",
+            file.display()
+        );
+    }
+    let mut left = misnamed.len() as u64;
     for segment in &segments {
         if !publish_one(config, segment, journal_id, until).await? {
             left += 1;
