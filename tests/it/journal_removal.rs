@@ -117,3 +117,35 @@ fn a_removed_segment_is_not_damage_for_a_reader_that_has_gone_back() {
     let copies = disk.names();
     assert!(!copies.iter().any(|name| name.starts_with("quarantine")));
 }
+
+#[test]
+fn damage_in_segments_that_could_not_be_removed_is_no_loss() {
+    // The last published position, and how many headers behind the first are damaged.
+    for (upto, headers) in [(3, 1), (1, 2), (2, 3)] {
+        let disk = FaultyFs::with_page(512);
+        let mut core = open(&disk);
+        for _ in 0..5 {
+            core.append(&[body(3000)]).expect("it is appended");
+            core.upkeep.step();
+        }
+        let names = segments(&disk);
+        disk.stick(Some(&names[0]));
+        core.truncate(upto);
+        core.upkeep.step();
+        core.upkeep.checkpoint().expect("it is written");
+        drop(core);
+        assert_eq!(segments(&disk)[..5], names[..5]);
+        // Nothing shows where the first one ended, and of the second nothing is left.
+        disk.damage(&names[0], |bytes| bytes[80] ^= 1);
+        disk.damage(&names[1], |bytes| bytes[..512].fill(0xa5));
+        for name in &names[2..=headers] {
+            disk.damage(name, |bytes| bytes[0] ^= 1);
+        }
+        let mut core = open(&disk);
+        let delivered = core.read_all();
+        let delivered: Vec<_> = delivered.iter().map(|record| record.position).collect();
+        let unpublished: Vec<_> = (upto + 1..5).collect();
+        assert_eq!(delivered, unpublished, "{headers} headers are damaged");
+        assert_eq!(core.metric("journal_corrupt_records_total"), 0);
+    }
+}

@@ -277,7 +277,8 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
         if let Some(before) = index.checked_sub(1)
             && !candidate.unreadable
         {
-            self.close_last(&candidates[before], found)?;
+            let most = self.position_in(&candidates[index..])?;
+            self.close_last(&candidates[before], found, most)?;
         }
         // The segment before may have become longer.
         let least = self.least().unwrap_or(self.published);
@@ -296,9 +297,30 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
         Ok((found.unwrap_or_else(none), previous_end))
     }
 
-    /// Sets the end of the last planned segment, which is `candidate`'s, if the next one has no header and begins at `first`.
-    /// The reader finds, copies and counts what is missing up to there.
-    fn close_last(&mut self, candidate: &Candidate, first: Option<u64>) -> io::Result<()> {
+    /// The first position that one of these segments is known to have.
+    fn position_in(&self, candidates: &[Candidate]) -> io::Result<Option<u64>> {
+        for candidate in candidates {
+            if let Ok(header) = &candidate.header {
+                return Ok(Some(header.first));
+            }
+            let file = candidate.open(self.fs)?;
+            let view = candidate.view(&file, self.fs.page());
+            let bytes = HEADER..candidate.length;
+            if let Some(offset) = scan::find(&view, self.codec, bytes, &(0..u64::MAX))? {
+                return scan::at(&view, self.codec, offset, candidate.length);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sets the end of the last planned segment, which is `candidate`'s, if the next one has no header and begins at `first`, and
+    /// a later one has the position `most`. The reader finds, copies and counts what is missing up to there.
+    fn close_last(
+        &mut self,
+        candidate: &Candidate,
+        first: Option<u64>,
+        most: Option<u64>,
+    ) -> io::Result<()> {
         let Some((_, segment)) = self.found.back_mut() else {
             return Ok(());
         };
@@ -307,6 +329,8 @@ impl<'a, FS: FileSystem> Segments<'a, FS> {
         let length = file.length()?;
         let known = (segment.end, segment.used);
         let end = bounds::close(&view, length, known, first, self.published)?;
+        // The first unpublished position may be a later segment's.
+        let end = most.map_or(end, |most| end.min(most));
         if end > segment.end {
             segment.end = end;
             segment.used = segment.used.max(length);
