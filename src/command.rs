@@ -30,11 +30,19 @@ const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 
 /// Answers webhooks at once and delivers their events to Kafka: a 2xx means that the event is synced to disk.
 #[derive(Debug, Parser)]
-#[command(name = "ringback", version, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "ringback", version = VERSION, propagate_version = true, after_help = EXAMPLES)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
 }
+
+/// What `--version` prints: the release and the commit.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("BUILD_COMMIT"),
+    ")"
+);
 
 const EXAMPLES: &str = "Examples:
   ringback dev                                     try it: nothing to install

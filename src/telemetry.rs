@@ -19,6 +19,9 @@ pub use registry::{Family, Registry};
 /// The namespace of ringback's own metrics.
 const NAMESPACE: &str = "ringback";
 
+/// The commit that this program was built from, or `unknown`.
+const COMMIT: &str = env!("BUILD_COMMIT");
+
 /// The environment variable that sets the log level, in tracing's directive syntax, such as `info` or
 /// `ringback=debug`.
 pub const LOG_VARIABLE: &str = "RINGBACK_LOG";
@@ -87,9 +90,10 @@ impl Metrics {
         process.register(Box::new(ProcessCollector::for_self()))?;
         let build = Opts::new(
             "build_info",
-            "Constant 1, labelled with the version of this ringback",
+            "Constant 1, labelled with the version and the commit of this ringback",
         )
-        .const_label("version", env!("CARGO_PKG_VERSION"));
+        .const_label("version", env!("CARGO_PKG_VERSION"))
+        .const_label("commit", COMMIT);
         let build = IntGauge::with_opts(build)?;
         build.set(1);
         ringback.register(Box::new(build))?;
@@ -118,8 +122,9 @@ mod tests {
     -> Result<(), prometheus::Error> {
         let text = Metrics::new()?.encode()?;
         let version = env!("CARGO_PKG_VERSION");
+        let labels = format!("{{commit=\"{COMMIT}\",version=\"{version}\"}}");
         assert!(
-            text.contains(&format!("ringback_build_info{{version=\"{version}\"}} 1")),
+            text.contains(&format!("ringback_build_info{labels} 1")),
             "{text}"
         );
         assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");

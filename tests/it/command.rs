@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Output;
 
+use crate::build_commit;
 use crate::support::dev::{Dev, ringback};
 use crate::support::server::{Server, now_ms, signature, write_config};
 
@@ -39,10 +40,10 @@ fn help_and_version_succeed_and_show_examples() {
         assert!(text(&output.stdout).contains("Examples:"), "{arguments:?}");
     }
     let version = text(&run(&["--version"]).stdout);
-    assert_eq!(
-        version.trim(),
-        concat!("ringback ", env!("CARGO_PKG_VERSION"))
-    );
+    let release = concat!("ringback ", env!("CARGO_PKG_VERSION"), " (commit ");
+    let commit = version.trim().strip_prefix(release);
+    let commit = commit.and_then(|rest| rest.strip_suffix(')'));
+    assert_eq!(commit, Some(build_commit::of_this_tree().as_str()));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Everything that needs no broker of its own: the tree's rules, the HTTP contract, the journal's model, the mock Kafka.
 
+mod build_commit;
 mod command;
 mod configuration_reference;
 mod connections;
 mod content;
 mod credentials;
 mod dead_letter_commands;
+mod downgrade;
 mod durability_table;
 mod hostile_clients;
 mod http2;
@@ -39,5 +41,6 @@ mod metrics_reference;
 mod priorities;
 mod prove;
 mod refusals;
+mod sizing_table;
 mod support;
 mod tidy;

@@ -1,7 +1,7 @@
 //! The relay against a real Apache Kafka of three brokers: from request to topic, Kafka's faults, a full journal, kills, the end.
 //!
 //! Needs Java and Maven; without them every test is reported as ignored with the reason, unless `CI` is set.
-//! `RINGBACK_TEST_LONG=1` gives the outage its 340 seconds and `kill -9` its 200 rounds.
+//! `RINGBACK_TEST_LONG=1` gives the outage its 340 seconds, `kill -9` its 200 rounds and the rolling restart its ten.
 
 mod aged;
 mod brokers;
@@ -10,6 +10,7 @@ mod death;
 mod end_to_end;
 mod growth;
 mod outage;
+mod replicas;
 mod stall;
 #[allow(dead_code, reason = "tests/crash uses the rest of it")]
 mod support;
@@ -21,7 +22,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 26] = [
+const TESTS: [(&str, Test); 28] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         end_to_end::each_event_arrives,
@@ -47,6 +48,14 @@ const TESTS: [(&str, Test); 26] = [
         death::kill_9,
     ),
     ("sigterm_under_load_refuses_no_request", death::sigterm),
+    (
+        "three_replicas_restarted_in_turn_keep_each_call_s_order_if_clients_keep_their_replica",
+        replicas::with_affinity,
+    ),
+    (
+        "three_replicas_restarted_in_turn_behind_a_round_robin_lose_nothing",
+        replicas::by_round_robin,
+    ),
     (
         "brokers_killed_and_frozen_in_turn_lose_nothing",
         brokers::killed_and_frozen,

@@ -43,7 +43,12 @@ impl Server {
 
     /// Starts with this configuration.
     pub fn start_with(config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ringback"))
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_ringback")), config)
+    }
+
+    /// As [`Server::start_with`], for a ringback that may be another version.
+    pub fn start_program(program: &Path, config: &Path) -> Self {
+        let mut child = Command::new(program)
             .args(["serve", "--config"])
             .arg(config)
             .env("RETELL_API_KEY", KEY)

@@ -1,5 +1,6 @@
 //! What the real-Kafka tests share.
 
+pub mod balancer;
 pub mod clock;
 pub mod cluster;
 pub mod events;

@@ -1,7 +1,10 @@
 //! A sender on one kept-alive connection.
 
 use std::io::{BufRead as _, BufReader, Error, ErrorKind, Read as _, Result, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use super::{PATIENCE, events};
 
@@ -25,9 +28,25 @@ pub struct Sender {
 impl Sender {
     /// Connects; signs with `key`.
     pub fn connect(address: SocketAddr, key: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::over(TcpStream::connect(address)?, key, PATIENCE)
+    }
+
+    /// As [`Sender::connect`], as the client with this address, which waits this long for an answer.
+    pub fn connect_from(
+        local: Ipv4Addr,
+        address: SocketAddr,
+        key: &str,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        bind(&socket, &SocketAddrV4::new(local, 0))?;
+        connect(&socket, &address)?;
+        Self::over(socket.into(), key, timeout)
+    }
+
+    fn over(stream: TcpStream, key: &str, timeout: Duration) -> Result<Self> {
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(timeout))?;
         Ok(Self {
             stream: BufReader::new(stream),
             key: key.to_owned(),

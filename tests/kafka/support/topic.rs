@@ -128,7 +128,6 @@ pub fn holds(bootstrap: &str, topic: &str, acknowledged: &Acknowledged) -> usize
 }
 
 /// As [`holds`], if an unreadable disk has made some events late: checks that each is there, and that nothing was changed.
-#[allow(dead_code, reason = "tests/crash uses it")]
 pub fn holds_in_any_order(bootstrap: &str, topic: &str, acknowledged: &Acknowledged) -> usize {
     let records = read(bootstrap, topic, |records| {
         ledger(acknowledged, records).outstanding() == 0
