@@ -45,6 +45,11 @@ true
 {{- end -}}
 {{- end }}
 
+{{/* Does the webhook port speak TLS? "true" or nothing. */}}
+{{- define "ringback.hasTls" -}}
+{{- if (default dict .Values.config.listen).tls -}}true{{- end -}}
+{{- end }}
+
 {{- define "ringback.kind" -}}
 {{ ternary "StatefulSet" "Deployment" (eq (include "ringback.hasJournal" .) "true") }}
 {{- end }}
