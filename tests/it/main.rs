@@ -1,6 +1,7 @@
 //! Everything that needs no broker of its own: the tree's rules, the HTTP contract, the journal's model, the mock Kafka.
 
 mod build_commit;
+mod chart_reference;
 mod command;
 mod configuration_reference;
 mod connections;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Strict JSON schemas for kubeconform, one self-contained file a kind: schemas.py SWAGGER CRD OUT
+"""Strict JSON schemas for kubeconform, one self-contained file a kind: schemas.py OUT SWAGGER CRD…
 
-SWAGGER is Kubernetes' own OpenAPI document, CRD a CustomResourceDefinition as JSON. Neither forbids a field that it does
+SWAGGER is Kubernetes' own OpenAPI document, each CRD a CustomResourceDefinition as JSON. Neither forbids a field that it does
 not know, as an API server does when asked to; the schemas made here do, or a misspelt field would pass.
 """
 
@@ -59,7 +59,7 @@ def write(out, kind, group, version, schema, definitions):
         json.dump(dict(schema, definitions=reachable(schema, definitions)), file)
 
 
-def main(swagger, crd, out):
+def main(out, swagger, *crds):
     os.makedirs(out)
     with open(swagger, encoding="utf-8") as file:
         source = json.load(file)["definitions"]
@@ -73,13 +73,14 @@ def main(swagger, crd, out):
             kind = kinds[0]
             write(out, kind["kind"], kind["group"], kind["version"], definitions[name], definitions)
 
-    with open(crd, encoding="utf-8") as file:
-        spec = json.load(file)["spec"]
-    for version in spec["versions"]:
-        schema = strict(version["schema"]["openAPIV3Schema"])
-        # A definition leaves the metadata to the server.
-        schema["properties"]["metadata"] = {"$ref": "#/definitions/" + OBJECT_META}
-        write(out, spec["names"]["kind"], spec["group"], version["name"], schema, definitions)
+    for crd in crds:
+        with open(crd, encoding="utf-8") as file:
+            spec = json.load(file)["spec"]
+        for version in spec["versions"]:
+            schema = strict(version["schema"]["openAPIV3Schema"])
+            # A definition leaves the metadata to the server.
+            schema["properties"]["metadata"] = {"$ref": "#/definitions/" + OBJECT_META}
+            write(out, spec["names"]["kind"], spec["group"], version["name"], schema, definitions)
 
 
 main(*sys.argv[1:])
