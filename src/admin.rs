@@ -163,7 +163,7 @@ fn answer<B>(
     match path {
         "/livez" => text(StatusCode::OK, PLAIN, "ok\n"),
         "/readyz" => ready(request.uri().query(), readiness),
-        _ => match metrics.encode() {
+        _ => match metrics.encode(readiness.is_ready()) {
             Ok(exposition) => text(StatusCode::OK, TEXT_FORMAT, exposition),
             Err(error) => {
                 tracing::error!(%error, "cannot encode the metrics");
@@ -210,6 +210,8 @@ fn text(
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+
     use super::*;
     use crate::readiness::CheckKind;
 
@@ -221,6 +223,27 @@ mod tests {
         let request = Request::builder().method(method).uri(target).body(())?;
         let metrics = telemetry::Metrics::new()?;
         Ok(answer(&request, readiness, &metrics).status().as_u16())
+    }
+
+    #[tokio::test]
+    async fn the_metrics_say_whether_the_relay_is_ready() -> Result<(), Box<dyn std::error::Error>>
+    {
+        let (readiness, metrics) = (Readiness::new(), telemetry::Metrics::new()?);
+        let check = readiness.check("journal", CheckKind::Gating, "starting");
+        for (is_ready, sample) in [
+            (false, "\nringback_ready 0\n"),
+            (true, "\nringback_ready 1\n"),
+        ] {
+            if is_ready {
+                check.pass("ok");
+            }
+            let request = Request::builder().uri("/metrics").body(())?;
+            let page = answer(&request, &readiness, &metrics).into_body();
+            let page = page.collect().await?.to_bytes();
+            let page = std::str::from_utf8(&page)?;
+            assert!(page.contains(sample), "{page}");
+        }
+        Ok(())
     }
 
     #[test]

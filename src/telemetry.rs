@@ -80,10 +80,11 @@ pub fn chain(error: &dyn Error) -> String {
 pub struct Metrics {
     ringback: Registry,
     process: prometheus::Registry,
+    ready: IntGauge,
 }
 
 impl Metrics {
-    /// Registers `ringback_build_info` and the process's metrics.
+    /// Registers `ringback_build_info`, `ringback_ready` and the process's metrics.
     pub fn new() -> Result<Self, prometheus::Error> {
         let ringback = Registry::with_prefix(NAMESPACE)?;
         let process = prometheus::Registry::new();
@@ -97,7 +98,15 @@ impl Metrics {
         let build = IntGauge::with_opts(build)?;
         build.set(1);
         ringback.register(Box::new(build))?;
-        Ok(Self { ringback, process })
+        let ready = ringback.gauge(
+            "ready",
+            "1 while /readyz answers 200; 0 while starting, after a failed write or sync, and while shutting down",
+        )?;
+        Ok(Self {
+            ringback,
+            process,
+            ready,
+        })
     }
 
     /// The registry for the modules' metrics; it adds the namespace to their names.
@@ -105,8 +114,9 @@ impl Metrics {
         &self.ringback
     }
 
-    /// All metrics in Prometheus' text format, version 0.0.4.
-    pub fn encode(&self) -> Result<String, prometheus::Error> {
+    /// All metrics in Prometheus' text format, version 0.0.4, with the present readiness.
+    pub fn encode(&self, is_ready: bool) -> Result<String, prometheus::Error> {
+        self.ready.set(i64::from(is_ready));
         let mut families = self.ringback.gather();
         families.extend(self.process.gather());
         TextEncoder::new().encode_to_string(&families)
@@ -120,7 +130,7 @@ mod tests {
     #[test]
     fn ringback_s_metrics_have_the_namespace_and_the_process_s_their_usual_names()
     -> Result<(), prometheus::Error> {
-        let text = Metrics::new()?.encode()?;
+        let text = Metrics::new()?.encode(true)?;
         let version = env!("CARGO_PKG_VERSION");
         let labels = format!("{{commit=\"{COMMIT}\",version=\"{version}\"}}");
         assert!(

@@ -39,6 +39,7 @@ mod journal_unreadable_headers;
 mod kafka_state;
 mod logs;
 mod metrics_reference;
+mod monitoring;
 mod priorities;
 mod prove;
 mod refusals;

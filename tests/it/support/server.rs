@@ -21,7 +21,8 @@ pub struct Server {
     log: Arc<Mutex<Vec<String>>>,
     /// The address of the webhooks.
     pub address: SocketAddr,
-    admin: SocketAddr,
+    /// The address of the metrics and probes.
+    pub admin: SocketAddr,
     /// Holds the configuration and the journal, unless the caller does.
     _folder: Option<tempfile::TempDir>,
 }

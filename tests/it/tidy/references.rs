@@ -1,5 +1,6 @@
 //! A reader of the repository can look up everything that it refers to.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -112,35 +113,123 @@ fn anchor(heading: &str) -> String {
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).expect("a file of the project")
+}
+
+/// The values of this key, as the rules have it once for each alert.
+fn values<'a>(rules: &'a str, key: &'a str) -> Vec<&'a str> {
+    let lines = rules
+        .lines()
+        .map(|line| line.trim_start_matches([' ', '-']));
+    lines.filter_map(|line| line.strip_prefix(key)).collect()
+}
+
 #[test]
-fn every_alert_has_its_procedure() {
-    let read = |name| fs::read_to_string(root().join(name)).expect("a file of the project");
+fn every_alert_links_to_its_section_of_the_runbook_and_every_section_is_an_alert_s() {
     let (rules, page) = (
         read("deploy/prometheus/rules.yaml"),
-        read("docs/operations.md"),
+        read("docs/runbook.md"),
     );
-    let headings = page.lines().filter(|line| line.starts_with('#'));
-    let anchors: Vec<_> = headings.map(anchor).collect();
-    let alerts = rules
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("- alert: "));
-    let mut seen = 0;
-    for alert in alerts {
-        let name = format!("`{alert}`");
-        let mut rows = page.lines().filter(|line| line.starts_with('|'));
-        let row = rows.find(|row| row.contains(&name));
-        let row = row.unwrap_or_else(|| panic!("docs/operations.md has no row for {alert}"));
-        let link = row
-            .split_once("(#")
-            .and_then(|(_, rest)| rest.split_once(')'));
-        let (link, _) = link.unwrap_or_else(|| panic!("no link: {row}"));
-        assert!(
-            anchors.iter().any(|anchor| anchor == link),
-            "no heading: {row}"
-        );
-        seen += 1;
+    let alerts = values(&rules, "alert: ");
+    assert!(alerts.len() >= 15, "only {alerts:?}");
+    let links: Vec<_> = alerts
+        .iter()
+        .map(|alert| format!("docs/runbook.md#{}", anchor(alert)))
+        .collect();
+    assert_eq!(values(&rules, "runbook_url: "), links);
+    let sections: Vec<_> = page
+        .split("\n## ")
+        .skip(1)
+        .map(|section| section.split_once('\n').expect("a heading has a line"))
+        .collect();
+    let headings: Vec<_> = sections.iter().map(|(heading, _)| *heading).collect();
+    assert_eq!(headings, alerts);
+    for (heading, text) in sections {
+        for part in ["**It means:**", "**Look first**", "**Do"] {
+            assert!(text.contains(part), "{heading} lacks {part}");
+        }
     }
-    assert!(seen >= 9, "only {seen} alerts were found");
+    let files = ["rules", "objective", "days"];
+    let cases = files
+        .map(|name| read(&format!("deploy/prometheus/{name}.test.yaml")))
+        .concat();
+    for alert in &alerts {
+        let silent = format!("- {{ alertname: {alert}, eval_time: ");
+        assert!(cases.contains(&silent), "{alert} has no silent case");
+        let firing = format!("- alertname: {alert}\n");
+        assert!(cases.contains(&firing), "{alert} has no case that fires");
+    }
+    for (key, least) in [
+        ("summary: ", 20),
+        ("description: ", 20),
+        ("labels: { severity: ", 1),
+    ] {
+        let values = values(&rules, key);
+        assert_eq!(values.len(), alerts.len(), "{key}");
+        assert!(
+            values.iter().all(|value| value.len() >= least),
+            "{values:?}"
+        );
+    }
+}
+
+/// The names of ringback's metrics in `text`, histograms without their suffix.
+fn metrics<'a>(text: &'a str, histograms: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split(|c| !is_name(c));
+    let names = words.filter(|word| word.starts_with("ringback_"));
+    let whole = names.map(|name| {
+        let suffixes = ["_bucket", "_sum", "_count"].iter();
+        let mut families = suffixes.filter_map(|suffix| name.strip_suffix(suffix));
+        families
+            .find(|family| histograms.contains(family))
+            .unwrap_or(name)
+    });
+    whole.collect()
+}
+
+#[test]
+fn rules_and_dashboard_name_only_metrics_that_are_served_and_the_dashboard_all_of_them() {
+    let page = read("docs/reference/metrics.md");
+    let rows = page.lines().filter_map(|line| {
+        let (name, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        Some((name, rest.split(' ').next()?))
+    });
+    let rows: Vec<_> = rows.collect();
+    let served: BTreeSet<_> = rows.iter().map(|(name, _)| *name).collect();
+    assert!(served.len() > 30, "only {served:?}");
+    let histograms = rows.iter().filter(|(_, kind)| *kind == "histogram");
+    let histograms: BTreeSet<_> = histograms.map(|(name, _)| *name).collect();
+    // An alert on a metric that was renamed would be silent for ever.
+    let rules = read("deploy/prometheus/rules.yaml");
+    let unserved: Vec<_> = metrics(&rules, &histograms)
+        .difference(&served)
+        .copied()
+        .collect();
+    assert!(unserved.is_empty(), "the rules name {unserved:?}");
+    let dashboard = read("deploy/grafana/ringback.json");
+    assert_eq!(metrics(&dashboard, &histograms), served);
+}
+
+#[test]
+fn the_dashboard_s_faults_of_ringback_are_the_reasons_of_503() {
+    let page = read("docs/operations.md");
+    let rows = page.lines().filter(|line| line.contains(" | 503 | "));
+    let cells = rows.filter_map(|row| row.split(" | ").next());
+    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let documented: BTreeSet<_> = names.collect();
+    assert!(documented.len() >= 5, "only {documented:?}");
+    let dashboard = read("deploy/grafana/ringback.json");
+    let lists: Vec<_> = ["reason=~", "reason!~"]
+        .iter()
+        .flat_map(|operator| dashboard.split(operator).skip(1))
+        .map(|rest| rest.split("\\\"").nth(1).expect("a list in quotes"))
+        .collect();
+    assert_eq!(lists.len(), 2, "{lists:?}");
+    for list in lists {
+        assert_eq!(list.split('|').collect::<BTreeSet<_>>(), documented);
+    }
 }
 
 #[test]
