@@ -127,8 +127,8 @@ impl Site {
         let names = self.names("");
         let segments = names.iter().filter(|name| name.ends_with(".segment"));
         let paths = segments.map(|name| self.journal().join(name));
-        let written = |path: &PathBuf| fs::read(path).expect("it is there")[0] != 0;
-        paths.filter(written).last().expect("one has records")
+        let mut written = paths.filter(|path| fs::read(path).expect("it is there")[0] != 0);
+        written.next_back().expect("one has records")
     }
 
     /// The names of the journal's files that begin so.
