@@ -3,6 +3,10 @@
 //! It has a thread and a runtime of its own, because a relay too busy to answer webhooks must still answer its probes,
 //! and a scrape must not delay a webhook's answer.
 
+mod token;
+
+pub use self::token::TokenConfig;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -21,7 +25,9 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use self::token::Token;
 use crate::readiness::Readiness;
+use crate::secret::SecretError;
 use crate::settings::settings;
 use crate::telemetry;
 
@@ -41,13 +47,31 @@ settings! {
         /// Where ringback serves them.
         address: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 9464)),
             remedy("write an address and port such as \"0.0.0.0:9464\"");
+        /// A bearer token that every request needs but `/livez` and `/readyz` without a query, which probes ask for. It is
+        /// read as signing keys are, and again when its file changes and on SIGHUP. If unset, no request needs one.
+        token: Option<TokenConfig> = None, secret, reloaded,
+            check(|token| token.iter().try_for_each(TokenConfig::check)),
+            remedy("write where to read the token: token = { file = \"/path\" } or { env = \"NAME\" }"),
+            example("# token = { file = \"/etc/ringback/secrets/admin-token\" }");
     }
+}
+
+/// Why the admin listener could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The token cannot be read, or what was read is none: the configuration is wrong.
+    #[error("admin.token cannot be used")]
+    Token(#[source] SecretError),
+    /// The port, or the thread.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 /// The running admin server; dropping it ends the server.
 #[derive(Debug)]
 pub struct Admin {
     address: SocketAddr,
+    token: Option<Arc<Token>>,
     _stop: oneshot::Sender<Infallible>,
 }
 
@@ -56,14 +80,23 @@ impl Admin {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// Reads the token again; on an error the present one stays. `None` if there is none. Blocks while it reads a file.
+    pub fn reload_token(&self) -> Option<Result<(), SecretError>> {
+        self.token.as_ref().map(|token| token.reload())
+    }
 }
 
 /// Serves on `listener` until the returned handle is dropped.
 pub fn serve(
     listener: TcpListener,
+    token: Option<&TokenConfig>,
     readiness: Readiness,
     metrics: telemetry::Metrics,
-) -> io::Result<Admin> {
+) -> Result<Admin, AdminError> {
+    let token = token.and_then(Token::new).transpose();
+    let token = token.map_err(AdminError::Token)?.map(Arc::new);
+    let required = token.clone();
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -76,7 +109,7 @@ pub fn serve(
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}
-                    error = accept(listener, &readiness, &metrics) => {
+                    error = accept(listener, required, &readiness, &metrics) => {
                         tracing::error!(%error, "the admin listener failed");
                     }
                 }
@@ -84,12 +117,14 @@ pub fn serve(
         })?;
     Ok(Admin {
         address,
+        token,
         _stop: stop,
     })
 }
 
 async fn accept(
     listener: TcpListener,
+    token: Option<Arc<Token>>,
     readiness: &Readiness,
     metrics: &telemetry::Metrics,
 ) -> io::Error {
@@ -107,7 +142,8 @@ async fn accept(
         ))
         .layer(CatchPanicLayer::new())
         .service_fn(move |request: Request<_>| {
-            let answer = answer(&request, &readiness, &metrics);
+            let refused = token.as_ref().and_then(|token| token.refuse(&request));
+            let answer = refused.unwrap_or_else(|| answer(&request, &readiness, &metrics));
             async move { Ok::<_, Infallible>(answer) }
         });
     let service = TowerToHyperService::new(stack);

@@ -27,7 +27,7 @@ use self::run::Relay;
 use self::watch::WatchedFiles;
 use crate::admin;
 use crate::config::Config;
-use crate::ingest::{self, Ingest};
+use crate::ingest::{self, Ingest, Validity};
 use crate::journal;
 use crate::publish::{self, Publisher};
 use crate::readiness::{CheckKind, Readiness};
@@ -62,7 +62,10 @@ impl App {
         // A full journal stays ready and answers 503 itself.
         let room_check = readiness.check("journal-room", CheckKind::Informational, "recovering");
         let publish_checks = publish::Checks::add(&readiness);
-        let admin = admin::serve(ports.admin, readiness.clone(), metrics.clone())?;
+        // Before any file is read: a change in between then counts as one.
+        let files = WatchedFiles::new(&config);
+        let token = config.admin.token.as_ref();
+        let admin = admin::serve(ports.admin, token, readiness.clone(), metrics.clone())?;
 
         let journal_metrics = journal::Metrics::register(metrics.registry())?;
         let journal = open_journal(&config, journal_metrics.clone()).await?;
@@ -74,8 +77,6 @@ impl App {
                 Err(words) => room_check.fail(words),
             }));
         let journal_id = journal.recovery.journal_id;
-        // Before the files are read: a change in between then counts as one.
-        let files = WatchedFiles::new(&config);
         let ingest = Ingest::new(
             &config.listen,
             &config.source,
@@ -83,6 +84,9 @@ impl App {
             ingest::Metrics::register(metrics.registry(), &config.source)?,
         )?
         .reporting(&readiness);
+        if let Some(fault) = ingest.certificate_validity().and_then(Validity::fault) {
+            tracing::warn!("{fault}");
+        }
         let publisher = start_publisher(
             &config,
             &metrics,
@@ -102,6 +106,7 @@ impl App {
             relay: Relay {
                 shutdown: config.shutdown,
                 files,
+                certificate_fault: None,
                 ingest: observe(ingest),
                 appender: journal.appender,
                 journal_metrics,

@@ -20,6 +20,7 @@ mod tests;
 
 use std::path::Path;
 
+use crate::admin;
 use crate::ingest;
 use crate::publish;
 use crate::settings::{self, SettingError, SettingFault};
@@ -150,6 +151,7 @@ impl Config {
         }
         if with_keys {
             config.check_sources(is_read, &mut refuse);
+            config.check_listeners(is_read, &mut refuse);
         }
         // Parse errors are always reported, other errors only for keys that this command uses.
         errors.retain(|error| {
@@ -199,6 +201,23 @@ impl Config {
                     refuse(key, telemetry::chain(&fault));
                 }
             }
+        }
+    }
+
+    /// The certificate of one listener and the token of the other.
+    fn check_listeners(
+        &self,
+        is_read: impl Fn(&str) -> bool,
+        mut refuse: impl FnMut(String, String),
+    ) {
+        let tls = self.listen.tls.as_ref().filter(|_| is_read("listen.tls"));
+        let faults = tls.and_then(|tls| ingest::inspect_certificate(tls).err());
+        for fault in faults.into_iter().flatten() {
+            refuse(fault.key().to_owned(), telemetry::chain(&fault));
+        }
+        let token = self.admin.token.as_ref();
+        if let Some(fault) = token.and_then(admin::TokenConfig::fault) {
+            refuse(String::from("admin.token"), telemetry::chain(&fault));
         }
     }
 

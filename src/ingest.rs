@@ -8,6 +8,8 @@
 //!       scheme      authenticated over the raw bytes, before anything is parsed
 //!       payload     read: one pass over the JSON finds the event's name and its key
 //!       commit      appended to the journal; 204 only after its sync
+//! health        answers load balancers on a path of their own, before any of this
+//! tls           the listener's certificate, and its exchange
 //! refusal       translates every refusal to its answer and its metric label
 //! refusal_log   logs refusals; checks reports them in `/readyz?verbose`; content_log logs what is accepted, but wrong
 //! ```
@@ -22,6 +24,7 @@ mod checks;
 mod commit;
 mod config;
 mod content_log;
+mod health;
 mod ingress;
 mod memory;
 mod metrics;
@@ -34,6 +37,7 @@ mod scheme;
 mod server;
 mod source;
 mod stack;
+mod tls;
 
 pub use self::config::{ListenConfig, Paths, SourceConfig};
 pub use self::ingress::{Append, Observation};
@@ -42,6 +46,7 @@ pub use self::payload::NotJson;
 pub use self::payload::pointers::PointerError;
 pub use self::scheme::{AuthenticateError, KeyConfig, KeyError, Verify};
 pub use self::source::IngestError;
+pub use self::tls::{TlsConfig, TlsError, Validity};
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -53,10 +58,12 @@ use tokio::time::Instant;
 use self::body::BodyLimits;
 use self::checks::SourceCheck;
 use self::content_log::ContentLog;
+use self::health::Health;
 use self::ingress::{Ingress, Observer};
 use self::memory::Budget;
 use self::refusal_log::RefusalLog;
 use self::server::{MAX_HEAD, Phase, Phases, Server, listener};
+use self::tls::Tls;
 use crate::journal::Appender;
 use crate::readiness::Readiness;
 
@@ -68,6 +75,8 @@ const STALLED_BODY: Duration = Duration::from_secs(1);
 pub struct Ingest<A = Appender> {
     ingress: Arc<Ingress<A>>,
     phases: Phases,
+    /// `None` if TLS is terminated elsewhere, if at all.
+    tls: Option<Arc<Tls>>,
     listen: Arc<ListenConfig>,
     sources: Arc<[SourceConfig]>,
     checks: Arc<[SourceCheck]>,
@@ -78,6 +87,7 @@ impl<A> Clone for Ingest<A> {
         Self {
             ingress: Arc::clone(&self.ingress),
             phases: self.phases.clone(),
+            tls: self.tls.clone(),
             listen: Arc::clone(&self.listen),
             sources: Arc::clone(&self.sources),
             checks: Arc::clone(&self.checks),
@@ -90,9 +100,15 @@ pub fn source_faults(source: &SourceConfig) -> Vec<IngestError> {
     self::source::faults(source)
 }
 
+/// When the listener's certificate is valid, or everything that [`Ingest::new`] would find wrong with it. Blocks while it
+/// reads the files.
+pub fn inspect_certificate(tls: &TlsConfig) -> Result<Validity, Vec<TlsError>> {
+    self::tls::inspect(tls)
+}
+
 impl<A: Append> Ingest<A> {
-    /// Reads the keys (a blank or unreadable one is an error), compiles the pointers, resolves the routes. `metrics`
-    /// must have been registered with the same `sources`.
+    /// Reads the keys (a blank or unreadable one is an error) and the certificate, compiles the pointers, resolves the
+    /// routes. `metrics` must have been registered with the same `sources`.
     pub fn new(
         listen: &ListenConfig,
         sources: &[SourceConfig],
@@ -103,6 +119,9 @@ impl<A: Append> Ingest<A> {
         // A body as large as all memory for bodies still fits, with the head that is charged beside it.
         let room = bytes(listen.max_in_flight).saturating_add(MAX_HEAD as usize);
         let names = sources.iter().map(|source| source.name.as_str());
+        let tls = listen.tls.as_ref();
+        let tls = tls.map(|tls| Tls::new(tls, metrics.certificate_expiry()));
+        let tls = tls.transpose()?.map(Arc::new);
         let ingress = Ingress {
             appender,
             content_log: ContentLog::new(&built),
@@ -117,24 +136,32 @@ impl<A: Append> Ingest<A> {
             metrics: Arc::new(metrics),
             commit_timeout: listen.commit_timeout,
             trusted_proxies: listen.trusted_proxies.clone(),
+            health: listen.health_path.as_deref().map(Health::new),
             observer: OnceLock::new(),
             clock: OnceLock::new(),
         };
         Ok(Self {
             ingress: Arc::new(ingress),
             phases: Phases::new(),
+            tls,
             listen: Arc::new(listen.clone()),
             sources: sources.into(),
             checks: Arc::default(),
         })
     }
 
-    /// Adds a check for each source to `readiness`, which reports what was refused in the last five minutes. It informs
-    /// only, and [`serve`] keeps it up to date.
+    /// Answers health checks from `readiness`, and adds a check for each source to it, which reports what was refused in
+    /// the last five minutes, and one for the certificate. These inform only, and [`serve`] keeps them up to date.
     #[must_use]
     pub fn reporting(mut self, readiness: &Readiness) -> Self {
         let names = self.sources.iter().map(|source| source.name.as_str());
         self.checks = self::checks::add(readiness, names).into();
+        if let Some(tls) = &self.tls {
+            tls.add_check(readiness);
+        }
+        if let Some(health) = &self.ingress.health {
+            health.reports(readiness);
+        }
         self
     }
 
@@ -182,6 +209,17 @@ impl<A: Append> Ingest<A> {
         Ok(())
     }
 
+    /// Reads the certificate and its key again; on an error the present certificate stays. `None` without TLS. Handshakes
+    /// that have begun keep theirs. Blocks while it reads the files.
+    pub fn reload_certificate(&self) -> Option<Result<Validity, TlsError>> {
+        self.tls.as_ref().map(|tls| tls.reload())
+    }
+
+    /// When the certificate in use is valid; `None` without TLS.
+    pub fn certificate_validity(&self) -> Option<Validity> {
+        self.tls.as_ref().map(|tls| tls.validity())
+    }
+
     /// True if `body` is an event of the source at `index`: JSON with a string where the event's name is expected.
     pub fn validates(&self, index: usize, body: &[u8]) -> bool {
         let source = self.ingress.sources.get(index);
@@ -209,7 +247,9 @@ pub async fn serve<A: Append>(
     let (ingress, phases) = (ingest.ingress, ingest.phases);
     let logs = Arc::clone(&ingress);
     let budget = ingress.limits.budget.clone();
+    let tls = ingest.tls.clone();
     let server = Server {
+        tls: ingest.tls,
         max_connections: ingest.listen.max_connections,
         header_timeout: ingest.listen.header_timeout,
         idle_timeout: ingest.listen.idle_timeout,
@@ -230,6 +270,9 @@ pub async fn serve<A: Append>(
     let log_overdue = || {
         logs.refusal_log.log_overdue();
         logs.content_log.log_overdue();
+        if let Some(tls) = &tls {
+            tls.report();
+        }
     };
     let ended = tokio::select! {
         biased;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::admin;
 use crate::ingest;
 use crate::journal;
 use crate::publish;
@@ -35,6 +36,9 @@ pub enum AppError {
     /// A source's keys cannot be read: the configuration is wrong.
     #[error("cannot set up the sources")]
     Ingest(#[from] ingest::IngestError),
+    /// The admin listener's token cannot be read, or its thread cannot start.
+    #[error("cannot start the admin listener")]
+    Admin(#[from] admin::AdminError),
     /// librdkafka refused to make a producer.
     #[error("cannot start the publisher")]
     Publish(#[from] publish::StartError),

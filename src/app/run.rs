@@ -25,6 +25,8 @@ use crate::telemetry;
 pub(super) struct Relay {
     pub(super) shutdown: ShutdownConfig,
     pub(super) files: WatchedFiles,
+    /// Why the changed files of the certificate are not in use yet; they are read again until they are.
+    pub(super) certificate_fault: Option<String>,
     pub(super) ingest: Ingest,
     pub(super) appender: Appender,
     pub(super) journal_metrics: journal::Metrics,
@@ -94,13 +96,22 @@ impl Relay {
                     Request::Reload => {
                         const WHY: &str = "SIGHUP";
                         self.reload_keys(WHY);
+                        self.certificate_fault = None;
+                        self.reload_certificate(WHY);
+                        self.reload_token(WHY);
                         // Also if no file has changed: an operator who asks expects a fresh producer.
                         self.replace_producer(WHY);
                     }
                 },
-                changed = self.files.changed() => {
+                changed = self.files.changed(self.certificate_fault.is_some()) => {
                     if changed.keys {
                         self.reload_keys("a key file has changed");
+                    }
+                    if changed.certificate {
+                        self.reload_certificate("a file of listen.tls has changed");
+                    }
+                    if changed.token {
+                        self.reload_token("the file of admin.token has changed");
                     }
                     if changed.credentials {
                         self.replace_producer("a file of [kafka.client] has changed");
@@ -228,6 +239,45 @@ impl Relay {
             Err(error) => {
                 let error = telemetry::chain(&error);
                 tracing::error!(why, %error, "the keys could not be read; the old ones stay in use");
+            }
+        }
+    }
+
+    fn reload_certificate(&mut self, why: &str) {
+        let Some(read) = self.ingest.reload_certificate() else {
+            return;
+        };
+        match read {
+            Ok(validity) => {
+                self.certificate_fault = None;
+                tracing::info!(why, valid_until = %validity, "the certificate of listen.tls was read again");
+                if let Some(fault) = validity.fault() {
+                    tracing::warn!("{fault}");
+                }
+            }
+            Err(error) => {
+                let fault = telemetry::chain(&error);
+                // The same fault every few seconds is one line.
+                if self.certificate_fault.as_ref() != Some(&fault) {
+                    tracing::error!(
+                        why,
+                        error = fault,
+                        "the certificate of listen.tls cannot be used; the present one stays, and the files are read \
+                         again every few seconds"
+                    );
+                }
+                self.certificate_fault = Some(fault);
+            }
+        }
+    }
+
+    fn reload_token(&self, why: &str) {
+        match self.admin.reload_token() {
+            None => {}
+            Some(Ok(())) => tracing::info!(why, "the token of [admin] was read again"),
+            Some(Err(error)) => {
+                let error = telemetry::chain(&error);
+                tracing::error!(why, %error, "the token of [admin] could not be read; the present one stays in use");
             }
         }
     }

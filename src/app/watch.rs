@@ -1,4 +1,5 @@
-//! ringback checks files with keys and credentials every few seconds, and reads a changed Secret again without a signal.
+//! ringback checks files with keys, credentials and certificates every few seconds, and reads a changed Secret again
+//! without a signal.
 
 use std::future::pending;
 use std::os::unix::fs::MetadataExt as _;
@@ -16,6 +17,10 @@ pub(super) struct WatchedFiles {
     keys: Vec<WatchedFile>,
     /// With what a Kafka producer is built from.
     credentials: Vec<WatchedFile>,
+    /// The listener's certificate and its key.
+    certificate: Vec<WatchedFile>,
+    /// The admin listener's.
+    token: Vec<WatchedFile>,
 }
 
 struct WatchedFile {
@@ -32,10 +37,13 @@ struct FileStamp {
 }
 
 /// Which files have changed; at least one flag is set when [`WatchedFiles::changed`] returns it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each combination can occur")]
 pub(super) struct ChangedFiles {
     pub(super) keys: bool,
     pub(super) credentials: bool,
+    pub(super) certificate: bool,
+    pub(super) token: bool,
 }
 
 impl WatchedFiles {
@@ -44,29 +52,49 @@ impl WatchedFiles {
         let keys = config.source.iter().flat_map(|source| &source.keys);
         let keys = keys.filter_map(|key| key.file.clone());
         let credentials = config.kafka.client.files().into_iter();
+        let tls = config.listen.tls.iter();
+        let certificate = tls.flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
+        let token = config.admin.token.iter();
+        let token = token.filter_map(|token| token.file.clone());
         Self {
             keys: keys.map(WatchedFile::new).collect(),
             credentials: credentials.map(WatchedFile::new).collect(),
+            certificate: certificate.map(WatchedFile::new).collect(),
+            token: token.map(WatchedFile::new).collect(),
         }
     }
 
-    /// Resolves when a file has changed; never if there is none to watch.
-    pub(super) async fn changed(&mut self) -> ChangedFiles {
-        if self.keys.is_empty() && self.credentials.is_empty() {
+    /// Resolves when a file has changed; never if there is none to watch. If `is_certificate_due`, the certificate counts as
+    /// changed at the next check.
+    pub(super) async fn changed(&mut self, is_certificate_due: bool) -> ChangedFiles {
+        let Self {
+            keys,
+            credentials,
+            certificate,
+            token,
+        } = self;
+        let lists = [&*keys, &*credentials, &*certificate, &*token];
+        if lists.iter().all(|list| list.is_empty()) {
             return pending().await;
         }
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let changed = self.check();
-            if changed.keys || changed.credentials {
+            let changed = self.check(is_certificate_due);
+            if changed != ChangedFiles::default() {
                 return changed;
             }
         }
     }
 
-    fn check(&mut self) -> ChangedFiles {
-        // Each file is checked, also after one that has changed. The reader of the keys reports what it cannot read.
-        let keys = self.keys.iter_mut().filter_map(WatchedFile::check).count() > 0;
+    fn check(&mut self, is_certificate_due: bool) -> ChangedFiles {
+        // Each file is checked, also after one that has changed. Their readers report what they cannot read.
+        let any = |files: &mut Vec<WatchedFile>| {
+            let changed = files.iter_mut().filter_map(WatchedFile::check);
+            changed.count() > 0
+        };
+        let keys = any(&mut self.keys);
+        let certificate = any(&mut self.certificate) || is_certificate_due;
+        let token = any(&mut self.token);
         let mut credentials = false;
         for watched in &mut self.credentials {
             match watched.check() {
@@ -79,7 +107,12 @@ impl WatchedFiles {
                 }
             }
         }
-        ChangedFiles { keys, credentials }
+        ChangedFiles {
+            keys,
+            credentials,
+            certificate,
+            token,
+        }
     }
 }
 
@@ -125,10 +158,12 @@ mod tests {
                 WatchedFile::new(password.clone()),
                 WatchedFile::new(folder.path().join("probe")),
             ],
+            certificate: Vec::new(),
+            token: Vec::new(),
         };
         let mut check = || {
-            let ChangedFiles { keys, credentials } = files.check();
-            (keys, credentials)
+            let changed = files.check(false);
+            (changed.keys, changed.credentials)
         };
         assert_eq!(check(), (false, false));
         std::fs::write(&password, "22").unwrap();
@@ -142,5 +177,34 @@ mod tests {
         std::fs::write(&password, "22").unwrap();
         std::fs::write(&key, "1").unwrap();
         assert_eq!(check(), (true, true));
+    }
+
+    #[test]
+    fn certificate_and_token_have_flags_of_their_own_and_an_unusable_certificate_stays_due() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["crt", "key", "token"].map(|name| folder.path().join(name));
+        let [certificate, key, token] = paths.clone().map(WatchedFile::new);
+        let mut files = WatchedFiles {
+            keys: Vec::new(),
+            credentials: Vec::new(),
+            certificate: vec![certificate, key],
+            token: vec![token],
+        };
+        let none = ChangedFiles::default();
+        let certificate = ChangedFiles {
+            certificate: true,
+            ..none
+        };
+        let token = ChangedFiles {
+            token: true,
+            ..none
+        };
+        assert_eq!(files.check(false), none);
+        for (path, flags) in paths.iter().zip([certificate, certificate, token]) {
+            std::fs::write(path, "1").unwrap();
+            assert_eq!(files.check(false), flags);
+        }
+        assert_eq!(files.check(false), none);
+        assert_eq!(files.check(true), certificate);
     }
 }

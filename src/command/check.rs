@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::config::{Config, Environment, Purpose};
+use crate::ingest;
 
 use super::CommandError;
 use super::render::printable;
@@ -32,6 +33,16 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     )?;
     let mut out = anstream::stdout();
     write!(out, "{}\n{}\n", config.show(), conclusion(&config))?;
+    // Read once more: `load` has refused what cannot be used, and keeps nothing of it.
+    let validity = config.listen.tls.as_ref();
+    let validity = validity.and_then(|tls| ingest::inspect_certificate(tls).ok());
+    if let Some(validity) = validity {
+        let words = validity.fault().map_or_else(
+            || format!("TLS: the certificate is valid until {validity}."),
+            |fault| format!("Warning: {fault}"),
+        );
+        writeln!(out, "# {}", printable(&words))?;
+    }
     Ok(out.flush()?)
 }
 

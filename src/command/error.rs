@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::prove::ProveError;
+use crate::admin::AdminError;
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::journal::inspect::InspectError;
@@ -92,7 +93,7 @@ impl CommandError {
         match self {
             Self::Configuration(_)
             | Self::Level(_)
-            | Self::App(AppError::Ingest(_))
+            | Self::App(AppError::Ingest(_) | AppError::Admin(AdminError::Token(_)))
             | Self::Prove(ProveError::Key(_))
             | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,
             Self::NoKey => EXIT_USAGE,

@@ -12,6 +12,7 @@ mod error;
 pub mod ledger;
 mod report;
 mod run_state;
+mod tls;
 mod topic;
 mod webhook_url;
 mod workload;
@@ -92,6 +93,7 @@ async fn prove(
         conversations: arguments.calls,
         connections: arguments.connections,
     };
+    let tls = url.certificate.as_deref().map(tls::connector).transpose()?;
     let url = Arc::new(url);
     let state = Arc::new(RunState::new());
     let partitions = reader.partitions();
@@ -105,7 +107,7 @@ async fn prove(
             index,
             workload: workload.clone(),
             state: state.clone(),
-            client: WebhookClient::new(url.clone(), signing.key()),
+            client: WebhookClient::new(url.clone(), signing.key(), tls.clone()),
             stop: stopped.clone(),
         };
         connections.spawn(connection.run());

@@ -17,7 +17,7 @@ Every key can be set by an environment variable, as in the second example.
 SIGTERM or Ctrl-C stops it in order: not ready for shutdown.readiness_delay, listener closed, requests answered, journal \
 published, exit 0. Another one skips what it waits for at the time: the rest of the delay, or Kafka; what is not published \
 stays in the journal. \
-SIGHUP makes it read the sources' keys and Kafka's credentials again.")]
+SIGHUP makes it read the sources' keys, the listener's certificate, the admin token and Kafka's credentials again.")]
 pub struct ServeArgs {
     /// The configuration file (TOML); config/ringback.toml shows every key
     #[arg(short, long, value_name = "FILE", env = "RINGBACK_CONFIG")]

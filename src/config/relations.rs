@@ -59,6 +59,16 @@ pub(super) fn check(
     }
     let (mut names, mut paths) = (BTreeSet::new(), BTreeMap::new());
     for (index, source) in source.iter().enumerate() {
+        let health = listen.health_path.as_ref();
+        if let Some(path) = health.filter(|path| source.path.contains(path)) {
+            let message = format!(
+                "source \"{}\" has the path {path:?}, to which events are posted; choose another path for health checks, such \
+                 as \"/healthz\"",
+                source.name
+            );
+            let key = format!("source.{index}.path");
+            refuse(&["listen.health_path", &key], message);
+        }
         let mut taken = |key: &str, value: &str| {
             let message = format!("another source has the {key} {value:?} too; make it unique");
             refuse(&[&format!("source.{index}.{key}")], message);

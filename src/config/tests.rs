@@ -129,6 +129,26 @@ fn an_unknown_key_is_named_with_its_line() {
 }
 
 #[test]
+fn a_path_for_health_checks_is_a_url_s_and_no_source_s() {
+    for (path, words) in [
+        ("/webhook", "source \"retell\" has the path \"/webhook\""),
+        ("/webhook/", "source \"retell\" has the path \"/webhook/\""),
+        ("healthz", "\"healthz\" is not the path of a URL"),
+        ("/a?b", "is not the path of a URL"),
+    ] {
+        let text = format!("[listen]\nhealth_path = {path:?}\n{MINIMAL}");
+        let refused = refusal(&text, []);
+        assert!(
+            refused.starts_with("test.toml:2: listen.health_path: "),
+            "{refused}"
+        );
+        assert!(refused.contains(words), "{refused}");
+    }
+    let text = format!("[listen]\nhealth_path = \"/\"\n{MINIMAL}");
+    assert!(parse(&text, []).is_ok());
+}
+
+#[test]
 fn a_wrong_type_is_named_with_its_line_and_a_remedy() {
     let text = format!("[listen]\n\nbody_timeout = \"soon\"\n{MINIMAL}");
     let refusal = refusal(&text, []);

@@ -52,7 +52,8 @@ pub(super) async fn update(
         // The last check is that of no source.
         let sources = (0..metrics.sources.len()).map(Some).chain([None]);
         for ((check, window), source) in checks.iter().zip(&mut windows).zip(sources) {
-            check.set(window.recent(now, metrics.refusals_of(source)).as_ref());
+            let total = metrics.refusals_of(source);
+            check.set(window.recent(now, &total).as_ref());
         }
         on_update();
         sleep(UPDATE_INTERVAL).await;
@@ -85,7 +86,7 @@ struct Window(VecDeque<(Instant, Refusals)>);
 
 impl Window {
     /// What was counted within [`WINDOW`] before `now`; `None` at the first call.
-    fn recent(&mut self, now: Instant, total: Refusals) -> Option<Refusals> {
+    fn recent(&mut self, now: Instant, total: &Refusals) -> Option<Refusals> {
         let samples = &mut self.0;
         // One stays, also after a pause of the whole process.
         while samples.len() > 1 && now.duration_since(samples[0].0) > WINDOW {
@@ -94,7 +95,7 @@ impl Window {
         let recent = samples.front().map(|(_, before)| total.since(before));
         let newest = samples.back();
         if newest.is_none_or(|(at, _)| now.duration_since(*at) >= SAMPLE_INTERVAL) {
-            samples.push_back((now, total));
+            samples.push_back((now, *total));
         }
         recent
     }
@@ -107,7 +108,15 @@ fn describe(recent: &Refusals) -> Option<String> {
     for (reason, count) in Reason::ALL.into_iter().zip(recent.refused) {
         match (count, reason) {
             // The client left, or was too slow: nothing was refused.
-            (0, _) | (_, Reason::ClientGone | Reason::HeaderTimeout | Reason::WriteTimeout) => {}
+            (0, _)
+            | (
+                _,
+                Reason::ClientGone
+                | Reason::HeaderTimeout
+                | Reason::TlsTimeout
+                | Reason::TlsUnused
+                | Reason::WriteTimeout,
+            ) => {}
             (_, Reason::SignatureMissing) => signatures.push((count, "missing")),
             (_, Reason::SignatureMalformed) => signatures.push((count, "malformed")),
             (_, Reason::SignatureStale) => signatures.push((count, "stale")),
@@ -195,7 +204,7 @@ mod tests {
         let mut window = Window::default();
         let mut stale = |seconds: u64, total| {
             let total = refusals(0, &[(Reason::SignatureStale, total)]);
-            let recent = window.recent(start + Duration::from_secs(seconds), total)?;
+            let recent = window.recent(start + Duration::from_secs(seconds), &total)?;
             Some(recent.refused[Reason::SignatureStale as usize])
         };
         assert_eq!(stale(0, 0), None);

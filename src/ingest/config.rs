@@ -7,18 +7,19 @@ use bytesize::ByteSize;
 use ipnet::IpNet;
 
 use super::scheme::{KeyConfig, Verify, labels};
+use super::tls::TlsConfig;
 use crate::settings::{Decoder, Kind, SettingValue, Shown, settings};
 
 settings! {
-    /// Where senders post their webhooks, and the limits that keep memory bounded. HTTP/1.1 and h2c share the port.
+    /// Where senders post their webhooks, and the limits that keep memory bounded. HTTP/1.1 and HTTP/2 share the port.
     pub struct ListenConfig {
-        /// Where ringback listens for webhooks. Terminate TLS in front of it (ingress, load balancer).
+        /// Where ringback listens for webhooks. Set `tls`, or terminate TLS in front of it (ingress, load balancer).
         address: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 8080));
         /// Connections served at once. If there are more, the one that has been idle for longest is closed for each new
         /// one; if none is idle, one whose request has stalled for a second; else the new ones wait in the kernel's
         /// backlog. Each costs a file descriptor and, while its head arrives, up to 100 KiB: in the worst case memory
-        /// holds `max_in_flight` + `max_connections` x 100 KiB + 100 MiB. If the process may not open that many
-        /// descriptors, ringback serves fewer connections and logs that.
+        /// holds `max_in_flight` + `max_connections` x 100 KiB + 100 MiB. With `tls` each costs 60 KiB more at worst. If
+        /// the process may not open that many descriptors, ringback serves fewer connections and logs that.
         max_connections: usize = 10_000, bounds(1..=1_000_000);
         /// A request's head must be complete within this time after its first byte, the first head of a connection
         /// within this time after the connection was accepted.
@@ -46,6 +47,16 @@ settings! {
         /// Proxies whose X-Forwarded-For is trusted to give the client's address; it is read from the right. Networks in
         /// CIDR notation, such as `["10.0.0.0/8"]`. If there are none, the client's address is the connection's.
         trusted_proxies: Vec<IpNet> = Vec::new();
+        /// The certificate with which ringback itself takes HTTPS, and nothing else, on this port: TLS 1.2 and 1.3, HTTP/2
+        /// by ALPN. Both files are read again when one changes and on SIGHUP; while they do not fit each other, the present
+        /// certificate stays. Without `tls`, terminate TLS in front of ringback.
+        tls: Option<TlsConfig> = None, reloaded,
+            remedy("write tls = { certificate = \"/path\", key = \"/path\" }"),
+            example("# tls = { certificate = \"/etc/ringback/tls/tls.crt\", key = \"/etc/ringback/tls/tls.key\" }");
+        /// A path on which GET and HEAD answer readiness as `/readyz` does, 200 or 503: for load balancers that check the
+        /// port to which they send. No source may have it. Its requests are neither counted nor logged.
+        health_path: Option<String> = None, check(|path| path.iter().try_for_each(|path| check_health_path(path))),
+            example("# health_path = \"/healthz\"");
     }
 }
 
@@ -77,6 +88,21 @@ settings! {
         key_pointers: Option<Vec<String>> = None,
             example("key_pointers = [\"/call/call_id\", \"/data/call_id\", \"/chat/chat_id\", \"/call_inbound/call_id\", \"/chat_inbound/chat_id\"]");
     }
+}
+
+fn check_health_path(path: &str) -> Result<(), String> {
+    if is_url_path(path) {
+        return Ok(());
+    }
+    Err(format!(
+        "{path:?} is not the path of a URL; write one such as \"/healthz\", of visible ASCII without \"?\" and \"#\""
+    ))
+}
+
+/// True if `path` can be the path of a URL.
+pub(super) fn is_url_path(path: &str) -> bool {
+    let may_be_in_path = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
+    path.starts_with('/') && path.bytes().all(may_be_in_path)
 }
 
 /// The paths of one source.

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::body::BodyLimits;
 use super::content_log::ContentLog;
+use super::health::Health;
 use super::metrics::Metrics;
 use super::payload::NotJson;
 use super::provenance::client_address;
@@ -83,6 +84,7 @@ pub(super) struct Ingress<A> {
     pub(super) limits: BodyLimits,
     pub(super) commit_timeout: Duration,
     pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) health: Option<Health>,
     pub(super) observer: OnceLock<Observer>,
     /// Replaces the system's clock; milliseconds since the Unix epoch.
     pub(super) clock: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{Error, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{
+    Error, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+};
 
 use super::config::SourceConfig;
 use super::payload::EventKind;
@@ -28,6 +30,7 @@ const OTHER_KIND: &str = "other";
 #[derive(Debug)]
 pub struct Metrics {
     pub(super) connections: IntGauge,
+    certificate_expiry: IntGaugeVec,
     pub(super) body_bytes: IntGauge,
     pub(super) receive: Histogram,
     pub(super) verify: Histogram,
@@ -105,6 +108,11 @@ impl Metrics {
         )?;
         Ok(Self {
             connections: registry.gauge("http_connections", "Open webhook connections.")?,
+            certificate_expiry: registry.gauges(
+                "tls_certificate_expiry_timestamp_seconds",
+                "When the certificate in use on the webhook listener expires, in seconds since the Unix epoch; absent without listen.tls.",
+                &[],
+            )?,
             body_bytes: registry.gauge(
                 "http_body_bytes",
                 "Bytes of request bodies in memory, from their arrival until they are synced, and of heads while their bodies arrive.",
@@ -119,6 +127,11 @@ impl Metrics {
                 .map(|source| families.source(source))
                 .collect(),
         })
+    }
+
+    /// Exposed from now on: a listener without a certificate has no value that could raise an alarm.
+    pub(super) fn certificate_expiry(&self) -> IntGauge {
+        self.certificate_expiry.with_label_values::<&str>(&[])
     }
 
     /// What was counted so far of the requests to the source at `index`, or to no source.

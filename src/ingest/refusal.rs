@@ -89,6 +89,13 @@ reasons! {
     HeadMalformed = "head_malformed",
     HeadTooLarge = "head_too_large",
     WriteTimeout = "write_timeout",
+    // Without a request: the handshake failed, or nothing followed it.
+    TlsPlaintext = "tls_plaintext",
+    TlsIncompatible = "tls_incompatible",
+    TlsDistrusted = "tls_distrusted",
+    TlsFailed = "tls_failed",
+    TlsTimeout = "tls_timeout",
+    TlsUnused = "tls_unused",
 }
 
 /// Seconds after which room in memory or in the queue is likely: both empty with the next syncs.
@@ -330,64 +337,4 @@ impl Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ALL: [Refusal; 22] = [
-        Refusal::UnknownPath,
-        Refusal::MethodNotAllowed,
-        Refusal::ContentEncoding,
-        Refusal::TransferEncoding,
-        Refusal::TooManyHeaders,
-        Refusal::BodyTooLarge { max_body: 7 },
-        Refusal::BodyTimeout,
-        Refusal::BodyStalled,
-        Refusal::BodyBroken,
-        Refusal::MemoryExhausted,
-        Refusal::Unauthenticated(AuthenticateError::Missing { header: "X" }),
-        Refusal::Unauthenticated(AuthenticateError::Malformed { form: "x=<y>" }),
-        Refusal::Unauthenticated(AuthenticateError::Stale {
-            difference: Duration::from_secs(301),
-            is_ahead: true,
-        }),
-        Refusal::Unauthenticated(AuthenticateError::Mismatch),
-        Refusal::NotJson(NotJson::Empty),
-        Refusal::NoEvent,
-        Refusal::NotAppended(AppendError::Full),
-        Refusal::NotAppended(AppendError::Poisoned),
-        Refusal::NotAppended(AppendError::Overloaded),
-        Refusal::NotAppended(AppendError::Closed),
-        Refusal::CommitTimeout,
-        Refusal::Panicked,
-    ];
-
-    #[test]
-    fn every_refusal_has_its_own_label_from_the_closed_list() {
-        let reasons: Vec<_> = ALL.iter().map(|refusal| refusal.problem().reason).collect();
-        assert_eq!(reasons[..], Reason::ALL[..ALL.len()]);
-        let mut labels: Vec<_> = Reason::ALL.iter().map(|reason| reason.label()).collect();
-        labels.sort_unstable();
-        labels.dedup();
-        assert_eq!(labels.len(), Reason::ALL.len());
-        assert!(
-            Reason::ALL
-                .iter()
-                .enumerate()
-                .all(|(index, reason)| *reason as usize == index)
-        );
-    }
-
-    #[test]
-    fn every_503_names_whole_seconds_to_wait_and_nothing_else_does() {
-        for refusal in ALL {
-            let response = refusal.problem().to_response();
-            let seconds = response
-                .headers()
-                .get(RETRY_AFTER)
-                .map(|value| value.to_str().unwrap().parse::<u32>().unwrap());
-            let unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
-            assert_eq!(seconds.is_some(), unavailable, "{refusal:?}");
-            assert!(seconds.is_none_or(|seconds| seconds >= 1));
-        }
-    }
-}
+mod tests;

@@ -120,21 +120,57 @@ impl RefusalLog {
             })
     }
 
-    /// Logs a connection that the HTTP parser has refused, if it may be logged again. Other ends of connections are not
-    /// refusals: a client is slow, or gone.
-    pub(super) fn connection(&self, client: IpAddr, reason: Reason) {
-        let hint = match reason {
-            Reason::HeadMalformed => {
-                "if the sender posts to https://, terminate TLS in front of ringback"
-            }
-            Reason::HeadTooLarge => "a head may have 64 KiB and 256 headers",
-            _ => return,
+    /// Logs a connection that the HTTP parser or TLS has refused, if it may be logged again. Other ends of connections are
+    /// not refusals: a client is slow, or gone. `error` is what the library says of the fault.
+    pub(super) fn connection(&self, client: IpAddr, reason: Reason, error: Option<&str>) {
+        let Some((refused, hint)) = connection_hint(reason) else {
+            return;
         };
         if let Some(count) = self.permit(None, reason, client) {
             let reason = reason.label();
-            tracing::warn!(reason, count, %client, hint, "refusing what is not valid HTTP");
+            tracing::warn!(reason, count, %client, error, hint, "{refused}");
         }
     }
+}
+
+/// Why a connection without a valid request is refused, and what to do; `None` if its client was slow, or is gone.
+fn connection_hint(reason: Reason) -> Option<(&'static str, &'static str)> {
+    const HTTP: &str = "refusing what is not valid HTTP";
+    const TLS: &str = "a client cannot connect: the TLS handshake failed";
+    Some(match reason {
+        Reason::HeadMalformed => (
+            HTTP,
+            "if the sender posts to https://, set listen.tls, or terminate TLS in front of ringback",
+        ),
+        Reason::HeadTooLarge => (HTTP, "a head may have 64 KiB and 256 headers"),
+        Reason::TlsPlaintext => (
+            "refusing a client that does not use TLS: it was answered 400",
+            "have the sender post to https://, or remove listen.tls if TLS is terminated in front of ringback",
+        ),
+        Reason::TlsIncompatible => (
+            TLS,
+            "ringback takes TLS 1.2 and 1.3 with current ciphers, for HTTP/1.1 and HTTP/2: update the client",
+        ),
+        Reason::TlsDistrusted => (
+            TLS,
+            "the client does not trust the certificate: look whether it is still valid, for the name that the sender uses, \
+             and followed in its file by those between it and an authority that the sender knows",
+        ),
+        Reason::TlsFailed => (
+            TLS,
+            "a client that does not trust the certificate may leave like this; so does what is no TLS at all",
+        ),
+        Reason::TlsUnused => (
+            "a client left after the TLS handshake, without a request",
+            "some clients do so if they do not trust the certificate; a load balancer's probe does too: have it ask for \
+             listen.health_path",
+        ),
+        Reason::TlsTimeout => (
+            TLS,
+            "the client did not finish it within listen.header_timeout",
+        ),
+        _ => return None,
+    })
 }
 
 /// Logs `count` refusals, of which the last is `problem`. `hint` is what an operator should check.

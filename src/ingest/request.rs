@@ -39,6 +39,10 @@ pub(super) async fn respond<A: Append>(
     peer: IpAddr,
     mut request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    let health = ingress.health.as_ref();
+    if let Some(answer) = health.and_then(|health| health.answer(&request)) {
+        return Ok(answer);
+    }
     let mut exchange = Exchange::begin(&ingress, peer, &request);
     let outcome = {
         let mut accepting = pin!(accept(&exchange, &mut request));

@@ -6,6 +6,7 @@
 mod activity;
 mod client_error;
 mod connection;
+mod handshake;
 mod http1;
 mod http2;
 pub(super) mod listener;
@@ -29,6 +30,7 @@ use tower::util::BoxService;
 
 use super::metrics::Metrics;
 use super::refusal_log::RefusalLog;
+use super::tls::Tls;
 
 /// The longest request head, in bytes; hyper answers 431 to a longer one.
 pub(super) const MAX_HEAD: u32 = 64 * 1024;
@@ -43,6 +45,8 @@ pub(super) type HttpService = BoxService<Request<Incoming>, Response<Full<Bytes>
 
 /// What all connections share.
 pub(super) struct Server {
+    /// `None` if connections begin with HTTP.
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) max_connections: usize,
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,

@@ -2,14 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::config::{SourceConfig, toggled};
+use super::config::{SourceConfig, is_url_path, toggled};
 use super::payload::pointers::{PointerError, Pointers};
 use super::scheme::{Authenticator, KeyError, key_faults};
+use super::tls::TlsError;
 
 /// The longest name of a source, in bytes.
 const MAX_NAME: usize = 64;
 
-/// Why the sources cannot be served. Each error names the source and what would be valid.
+/// Why webhooks cannot be served. Each error names the source and what would be valid.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// Nothing would ever be accepted.
@@ -58,6 +59,9 @@ pub enum IngestError {
         #[source]
         source: PointerError,
     },
+    /// The listener's certificate cannot be used.
+    #[error("the webhook listener cannot use TLS")]
+    Tls(#[from] TlsError),
     /// Keys are missing, unreadable or empty.
     #[error("source \"{name}\": its keys cannot be used")]
     Key {
@@ -74,6 +78,7 @@ impl IngestError {
     pub fn key(&self, index: usize) -> String {
         let key = match self {
             Self::NoSource => return String::from("source"),
+            Self::Tls(error) => return error.key().to_owned(),
             Self::Name { .. } | Self::DuplicateName { .. } => "name",
             Self::Path { .. } | Self::DuplicatePath { .. } => "path",
             Self::Pointer { .. } => "key_pointers",
@@ -138,7 +143,7 @@ pub(super) fn faults(config: &SourceConfig) -> Vec<IngestError> {
     if !is_name(&config.name) {
         faults.push(IngestError::Name { name: name() });
     }
-    let paths = config.path.iter().filter(|path| !is_path(path));
+    let paths = config.path.iter().filter(|path| !is_url_path(path));
     faults.extend(paths.map(|path| IngestError::Path {
         name: name(),
         path: path.to_owned(),
@@ -180,7 +185,7 @@ pub(super) fn build(
         }
         for path in config.path.iter() {
             let (name, path) = (name(), path.to_owned());
-            if !is_path(&path) {
+            if !is_url_path(&path) {
                 return Err(IngestError::Path { name, path });
             }
             if *routes.entry(path.clone()).or_insert(index) != index {
@@ -203,11 +208,4 @@ fn is_name(name: &str) -> bool {
         && name
             .bytes()
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
-}
-
-fn is_path(path: &str) -> bool {
-    path.starts_with('/')
-        && path
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'))
 }

@@ -92,7 +92,8 @@ impl<'a> Decoder<'a> {
             // An error has the default that stands in for what cannot be read; no rule is applied to that.
             let value = match table.remove(setting.name) {
                 Some(value) => T::decode(value, decoder).ok_or(default),
-                None if setting.kind.is_table() => {
+                // An optional table is left out whole.
+                None if setting.kind.is_table() && default.show().is_some() => {
                     T::decode(Table::new().into(), decoder).ok_or(default)
                 }
                 None if setting.is_required => {

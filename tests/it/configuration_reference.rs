@@ -241,7 +241,12 @@ fn page_key(page: &mut String, section: &str, path: &str, key: &Setting) {
     );
     let parts = element(&key.kind).keys();
     if !parts.is_empty() {
-        page.push_str("\nEach has:\n\n");
+        let is_list = matches!(key.kind.shape, Shape::List(_));
+        page.push_str(if is_list {
+            "\nEach has:\n\n"
+        } else {
+            "\nIt has:\n\n"
+        });
     }
     for part in parts {
         let doc = paragraphs(part.doc).join(" ");

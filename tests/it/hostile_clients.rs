@@ -8,14 +8,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::support::server::{PATIENCE, Server, post};
+use crate::support::server::{PATIENCE, Server, post, raise_descriptor_limit};
 
 /// Senders of good events, each with one connection: so many that a slow answer delays no other sender's event.
 const SENDERS: u32 = 30;
@@ -175,12 +174,7 @@ fn peak_memory(process: u32) -> u64 {
 
 #[test]
 fn each_good_event_is_answered_204_beside_hostile_clients_of_all_kinds() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    setrlimit(Resource::Nofile, raised).expect("a soft limit can be raised");
+    raise_descriptor_limit();
     let is_long = std::env::var_os("RINGBACK_TEST_LONG").is_some();
     let (scale, server) = if is_long {
         (LONG, Server::start("", ""))

@@ -1,5 +1,6 @@
 //! Everything that needs no broker of its own: the tree's rules, the HTTP contract, the journal's model, the mock Kafka.
 
+mod admin_token;
 mod build_commit;
 mod chart_reference;
 mod command;
@@ -10,6 +11,7 @@ mod credentials;
 mod dead_letter_commands;
 mod downgrade;
 mod durability_table;
+mod health_path;
 mod hostile_clients;
 mod http2;
 mod http_contract;
@@ -46,3 +48,5 @@ mod refusals;
 mod sizing_table;
 mod support;
 mod tidy;
+mod tls;
+mod tls_reload;

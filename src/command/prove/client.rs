@@ -13,6 +13,9 @@ use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_util::either::Either;
 
 use super::webhook_url::WebhookUrl;
 use crate::time::now_ms;
@@ -43,15 +46,17 @@ pub enum PostError {
 pub struct WebhookClient {
     url: Arc<WebhookUrl>,
     key: Option<SecretString>,
+    tls: Option<TlsConnector>,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl WebhookClient {
-    /// Connects at the first post. Without a key the events are not signed.
-    pub fn new(url: Arc<WebhookUrl>, key: Option<SecretString>) -> Self {
+    /// Connects at the first post, over TLS if there is a connector. Without a key the events are not signed.
+    pub fn new(url: Arc<WebhookUrl>, key: Option<SecretString>, tls: Option<TlsConnector>) -> Self {
         Self {
             url,
             key,
+            tls,
             connection: None,
         }
     }
@@ -95,6 +100,15 @@ impl WebhookClient {
             .await
             .map_err(PostError::Connect)?;
         stream.set_nodelay(true).map_err(PostError::Connect)?;
+        let stream = match &self.tls {
+            None => Either::Left(stream),
+            Some(tls) => {
+                let name = ServerName::try_from(self.url.host.clone());
+                let name = name.map_err(|error| PostError::Connect(io::Error::other(error)))?;
+                let connected = tls.connect(name, stream).await;
+                Either::Right(Box::new(connected.map_err(PostError::Connect)?))
+            }
+        };
         let (sender, driver) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(PostError::Broken)?;

@@ -23,6 +23,11 @@ pub enum ProveError {
         path: String,
         reason: String,
     },
+    /// Exit 2: the relay's certificate cannot be read on this machine.
+    #[error(
+        "prove trusts the certificate that listen.tls names, and cannot read {file}: {reason}; run it where it can"
+    )]
+    Certificate { file: String, reason: String },
     /// Exit 2: librdkafka does not know a property, or does not accept its value.
     #[error(
         "librdkafka refuses a property of the consumer (-X, or kafka.client in the configuration): {0}"
@@ -66,7 +71,7 @@ impl ProveError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::NoKey(_) | Self::SourceKey { .. } | Self::Property(_)
+            Self::NoKey(_) | Self::SourceKey { .. } | Self::Certificate { .. } | Self::Property(_)
         )
     }
 }

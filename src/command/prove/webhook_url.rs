@@ -1,6 +1,7 @@
 //! The URL that `prove` posts to, given or derived from a relay's configuration.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use http::Uri;
@@ -15,6 +16,8 @@ pub struct WebhookUrl {
     pub(super) port: u16,
     pub(super) authority: String,
     pub(super) path: String,
+    /// The file of the relay's certificate; `None` without TLS.
+    pub(super) certificate: Option<PathBuf>,
 }
 
 /// The address that the README's examples use.
@@ -25,6 +28,7 @@ impl Default for WebhookUrl {
             port: 8080,
             authority: String::from("localhost:8080"),
             path: String::from("/webhook"),
+            certificate: None,
         }
     }
 }
@@ -38,7 +42,8 @@ impl FromStr for WebhookUrl {
         let (Some("http"), Some(authority), Some(host)) = (uri.scheme_str(), authority, uri.host())
         else {
             return Err(String::from(
-                "give http://host:port/path; if a proxy terminates TLS in front of the relay, give the address behind it",
+                "give http://host:port/path; for a relay with listen.tls, give its --config and no URL; if a proxy terminates TLS in front \
+                 of the relay, give the address behind it",
             ));
         };
         if authority.contains('@') {
@@ -50,13 +55,15 @@ impl FromStr for WebhookUrl {
             port: uri.port_u16().unwrap_or(80),
             authority: authority.to_owned(),
             path: path.map_or("/", |path| path.as_str()).to_owned(),
+            certificate: None,
         })
     }
 }
 
 impl fmt::Display for WebhookUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "http://{}{}", self.authority, self.path)
+        let secure = if self.certificate.is_some() { "s" } else { "" };
+        write!(formatter, "http{secure}://{}{}", self.authority, self.path)
     }
 }
 
@@ -79,6 +86,7 @@ impl WebhookUrl {
             port,
             authority,
             path: source.path.iter().next()?.to_owned(),
+            certificate: relay.listen.tls.as_ref().map(|tls| tls.certificate.clone()),
         })
     }
 
@@ -143,6 +151,11 @@ mod tests {
         assert_eq!(found.as_deref(), Some("http://[::1]:9000/open"));
         let found = url("10.0.0.7:80", &[open]);
         assert_eq!(found.as_deref(), Some("http://10.0.0.7:80/open"));
+        let found = url(
+            "0.0.0.0:8443\"\ntls = { certificate = \"/a\", key = \"/b\" } #",
+            &[open],
+        );
+        assert_eq!(found.as_deref(), Some("https://localhost:8443/open"));
         assert_eq!(url("0.0.0.0:0", &[open]), None);
         assert_eq!(
             WebhookUrl::default().to_string(),

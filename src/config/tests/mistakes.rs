@@ -68,6 +68,24 @@ fn a_key_that_is_set_twice_is_named() {
 }
 
 #[test]
+fn a_table_that_may_be_left_out_needs_its_keys_once_it_is_there() {
+    let config = parse(MINIMAL, []).unwrap();
+    assert!(config.listen.tls.is_none() && config.admin.token.is_none());
+    let text = format!("[listen]\ntls = {{ certificate = \"/a\" }}\n{MINIMAL}");
+    let refused = refusal(&text, []);
+    assert_eq!(
+        refused,
+        "test.toml:2: listen.tls.key: is missing; write a path in quotes"
+    );
+    let variables = [
+        ("RINGBACK_LISTEN__TLS__CERTIFICATE", "/a"),
+        ("RINGBACK_LISTEN__TLS__KEY", "/b"),
+    ];
+    let tls = parse(MINIMAL, variables).unwrap().listen.tls.unwrap();
+    assert_eq!(tls.key.to_str(), Some("/b"));
+}
+
+#[test]
 fn the_pointers_that_are_used_are_shown() -> Result<(), ConfigError> {
     let shown = parse(MINIMAL, [])?.show();
     let pointers = "key_pointers = [\"/call/call_id\", \"/data/call_id\", \"/chat/chat_id\", \"/call_inbound/call_id\", \"/chat_inbound/chat_id\"]";

@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout_at};
 use tower::Service as _;
 
 use super::activity::{Activity, Wait};
-use super::sniff::SniffedStream;
-use super::{GRACE, HttpService, Phase, Protocol, Server, http1, http2};
+use super::sniff::{SniffedStream, Transport};
+use super::{GRACE, HttpService, Phase, Protocol, Server, handshake, http1, http2};
 use crate::ingest::refusal::{BodyUnread, Reason};
 
 /// Serves one connection until it ends or has to make room for another.
@@ -39,15 +39,15 @@ pub(crate) async fn serve(
     };
     match wait {
         Wait::Idle(_) => tracing::debug!(%peer, "idle connection closed to make room"),
-        Wait::Head(_) => report(Reason::HeaderTimeout, peer, &server),
+        Wait::Head(_) => report(Reason::HeaderTimeout, None, peer, &server),
     }
 }
 
-/// Counts and logs a connection that is closed for its client's fault.
-fn report(reason: Reason, peer: SocketAddr, server: &Server) {
-    tracing::debug!(%peer, reason = reason.label(), "connection closed");
+/// Counts and logs a connection that is closed for its client's fault. `error` is the fault in a library's words.
+pub(super) fn report(reason: Reason, error: Option<&str>, peer: SocketAddr, server: &Server) {
+    tracing::debug!(%peer, reason = reason.label(), error, "connection closed");
     server.metrics.unknown.rejected(reason);
-    server.refusal_log.connection(peer.ip(), reason);
+    server.refusal_log.connection(peer.ip(), reason, error);
 }
 
 async fn serve_to_end(
@@ -56,8 +56,21 @@ async fn serve_to_end(
     server: &Server,
     activity: &Arc<Activity>,
 ) {
-    let mut stream = SniffedStream::new(stream, Arc::clone(activity), server.header_timeout);
-    let protocol = sniff(&mut stream, server).await;
+    let deadline = Instant::now() + server.header_timeout;
+    let transport = match &server.tls {
+        None => Transport::Left(stream),
+        Some(tls) => {
+            let tls = tls.acceptor();
+            let handshake = handshake::accept(tls, stream, peer, deadline, server, activity);
+            // In a box, so that a connection without TLS needs no memory for it.
+            match Box::pin(handshake).await {
+                Some(transport) => transport,
+                None => return,
+            }
+        }
+    };
+    let mut stream = SniffedStream::new(transport, Arc::clone(activity), server.header_timeout);
+    let protocol = sniff(&mut stream, server, deadline).await;
     let fault = match protocol {
         Ok(Some(protocol)) => {
             let service = (server.make_service)(peer.ip(), protocol);
@@ -67,12 +80,15 @@ async fn serve_to_end(
                 Protocol::Http2 => http2::serve(&mut stream, service, activity, server).await,
             }
         }
+        Ok(None) if server.tls.is_some() && server.phases.current() < Phase::Stopping => {
+            Some(Reason::TlsUnused)
+        }
         Ok(None) => None,
         Err(fault) => Some(fault),
     };
     // Counted before lingering: a client that keeps its side open may use up all of the lingering time.
     if let Some(reason) = fault {
-        report(reason, peer, server);
+        report(reason, None, peer, server);
     }
     if matches!(protocol, Ok(Some(_))) {
         activity.no_head();
@@ -81,8 +97,11 @@ async fn serve_to_end(
 }
 
 /// Detects the protocol; `None` if the client left before that, or sent nothing until the server stopped.
-async fn sniff(stream: &mut SniffedStream, server: &Server) -> Result<Option<Protocol>, Reason> {
-    let head_deadline = Instant::now() + server.header_timeout;
+async fn sniff(
+    stream: &mut SniffedStream,
+    server: &Server,
+    head_deadline: Instant,
+) -> Result<Option<Protocol>, Reason> {
     let sniffed = tokio::select! {
         biased;
         sniffed = timeout_at(head_deadline, stream.sniff()) => sniffed,

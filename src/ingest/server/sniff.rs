@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, timeout};
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use super::activity::Activity;
 use crate::ingest::refusal::READ_ON_BYTES;
@@ -29,10 +31,14 @@ pub(crate) enum Protocol {
     Http2,
 }
 
+/// What carries a connection's bytes: the socket, or TLS over it. Which of them is one comparison for each read and write;
+/// as a type parameter it would double hyper's code.
+pub(crate) type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// A connection's stream. The bytes read for sniffing are read again by hyper.
 #[derive(Debug)]
 pub(crate) struct SniffedStream {
-    stream: TcpStream,
+    stream: Transport,
     prefix: [u8; PREFACE.len()],
     /// The unread part of `prefix`.
     start: usize,
@@ -46,7 +52,7 @@ pub(crate) struct SniffedStream {
 
 impl SniffedStream {
     /// Writes fail with `TimedOut` once a client has taken nothing for `stall_limit`.
-    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>, stall_limit: Duration) -> Self {
+    pub(crate) fn new(stream: Transport, activity: Arc<Activity>, stall_limit: Duration) -> Self {
         Self {
             stream,
             prefix: [0; PREFACE.len()],
@@ -94,7 +100,9 @@ impl SniffedStream {
     /// body that has been refused, [`READ_ON_BYTES`] within `body_timeout`, for as long as it does not pause for
     /// [`LINGER`].
     pub(crate) async fn linger(mut self, body_timeout: Duration) {
-        if self.stream.shutdown().await.is_err() || self.ended {
+        // Over TLS this sends a last record, for which a client that does not read leaves no room.
+        let closed = timeout(LINGER, self.stream.shutdown()).await;
+        if !matches!(closed, Ok(Ok(()))) || self.ended {
             return;
         }
         let is_sending = self.activity.is_body_unread() && self.protocol == Some(Protocol::Http1);
@@ -186,10 +194,14 @@ impl AsyncWrite for SniffedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // Over TLS what was written may still wait for room. hyper flushes only once it has written everything, so a
+        // flush that is done leaves no write behind that could stall.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watch_stall(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let closed = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.watch_stall(cx, closed)
     }
 }

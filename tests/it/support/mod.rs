@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod bad_relay;
+pub mod certificates;
 pub mod core;
 pub mod dev;
 pub mod faulty_fs;

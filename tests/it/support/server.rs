@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::Sha256;
 
 /// The relay's key.
@@ -118,6 +119,11 @@ impl Server {
         // A refusal may close the connection before everything is sent.
         let _ = stream.write_all(bytes);
         until_closed(&mut stream)
+    }
+
+    /// The address of metrics and probes.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
     }
 
     /// The answer of the admin port to a GET of `path`, with its head.
@@ -272,6 +278,16 @@ pub fn limits(header_timeout: &str, body_timeout: &str) -> Server {
         ),
         "segment_size = \"1MiB\"\nbudget = \"4MiB\"",
     )
+}
+
+/// Lets this process open as many connections as it may.
+pub fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, raised).expect("a soft limit can be raised");
 }
 
 /// The wall clock, in milliseconds since the Unix epoch.
