@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Draining publishes until the journal is empty, `drain_deadline` has passed or another signal comes, then writes the final
-//! checkpoint.
+//! checkpoint. With `ack = "kafka"` the requests are what must be drained: Closing may take all of that time.
 
 mod drain;
 mod error;
@@ -29,7 +29,7 @@ use crate::admin;
 use crate::config::Config;
 use crate::ingest::{self, Ingest, Validity};
 use crate::journal;
-use crate::publish::{self, Publisher};
+use crate::publish::{self, Ack, Publisher};
 use crate::readiness::{CheckKind, Readiness};
 use crate::signal::Signals;
 use crate::telemetry;
@@ -37,6 +37,10 @@ use crate::telemetry;
 pub use drain::{Drain, DrainProgress};
 pub use error::AppError;
 pub use ports::Ports;
+
+/// What an operator should know who has no journal and no topic of dead letters either.
+pub const NO_DEAD_LETTER_TOPIC: &str = "kafka.dead_letter_topic is not set: with ack = \"kafka\", events that Kafka refuses for good \
+    and bodies that are not JSON are answered 503, until their senders give up";
 
 /// The relay, started; its webhook port is open, and requests wait there until [`App::run`].
 pub struct App {
@@ -87,6 +91,9 @@ impl App {
         if let Some(fault) = ingest.certificate_validity().and_then(Validity::fault) {
             tracing::warn!("{fault}");
         }
+        if config.ack == Ack::Kafka && config.kafka.dead_letter_topic.is_none() {
+            tracing::warn!("{NO_DEAD_LETTER_TOPIC}");
+        }
         let publisher = start_publisher(
             &config,
             &metrics,
@@ -104,6 +111,7 @@ impl App {
             address,
             listener,
             relay: Relay {
+                ack: config.ack,
                 shutdown: config.shutdown,
                 files,
                 certificate_fault: None,
@@ -146,6 +154,16 @@ async fn open_journal(
     config: &Config,
     metrics: journal::Metrics,
 ) -> Result<journal::Journal, AppError> {
+    if config.ack == Ack::Kafka {
+        let in_flight = config.listen.max_in_flight.as_u64();
+        let limits = journal::memory::Limits {
+            // The rest is for bodies that arrive: while this is used up, they are refused as what they are, an event too many,
+            // instead of cutting each other off.
+            budget: in_flight - in_flight / 8,
+            patience: config.listen.commit_timeout,
+        };
+        return Ok(journal::open_in_memory(limits, &metrics));
+    }
     let journal = config.journal.clone();
     // Recovery reads and syncs; the runtime's own threads stay free for the probes.
     #[allow(clippy::disallowed_methods, reason = "once, at the start")]

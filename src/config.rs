@@ -22,7 +22,7 @@ use std::path::Path;
 
 use crate::admin;
 use crate::ingest;
-use crate::publish;
+use crate::publish::{self, Ack};
 use crate::settings::{self, SettingError, SettingFault};
 use crate::telemetry;
 
@@ -34,6 +34,8 @@ pub use self::keys::{Config, ShutdownConfig, sections};
 
 /// Of what begins so, the rest is a property of librdkafka's, with dots of its own.
 const CLIENT: &str = "kafka.client.";
+
+const NO_JOURNAL: &str = "with ack = \"kafka\" events are not kept on disk; remove this, or set ack = \"disk\" to have a journal";
 
 /// What a command needs a configuration for. Only that part is checked and its secrets are read; of the rest only the
 /// syntax counts, because an operator's machine may lack the relay's keys and certificates.
@@ -87,6 +89,19 @@ pub enum ConfigError {
     Invalid(Vec<Diagnostic>),
 }
 
+/// The keys of `[journal]` that are set, in the file or by a variable.
+fn journal_keys(table: &toml::Table) -> Vec<String> {
+    let Some(journal) = table.get("journal") else {
+        return Vec::new();
+    };
+    let keys = journal.as_table().into_iter().flat_map(toml::Table::keys);
+    let keys: Vec<_> = keys.map(|key| format!("journal.{key}")).collect();
+    if keys.is_empty() {
+        return vec![String::from("journal")];
+    }
+    keys
+}
+
 impl Config {
     /// Reads `path`, lays `environment` over it, and checks what `purpose` needs. Binds no port and creates nothing.
     pub fn load(
@@ -127,6 +142,7 @@ impl Config {
         let mut diagnostics = Vec::new();
         let mut located = Located::parse(text, file)?;
         environment.overlay(&mut located, &mut diagnostics);
+        let journal_keys = journal_keys(&located.table);
         let (mut config, mut errors) = settings::decode::<Self>(
             located.take_table(),
             environment.texts(),
@@ -146,6 +162,11 @@ impl Config {
         let mut refuse =
             |key: String, message: String| errors.push(SettingError::invalid(key, message));
         self::relations::check(&config, is_read, &mut refuse);
+        if config.ack == Ack::Kafka {
+            for key in journal_keys {
+                refuse(key, String::from(NO_JOURNAL));
+            }
+        }
         if purpose != Purpose::Journal {
             config.check_properties(is_read, is_complete, &mut refuse);
         }
@@ -224,6 +245,8 @@ impl Config {
     /// The publisher's part: `[kafka]`, `listen.max_body` and `journal.path`.
     pub fn publish(&self) -> publish::Config {
         publish::Config {
+            ack: self.ack,
+            commit_timeout: self.listen.commit_timeout,
             kafka: self.kafka.clone(),
             max_body: self.listen.max_body.as_u64(),
             dead_letter_path: self.journal.path.join(publish::DEAD_LETTERS),

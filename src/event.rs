@@ -120,6 +120,20 @@ impl<'a> Event<'a> {
         })
     }
 
+    /// As [`Event::decode`], if the body may lie apart: then `payload` ends with the envelope.
+    pub fn decode_parts(payload: &'a [u8], body: &'a [u8]) -> Result<Self, DecodeError> {
+        let event = Self::decode(payload)?;
+        debug_assert!(
+            body.is_empty() || event.body.is_empty(),
+            "an event has one body"
+        );
+        Ok(if body.is_empty() {
+            event
+        } else {
+            Self { body, ..event }
+        })
+    }
+
     fn texts(&self) -> [&'a str; TEXTS] {
         [
             self.source,
@@ -169,6 +183,9 @@ mod tests {
                     ..Event::sample(key)
                 };
                 assert_eq!(Event::decode(&payload(&event)), Ok(event));
+                let envelope = event.encode_envelope();
+                assert_eq!(Event::decode_parts(&envelope, event.body), Ok(event));
+                assert_eq!(Event::decode_parts(&payload(&event), b""), Ok(event));
             }
         }
     }

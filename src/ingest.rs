@@ -7,7 +7,7 @@
 //!       body        collected: bounded in size and time, charged to one memory budget as it arrives
 //!       scheme      authenticated over the raw bytes, before anything is parsed
 //!       payload     read: one pass over the JSON finds the event's name and its key
-//!       commit      appended to the journal; 204 only after its sync
+//!       commit      appended to the journal; 204 only after its sync, or after Kafka's acknowledgement (`ack = "kafka"`)
 //! health        answers load balancers on a path of their own, before any of this
 //! tls           the listener's certificate, and its exchange
 //! refusal       translates every refusal to its answer and its metric label
@@ -16,7 +16,7 @@
 //!
 //! Invariants that ingest keeps: nothing unauthenticated is parsed or reaches the disk; nothing authenticated is refused
 //! for what it says; the body is stored byte for byte; memory is bounded by configuration (a body's charge is returned
-//! only when the journal drops its bytes, after the sync); an event is counted as accepted exactly when it is committed,
+//! only when the journal drops its bytes, after that); an event is counted as accepted exactly when it is committed,
 //! whether or not its sender still waits; and nothing here knows Kafka.
 
 mod body;

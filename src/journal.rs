@@ -42,7 +42,8 @@
 //! The [`engine`] is synchronous and has no thread, clock or randomness of its own: writer, upkeep and reader share one state
 //! over a [`FileSystem`]. [`recovery`] builds that state from what is on the disk. [`commit_loop`] and `threads` run the
 //! engine. [`open`] hands out three handles, so that ingest cannot read. [`inspect`] looks into a journal that another process
-//! may hold, and changes nothing.
+//! may hold, and changes nothing. [`memory`] is a journal without a disk behind the same handles, for `ack = "kafka"`: all of the
+//! above is about the one on disk.
 
 pub mod appender;
 pub mod commit_loop;
@@ -51,7 +52,9 @@ pub mod engine;
 pub mod error;
 pub mod format;
 pub mod inspect;
+pub mod memory;
 pub mod metrics;
+pub mod reader;
 pub mod recovery;
 pub mod set_aside;
 pub mod threads;
@@ -59,7 +62,7 @@ pub mod truncator;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
 
@@ -67,19 +70,22 @@ use self::disk::filesystem::FileSystem;
 use self::disk::real::DiskFileSystem;
 use self::engine::Engine;
 use self::engine::upkeep::Upkeep;
+use self::memory::{Memory, MemoryReader};
 use self::metrics::Snapshot;
 use self::threads::Threads;
 use crate::settings::settings;
 
 pub use self::appender::{Appender, Commit};
-pub use self::engine::reader::{Reader, Record};
+pub use self::engine::reader::Record;
 pub use self::error::{AppendError, OpenError, ReadError};
 pub use self::metrics::Metrics;
+pub use self::reader::Reader;
 pub use self::recovery::Recovery;
 pub use self::truncator::Truncator;
 
 settings! {
-    /// Where an event is kept from its 204 until Kafka has acknowledged it.
+    /// Where an event is kept from its 204 until Kafka has acknowledged it. With `ack = "kafka"` there is no journal, and this
+    /// section is an error.
     pub struct Config {
         /// A folder on a disk of its own that survives the process: in Kubernetes a volume claim; never tmpfs, and never a
         /// network file system that does not honour fsync. Created if missing.
@@ -121,6 +127,33 @@ pub struct Journal<FS: FileSystem = DiskFileSystem> {
 pub fn open(config: &Config, metrics: Metrics) -> Result<Journal, OpenError> {
     let fs = DiskFileSystem::lock(&config.path)?;
     open_with(fs, config, metrics)
+}
+
+/// A journal in memory, for `ack = "kafka"`. Its id is this process's, and its positions begin at 0.
+pub fn open_in_memory(limits: memory::Limits, metrics: &Metrics) -> Journal {
+    let clock = Box::new(Instant::now);
+    in_memory_with(limits, metrics, rand::random(), clock)
+}
+
+/// As [`open_in_memory`], with this id and clock.
+pub fn in_memory_with<FS: FileSystem>(
+    limits: memory::Limits,
+    metrics: &Metrics,
+    id: [u8; 16],
+    clock: memory::Clock,
+) -> Journal<FS> {
+    let memory = Memory::new(limits, clock);
+    let weak = Arc::downgrade(&memory);
+    metrics.set_source(Box::new(move || Some(weak.upgrade()?.snapshot())));
+    Journal {
+        appender: Appender::in_memory(memory.clone()),
+        reader: Reader::Memory(MemoryReader::new(memory.clone())),
+        truncator: Truncator::in_memory(memory),
+        recovery: Recovery {
+            journal_id: hex::encode(id),
+            ..Recovery::default()
+        },
+    }
 }
 
 /// Opens the journal on any file system, which stands for `config.path`.

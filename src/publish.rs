@@ -30,7 +30,7 @@ pub use self::error::DeliveryError;
 pub use self::kafka::dead_letter_producer::SendError;
 pub use self::kafka::properties::rules::{Allowed, DefaultValue, PROPERTY_RULES, PropertyRule};
 pub use self::kafka::properties::{PropertyError, producer_properties};
-pub use config::{ClientProperties, Config, KafkaConfig};
+pub use config::{Ack, ClientProperties, Config, KafkaConfig};
 pub use dead_letter::{
     DeadLetterError, DeadLetterFile, Replay, ReplayError, ReplayFileError, dead_letter_bytes,
     dead_letter_files, dead_letter_position, move_dead_letters,
@@ -76,8 +76,15 @@ pub enum StartError {
     Io(#[from] std::io::Error),
 }
 
-/// How the check `kafka` ends while it fails.
-const EVENTS_STAY: &str = "; events stay in the journal";
+impl Ack {
+    /// What becomes of events while Kafka takes none: how the check `kafka` ends then.
+    fn meanwhile(self) -> &'static str {
+        match self {
+            Self::Disk => "events stay in the journal",
+            Self::Kafka => "events are answered 503 after listen.commit_timeout",
+        }
+    }
+}
 
 /// The running publisher: one thread of its own and librdkafka's.
 pub struct Publisher {
@@ -110,7 +117,7 @@ impl Checks {
 /// What is wrong with Kafka, for messages that report themselves what becomes of the events.
 pub fn kafka_failure(readiness: &Readiness) -> Option<String> {
     let failure = readiness.failure("kafka")?;
-    Some(failure.replace(EVENTS_STAY, ""))
+    Some(failure.replace(&format!("; {}", Ack::Disk.meanwhile()), ""))
 }
 
 /// Starts the publisher. Never waits for Kafka: the checks, the metrics and the log report a cluster that cannot be reached.
@@ -142,6 +149,7 @@ pub fn start(
                 metrics: metrics.clone(),
                 throttle: throttle.clone(),
                 connection: Arc::new(Connection::new(
+                    config.ack,
                     &properties,
                     mailbox.clone(),
                     throttle.clone(),
@@ -154,6 +162,7 @@ pub fn start(
         dead_letters,
     };
     let worker_config = WorkerConfig {
+        ack: config.ack,
         topic: config.kafka.topic.clone(),
         journal_id,
         limits: Limits {
@@ -171,7 +180,8 @@ pub fn start(
         read_check: checks.reading,
         throttle,
     };
-    let left = spawn(Worker::new(env, worker_config, deps), mailbox.clone())?;
+    let worker = Worker::new(env, worker_config, deps);
+    let left = spawn(worker, mailbox.clone(), config.ack)?;
     Ok(Publisher {
         mailbox,
         left,
@@ -183,13 +193,14 @@ pub fn start(
 fn spawn(
     worker: Worker<LibrdkafkaEnv>,
     mailbox: Arc<Mailbox>,
+    ack: Ack,
 ) -> std::io::Result<oneshot::Receiver<u64>> {
     let (sender, left) = oneshot::channel();
     std::thread::Builder::new()
         .name(String::from("publisher"))
         .spawn(move || {
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                self::thread::run(worker, &mailbox)
+                self::thread::run(worker, &mailbox, ack)
             }));
             let Ok(left) = ended else {
                 // Accepting events without a publisher would fill the disk unnoticed; a fresh process resumes.

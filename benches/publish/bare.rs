@@ -79,8 +79,8 @@ pub fn config(task: &Task) -> Config {
             client: ClientProperties::from_iter([("bootstrap.servers", task.bootstrap.as_str())]),
             ..KafkaConfig::default()
         },
-        max_body: 8 << 20,
         dead_letter_path: task.journal.join("dead-letters"),
+        ..Config::default()
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Drain {
 }
 
 enum Work {
-    Publish(Publisher),
+    Publish(Box<Publisher>),
     /// There is nothing to publish, so no Kafka is needed.
     Close(Truncator),
 }
@@ -73,7 +73,7 @@ impl Drain {
             let id = recovery.journal_id;
             let publisher = start_publisher(&config, &metrics, id, reader, truncator, checks)?;
             let counters = publisher.metrics();
-            (Work::Publish(publisher), Some(counters))
+            (Work::Publish(Box::new(publisher)), Some(counters))
         };
         Ok(Self {
             figures: DrainFigures {
@@ -101,7 +101,7 @@ impl Drain {
         mut report: impl FnMut(&DrainProgress),
     ) -> Result<DrainProgress, AppError> {
         let publisher = match self.work {
-            Work::Publish(publisher) => publisher,
+            Work::Publish(publisher) => *publisher,
             Work::Close(truncator) => {
                 #[allow(clippy::disallowed_methods, reason = "once, at the end")]
                 tokio::task::spawn_blocking(move || truncator.close())

@@ -16,13 +16,17 @@ use crate::admin::Admin;
 use crate::config::ShutdownConfig;
 use crate::ingest::Ingest;
 use crate::journal::{self, Appender};
-use crate::publish::{self, LAST_GRACE, Publisher};
+use crate::publish::{self, Ack, LAST_GRACE, Publisher};
 use crate::readiness::{Check, Readiness};
 use crate::signal::{Request, Signals};
 use crate::telemetry;
 
+/// For the last answers to senders whose events Kafka has not acknowledged.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 /// Everything but the webhook listener, in the order in which it ends.
 pub(super) struct Relay {
+    pub(super) ack: Ack,
     pub(super) shutdown: ShutdownConfig,
     pub(super) files: WatchedFiles,
     /// Why the changed files of the certificate are not in use yet; they are read again until they are.
@@ -159,8 +163,21 @@ impl Relay {
 
     async fn finish_requests(&mut self, server: &mut JoinHandle<io::Result<()>>) -> Phase {
         let until = Instant::now() + self.shutdown.drain_deadline;
-        // At most half of the time, so that a slow body leaves time for publishing.
-        match timeout(self.shutdown.drain_deadline / 2, &mut *server).await {
+        let share = match self.ack {
+            // So that a slow body leaves time for publishing.
+            Ack::Disk => self.shutdown.drain_deadline / 2,
+            // Whatever is to be published has a request that waits for it.
+            Ack::Kafka => self.shutdown.drain_deadline,
+        };
+        let mut finished = timeout(share, &mut *server).await;
+        if finished.is_err() && self.ack == Ack::Kafka {
+            tracing::warn!(
+                "shutting down: what Kafka has not acknowledged by shutdown.drain_deadline is answered 503"
+            );
+            self.appender.give_up();
+            finished = timeout(LAST_ANSWERS, &mut *server).await;
+        }
+        match finished {
             Ok(Ok(Ok(()))) => {
                 tracing::info!("shutting down: the listener is closed, every request is answered");
             }
@@ -170,7 +187,8 @@ impl Relay {
             Err(_) => {
                 server.abort();
                 tracing::warn!(
-                    "shutting down: requests that were unfinished at half of shutdown.drain_deadline are cut off"
+                    after = ?share,
+                    "shutting down: requests that are unfinished are cut off"
                 );
             }
         }
@@ -208,11 +226,27 @@ impl Relay {
             }
             // `left` is missing from the line if it is not known.
             None => {
-                tracing::info!(left, "shut down; what is left stays in the journal");
+                match self.ack {
+                    Ack::Disk => {
+                        tracing::info!(left, "shut down; what is left stays in the journal");
+                    }
+                    Ack::Kafka => tracing::info!(
+                        left,
+                        "shut down; what is left was never acknowledged, neither by Kafka nor to its senders"
+                    ),
+                }
                 Ok(())
             }
             Some(Failure::Poisoned(reason)) => Err(AppError::Poisoned { reason, left }),
-            Some(Failure::ListenerEnded(reason)) => Err(AppError::Listener { reason, left }),
+            Some(Failure::ListenerEnded(reason)) => {
+                // What was in memory had no 2xx, so nothing is left for the next start.
+                let left = if self.ack == Ack::Kafka {
+                    Some(0)
+                } else {
+                    left
+                };
+                Err(AppError::Listener { reason, left })
+            }
         }
     }
 
@@ -224,12 +258,16 @@ impl Relay {
         }
         let seconds = remaining.as_secs_f64().round();
         let wait = humantime::format_duration(Duration::from_secs_f64(seconds));
+        let rest = match self.ack {
+            Ack::Disk => "stays on disk for the next start",
+            Ack::Kafka => "is dropped, because nobody was promised it",
+        };
         tracing::info!(
             left,
             %wait,
             kafka = publish::kafka_failure(&self.readiness),
             "shutting down: publishing what is left in the journal; what cannot be published within the wait, or before \
-             another signal, stays on disk for the next start"
+             another signal, {rest}"
         );
     }
 

@@ -3,8 +3,10 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use crate::app::NO_DEAD_LETTER_TOPIC;
 use crate::config::{Config, Environment, Purpose};
 use crate::ingest;
+use crate::publish::Ack;
 
 use super::CommandError;
 use super::render::printable;
@@ -49,14 +51,26 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
 /// A comment, so that what is printed stays a configuration.
 fn conclusion(config: &Config) -> String {
     let sources: Vec<_> = config.source.iter().map(|source| &*source.name).collect();
+    let (sources, address) = (sources.join(", "), config.listen.address);
+    let topic = &config.kafka.topic;
+    let brokers = config.kafka.client.brokers().unwrap_or_default();
+    let plan = match config.ack {
+        Ack::Disk => format!(
+            "keep their events in {} and publish them to the topic {topic} at {brokers}",
+            config.journal.path.display()
+        ),
+        Ack::Kafka => format!(
+            "publish their events to the topic {topic} at {brokers} and answer each once Kafka has acknowledged it: while Kafka \
+             is away they are answered 503, and nothing is kept on disk"
+        ),
+    };
     let words = format!(
-        "All is well. `ringback serve` would accept the webhooks of {} on {}, keep their events in {} and publish them to the \
-         topic {} at {}. Kafka was not asked.",
-        sources.join(", "),
-        config.listen.address,
-        config.journal.path.display(),
-        config.kafka.topic,
-        config.kafka.client.brokers().unwrap_or_default(),
+        "All is well. `ringback serve` would accept the webhooks of {sources} on {address}, {plan}. Kafka was not asked."
     );
-    format!("# {}", printable(&words))
+    let hint = if config.ack == Ack::Kafka && config.kafka.dead_letter_topic.is_none() {
+        format!("\n# {NO_DEAD_LETTER_TOPIC}")
+    } else {
+        String::new()
+    };
+    format!("# {}{hint}", printable(&words))
 }

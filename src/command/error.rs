@@ -55,6 +55,10 @@ pub enum CommandError {
         "a running ringback holds the journal at {path} and publishes it itself; stop it first"
     )]
     JournalHeld { path: String },
+    #[error(
+        "ack is \"kafka\" in {config}, so there is no journal; give the folder of one with --path, if another configuration has left it"
+    )]
+    NoJournal { config: String },
     /// A drain ended before the journal was empty. `left` is a number or says that it is not known.
     #[error("events left in the journal: {left}{reasons}; run the drain again to publish them")]
     EventsLeft { left: String, reasons: String },
@@ -92,6 +96,7 @@ impl CommandError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Configuration(_)
+            | Self::NoJournal { .. }
             | Self::Level(_)
             | Self::App(AppError::Ingest(_) | AppError::Admin(AdminError::Token(_)))
             | Self::Prove(ProveError::Key(_))

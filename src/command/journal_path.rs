@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use super::{CommandError, load};
 use crate::config::{Config, Purpose};
 use crate::journal::inspect::{Folder, Inspection};
+use crate::publish::Ack;
 
 /// For commands that only read.
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,11 @@ impl JournalPath {
         match (&self.path, &self.config) {
             (Some(path), _) => Ok((path.clone(), None)),
             (None, Some(config)) => {
-                let journal = load(config, Purpose::Journal)?.journal;
+                let loaded = load(config, Purpose::Journal)?;
+                if loaded.ack == Ack::Kafka {
+                    return Err(no_journal(config));
+                }
+                let journal = loaded.journal;
                 Ok((journal.path, Some(journal.budget)))
             }
             // clap requires one of the two.
@@ -57,9 +62,18 @@ impl ConfiguredJournal {
         let mut config = load(&self.config, Purpose::Publish)?;
         if let Some(path) = &self.path {
             config.journal.path.clone_from(path);
+            // Whatever the relay does now, what lies there was left by one with a journal on disk.
+            config.ack = Ack::Disk;
+        } else if config.ack == Ack::Kafka {
+            return Err(no_journal(&self.config));
         }
         Ok(config)
     }
+}
+
+fn no_journal(config: &Path) -> CommandError {
+    let config = config.display().to_string();
+    CommandError::NoJournal { config }
 }
 
 /// Opens the folder for reading; fails if it holds no journal.

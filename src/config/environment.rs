@@ -1,6 +1,6 @@
 //! Environment variables laid over the file: `RINGBACK_KAFKA__TOPIC` sets `kafka.topic`.
 //!
-//! Only names with a double underscore count: Kubernetes sets `RINGBACK_SERVICE_HOST` and the like in every pod beside a
+//! Beside the keys that stand in no section (`RINGBACK_ACK`), only names with a double underscore count: Kubernetes sets `RINGBACK_SERVICE_HOST` and the like in every pod beside a
 //! Service named ringback, and those are no configuration.
 
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use toml::{Table, Value};
 
 use super::diagnostics::{Diagnostic, Located, Origin};
 use super::{CLIENT, keys};
+use crate::settings::Shape;
 
 const PREFIX: &str = "RINGBACK_";
 
@@ -86,7 +87,10 @@ impl<const N: usize> From<[(&str, &str); N]> for Environment {
 fn path_of(variable: &str) -> Option<Vec<String>> {
     let name = variable.strip_prefix(PREFIX)?;
     if !name.contains("__") {
-        return None;
+        let key = name.to_lowercase();
+        let mut keys = keys::sections().into_iter();
+        let is_key = keys.any(|top| top.name == key && matches!(top.kind.shape, Shape::Scalar));
+        return is_key.then(|| vec![key]);
     }
     let mut path: Vec<String> = name.split("__").map(str::to_lowercase).collect();
     if path.len() == 3 && path.join(".").starts_with(CLIENT) {

@@ -11,6 +11,11 @@ use crate::settings::{Setting, SettingValue as _, settings};
 settings! {
     /// A whole configuration. One that [`Config::load`] has returned is safe to start with.
     pub struct Config {
+        /// What a 2xx means. `"disk"`: the event is synced to the journal, and Kafka may be away. `"kafka"`, for those who cannot
+        /// have a volume: Kafka has acknowledged the event with all replicas in sync; if it does not within
+        /// `listen.commit_timeout`, the answer is 503. Then events are held in memory, `listen.max_in_flight` bounds it,
+        /// nothing is on disk, and there must be no `[journal]`.
+        ack: publish::Ack = publish::Ack::Disk;
         listen: ingest::ListenConfig = ingest::ListenConfig::default();
         admin: admin::Config = admin::Config::default();
         journal: journal::Config = journal::Config::default();
@@ -29,7 +34,8 @@ settings! {
         /// second SIGTERM or Ctrl-C skips what is left of it.
         readiness_delay: Duration = Duration::from_secs(5), bounds(Duration::ZERO..=Duration::from_mins(10));
         /// Then running requests are finished and the journal is published for at most this long, or until another SIGTERM
-        /// or Ctrl-C. What is left stays on disk for the next start.
+        /// or Ctrl-C. What is left stays on disk for the next start. With `ack = "kafka"` keep this longer than
+        /// `listen.commit_timeout`: whoever still waits for Kafka then is answered 503.
         drain_deadline: Duration = Duration::from_secs(20),
             bounds(Duration::from_secs(1)..=Duration::from_hours(1));
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::publish::Ack;
 use crate::settings::{SettingValue, Shown};
 
 use super::Config;
@@ -11,10 +12,14 @@ pub(super) fn show(config: &Config) -> String {
     if let Some(Shown::Table(sections)) = SettingValue::show(config) {
         for (name, keys) in sections {
             match keys {
+                // Writing to a String cannot fail.
+                Shown::Scalar(value) => drop(writeln!(text, "{name} = {value}")),
+                // What is shown must be a valid configuration, and there is no journal.
+                _ if name == "journal" && config.ack == Ack::Kafka => {}
                 Shown::List(tables) => tables
                     .iter()
                     .for_each(|keys| section(&mut text, &format!("[[{name}]]"), "", keys)),
-                keys => section(&mut text, &format!("[{name}]"), &name, &keys),
+                keys @ Shown::Table(_) => section(&mut text, &format!("[{name}]"), &name, &keys),
             }
         }
     }

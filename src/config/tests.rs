@@ -1,5 +1,6 @@
 //! What a configuration guarantees to the user who writes it.
 
+mod ack;
 mod mistakes;
 mod secrets;
 

@@ -35,14 +35,15 @@ settings! {
             bounds(Duration::from_millis(100)..=Duration::from_mins(10));
         /// The largest body; a larger one is answered 413. The topic's `max.message.bytes` should allow it.
         max_body: ByteSize = ByteSize::mib(8), bounds(ByteSize::kib(1)..=ByteSize::mib(512));
-        /// An event that is not synced within this time is answered 503. It may still be published: the sender's retry
-        /// carries the same id. Keep this below the sender's own timeout (Retell AI: 10 s).
+        /// An event that is not synced within this time (with `ack = "kafka"`: not acknowledged by Kafka) is answered 503. It may
+        /// still be published: the sender's retry carries the same id. Keep this below the sender's own timeout (Retell AI: 10 s).
         commit_timeout: Duration = Duration::from_secs(8),
             bounds(Duration::from_millis(100)..=Duration::from_mins(1));
         /// Memory for the bodies of all requests together; at least `max_body`. A body is charged as its bytes arrive and
         /// until they are synced; a request whose body is awaited costs its head and 3 KiB besides. For a request that
         /// does not fit, the bodies that arrive most slowly are cut (408); if that is not enough, it is answered 503 at
-        /// once.
+        /// once. With `ack = "kafka"` a body is charged until Kafka has acknowledged it, also if its sender was answered 503
+        /// meanwhile, and all such events, with their headers and 1 KiB each, may have seven eighths of this.
         max_in_flight: ByteSize = ByteSize::mib(64), bounds(ByteSize::kib(1)..=ByteSize::gib(64));
         /// Proxies whose X-Forwarded-For is trusted to give the client's address; it is read from the right. Networks in
         /// CIDR notation, such as `["10.0.0.0/8"]`. If there are none, the client's address is the connection's.

@@ -37,7 +37,7 @@ pub(super) enum Refusal {
     /// There is no string where the event's name is expected.
     NoEvent,
     NotAppended(AppendError),
-    /// Not synced within `commit_timeout`. The event may still be stored.
+    /// Not synced, or not acknowledged by Kafka, within `commit_timeout`. The event may still be stored.
     CommitTimeout,
     Panicked,
 }
@@ -81,6 +81,7 @@ reasons! {
     JournalPoisoned = "journal_poisoned",
     JournalOverloaded = "journal_overloaded",
     JournalClosed = "journal_closed",
+    Unpublishable = "unpublishable",
     CommitTimeout = "commit_timeout",
     Panic = "panic",
     // Without an answer. The client left first; if its event was appended, it is stored all the same.
@@ -252,6 +253,8 @@ fn unauthenticated(error: AuthenticateError) -> Problem {
 }
 
 fn not_appended(error: AppendError) -> Problem {
+    const REFUSED: &str =
+        "This event could not be stored; others are not affected. Try again later.";
     const RESTART: &str = "This server cannot store events until it restarts. Try again later.";
     let (reason, seconds, title, detail) = match error {
         AppendError::Full => (
@@ -273,6 +276,7 @@ fn not_appended(error: AppendError) -> Problem {
             RESTART,
         ),
         AppendError::Closed => (Reason::JournalClosed, LATER, "Storage unavailable", RESTART),
+        AppendError::Refused => (Reason::Unpublishable, LATER, "Event not stored", REFUSED),
     };
     Problem {
         retry_after: Some(seconds),

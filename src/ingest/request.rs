@@ -71,7 +71,7 @@ pub(super) async fn respond<A: Append>(
     Ok(answer)
 }
 
-/// Takes the event of `request` into the journal; an answer means that it is synced.
+/// Takes the event of `request` into the journal; an answer means that it is committed.
 async fn accept<A: Append>(
     exchange: &Exchange<'_, A>,
     request: &mut Request<Incoming>,

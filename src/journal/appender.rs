@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::engine::admission::{Admission, RoomReport};
 use super::engine::writer::Payload;
 use super::error::AppendError;
+use super::memory::Memory;
 
 /// Records that may wait for the writer. Less than `recovery::POSITION_STRIDE`, which must exceed the records that were
 /// never synced.
@@ -24,8 +25,12 @@ const RECORD_BYTES: u64 = 1 << 31;
 
 /// Takes records; cheap to clone. Once the last clone is dropped, the writer finishes its queue and ends.
 #[derive(Clone)]
-pub struct Appender {
-    handle: Arc<Handle>,
+pub struct Appender(Store);
+
+#[derive(Clone)]
+enum Store {
+    Disk(Arc<Handle>),
+    Memory(Arc<Memory>),
 }
 
 /// Closes the queue when the last appender is dropped.
@@ -76,7 +81,8 @@ impl Queued {
     }
 }
 
-/// Resolves to the record's position once it is synced, or to the reason why it never will be. Dropping it changes nothing.
+/// Resolves to the record's position once it is synced (in memory: acknowledged by Kafka), or to the reason why it never will be.
+/// Dropping it changes nothing.
 #[derive(Debug)]
 pub struct Commit(oneshot::Receiver<Result<u64, AppendError>>);
 
@@ -92,9 +98,11 @@ impl Future for Commit {
 
 impl Appender {
     pub(super) fn new(queue: Arc<Queue>, admission: Arc<Admission>) -> Self {
-        Self {
-            handle: Arc::new(Handle { queue, admission }),
-        }
+        Self(Store::Disk(Arc::new(Handle { queue, admission })))
+    }
+
+    pub(super) fn in_memory(memory: Arc<Memory>) -> Self {
+        Self(Store::Memory(memory))
     }
 
     /// Queues a record (`head`, then `body`) for the writer, without ever waiting.
@@ -102,7 +110,10 @@ impl Appender {
     /// From here on the record is written whether or not anybody waits for it. `body` is dropped, and with it whatever its
     /// owner holds, once it is synced. After an error nothing was or will be written.
     pub fn append(&self, head: Vec<u8>, body: Bytes) -> Result<Commit, AppendError> {
-        let Handle { queue, admission } = &*self.handle;
+        let Handle { queue, admission } = match &self.0 {
+            Store::Disk(handle) => &**handle,
+            Store::Memory(memory) => return memory.append(head, body).map(Commit),
+        };
         let (done, commit) = oneshot::channel();
         let record = Queued { head, body, done };
         let size = record.size();
@@ -133,17 +144,32 @@ impl Appender {
 
     /// Sets what is called with whether the journal has room. Only the first call counts.
     pub fn report_room(&self, report: RoomReport) {
-        self.handle.admission.set_room_report(report);
+        self.admission().set_room_report(report);
     }
 
     /// The operation that failed and its error, if the journal is poisoned.
     pub fn poison(&self) -> Option<String> {
-        self.handle.admission.poison_reason()
+        self.admission().poison_reason()
     }
 
     /// Resolves when the journal is poisoned, with the operation that failed and its error.
     pub async fn poisoned(&self) -> String {
-        self.handle.admission.poisoned().await
+        self.admission().poisoned().await
+    }
+
+    /// Answers everyone whose record is in memory, with [`AppendError::Closed`], and accepts no other. On disk it does nothing: a
+    /// sync answers everyone soon.
+    pub fn give_up(&self) {
+        if let Store::Memory(memory) = &self.0 {
+            memory.close();
+        }
+    }
+
+    fn admission(&self) -> &Admission {
+        match &self.0 {
+            Store::Disk(handle) => &handle.admission,
+            Store::Memory(memory) => &memory.admission,
+        }
     }
 }
 

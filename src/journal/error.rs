@@ -86,9 +86,15 @@ pub enum AppendError {
     /// A write or sync has failed. The journal accepts nothing more, and the process is about to end.
     #[error("journal is poisoned")]
     Poisoned,
-    /// The queue is full. It has room again after the next commit.
+    /// The queue is full, and has room again after the next commit; or it is so long that Kafka could not acknowledge the record
+    /// in time.
     #[error("journal queue is full")]
     Overloaded,
+    /// Kafka refuses the record for good, and no topic takes it as a dead letter. Only a journal in memory refuses in this way.
+    #[error(
+        "Kafka refuses the record for good, and there is no topic of dead letters that takes it"
+    )]
+    Refused,
     /// The journal is closed.
     #[error("journal is closed")]
     Closed,

@@ -167,11 +167,11 @@ impl Gauges {
             )?,
             budget: IntGauge::new(
                 "journal_budget_bytes",
-                "What the journal may hold: the configured budget, or what its volume has room for if that is less; beyond it webhooks are answered 503",
+                "What the journal may hold: the configured budget, or what its volume has room for if that is less (ack = \"kafka\": seven eighths of listen.max_in_flight); beyond it webhooks are answered 503",
             )?,
             unpublished: IntGauge::new(
                 "journal_unpublished_events",
-                "Events that are on disk and neither in Kafka nor dead-lettered",
+                "Events that the journal holds and that are neither in Kafka nor dead-lettered",
             )?,
             oldest: Gauge::new(
                 "journal_oldest_unpublished_age_seconds",
@@ -179,7 +179,7 @@ impl Gauges {
             )?,
             exhaustion: Gauge::new(
                 "journal_exhaustion_seconds",
-                "Time until the budget is used up at the rate of the last minute; +Inf if usage is not growing",
+                "Time until the budget is used up at the rate of the last minute; +Inf if usage is not growing (ack = \"kafka\": 0 while it is used up, else +Inf)",
             )?,
             poisoned: IntGauge::new(
                 "journal_poisoned",

@@ -34,7 +34,7 @@ use super::format::segment::set_aside_sequence;
 pub const POSITION_STRIDE: u64 = 1 << 20;
 
 /// What recovery found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovery {
     /// The journal's id: 32 hex digits.
     pub journal_id: String,

@@ -15,15 +15,67 @@ use crate::secret::SecretSource;
 use crate::settings::{Decoder, Kind, SettingValue, Shape, Shown, settings};
 use crate::telemetry::chain;
 
+/// What a 2xx means, and so where events are kept until Kafka has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ack {
+    /// Synced to the journal on disk.
+    Disk,
+    /// Acknowledged by Kafka with all replicas in sync; the journal is in memory.
+    Kafka,
+}
+
+impl SettingValue for Ack {
+    fn kind() -> Kind {
+        Kind::scalar(
+            "acknowledgement",
+            "write \"disk\" if the event must be synced to disk before its 2xx, or \"kafka\" if Kafka must have acknowledged it",
+            r#"{"enum": ["disk", "kafka"]}"#,
+        )
+    }
+
+    fn decode(value: Toml, decoder: &mut Decoder<'_>) -> Option<Self> {
+        decoder.one_of(&value, &[Self::Disk, Self::Kafka])
+    }
+
+    fn show(&self) -> Option<Shown> {
+        Some(Shown::quoted(self))
+    }
+}
+
+impl fmt::Display for Ack {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Disk => "disk",
+            Self::Kafka => "kafka",
+        })
+    }
+}
+
 /// What the publisher needs.
 #[derive(Clone)]
 pub struct Config {
+    /// When an event is answered.
+    pub ack: Ack,
+    /// `listen.commit_timeout`: with [`Ack::Kafka`] a dead letter must be written within a part of it.
+    pub commit_timeout: Duration,
     /// `[kafka]`, secrets resolved.
     pub kafka: KafkaConfig,
     /// `listen.max_body`, bytes: decides `message.max.bytes`.
     pub max_body: u64,
-    /// The folder of dead letters: `<journal.path>/dead-letters`.
+    /// The folder of dead letters: `<journal.path>/dead-letters`. Not used with [`Ack::Kafka`].
     pub dead_letter_path: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ack: Ack::Disk,
+            commit_timeout: Duration::from_secs(8),
+            kafka: KafkaConfig::default(),
+            max_body: 8 << 20,
+            dead_letter_path: PathBuf::from("dead-letters"),
+        }
+    }
 }
 
 settings! {
@@ -33,7 +85,8 @@ settings! {
         /// ringback never does.
         topic: String = String::from("retell-events"), check(|topic| is_topic(topic));
         /// The topic of events that Kafka refuses permanently (too large, invalid), and of authenticated bodies that are
-        /// not JSON. If unset, or while it takes nothing, they are kept as files in `dead-letters/`, beside the journal.
+        /// not JSON. If unset, or while it takes nothing, they are kept as files in `dead-letters/`, beside the journal; with
+        /// `ack = "kafka"` they are answered 503.
         dead_letter_topic: Option<String> = None, check(|topic| topic.iter().try_for_each(|topic| is_topic(topic))),
             example("# dead_letter_topic = \"retell-events-dead\"");
         /// If Kafka acknowledges nothing of what was sent for this long, for whatever reason, another producer takes over

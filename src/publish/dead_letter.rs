@@ -1,5 +1,5 @@
 //! Writes records that Kafka refuses for good, and those whose bodies are not JSON, to a topic, or else to a file beside the
-//! journal, synced before the watermark passes them.
+//! journal, synced before the watermark passes them. Beside a journal in memory there are no files.
 
 mod file;
 mod replay;
@@ -7,14 +7,14 @@ mod replay;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Config;
 use super::decide::blame::Reason;
 use super::env::DeadLetterPlace;
 use super::kafka::credentials::Credentials;
-use super::kafka::dead_letter_topic::DeadLetterTopic;
+use super::kafka::dead_letter_topic::{ACKNOWLEDGEMENT_TIMEOUT, DeadLetterTopic};
+use super::{Ack, Config};
 use crate::journal::disk::filesystem::File as _;
 
 pub use self::file::{
@@ -28,7 +28,8 @@ const UNFINISHED: &str = ".unfinished-";
 
 /// Where dead letters go.
 pub(super) struct DeadLetters {
-    folder: PathBuf,
+    /// `None` beside a journal in memory.
+    folder: Option<PathBuf>,
     topic: Option<DeadLetterTopic>,
     bytes: u64,
 }
@@ -37,9 +38,14 @@ impl DeadLetters {
     /// Counts the files that exist, and removes what a killed process left unfinished.
     pub(super) fn open(config: &Config, credentials: Arc<Credentials>) -> io::Result<Self> {
         let topic = config.kafka.dead_letter_topic.clone();
+        let timeout = match config.ack {
+            Ack::Disk => ACKNOWLEDGEMENT_TIMEOUT,
+            // Meanwhile nobody behind it is answered, and its own sender waits as well.
+            Ack::Kafka => config.commit_timeout / 4,
+        };
         let mut dead_letters = Self {
-            folder: config.dead_letter_path.clone(),
-            topic: topic.map(|name| DeadLetterTopic::new(name, credentials)),
+            folder: (config.ack == Ack::Disk).then(|| config.dead_letter_path.clone()),
+            topic: topic.map(|name| DeadLetterTopic::new(name, credentials, timeout)),
             bytes: 0,
         };
         dead_letters.remove_unfinished()?;
@@ -54,12 +60,15 @@ impl DeadLetters {
 
     /// Counts that size again, since a replay or an operator removes files; true if it has changed.
     pub(super) fn recount(&mut self) -> io::Result<bool> {
-        let bytes = dead_letter_bytes(&self.folder)?;
+        let bytes = self.folder.as_deref().map_or(Ok(0), dead_letter_bytes)?;
         Ok(std::mem::replace(&mut self.bytes, bytes) != bytes)
     }
 
     fn remove_unfinished(&self) -> io::Result<()> {
-        let entries = match fs::read_dir(&self.folder) {
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
@@ -74,8 +83,8 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Writes `payload` (envelope and body); it is durable when this returns `Ok`. If there is a topic, blocks for up to
-    /// [`TOPIC_TIMEOUT`](super::kafka::dead_letter_topic::TOPIC_TIMEOUT).
+    /// Writes `payload` (envelope and body); it is durable when this returns `Ok`, unless it is nowhere. If there is a topic,
+    /// blocks for up to 2 s more than the topic may take: 10 s, or a quarter of `commit_timeout` beside a journal in memory.
     pub(super) fn write(
         &mut self,
         journal_id: &str,
@@ -88,31 +97,35 @@ impl DeadLetters {
         {
             return Ok(DeadLetterPlace::Topic(topic.name().to_owned()));
         }
-        self.write_file(journal_id, position, reason, payload)
+        let Some(folder) = self.folder.clone() else {
+            return Ok(DeadLetterPlace::Nowhere);
+        };
+        self.write_file(&folder, journal_id, position, reason, payload)
             .map(DeadLetterPlace::File)
     }
 
     fn write_file(
         &mut self,
+        folder: &Path,
         journal_id: &str,
         position: u64,
         reason: Reason,
         payload: &[u8],
     ) -> io::Result<PathBuf> {
-        if !self.folder.exists() {
+        if !folder.exists() {
             // As the journal's own folder: bodies are private.
             let mut private = DirBuilder::new();
-            private.recursive(true).mode(0o700).create(&self.folder)?;
-            if let Some(parent) = self.folder.parent() {
+            private.recursive(true).mode(0o700).create(folder)?;
+            if let Some(parent) = folder.parent() {
                 File::open(parent)?.sync_all()?;
             }
         }
         let (line, body_start) = self::file::head(position, reason, journal_id, payload)?;
         // A position names one record only within one journal.
-        let path = self::file::path_for(&self.folder, position, journal_id);
+        let path = self::file::path_for(folder, position, journal_id);
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
-            .tempfile_in(&self.folder)?;
+            .tempfile_in(folder)?;
         writeln!(file, "{line}")?;
         file.write_all(&payload[body_start..])?;
         file.as_file().sync_all()?;
@@ -120,7 +133,7 @@ impl DeadLetters {
         // If the same record comes again, for example after a crash before the checkpoint, it replaces its file.
         let replaced = fs::metadata(&path).map_or(0, |old| old.len());
         let file = file.persist(&path).map_err(|error| error.error)?;
-        File::open(&self.folder)?.sync_all()?;
+        File::open(folder)?.sync_all()?;
         // Also checks that the file system has not shut down: the folder may be a mount of its own.
         file.sync()?;
         self.bytes = self.bytes.saturating_sub(replaced) + length;
@@ -140,9 +153,8 @@ mod tests {
 
     fn config(journal: &std::path::Path) -> Config {
         Config {
-            kafka: crate::publish::KafkaConfig::default(),
-            max_body: 1 << 20,
             dead_letter_path: journal.join("dead-letters"),
+            ..Config::default()
         }
     }
 
@@ -344,6 +356,25 @@ mod tests {
             DeadLetterFile::read(&file),
             Err(DeadLetterError::Head(None))
         ));
+    }
+
+    #[test]
+    fn beside_a_journal_in_memory_a_dead_letter_goes_nowhere_and_no_file_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            ack: Ack::Kafka,
+            ..config(folder.path())
+        };
+        fs::create_dir(&config.dead_letter_path).unwrap();
+        let unfinished = config.dead_letter_path.join(format!("{UNFINISHED}x"));
+        fs::write(&unfinished, b"of another relay").unwrap();
+        let mut dead_letters = open(&config).unwrap();
+        let payload = [event().encode_envelope().as_slice(), event().body].concat();
+        let place = dead_letters.write("j", 7, Reason::TooLarge, &payload);
+        assert_eq!(place.unwrap(), DeadLetterPlace::Nowhere);
+        assert!(!dead_letters.recount().unwrap());
+        assert_eq!(dead_letters.bytes(), 0);
+        assert_eq!(fs::read_dir(&config.dead_letter_path).unwrap().count(), 1);
     }
 
     #[test]

@@ -53,13 +53,15 @@ pub trait Client {
     fn request_topic_state(&self) {}
 }
 
-/// Where a dead letter was written.
+/// Where a dead letter was written, if anywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeadLetterPlace {
     /// To the topic of dead letters, of this name.
     Topic(String),
     /// To this file, which a replay publishes.
     File(PathBuf),
+    /// Nowhere: no topic takes it, and a journal in memory has no files. Its sender is answered 503.
+    Nowhere,
 }
 
 /// Why no producer was built.
@@ -80,7 +82,8 @@ pub trait Env {
         isolate: bool,
         batch_bytes: u32,
     ) -> Result<Self::Client, BuildError>;
-    /// Writes `payload` (envelope and body) as a dead letter; it is durable when this returns `Ok`.
+    /// Writes `payload` (envelope and body) as a dead letter; it is durable when this returns `Ok`, unless that is
+    /// [`DeadLetterPlace::Nowhere`].
     fn write_dead_letter(
         &mut self,
         position: u64,

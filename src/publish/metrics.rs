@@ -23,6 +23,7 @@ pub struct Metrics {
     pub(super) in_flight: IntGauge,
     pub(super) latency: Histogram,
     pub(super) dead_letters: CounterPer<Reason, 4>,
+    pub(super) refused: CounterPer<Reason, 4>,
     pub(super) brokers: BrokerMetrics,
 }
 
@@ -72,6 +73,11 @@ impl Metrics {
             "Events kept durably as dead letters instead of being published, by reason: Kafka refuses them for good, or their bodies are not JSON (unparsed).",
             &["reason"],
         )?;
+        let refused = registry.counters(
+            "publish_refused_total",
+            "Events answered 503 because Kafka refuses them for good, or their bodies are not JSON, and no dead-letter topic takes them; with ack = \"kafka\" only.",
+            &["reason"],
+        )?;
         Ok(Self {
             delivered: registry.counter(
                 "publish_delivered_total",
@@ -96,6 +102,7 @@ impl Metrics {
                 &LATENCY,
             )?,
             dead_letters: CounterPer::new(&dead_letters, Reason::ALL, Reason::label),
+            refused: CounterPer::new(&refused, Reason::ALL, Reason::label),
             brokers: BrokerMetrics::register(registry)?,
         })
     }

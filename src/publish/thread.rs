@@ -2,15 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use super::Ack;
 use super::inbox::Mailbox;
 use super::kafka::env::LibrdkafkaEnv;
-use super::kafka::properties::LINGER_MS;
+use super::kafka::properties::linger_ms;
 use super::kafka::wall_clock::WallClock;
 use super::worker::{Next, Worker};
 
-/// Between two steps that leave nothing to do: a quarter of the time for which a record waits for others of its batch anyway.
-/// At a thousand events a second this makes one wake-up for five commits and their reports, instead of one for each.
-const PACE: Duration = Duration::from_millis(LINGER_MS / 4);
+/// Between two steps that leave nothing to do. With a journal on disk this is a quarter of the time for which a record waits for
+/// others of its batch anyway: at a thousand events a second it makes one wake-up for five commits and their reports, instead of
+/// one for each. With one in memory a sender waits for it twice, so it is as short as the linger.
+const fn pace(ack: Ack) -> Duration {
+    Duration::from_millis(match ack {
+        Ack::Disk => linger_ms(ack) / 4,
+        Ack::Kafka => linger_ms(ack),
+    })
+}
 
 /// Between two polls while no report is awaited, and so between two comparisons of the wall clock.
 const IDLE_PAUSE: Duration = Duration::from_secs(1);
@@ -18,7 +25,7 @@ const IDLE_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between two polls while reports are awaited: during an outage none come.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// This many polls at [`PACE`] come before longer and longer pauses: 0.1 s, in which most reports come.
+/// This many polls at [`pace`] come before longer and longer pauses: 0.1 s, or 20 ms with a journal in memory.
 const PROMPT_POLLS: u32 = 20;
 
 /// The `nice` value of the publisher's thread and of librdkafka's, which it starts. If a backlog keeps every core busy, answers
@@ -27,25 +34,34 @@ const PROMPT_POLLS: u32 = 20;
 const NICENESS: i32 = 5;
 
 /// Decides when to poll for reports: librdkafka cannot ring the mailbox.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct PollPacer {
-    /// Polls at [`PACE`] since the last report.
+    pace: Duration,
+    /// Polls at that pace since the last report.
     without_report: u32,
 }
 
 impl PollPacer {
-    /// How long to wait for mail before the next poll, in addition to [`PACE`].
+    fn new(pace: Duration) -> Self {
+        let without_report = 0;
+        Self {
+            pace,
+            without_report,
+        }
+    }
+
+    /// How long to wait for mail before the next poll, in addition to the pace.
     fn pause(&self, awaits_reports: bool) -> Duration {
         if !awaits_reports {
             return IDLE_PAUSE;
         }
         match self.without_report.saturating_sub(PROMPT_POLLS) {
             0 => Duration::ZERO,
-            late => (PACE * late).min(MAX_PAUSE),
+            late => (self.pace * late).min(MAX_PAUSE),
         }
     }
 
-    /// The thread has slept for [`PACE`]; steps at full speed do not count.
+    /// The thread has slept for the pace; steps at full speed do not count.
     fn on_pace(&mut self, awaits_reports: bool) {
         self.without_report = if awaits_reports {
             self.without_report.saturating_add(1)
@@ -61,14 +77,14 @@ impl PollPacer {
 }
 
 /// Runs until the worker is drained; returns how many records stay in the journal.
-pub(super) fn run(mut worker: Worker<LibrdkafkaEnv>, mailbox: &Mailbox) -> u64 {
+pub(super) fn run(mut worker: Worker<LibrdkafkaEnv>, mailbox: &Mailbox, ack: Ack) -> u64 {
     // On Linux the value is a thread's own. If it is not allowed, publishing gets the same share as any other thread.
     if let Err(error) = rustix::process::nice(NICENESS) {
         tracing::debug!(%error, "the publisher's thread keeps its priority");
     }
     let mut until = Some(Instant::now());
     let mut clock = WallClock::new();
-    let mut pacer = PollPacer::default();
+    let mut pacer = PollPacer::new(pace(ack));
     loop {
         let poll_at = Instant::now() + pacer.pause(worker.awaits_reports());
         mailbox.wait(until.map_or(poll_at, |until| until.min(poll_at)));
@@ -88,7 +104,7 @@ pub(super) fn run(mut worker: Worker<LibrdkafkaEnv>, mailbox: &Mailbox) -> u64 {
             Next::At(at) => {
                 until = at;
                 if at.is_none_or(|at| at > Instant::now()) {
-                    std::thread::sleep(PACE);
+                    std::thread::sleep(pacer.pace);
                     pacer.on_pace(worker.awaits_reports());
                 }
             }
@@ -103,7 +119,8 @@ mod tests {
 
     #[test]
     fn polls_for_reports_are_prompt_at_first_then_rarer_and_rare_while_none_is_awaited() {
-        let mut pacer = PollPacer::default();
+        let pace = pace(Ack::Disk);
+        let mut pacer = PollPacer::new(pace);
         assert_eq!(pacer.pause(false), IDLE_PAUSE);
         let mut pauses = Vec::new();
         for _ in 0..PROMPT_POLLS + 30 {
@@ -112,7 +129,7 @@ mod tests {
         }
         let prompt = PROMPT_POLLS as usize + 1;
         assert!(pauses[..prompt].iter().all(Duration::is_zero));
-        assert_eq!((pauses[prompt], pacer.pause(true)), (PACE, MAX_PAUSE));
+        assert_eq!((pauses[prompt], pacer.pause(true)), (pace, MAX_PAUSE));
         pacer.on_reports();
         assert_eq!(pacer.pause(true), Duration::ZERO);
         for _ in 0..=PROMPT_POLLS {

@@ -10,6 +10,7 @@ mod sent;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Ack;
 use super::decide::machine::{Action, Limits, Machine};
 use super::env::{Client as _, Env};
 use super::inbox::{Inbox, Report};
@@ -30,6 +31,8 @@ const LAST_REPORTS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a worker is configured with.
 pub struct WorkerConfig {
+    /// Where events are while Kafka does not take them.
+    pub ack: Ack,
     /// The topic of all events.
     pub topic: String,
     /// The journal's id, for the records' headers.
@@ -99,11 +102,11 @@ impl<E: Env> Worker<E> {
         Self {
             machine: Machine::new(now, config.limits),
             env,
+            health: Health::new(deps.kafka_check, config.ack),
             config,
             reader: deps.reader,
             truncator: deps.truncator,
             metrics: deps.metrics,
-            health: Health::new(deps.kafka_check),
             outage: None,
             read_check: deps.read_check,
             throttle: deps.throttle,
@@ -253,6 +256,7 @@ impl<E: Env> Worker<E> {
                 self.health.mark_delivering();
                 if is_first {
                     self.metrics.delivered.inc();
+                    self.truncator.acknowledge(report.position);
                     self.count_times(report.position);
                 }
             }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 const COMMAND: &str = "`UPDATE=1 cargo test --test it configuration_reference`";
 
 const INTRODUCTION: &str = "Every key can be set by environment, which wins over the file: `RINGBACK_<SECTION>__<KEY>`, such as \
-    `RINGBACK_KAFKA__TOPIC` or `RINGBACK_SOURCE__0__PATH`; librdkafka's names with underscores for their dots, such as \
+    `RINGBACK_KAFKA__TOPIC` or `RINGBACK_SOURCE__0__PATH` (`RINGBACK_ACK` has no section); librdkafka's names with underscores for their dots, such as \
     `RINGBACK_KAFKA__CLIENT__BOOTSTRAP_SERVERS`. Durations are written \"500ms\", \"10s\", \"5m\"; sizes \"64KiB\", \"8MiB\", \
     \"2GiB\". Unknown keys and values out of bounds are errors. `ringback check --config FILE` reads a file as `serve` would, \
     prints the effective configuration without secrets, and reports every mistake with its line and a remedy. \
@@ -89,6 +89,11 @@ fn toml() -> String {
         &format!("Generated: {COMMAND} writes this file."),
     );
     for section in sections() {
+        if matches!(section.kind.shape, Shape::Scalar) {
+            text.push('\n');
+            toml_key(&mut text, "", &section);
+            continue;
+        }
         let is_list = matches!(section.kind.shape, Shape::List(_));
         let (open, close) = if is_list { ("[[", "]]") } else { ("[", "]") };
         text.push('\n');
@@ -202,6 +207,11 @@ fn page() -> String {
          [config/ringback.schema.json](../../config/ringback.schema.json) is for editors.\n\n{INTRODUCTION}\n"
     );
     for section in sections() {
+        if matches!(section.kind.shape, Shape::Scalar) {
+            page.push_str("\n## Before all sections\n");
+            page_key(&mut page, "", "", &section);
+            continue;
+        }
         let element = element(&section.kind);
         let (heading, path) = if matches!(section.kind.shape, Shape::List(_)) {
             (
@@ -222,7 +232,7 @@ fn page() -> String {
 
 fn page_key(page: &mut String, section: &str, path: &str, key: &Setting) {
     let mut facts = facts(key, "`");
-    facts.insert(0, name(&key.kind));
+    facts.insert(0, kind_name(&key.kind));
     if key.is_secret {
         facts.push(String::from("secrets only by reference"));
     }
@@ -232,13 +242,16 @@ fn page_key(page: &mut String, section: &str, path: &str, key: &Setting) {
         ));
     }
     let facts = capital(&facts.join("; "));
-    let variable = variable_of(&format!("{path}.{}", key.name));
+    let (name, key_path) = match section {
+        "" => (key.name.to_owned(), key.name.to_owned()),
+        _ => (
+            format!("{section}.{}", key.name),
+            format!("{path}.{}", key.name),
+        ),
+    };
+    let variable = variable_of(&key_path);
     let doc = paragraphs(key.doc).join("\n\n");
-    let _ = write!(
-        page,
-        "\n### `{section}.{}`\n\n{facts}. `{variable}`\n\n{doc}\n",
-        key.name
-    );
+    let _ = write!(page, "\n### `{name}`\n\n{facts}. `{variable}`\n\n{doc}\n");
     let parts = element(&key.kind).keys();
     if !parts.is_empty() {
         let is_list = matches!(key.kind.shape, Shape::List(_));
@@ -250,7 +263,7 @@ fn page_key(page: &mut String, section: &str, path: &str, key: &Setting) {
     }
     for part in parts {
         let doc = paragraphs(part.doc).join(" ");
-        let _ = writeln!(page, "- `{}` ({}): {doc}", part.name, name(&part.kind));
+        let _ = writeln!(page, "- `{}` ({}): {doc}", part.name, kind_name(&part.kind));
     }
     if matches!(key.kind.shape, Shape::Open) {
         page_property_rules(page);
@@ -282,7 +295,7 @@ fn page_property_rules(page: &mut String) {
     }
 }
 
-fn name(kind: &Kind) -> String {
+fn kind_name(kind: &Kind) -> String {
     match &kind.shape {
         Shape::List(element) => format!("list of {}s", element.name),
         Shape::Scalar | Shape::Open | Shape::Section { .. } => kind.name.to_owned(),

@@ -69,6 +69,7 @@ fn inspect(disk: &FaultyFs) -> Found {
             Item::Record(record) => found.records.push(Record {
                 position: record.position,
                 payload: record.payload,
+                body: bytes::Bytes::new(),
             }),
             Item::Damage(damage) => found.damage.push(damage),
             item @ Item::Unreadable { .. } => panic!("the disk in memory is read: {item:?}"),

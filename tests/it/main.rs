@@ -1,5 +1,6 @@
 //! Everything that needs no broker of its own: the tree's rules, the HTTP contract, the journal's model, the mock Kafka.
 
+mod ack_kafka;
 mod admin_token;
 mod build_commit;
 mod chart_reference;

@@ -3,6 +3,7 @@
 //! Needs Java and Maven; without them every test is reported as ignored with the reason, unless `CI` is set.
 //! `RINGBACK_TEST_LONG=1` gives the outage its 340 seconds, `kill -9` its 200 rounds and the rolling restart its ten.
 
+mod acknowledged;
 mod aged;
 mod brokers;
 mod causes;
@@ -22,7 +23,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 28] = [
+const TESTS: [(&str, Test); 31] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         end_to_end::each_event_arrives,
@@ -65,6 +66,18 @@ const TESTS: [(&str, Test); 28] = [
         brokers::not_enough_replicas,
     ),
     ("leaders_that_move_change_no_order", brokers::leaders_move),
+    (
+        "without_a_journal_no_2xx_is_untrue_though_brokers_die_and_freeze",
+        acknowledged::brokers,
+    ),
+    (
+        "without_a_journal_too_few_in_sync_replicas_are_answered_503",
+        acknowledged::replicas,
+    ),
+    (
+        "without_a_journal_kill_9_loses_nothing_acknowledged",
+        acknowledged::kill_9,
+    ),
     (
         "a_missing_topic_is_waited_for_and_filled_once_it_is_made",
         topics::missing,

@@ -27,6 +27,15 @@ pub struct EarlierFiles {
 }
 
 impl EarlierFiles {
+    /// For a history without a disk.
+    pub fn none() -> Self {
+        Self {
+            random: Random::new(0),
+            chance: 0,
+            files: BTreeMap::new(),
+        }
+    }
+
     /// In every other history. Drawn apart from all other chance, so that the other histories stay as they are.
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(!seed);

@@ -13,7 +13,7 @@ use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
 use cluster::repair;
 pub use damage::records;
-use kinds::{KINDS, Kind, Target};
+use kinds::{KINDS, KINDS_WITHOUT_DISK, Kind, Target};
 
 /// What the world must do.
 #[derive(Default)]
@@ -47,9 +47,18 @@ pub struct Chaos {
 
 impl Chaos {
     pub fn new(random: &mut Random) -> Self {
+        Self::of(random, &KINDS)
+    }
+
+    /// Only what can go wrong without a disk.
+    pub fn without_disk(random: &mut Random) -> Self {
+        Self::of(random, &KINDS_WITHOUT_DISK)
+    }
+
+    fn of(random: &mut Random, all: &[Kind]) -> Self {
         let mut random = random.fork();
         let count = random.range(1, 12);
-        let kinds: Vec<_> = (0..count).map(|_| random.pick(&KINDS)).collect();
+        let kinds: Vec<_> = (0..count).map(|_| random.pick(all)).collect();
         let ends_at = random.pick(&[5, 20, 60]) * SECOND;
         let pause = random.pick(&[300 * MS, 2 * SECOND, 8 * SECOND]);
         Self {

@@ -6,8 +6,10 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::publish::env::{BuildError, DeadLetterPlace, Env};
-use ringback::publish::{Reason, producer_properties};
+use ringback::publish::inbox::Report;
+use ringback::publish::{DeliveryError, Reason, producer_properties};
 
 use crate::coverage::{self, Seen};
 use crate::disk::{Operation, SimDisk};
@@ -32,7 +34,19 @@ pub struct SimEnv {
     pub dead_letter_bytes: Rc<RefCell<u64>>,
     /// As they were when this process last counted them.
     pub counted: u64,
+    pub dead_letters: DeadLetterWay,
     pub watch: Rc<RefCell<Watch>>,
+}
+
+/// Where dead letters go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeadLetterWay {
+    /// Beside a journal on disk.
+    Files,
+    /// To a topic, and nowhere while that takes none.
+    Topic,
+    /// There is no topic, and no disk either.
+    Nowhere,
 }
 
 /// The reasons for which the worker may build the next producer.
@@ -82,6 +96,24 @@ impl Watch {
             self.silent_since = now;
         }
         self.in_flight += 1;
+    }
+
+    /// The report as the worker gets it; the present lie may have changed it.
+    pub fn on_report(&mut self, report: Report, now: u64) -> Report {
+        // The publisher purges a producer that it has given up, so such a failure does not justify giving it up.
+        let purged = [Code::PurgeQueue, Code::PurgeInflight];
+        let code = report.outcome.err().map(DeliveryError::code);
+        let failed = code.is_some_and(|code| !purged.contains(&code));
+        let is_present = report.generation == self.generation;
+        self.failed |= failed && is_present;
+        if is_present {
+            self.reported(now);
+        }
+        // An old producer's report may come late, after the worker has given the record to the new one.
+        if report.outcome.is_ok() && is_present {
+            self.written.insert(report.position);
+        }
+        lies::about_report(report, self.generation)
     }
 
     /// The present producer has reported on a record.
@@ -153,6 +185,15 @@ impl Env for SimEnv {
         let written = || Ok(DeadLetterPlace::File(format!("{position}.event").into()));
         self.clock
             .log(|| format!("dead-letter {position}: {}", reason.label()));
+        if self.dead_letters != DeadLetterWay::Files {
+            let takes_none = self.disk.lock().no_dead_letters;
+            if self.dead_letters == DeadLetterWay::Nowhere || takes_none {
+                return Ok(DeadLetterPlace::Nowhere);
+            }
+            let mut ledger = self.ledger.borrow_mut();
+            ledger.dead_letter(&self.journal, position, reason, payload);
+            return Ok(DeadLetterPlace::Topic(String::from("dead")));
+        }
         if reason == Reason::Unparsed && lies::is_on(Lie::UnparsedLost) {
             return written();
         }

@@ -90,6 +90,8 @@ pub struct Ledger {
     /// The first violation found.
     pub violation: Option<String>,
     pub duplicates: u64,
+    /// The journals are in memory: what a killed process had in flight may arrive after its successor's events.
+    pub is_volatile: bool,
     /// An operator has raised the topic's limit.
     pub limit_raised: bool,
     consecutive_dead_letters: u32,
@@ -249,7 +251,8 @@ impl Ledger {
         *latest = before.max(place);
         // A request of a process that is gone may still deliver a record that is lost to damage, and the next process may
         // deliver a dead letter whose checkpoint was lost.
-        if before > place && !was_dead_lettered && !self.is_excused(place) {
+        let is_comparable = !self.is_volatile || before.0 == place.0;
+        if before > place && is_comparable && !was_dead_lettered && !self.is_excused(place) {
             self.violate(format!(
                 "event {number}, {place:?}, was overtaken by {before:?}"
             ));

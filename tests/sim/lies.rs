@@ -180,6 +180,35 @@ pub const LIES: [(Lie, &str); 37] = [
     ),
 ];
 
+/// What must be noticed with `ack = "kafka"` too. There a sender waits for Kafka, so that a false report is a false 2xx.
+pub const MEMORY_LIES: [(Lie, &str); 7] = [
+    (
+        Lie::SentIsDone,
+        "what is sent counts as acknowledged: its sender gets a 2xx that is not true yet",
+    ),
+    (
+        Lie::LeaderAlone,
+        "the client has acks=1: a 2xx comes before the followers have the record",
+    ),
+    (
+        Lie::FailureIsDone,
+        "a failed report counts as one of success, and as a 2xx",
+    ),
+    (Lie::Gaps, "the client goes on behind a failed batch"),
+    (
+        Lie::SeveralInFlight,
+        "a fresh producer has several requests in flight",
+    ),
+    (
+        Lie::SilenceForEver,
+        "a silent producer is replaced after a year, not after a minute",
+    ),
+    (
+        Lie::BudgetIgnored,
+        "what Kafka has not acknowledged is held without a bound",
+    ),
+];
+
 /// The lie that no history survives.
 pub const CANARY: Lie = Lie::NothingArrives;
 

@@ -22,6 +22,7 @@ mod kafka;
 mod ledger;
 mod lies;
 mod losses;
+mod memory;
 mod mutants;
 mod process;
 mod random;
@@ -35,6 +36,7 @@ use std::ops::Range;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use range::History;
 
 /// The ordinary seeds.
 pub const SEEDS: u64 = 2_000;
@@ -61,16 +63,26 @@ fn main() -> ExitCode {
         return range::run(seeds);
     }
     let share = SEEDS / TRIALS;
-    let histories = (0..TRIALS).map(|trial| {
-        let seeds = trial * share..(trial + 1) * share;
-        let name = format!("histories_keep_the_promise_{}_{}", seeds.start, seeds.end);
-        Trial::test(name, move || keep_the_promise(seeds))
+    let kinds: [(&str, History); 2] = [
+        ("histories", range::history),
+        ("histories_in_memory", range::memory_history),
+    ];
+    let histories = kinds.into_iter().flat_map(|(kind, history)| {
+        (0..TRIALS).map(move |trial| {
+            let seeds = trial * share..(trial + 1) * share;
+            let name = format!("{kind}_keep_the_promise_{}_{}", seeds.start, seeds.end);
+            Trial::test(name, move || keep_the_promise(seeds, history))
+        })
     });
     let canary = Trial::test("no_history_survives_the_canary", faults::canary);
     let twice = Trial::test("a_seed_is_the_same_history_each_time", || {
         let metrics = range::metrics();
+        let histories: [History; 2] = [range::history, range::memory_history];
         let same = (0..100).try_for_each(|seed| {
-            range::twice(seed, &metrics).map_err(|words| range::words(seed, &words))
+            let mut histories = histories.into_iter();
+            histories.try_for_each(|history| {
+                range::twice(seed, &metrics, history).map_err(|words| range::words(seed, &words))
+            })
         });
         same.map_err(Failed::from)
     });
@@ -83,10 +95,10 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_iter(arguments), tests).exit_code()
 }
 
-fn keep_the_promise(seeds: Range<u64>) -> Result<(), Failed> {
+fn keep_the_promise(seeds: Range<u64>, history: History) -> Result<(), Failed> {
     let metrics = range::metrics();
     for seed in seeds {
-        range::history(seed, &metrics).map_err(|words| range::words(seed, &words))?;
+        history(seed, &metrics).map_err(|words| range::words(seed, &words))?;
     }
     Ok(())
 }

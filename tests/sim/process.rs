@@ -2,7 +2,7 @@
 
 mod books;
 mod publishing;
-mod requests;
+pub mod requests;
 mod writing;
 
 use std::cell::RefCell;
@@ -12,20 +12,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::journal::commit_loop::CommitLoop;
 use ringback::journal::engine::Engine;
 use ringback::journal::engine::upkeep::Upkeep;
 use ringback::journal::{Metrics, Reader, Truncator, recover_with};
 use ringback::journal::{OpenError, Recovery};
 use ringback::log_throttle::LogThrottle;
+use ringback::publish;
 use ringback::publish::inbox::{Inbox, Report, TopicState};
 use ringback::publish::worker::{Deps, Worker, WorkerConfig};
-use ringback::publish::{self, DeliveryError};
 use ringback::readiness::{CheckKind, Readiness};
 
 use crate::disk::SimDisk;
-use crate::env::{SimEnv, Watch};
+use crate::env::{DeadLetterWay, SimEnv, Watch};
 use crate::interleave;
 use crate::lies::{self, Lie};
 use crate::losses::Loss;
@@ -109,12 +108,14 @@ impl Process {
             properties: around.setup.properties.clone(),
             dead_letter_bytes: around.dead_letter_bytes.clone(),
             counted: *around.dead_letter_bytes.borrow(),
+            dead_letters: DeadLetterWay::Files,
             watch: watch.clone(),
         };
         let truncator = Truncator::without_threads(engine.clone());
         truncator.set_dead_letter_bytes(*around.dead_letter_bytes.borrow());
         let (base, micros) = (around.clock.base(), around.clock.everywhere());
         let config = WorkerConfig {
+            ack: publish::Ack::Disk,
             topic: String::from("events"),
             journal_id: recovery.journal_id.clone(),
             limits: publish::Limits {
@@ -320,21 +321,7 @@ impl Process {
     }
 
     pub fn mail(&mut self, report: Report, now: u64) {
-        let mut watch = self.watch.borrow_mut();
-        // The publisher purges a producer that it has given up, so such a failure does not justify giving it up.
-        let purged = [Code::PurgeQueue, Code::PurgeInflight];
-        let code = report.outcome.err().map(DeliveryError::code);
-        let failed = code.is_some_and(|code| !purged.contains(&code));
-        watch.failed |= failed && report.generation == watch.generation;
-        if report.generation == watch.generation {
-            watch.reported(now);
-        }
-        // An old producer's report may come late, after the worker has given the record to the new one.
-        if report.outcome.is_ok() && report.generation == watch.generation {
-            watch.written.insert(report.position);
-        }
-        let report = lies::about_report(report, watch.generation);
-        drop(watch);
+        let report = self.watch.borrow_mut().on_report(report, now);
         self.publishing.borrow_mut().inbox.reports.push(report);
     }
 

@@ -16,6 +16,7 @@ use crate::faults;
 use crate::interleave;
 use crate::lies;
 use crate::losses;
+use crate::memory;
 use crate::trace::{self, Sink};
 use crate::world::{self, Tally};
 
@@ -45,11 +46,23 @@ pub fn metrics() -> Metrics {
         .expect("fresh metrics can be registered")
 }
 
-/// Runs one history; a panic of the code under test is a violation like any other.
+/// Runs one history.
+pub type History = fn(u64, &Metrics) -> Result<Tally, String>;
+
+/// A history of a journal on disk; a panic of the code under test is a violation like any other.
 pub fn history(seed: u64, metrics: &Metrics) -> Result<Tally, String> {
+    caught(|| world::run(seed, metrics))
+}
+
+/// A history with `ack = "kafka"`.
+pub fn memory_history(seed: u64, metrics: &Metrics) -> Result<Tally, String> {
+    caught(|| memory::run(seed, metrics)).map_err(|words| format!("in memory: {words}"))
+}
+
+fn caught(run: impl FnOnce() -> Result<Tally, String>) -> Result<Tally, String> {
     interleave::clear();
     losses::take();
-    catch_unwind(AssertUnwindSafe(|| world::run(seed, metrics))).unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         let words = words.or_else(|| {
             panic
@@ -61,7 +74,7 @@ pub fn history(seed: u64, metrics: &Metrics) -> Result<Tally, String> {
 }
 
 /// Checks that two runs of a seed are the same to the byte: neither wall clock, chance nor the order of threads may show.
-pub fn twice(seed: u64, metrics: &Metrics) -> Result<(), String> {
+pub fn twice(seed: u64, metrics: &Metrics, history: History) -> Result<(), String> {
     let run = || {
         trace::send_to(Sink::Keep(String::new()));
         let outcome = history(seed, metrics);
@@ -115,22 +128,24 @@ pub fn run(seeds: Range<u64>) -> ExitCode {
                     if seed >= seeds.end {
                         break;
                     }
-                    let outcome = history(seed, &metrics);
+                    let outcomes = [history, memory_history].map(|run| run(seed, &metrics));
                     let mut counters = counters.lock().unwrap_or_else(PoisonError::into_inner);
                     counters.add(coverage::take());
                     drop(counters);
-                    match outcome {
-                        Ok(tally) => {
-                            events.fetch_add(tally.events, Ordering::Relaxed);
-                            acknowledged.fetch_add(tally.acknowledged, Ordering::Relaxed);
-                            duplicates.fetch_add(tally.duplicates, Ordering::Relaxed);
-                            starts.fetch_add(tally.starts, Ordering::Relaxed);
-                        }
-                        Err(violation) => {
-                            println!("\n{}", words(seed, &violation));
-                            violations.fetch_add(1, Ordering::Relaxed);
-                            if std::env::var_os("SIM_ALL").is_none() {
-                                stopped.store(true, Ordering::Relaxed);
+                    for outcome in outcomes {
+                        match outcome {
+                            Ok(tally) => {
+                                events.fetch_add(tally.events, Ordering::Relaxed);
+                                acknowledged.fetch_add(tally.acknowledged, Ordering::Relaxed);
+                                duplicates.fetch_add(tally.duplicates, Ordering::Relaxed);
+                                starts.fetch_add(tally.starts, Ordering::Relaxed);
+                            }
+                            Err(violation) => {
+                                println!("\n{}", words(seed, &violation));
+                                violations.fetch_add(1, Ordering::Relaxed);
+                                if std::env::var_os("SIM_ALL").is_none() {
+                                    stopped.store(true, Ordering::Relaxed);
+                                }
                             }
                         }
                     }

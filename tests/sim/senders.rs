@@ -1,12 +1,19 @@
 //! Those who send webhooks: at their own pace, in bursts, and once more when all faults are over.
 
+use ringback::journal::AppendError;
+
 use crate::ledger::Poison;
-use crate::process::Process;
 use crate::random::{MS, Random, SECOND};
 use crate::world::Surroundings;
 
 /// Distinguishes the draws of [`Unparsed`] from the history's others: "json".
 const UNPARSED: u64 = 0x6a73_6f6e;
+
+/// What takes requests' events.
+pub trait Inlet {
+    /// Hands a request's event to the journal.
+    fn append(&mut self, around: &Surroundings, number: usize) -> Result<(), AppendError>;
+}
 
 pub struct Senders {
     pub at: Option<u64>,
@@ -70,7 +77,7 @@ impl Senders {
     }
 
     /// One burst, or the probe.
-    pub fn send(&mut self, around: &mut Surroundings, mut process: Option<&mut Process>) {
+    pub fn send(&mut self, around: &mut Surroundings, mut process: Option<&mut impl Inlet>) {
         let now = around.clock.now();
         if self.calm {
             self.at = Some(now + 10 * SECOND);

@@ -30,11 +30,23 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// The same with `ack = "kafka"`.
+    pub fn in_memory(self) -> Self {
+        let publish = publish::Config {
+            ack: publish::Ack::Kafka,
+            max_body: 1 << 20,
+            ..publish::Config::default()
+        };
+        Self {
+            properties: publish.properties().expect("ringback's own properties"),
+            ..self
+        }
+    }
+
     pub fn new(random: &mut Random) -> Self {
         let publish = publish::Config {
-            kafka: publish::KafkaConfig::default(),
             max_body: 1 << 20,
-            dead_letter_path: "dead-letters".into(),
+            ..publish::Config::default()
         };
         let segment = random.pick(&[2048, 4096, 16_384]);
         let room = 8_192 + segment / 2 + segment * random.pick(&[1, 2, 1, 2, 6, 12]);

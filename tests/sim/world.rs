@@ -20,13 +20,13 @@ use crate::senders::Senders;
 use crate::setup::Setup;
 
 /// How long everything may take to come to rest once the faults have stopped.
-const REST: u64 = 900 * SECOND;
+pub const REST: u64 = 900 * SECOND;
 /// How long the history waits for the late reports of a producer that is gone.
-const LATE_MAIL: u64 = 100 * SECOND;
+pub const LATE_MAIL: u64 = 100 * SECOND;
 /// How long nothing may happen then: longer than the publisher's longest wait before it builds another producer.
-const QUIET: u64 = 12 * SECOND;
+pub const QUIET: u64 = 12 * SECOND;
 /// A history that takes more turns than this counts as endless.
-const TURNS: u64 = 200_000;
+pub const TURNS: u64 = 200_000;
 
 /// What outlives each process.
 pub struct Surroundings {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const ALL: [Refusal; 22] = [
+const ALL: [Refusal; 23] = [
     Refusal::UnknownPath,
     Refusal::MethodNotAllowed,
     Refusal::ContentEncoding,
@@ -26,6 +26,7 @@ const ALL: [Refusal; 22] = [
     Refusal::NotAppended(AppendError::Poisoned),
     Refusal::NotAppended(AppendError::Overloaded),
     Refusal::NotAppended(AppendError::Closed),
+    Refusal::NotAppended(AppendError::Refused),
     Refusal::CommitTimeout,
     Refusal::Panicked,
 ];

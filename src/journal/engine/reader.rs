@@ -1,4 +1,4 @@
-//! Publish's reading handle: returns the synced records in position order.
+//! Reads a journal on disk: returns the synced records in position order.
 //!
 //! A place that cannot be read is not damaged. The reader reports the error and tries again, at growing intervals. It passes
 //! over a place only if that stays unreadable for the configured patience while other places of the same file system can be
@@ -26,17 +26,29 @@ use unreadable::BlockedRead;
 /// Bytes read at once; a larger record is a chunk of its own. Records share their chunk's memory.
 const CHUNK: u64 = 256 << 10;
 
-/// A synced record.
+/// A record: synced, or in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Its position.
     pub position: u64,
-    /// What was appended: head, then body.
+    /// What was appended: head, then body; the head alone if the journal is in memory.
     pub payload: Bytes,
+    /// The body if the journal is in memory, which does not copy it behind its head; else empty.
+    pub body: Bytes,
+}
+
+impl Record {
+    /// Head and body in one piece, which is a copy if they are apart.
+    pub fn whole(&self) -> Bytes {
+        if self.body.is_empty() {
+            return self.payload.clone();
+        }
+        [&self.payload[..], &self.body[..]].concat().into()
+    }
 }
 
 /// Reads the journal; synchronous, for the publisher's thread.
-pub struct Reader<FS: FileSystem = DiskFileSystem> {
+pub struct DiskReader<FS: FileSystem = DiskFileSystem> {
     engine: Arc<Engine<FS>>,
     cursor: Option<Cursor<FS::File>>,
     /// The next position to be returned. Records before it are skipped.
@@ -65,7 +77,7 @@ struct Cursor<F> {
     unresolved: Option<Unresolved>,
 }
 
-impl<FS: FileSystem> Reader<FS> {
+impl<FS: FileSystem> DiskReader<FS> {
     /// A reader at the watermark.
     pub fn new(engine: Arc<Engine<FS>>) -> Self {
         let from = engine.lock().watermark;
@@ -132,6 +144,7 @@ impl<FS: FileSystem> Reader<FS> {
                         return Ok(Some(Record {
                             position: record.position,
                             payload,
+                            body: Bytes::new(),
                         }));
                     }
                 }

@@ -12,6 +12,7 @@ use super::faults::BrokerFaults;
 use super::log::BrokerLine;
 use super::timeout::SideThread;
 use crate::log_throttle::LogThrottle;
+use crate::publish::Ack;
 use crate::publish::inbox::{ConnectionState, Mailbox};
 
 /// Outlives the producers.
@@ -20,6 +21,8 @@ pub(crate) struct Connection {
     trust: Mutex<Trust>,
     mailbox: Arc<Mailbox>,
     throttle: Arc<LogThrottle>,
+    /// What becomes of events while no broker is connected.
+    meanwhile: &'static str,
     /// Inspects certificates, which may take seconds.
     inspection: SideThread,
 }
@@ -27,6 +30,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// `properties`: librdkafka's, by their canonical names.
     pub(crate) fn new(
+        ack: Ack,
         properties: &BTreeMap<String, String>,
         mailbox: Arc<Mailbox>,
         throttle: Arc<LogThrottle>,
@@ -36,6 +40,7 @@ impl Connection {
             trust: Mutex::new(Trust::of(properties)),
             mailbox,
             throttle,
+            meanwhile: ack.meanwhile(),
             inspection: SideThread::default(),
         }
     }
@@ -56,13 +61,14 @@ impl Connection {
         // If the publisher has ended meanwhile, nobody is interested any more.
         let faults = Arc::downgrade(&self.faults);
         let (mailbox, throttle) = (self.mailbox.clone(), self.throttle.clone());
+        let meanwhile = self.meanwhile;
         let (broker, address) = (line.broker.to_owned(), line.address.to_owned());
         let is_started = self.inspection.spawn(move || {
             if let Some(fault) = inspect(&address, &trust)
                 && let Some(faults) = faults.upgrade()
             {
                 faults.note_certificate(&broker, fault, Instant::now());
-                report_down(&faults, &mailbox, &throttle);
+                report_down(&faults, &mailbox, &throttle, meanwhile);
             }
         });
         if is_started {
@@ -73,12 +79,12 @@ impl Connection {
     /// No broker is connected.
     pub(super) fn all_down(&self) {
         self.faults.all_down();
-        report_down(&self.faults, &self.mailbox, &self.throttle);
+        report_down(&self.faults, &self.mailbox, &self.throttle, self.meanwhile);
     }
 
     /// A broker is not connected. While another one is, statistics report it.
     pub(super) fn one_down(&self) {
-        report_down(&self.faults, &self.mailbox, &self.throttle);
+        report_down(&self.faults, &self.mailbox, &self.throttle, self.meanwhile);
     }
 
     /// The client has failed for another reason than a connection.
@@ -98,7 +104,7 @@ impl Connection {
 }
 
 /// Unless a broker is connected.
-fn report_down(faults: &BrokerFaults, mailbox: &Mailbox, throttle: &LogThrottle) {
+fn report_down(faults: &BrokerFaults, mailbox: &Mailbox, throttle: &LogThrottle, meanwhile: &str) {
     if faults.is_connected() {
         return;
     }
@@ -107,10 +113,7 @@ fn report_down(faults: &BrokerFaults, mailbox: &Mailbox, throttle: &LogThrottle)
         None => String::from("no broker is connected"),
     };
     if let Some(permit) = throttle.permit(&message) {
-        tracing::warn!(
-            suppressed = permit.suppressed(),
-            "{message}; events stay in the journal"
-        );
+        tracing::warn!(suppressed = permit.suppressed(), "{message}; {meanwhile}");
     }
     mailbox.put(|inbox| inbox.connection = Some(ConnectionState::Down(message)));
 }

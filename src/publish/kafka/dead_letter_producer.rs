@@ -297,8 +297,7 @@ pub(super) mod tests {
                 client: client.into_iter().collect(),
                 ..KafkaConfig::default()
             },
-            max_body: 1 << 20,
-            dead_letter_path: "dead-letters".into(),
+            ..crate::publish::Config::default()
         };
         config.properties().unwrap()
     }

@@ -13,16 +13,18 @@ use super::timeout::SideThread;
 use crate::event::Event;
 use crate::telemetry::chain;
 
-/// For the topic's acknowledgement; after that the dead letter goes to a file.
-const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For the whole way to the topic: longer than [`ACKNOWLEDGEMENT_TIMEOUT`], and shorter than a resolver's time-out.
-pub(in crate::publish) const TOPIC_TIMEOUT: Duration = Duration::from_secs(12);
+/// For the topic's acknowledgement beside a journal on disk; after that the dead letter goes to a file.
+pub(in crate::publish) const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much longer the whole way to the topic may take. With [`ACKNOWLEDGEMENT_TIMEOUT`] it is shorter than a resolver's time-out.
+const MORE_TIME: Duration = Duration::from_secs(2);
 /// How long the topic is left alone after a failure.
 const PAUSE: Duration = Duration::from_mins(1);
 
 pub(in crate::publish) struct DeadLetterTopic {
     name: String,
     credentials: Arc<Credentials>,
+    /// For the topic's acknowledgement.
+    timeout: Duration,
     /// The producer that has succeeded last, if the last one has. Only the side thread uses it.
     producer: Arc<Mutex<Option<DeadLetterProducer>>>,
     thread: SideThread,
@@ -32,10 +34,15 @@ pub(in crate::publish) struct DeadLetterTopic {
 
 impl DeadLetterTopic {
     /// Connects with the first dead letter.
-    pub(in crate::publish) fn new(name: String, credentials: Arc<Credentials>) -> Self {
+    pub(in crate::publish) fn new(
+        name: String,
+        credentials: Arc<Credentials>,
+        timeout: Duration,
+    ) -> Self {
         Self {
             name,
             credentials,
+            timeout,
             producer: Arc::default(),
             thread: SideThread::default(),
             paused_until: None,
@@ -46,8 +53,8 @@ impl DeadLetterTopic {
         &self.name
     }
 
-    /// Returns true once the topic has the event; false if it does not take it in time or it is no event. Blocks for up to
-    /// [`TOPIC_TIMEOUT`].
+    /// Returns true once the topic has the event; false if it does not take it in time or it is no event. Blocks for up to 2 s
+    /// more than the time that the topic has.
     pub(in crate::publish) fn send(
         &mut self,
         payload: &[u8],
@@ -63,8 +70,8 @@ impl DeadLetterTopic {
         }
         let (name, credentials) = (self.name.clone(), self.credentials.clone());
         let (kept, payload) = (self.producer.clone(), payload.to_vec());
-        let journal_id = journal_id.to_owned();
-        let outcome = self.thread.with_timeout(TOPIC_TIMEOUT, move || {
+        let (journal_id, timeout) = (journal_id.to_owned(), self.timeout);
+        let outcome = self.thread.with_timeout(timeout + MORE_TIME, move || {
             let event = Event::decode(&payload).ok()?;
             let provenance = Provenance {
                 journal_id: &journal_id,
@@ -75,7 +82,7 @@ impl DeadLetterTopic {
             let mut producer = kept
                 .take()
                 .unwrap_or_else(|| DeadLetterProducer::new(credentials.read(), &name));
-            let sent = producer.send(&event, &provenance, ACKNOWLEDGEMENT_TIMEOUT);
+            let sent = producer.send(&event, &provenance, timeout);
             // A new one reads its credentials again.
             *kept = sent.is_ok().then_some(producer);
             Some(sent)
@@ -95,7 +102,7 @@ impl DeadLetterTopic {
             topic = self.name,
             position,
             error,
-            "the dead-letter topic does not take a dead letter: it goes to a file{and_others}"
+            "the dead-letter topic does not take a dead letter: it goes to a file, or is answered 503 with ack = \"kafka\"{and_others}"
         );
         false
     }
@@ -118,7 +125,11 @@ mod tests {
         cluster.create_topic("dead-letters", 1, 1).unwrap();
         let throttle = Arc::new(LogThrottle::new(Duration::ZERO));
         let credentials = Credentials::new(properties(&cluster), BTreeMap::new(), throttle);
-        let mut topic = DeadLetterTopic::new(String::from("dead-letters"), Arc::new(credentials));
+        let mut topic = DeadLetterTopic::new(
+            String::from("dead-letters"),
+            Arc::new(credentials),
+            ACKNOWLEDGEMENT_TIMEOUT,
+        );
         let event = Event::sample(Some("k"));
         let payload = [event.encode_envelope().as_slice(), event.body].concat();
         let send = |topic: &mut DeadLetterTopic| topic.send(&payload, "j", 7, "unparsed");

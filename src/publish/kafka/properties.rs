@@ -5,8 +5,8 @@ pub mod rules;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::publish::Config;
 use crate::publish::decide::machine::BATCH_BYTES;
+use crate::publish::{Ack, Config};
 
 use self::rules::{Allowed, DefaultValue, PROPERTY_RULES};
 
@@ -15,7 +15,12 @@ const FRAMING: u64 = 64 * 1024;
 /// The least size of librdkafka's own queue, in KiB: it is only a window onto the journal.
 const QUEUE_KBYTES: u64 = 16_384;
 /// ringback's default of `linger.ms`, as [`PROPERTY_RULES`] has it.
-pub(crate) const LINGER_MS: u64 = 20;
+pub(crate) const fn linger_ms(ack: Ack) -> u64 {
+    match ack {
+        Ack::Disk => 20,
+        Ack::Kafka => 1,
+    }
+}
 /// ringback's default of `socket.timeout.ms`, as [`PROPERTY_RULES`] has it.
 const SOCKET_TIMEOUT_MS: u64 = 10_000;
 
@@ -110,6 +115,7 @@ impl Config {
             ("message.max.bytes", sizes.largest.to_string()),
             ("queue.buffering.max.kbytes", queue.to_string()),
             ("batch.size", BATCH_BYTES.to_string()),
+            ("linger.ms", linger_ms(self.ack).to_string()),
         ];
         let given = self.kafka.client.values.iter();
         let given = given.map(|(name, value)| (canonical(name), value.clone()));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Worker;
-use crate::publish::EVENTS_STAY;
+use crate::publish::Ack;
 use crate::publish::decide::blame::Blame;
 use crate::publish::env::{Client as _, Env};
 use crate::publish::inbox::{ConnectionState, TopicState};
@@ -37,6 +37,7 @@ pub(super) enum Problem {
 /// Kafka's state as the readiness check shows it.
 pub(super) struct Health {
     check: Check,
+    ack: Ack,
     problem: Option<Problem>,
     message: String,
     /// False only while the first connection is awaited, which is no problem yet.
@@ -48,9 +49,10 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) fn new(check: Check) -> Self {
+    pub(super) fn new(check: Check, ack: Ack) -> Self {
         Self {
             check,
+            ack,
             problem: Some(Problem::Connection),
             message: String::from("no answer from a broker yet"),
             is_reported: false,
@@ -112,8 +114,9 @@ impl Health {
             format!("; after {duration} without an acknowledgement the producer was replaced")
         });
         let replaced = replaced.unwrap_or_default();
+        let meanwhile = self.ack.meanwhile();
         self.check
-            .fail(&format!("{message}{EVENTS_STAY}{replaced}"));
+            .fail(&format!("{message}; {meanwhile}{replaced}"));
     }
 }
 
@@ -137,9 +140,10 @@ impl<E: Env> Worker<E> {
             Some(Err(message)) => {
                 self.health.mark_unhealthy(Problem::Topic, &message);
                 if let Some(permit) = self.throttle.permit(&message) {
+                    let meanwhile = self.config.ack.meanwhile();
                     tracing::warn!(
                         suppressed = permit.suppressed(),
-                        "{message}; until then events stay in the journal"
+                        "{message}; until then {meanwhile}"
                     );
                 }
             }
@@ -249,7 +253,7 @@ impl<E: Env> Worker<E> {
             tracing::warn!(
                 reason = message,
                 suppressed = permit.suppressed(),
-                "Kafka did not take an event; it stays in the journal and is tried again"
+                "Kafka did not take an event; ringback keeps it and tries again"
             );
         }
     }

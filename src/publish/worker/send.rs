@@ -83,12 +83,12 @@ impl<E: Env> Worker<E> {
             Offer::NextProducer => return After::Wait,
             Offer::Send(partitions) => partitions,
         };
-        let event = match Event::decode(&record.payload) {
+        let event = match Event::decode_parts(&record.payload, &record.body) {
             Ok(event) => event,
             Err(error) => return self.on_undecodable(&record, &error),
         };
         if event.is_unparsed {
-            let is_written = self.dead_letter(position, Reason::Unparsed, &record.payload);
+            let is_written = self.dead_letter(&record, Reason::Unparsed);
             return if is_written { After::Mail } else { After::Wait };
         }
         let key = event.key;
@@ -134,7 +134,7 @@ impl<E: Env> Worker<E> {
         let position = record.position;
         if !matches!(error, DecodeError::Version(_)) && self.machine.may_dead_letter() {
             tracing::error!(position, %error, "a record of the journal is no event; it becomes a dead letter");
-            let is_written = self.dead_letter(position, Reason::Undecodable, &record.payload);
+            let is_written = self.dead_letter(record, Reason::Undecodable);
             return if is_written {
                 After::NextRecord
             } else {
@@ -188,7 +188,7 @@ impl<E: Env> Worker<E> {
         self.reader.seek(position);
         match self.reader.next_record(self.env.now()) {
             Ok(Some(record)) if record.position == position => {
-                self.dead_letter(position, reason, &record.payload);
+                self.dead_letter(&record, reason);
             }
             // It was damaged meanwhile: the next reading passes over it and logs that.
             Ok(_) => {}
@@ -198,15 +198,23 @@ impl<E: Env> Worker<E> {
         }
     }
 
-    /// Returns true once the dead letter is durable.
-    fn dead_letter(&mut self, position: u64, reason: Reason, payload: &[u8]) -> bool {
-        match self.env.write_dead_letter(position, reason, payload) {
+    /// Returns true once the dead letter is durable, or the event is refused because no place takes it.
+    fn dead_letter(&mut self, record: &Record, reason: Reason) -> bool {
+        let position = record.position;
+        let payload = record.whole();
+        match self.env.write_dead_letter(position, reason, &payload) {
             Ok(place) => {
-                self.metrics.dead_letters.inc(reason);
-                self.truncator
-                    .set_dead_letter_bytes(self.env.dead_letter_bytes());
+                if place == DeadLetterPlace::Nowhere {
+                    self.metrics.refused.inc(reason);
+                    self.truncator.refuse(position);
+                } else {
+                    self.metrics.dead_letters.inc(reason);
+                    self.truncator.acknowledge(position);
+                    self.truncator
+                        .set_dead_letter_bytes(self.env.dead_letter_bytes());
+                }
                 self.machine.dead_lettered(position, reason);
-                self.log_dead_letter(position, reason, payload, &place);
+                self.log_dead_letter(position, reason, &payload, &place);
                 true
             }
             Err(error) => {
@@ -246,6 +254,11 @@ impl<E: Env> Worker<E> {
         let (topic, file) = match place {
             DeadLetterPlace::Topic(topic) => (Some(topic.as_str()), None),
             DeadLetterPlace::File(file) => (None, Some(file)),
+            DeadLetterPlace::Nowhere => (None, None),
+        };
+        let outcome = match place {
+            DeadLetterPlace::Nowhere => "answered 503, because no kafka.dead_letter_topic takes it",
+            DeadLetterPlace::Topic(_) | DeadLetterPlace::File(_) => "dead-lettered",
         };
         tracing::error!(
             position,
@@ -256,7 +269,7 @@ impl<E: Env> Worker<E> {
             file = file.map(|file| file.display().to_string()),
             hint = file.and_then(|_| replay_hint(position, reason)),
             suppressed = permit.suppressed(),
-            "an event was dead-lettered: {cause}"
+            "an event was {outcome}: {cause}"
         );
     }
 

@@ -22,10 +22,12 @@ const JOURNAL: &[Row] = &[
         &["disk", "engine", "error", "format", "recovery"],
     ),
     ("set_aside", &["disk", "engine", "format", "recovery"]),
-    ("appender", &["engine", "error"]),
+    ("memory", &["engine", "error", "metrics"]),
+    ("reader", &["disk", "engine", "error", "memory"]),
+    ("appender", &["engine", "error", "memory"]),
     ("commit_loop", &["appender", "disk", "engine", "error"]),
     ("threads", &["appender", "commit_loop", "disk", "engine"]),
-    ("truncator", &["disk", "engine", "threads"]),
+    ("truncator", &["disk", "engine", "memory", "threads"]),
 ];
 
 const INGEST: &[Row] = &[

@@ -78,6 +78,19 @@ keys = [{{ env = "RETELL_API_KEY" }}]
         }
     }
 
+    /// As [`Site::of`], with `ack = "kafka"` and without a journal.
+    pub fn in_memory(bootstrap: &str, topic: &str, more: &[(&str, &str)]) -> Self {
+        let site = Self::of(bootstrap, topic, None, more);
+        let text = std::fs::read_to_string(&site.config).expect("it was written");
+        let cut = text.split_once("[journal]").and_then(|(before, rest)| {
+            let (_, after) = rest.split_once("[kafka]")?;
+            Some(format!("ack = \"kafka\"\n{before}[kafka]{after}"))
+        });
+        let text = cut.expect("both sections are there");
+        std::fs::write(&site.config, text).expect("the configuration can be written");
+        site
+    }
+
     /// The journal's folder.
     pub fn journal(&self) -> &Path {
         &self.journal

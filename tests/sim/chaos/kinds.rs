@@ -165,6 +165,36 @@ pub const KINDS: [Kind; 71] = [
     Kind::ClockSetBack,
 ];
 
+/// The kinds that concern neither a disk nor the clock; a kill may be an orderly end instead.
+pub const KINDS_WITHOUT_DISK: [Kind; 26] = [
+    Kind::Kill,
+    Kind::Kill,
+    Kind::SlowPublisher,
+    Kind::BrokerDown,
+    Kind::AllDown,
+    Kind::SlowBroker,
+    Kind::LostAnswers,
+    Kind::MoveLeaders,
+    Kind::SlowFollower,
+    Kind::LeaderLost,
+    Kind::LeaderLost,
+    Kind::LeaderLost,
+    Kind::Grow,
+    Kind::Refusal,
+    Kind::Refusal,
+    Kind::RefusalOfOne,
+    Kind::NoTopic,
+    Kind::NoClients,
+    Kind::SlowPurge,
+    Kind::Freeze,
+    Kind::NoDeadLetters,
+    Kind::TopicRemade,
+    Kind::StaleLeaders,
+    Kind::HungClient,
+    Kind::SilentBroker,
+    Kind::ProducersExpire,
+];
+
 /// Where a bit flips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {

@@ -7,26 +7,53 @@ use ringback::journal::{AppendError, Commit};
 use super::Process;
 use super::writing::{Nearby, Writing};
 use crate::coverage::{self, Seen};
-use crate::ledger::{NO_EVENT, Poison, body, key_text};
-use crate::random::{MS, SECOND};
+use crate::ledger::{Ledger, NO_EVENT, Poison, body, key_text};
+use crate::random::{Clock, MS, SECOND};
+use crate::senders::Inlet;
 use crate::world::Surroundings;
 
 /// Ingest's `commit_timeout`.
-const PATIENCE: u64 = 8 * SECOND;
+pub const PATIENCE: u64 = 8 * SECOND;
+
 /// An append whose answer is awaited.
 pub struct Pending {
-    pub(super) number: usize,
-    pub(super) commit: Commit,
-    pub(super) until: u64,
+    pub number: usize,
+    pub commit: Commit,
+    pub until: u64,
 }
 
-impl Process {
-    /// Hands a request's event to the writer.
-    pub fn append(&mut self, around: &Surroundings, number: usize) -> Result<(), AppendError> {
+/// An event as ingest appends it: its envelope, and its body.
+pub fn record_of(clock: &Clock, ledger: &Ledger, number: usize) -> (Vec<u8>, Vec<u8>) {
+    let sent = &ledger.events[number];
+    let key = sent.key.map(key_text);
+    let event = Event {
+        received_ms: u64::try_from(clock.wall().as_millis()).expect("not so late"),
+        source: "sim",
+        kind: "call_ended",
+        key: key.as_deref(),
+        id: "id",
+        content_type: "application/json",
+        traceparent: "",
+        tracestate: "",
+        is_unparsed: sent.poison == Poison::Unparsed,
+        body: &[],
+    };
+    let envelope = if sent.poison == Poison::NoEvent {
+        NO_EVENT.to_vec()
+    } else {
+        event.encode_envelope()
+    };
+    (envelope, body(number, sent.size))
+}
+
+impl Inlet for Process {
+    fn append(&mut self, around: &Surroundings, number: usize) -> Result<(), AppendError> {
         let nearby = Nearby::of(around);
         self.writing.borrow_mut().append(&nearby, number)
     }
+}
 
+impl Process {
     /// When the next waiting request gives up.
     pub fn patience(&self) -> Option<u64> {
         let writing = self.writing.borrow();
@@ -36,33 +63,11 @@ impl Process {
 
 impl Writing {
     fn append(&mut self, nearby: &Nearby, number: usize) -> Result<(), AppendError> {
-        let (key, size, poison) = {
-            let ledger = nearby.ledger.borrow();
-            let sent = &ledger.events[number];
-            (sent.key.map(key_text), sent.size, sent.poison)
-        };
-        let event = Event {
-            received_ms: u64::try_from(nearby.clock.wall().as_millis()).expect("not so late"),
-            source: "sim",
-            kind: "call_ended",
-            key: key.as_deref(),
-            id: "id",
-            content_type: "application/json",
-            traceparent: "",
-            tracestate: "",
-            is_unparsed: poison == Poison::Unparsed,
-            body: &[],
-        };
         let Some(appender) = &self.appender else {
             return Err(AppendError::Closed);
         };
-        let bytes = Bytes::from(body(number, size));
-        let envelope = if poison == Poison::NoEvent {
-            NO_EVENT.to_vec()
-        } else {
-            event.encode_envelope()
-        };
-        let commit = appender.append(envelope, bytes)?;
+        let (head, body) = record_of(&nearby.clock, &nearby.ledger.borrow(), number);
+        let commit = appender.append(head, Bytes::from(body))?;
         let now = nearby.clock.now();
         self.pending.push(Pending {
             number,

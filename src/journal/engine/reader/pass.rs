@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::Reader;
+use super::DiskReader;
 use super::unreadable::FAILURES;
 use crate::journal::disk::filesystem::{File as _, FileSystem};
 use crate::journal::disk::zero_fill::{Beyond, Holes, ZeroFilled};
@@ -54,7 +54,7 @@ struct PreviousSegment<F> {
     file: F,
 }
 
-impl<FS: FileSystem> Reader<FS> {
+impl<FS: FileSystem> DiskReader<FS> {
     /// Moves to the next intact record of the segment. If the bytes before it are damaged, they are copied; if they cannot be
     /// read, this is an error until the patience is over.
     pub(crate) fn pass(&mut self, now: Instant) -> Result<(), ReadError> {

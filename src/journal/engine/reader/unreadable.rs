@@ -8,7 +8,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::Reader;
+use super::DiskReader;
 use crate::journal::disk::filesystem::{File, FileSystem};
 use crate::journal::disk::zero_fill::{Beyond, Holes, ZeroFilled};
 use crate::journal::error::ReadError;
@@ -81,7 +81,7 @@ impl BlockedRead {
     }
 }
 
-impl<FS: FileSystem> Reader<FS> {
+impl<FS: FileSystem> DiskReader<FS> {
     /// Runs `look`, in which the pages that were given up, and further unreadable ones, read as zeros. `look` also returns
     /// whether its finding holds whatever the unreadable pages contain. Returns the finding and the holes. If another page is
     /// unreadable, fails until it does not matter or its patience is over.

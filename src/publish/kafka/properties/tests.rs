@@ -13,8 +13,7 @@ fn config(client: &[(&str, &str)]) -> Config {
             client: client.iter().copied().collect(),
             ..KafkaConfig::default()
         },
-        max_body: 8 << 20,
-        dead_letter_path: "dead-letters".into(),
+        ..Config::default()
     }
 }
 
@@ -54,7 +53,13 @@ fn librdkafka_accepts_the_defaults_and_a_harmless_property_passes_through() {
     assert_eq!(properties["linger.ms"], "5");
     assert_eq!(properties["acks"], "all");
     let defaults = self::config(&[]).properties().unwrap();
-    assert_eq!(defaults["linger.ms"], LINGER_MS.to_string());
+    assert_eq!(defaults["linger.ms"], "20");
+    let defaults = Config {
+        ack: Ack::Kafka,
+        ..config(&given[..1])
+    };
+    let defaults = defaults.properties().expect("ringback's own");
+    assert_eq!(defaults["linger.ms"], "1");
     let timeout = Duration::from_millis(SOCKET_TIMEOUT_MS);
     assert_eq!(socket_timeout(&defaults), timeout);
     assert_eq!(properties["message.max.bytes"], "8454144");
