@@ -1,6 +1,6 @@
 //! A journal without a disk, for `ack = "kafka"`: it holds events in memory until publish reports each one as done.
 //!
-//! The handles are the same as those of a journal on disk, but a record's waiter is answered by [`Memory::acknowledge`] instead
+//! The handles are the same as those of a journal on disk, but a record's waiter is answered by its acknowledgement instead
 //! of a sync, so nothing is promised before Kafka has it. A record stays until then even if its waiter has given up: taking it
 //! out would let later records of its key overtake it.
 //!
