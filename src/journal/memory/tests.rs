@@ -203,7 +203,11 @@ fn an_append_wakes_the_reader_only_if_it_waits() {
     world.journal.reader.on_commit(Box::new(wake));
     assert_eq!(world.read(), None);
     let _commits = [b"a", b"b"].map(|body| world.append(body).unwrap());
-    assert_eq!(rung.load(Ordering::Relaxed), 1, "it reads on by itself");
+    assert_eq!(
+        rung.load(Ordering::Relaxed),
+        1,
+        "the reader needs no second wake-up"
+    );
     while world.read().is_some() {}
     let _commit = world.append(b"c").unwrap();
     assert_eq!(rung.load(Ordering::Relaxed), 2);
