@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use serde_json::Value;
 
+use crate::support::certificates::{Authority, Files, patient};
 use crate::support::eventually;
 use crate::support::mock_kafka::MockKafka;
 use crate::support::prometheus::{Prometheus, is_installed};
@@ -20,19 +22,21 @@ fn read(name: &str) -> String {
     fs::read_to_string(path).expect("a file of the project can be read")
 }
 
-fn send(server: &Server, path: &str, key: &str, body: &[u8]) -> String {
+/// Posts over the connection that `exchange` makes; gives the answer's status.
+fn send(exchange: impl Fn(&[u8]) -> String, path: &str, key: &str, body: &[u8]) -> String {
     let header = signature(key, now_ms(), body) + "Connection: close\r\n";
-    let answer = server.exchange(&post(path, &header, body));
+    let answer = exchange(&post(path, &header, body));
     answer.get(9..12).expect("a status line").to_owned()
 }
 
 /// One request of each kind that the dashboard has a panel for.
-fn send_each(server: &Server) {
-    assert_eq!(send(server, "/webhook", KEY, EVENT), "204");
-    assert_eq!(send(server, "/rotated", OLD_KEY, EVENT), "204");
-    assert_eq!(send(server, "/webhook", KEY, b"{}"), "204");
-    assert_eq!(send(server, "/webhook", "another key", EVENT), "401");
-    assert_eq!(send(server, "/unknown", KEY, EVENT), "404");
+fn send_each(exchange: impl Fn(&[u8]) -> String) {
+    let send = |path, key, body| send(&exchange, path, key, body);
+    assert_eq!(send("/webhook", KEY, EVENT), "204");
+    assert_eq!(send("/rotated", OLD_KEY, EVENT), "204");
+    assert_eq!(send("/webhook", KEY, b"{}"), "204");
+    assert_eq!(send("/webhook", "another key", EVENT), "401");
+    assert_eq!(send("/unknown", KEY, EVENT), "404");
 }
 
 /// The queries of the dashboard's panels and variables, as Grafana sends them for all jobs and replicas.
@@ -91,12 +95,22 @@ fn every_query_of_the_dashboard_and_every_series_of_the_rules_has_data() {
     );
     write("more.toml", &format!("{source}{keys}"));
     let kafka = MockKafka::start();
-    let server = Server::start_in(folder.path(), &kafka.bootstrap, "", "");
+    let authority = Authority::new();
+    let files = Files::in_folder(folder.path());
+    authority.write(&files);
+    let server = Server::start_in(folder.path(), &kafka.bootstrap, &files.setting(), "");
     let prometheus = Prometheus::alerting(server.admin, &read("deploy/prometheus/rules.yaml"));
+    let exchange = |request: &[u8]| {
+        let mut stream = authority.connect(patient(server.connect()));
+        stream.write_all(request).expect("the connection is open");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it is answered");
+        answer
+    };
 
     let has_data = |query: &str| {
         eventually(query, || {
-            send_each(&server);
+            send_each(exchange);
             let values = prometheus.values(query);
             values.iter().any(|value| !value.is_nan())
         });
@@ -154,7 +168,15 @@ fn refused_senders_raise_their_alert_and_no_other_until_one_is_accepted() {
     });
     assert_eq!(alerts(), [] as [Value; 0]);
     for _ in 0..4 {
-        assert_eq!(send(&server, "/webhook", "another key", EVENT), "401");
+        assert_eq!(
+            send(
+                |request: &[u8]| server.exchange(request),
+                "/webhook",
+                "another key",
+                EVENT
+            ),
+            "401"
+        );
     }
     eventually("the alert fires", || {
         alerts().iter().any(|alert| alert["state"] == "firing")
@@ -166,7 +188,15 @@ fn refused_senders_raise_their_alert_and_no_other_until_one_is_accepted() {
         "RingbackRefusedAndNothingAccepted"
     );
     assert_eq!(firing[0]["labels"]["source"], "retell");
-    assert_eq!(send(&server, "/webhook", KEY, EVENT), "204");
+    assert_eq!(
+        send(
+            |request: &[u8]| server.exchange(request),
+            "/webhook",
+            KEY,
+            EVENT
+        ),
+        "204"
+    );
     eventually("the alert is over", || alerts().is_empty());
 }
 
