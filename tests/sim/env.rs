@@ -187,10 +187,11 @@ impl Env for SimEnv {
             .log(|| format!("dead-letter {position}: {}", reason.label()));
         if self.dead_letters != DeadLetterWay::Files {
             let takes_none = self.disk.lock().no_dead_letters;
+            let mut ledger = self.ledger.borrow_mut();
             if self.dead_letters == DeadLetterWay::Nowhere || takes_none {
+                ledger.give_up(&self.journal, position);
                 return Ok(DeadLetterPlace::Nowhere);
             }
-            let mut ledger = self.ledger.borrow_mut();
             ledger.dead_letter(&self.journal, position, reason, payload);
             return Ok(DeadLetterPlace::Topic(String::from("dead")));
         }

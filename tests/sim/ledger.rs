@@ -90,6 +90,8 @@ pub struct Ledger {
     /// The first violation found.
     pub violation: Option<String>,
     pub duplicates: u64,
+    /// Records that Kafka refuses, with no place for dead letters: each was answered 503 for good.
+    given_up: BTreeSet<Place>,
     /// The journals are in memory: what a killed process had in flight may arrive after its successor's events.
     pub is_volatile: bool,
     /// An operator has raised the topic's limit.
@@ -249,14 +251,21 @@ impl Ledger {
         let latest = self.latest.entry(key).or_insert(place);
         let before = *latest;
         *latest = before.max(place);
-        // A request of a process that is gone may still deliver a record that is lost to damage, and the next process may
-        // deliver a dead letter whose checkpoint was lost.
+        // A request of a process or producer that is gone may still deliver a record that is lost to damage or given up,
+        // and the next process may deliver a dead letter whose checkpoint was lost.
         let is_comparable = !self.is_volatile || before.0 == place.0;
-        if before > place && is_comparable && !was_dead_lettered && !self.is_excused(place) {
+        let may_be_late = was_dead_lettered || self.given_up.contains(&place);
+        if before > place && is_comparable && !may_be_late && !self.is_excused(place) {
             self.violate(format!(
                 "event {number}, {place:?}, was overtaken by {before:?}"
             ));
         }
+    }
+
+    /// An event is answered 503 for good, because Kafka refuses it and no topic takes it as a dead letter.
+    pub fn give_up(&mut self, journal: &str, position: u64) {
+        let place = (self.journal(journal), position);
+        self.given_up.insert(place);
     }
 
     /// A dead letter is durable; false if it replaces its own file.
