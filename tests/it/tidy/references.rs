@@ -150,7 +150,7 @@ fn every_alert_links_to_its_section_of_the_runbook_and_every_section_is_an_alert
             assert!(text.contains(part), "{heading} lacks {part}");
         }
     }
-    let files = ["rules", "objective", "days"];
+    let files = ["rules", "presence", "objective", "days"];
     let cases = files
         .map(|name| read(&format!("deploy/prometheus/{name}.test.yaml")))
         .concat();

@@ -15,16 +15,20 @@
 {{- end -}}
 {{- $_ := set $map $key $items -}}
 {{- else if kindIs "float64" $value -}}
+{{- if or (ge $value 9007199254740992.0) (le $value -9007199254740992.0) -}}
+{{- fail (printf "config: %s = %.0f is beyond 2^53, where Helm rounds numbers; write it as a text, such as \"8GiB\"" $key $value) -}}
+{{- end -}}
 {{- if eq $value (floor $value) -}}{{- $_ := set $map $key (int64 $value) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
 
-{{/* Without the indentation of `toToml`, in whose output no text spans lines. */}}
+{{/* Without the indentation of `toToml`, in whose output no text spans lines. YAML's line breaks that are none in TOML are escaped. */}}
 {{- define "ringback.toml" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- include "ringback.wholeNumbers" $config -}}
 {{- $toml := regexReplaceAll "(?m)^ +" (toToml $config) "" | trim -}}
+{{- $toml = $toml | replace "\u0085" "\\u0085" | replace "\u2028" "\\u2028" | replace "\u2029" "\\u2029" -}}
 {{- range regexFindAll "/etc/ringback-secrets/[^/\"]+" $toml -1 -}}
 {{- $name := base . -}}
 {{- if not (hasKey $.Values.secrets $name) -}}
@@ -78,7 +82,7 @@ true
 {{/* The brokers' ports, as a JSON list. */}}
 {{- define "ringback.kafkaPorts" -}}
 {{- $ports := list -}}
-{{- range splitList "," (index (default dict .Values.config.kafka.client) "bootstrap.servers" | default "") -}}
+{{- range splitList "," (dig "kafka" "client" "bootstrap.servers" "" .Values.config) -}}
 {{- $ports = append $ports (regexFind "[0-9]+$" (trim .) | default "9092" | int) -}}
 {{- end -}}
 {{ toJson (default (uniq $ports) .Values.networkPolicy.kafkaPorts) }}

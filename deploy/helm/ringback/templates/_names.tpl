@@ -34,9 +34,32 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 
 {{/* Without versions: another version of the chart alone must not restart pods. */}}
 {{- define "ringback.podLabels" -}}
-{{ include "ringback.selector" . }}
+{{- $own := include "ringback.selector" . -}}
+{{ $own }}
 {{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{- $others := list "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" }}
+{{ include "ringback.moreLabels" (dict "name" "commonLabels" "labels" . "beside" (printf "%s\n%s:" $own (join ":\n" $others))) }}
+{{- end }}
+{{- end }}
+
+{{/* Labels from the values. A key that stands twice would win over the one that selectors look for. Arguments: the values' name,
+the labels, and those beside which they stand. */}}
+{{- define "ringback.moreLabels" -}}
+{{- $beside := fromYaml .beside -}}
+{{- range $key := keys (default dict .labels) | sortAlpha -}}
+{{- if hasKey $beside $key -}}
+{{- fail (printf "%s has %s, which the chart or commonLabels sets already: remove it" $.name $key) -}}
+{{- end -}}
+{{- end -}}
+{{- with .labels }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
+{{/* Labels of monitors and rules. */}}
+{{- define "ringback.monitoringLabels" -}}
+{{- $labels := include "ringback.labels" . -}}
+{{ $labels }}
+{{- with .Values.monitoring.labels }}
+{{ include "ringback.moreLabels" (dict "name" "monitoring.labels" "labels" . "beside" $labels) }}
 {{- end }}
 {{- end }}
 

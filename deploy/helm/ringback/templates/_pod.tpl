@@ -99,10 +99,10 @@ securityContext:
 {{- define "ringback.podTemplate" -}}
 metadata:
   labels:
-    {{- include "ringback.podLabels" . | nindent 4 }}
-    app.kubernetes.io/component: relay
+    {{- $labels := printf "%s\napp.kubernetes.io/component: relay" (include "ringback.podLabels" .) }}
+    {{- $labels | nindent 4 }}
     {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
+    {{- include "ringback.moreLabels" (dict "name" "podLabels" "labels" . "beside" $labels) | nindent 4 }}
     {{- end }}
   annotations:
     # A changed configuration restarts the pods. Changed secrets do not: ringback reads them again.
