@@ -28,6 +28,7 @@ pub use self::decide::blame::Reason;
 pub use self::decide::machine::{BATCH_BYTES, Limits, MAX_AHEAD};
 pub use self::error::DeliveryError;
 pub use self::kafka::dead_letter_producer::SendError;
+pub use self::kafka::oauth::{TokenContext, TokenError};
 pub use self::kafka::properties::rules::{Allowed, DefaultValue, PROPERTY_RULES, PropertyRule};
 pub use self::kafka::properties::{PropertyError, producer_properties};
 pub use config::{Ack, ClientProperties, Config, KafkaConfig};
@@ -48,7 +49,7 @@ use self::kafka::context::Shared;
 use self::kafka::credentials::Credentials;
 use self::kafka::env::LibrdkafkaEnv;
 use self::kafka::producer::ProducerFactory;
-use self::kafka::properties::{batch_bytes, canonical_names, socket_timeout};
+use self::kafka::properties::{batch_bytes, socket_timeout};
 use self::kafka::timeout::SideThread;
 use self::worker::{Deps, Worker, WorkerConfig};
 use crate::journal;
@@ -131,9 +132,8 @@ pub fn start(
 ) -> Result<Publisher, StartError> {
     let properties = config.properties()?;
     let throttle = Arc::new(LogThrottle::new(LOG_INTERVAL));
-    let files = canonical_names(&config.kafka.client.secret_files);
-    let credentials = Credentials::new(properties.clone(), files, throttle.clone());
-    let credentials = Arc::new(credentials);
+    let credentials = Arc::new(Credentials::of(config, throttle.clone())?);
+    let tokens = credentials.tokens();
     let dead_letters = DeadLetters::open(config, credentials.clone())?;
     truncator.set_dead_letter_bytes(dead_letters.bytes());
     let mailbox = Arc::new(Mailbox::default());
@@ -151,6 +151,7 @@ pub fn start(
                 connection: Arc::new(Connection::new(
                     config.ack,
                     &properties,
+                    tokens,
                     mailbox.clone(),
                     throttle.clone(),
                 )),

@@ -111,6 +111,7 @@ const CLIENT_EXAMPLE: &str = r#""bootstrap.servers" = "localhost:9092"
 # "sasl.mechanisms" = "SCRAM-SHA-512"
 # "sasl.username" = "relay"
 # "sasl.password" = { file = "/etc/ringback/secrets/kafka-password" }     # or { env = "KAFKA_PASSWORD" }
+# Client certificates and tokens (OAUTHBEARER): docs/kafka-security.md.
 # Raise these two for brokers some milliseconds away, or for many partitions: docs/operations.md. Defaults 250000; and
 # 16384, or more if max_body needs it.
 # "batch.size" = 1000000

@@ -160,7 +160,7 @@ mod tests {
 
     fn open(config: &Config) -> io::Result<DeadLetters> {
         let throttle = Arc::new(LogThrottle::new(Duration::ZERO));
-        let credentials = Credentials::new(BTreeMap::new(), BTreeMap::new(), throttle);
+        let credentials = Credentials::new(BTreeMap::new(), BTreeMap::new(), None, throttle);
         DeadLetters::open(config, Arc::new(credentials))
     }
 

@@ -12,6 +12,7 @@ pub(super) mod env;
 mod faults;
 mod log;
 mod mechanism;
+pub(super) mod oauth;
 pub(super) mod producer;
 pub(super) mod properties;
 pub(super) mod timeout;

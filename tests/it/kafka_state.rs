@@ -123,11 +123,19 @@ fn a_dead_letter_leaves_the_check_green_once_the_journal_is_empty() {
 }
 
 #[test]
-fn a_mechanism_that_this_build_cannot_use_is_a_configuration_error() {
+fn a_mechanism_that_cannot_be_used_so_is_a_configuration_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for (mechanism, words) in [
-        ("OAUTHBEARER", "has no source of tokens"),
-        ("GSSAPI", "which this build does not have"),
+    for (mechanism, property, words) in [
+        (
+            "OAUTHBEARER",
+            "sasl.oauthbearer.token.endpoint.url",
+            "is missing: OAUTHBEARER needs it",
+        ),
+        (
+            "GSSAPI",
+            "sasl.mechanisms",
+            "which this build does not have",
+        ),
     ] {
         let client = format!(
             "localhost:9092\"\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanisms\" = \"{mechanism}"
@@ -142,7 +150,7 @@ fn a_mechanism_that_this_build_cannot_use_is_a_configuration_error() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(78), "{stderr}");
         assert!(
-            stderr.contains("kafka.client.sasl.mechanisms") && stderr.contains(words),
+            stderr.contains(&format!("kafka.client.{property}")) && stderr.contains(words),
             "{stderr}"
         );
         fs::remove_file(config).expect("it was written");

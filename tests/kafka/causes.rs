@@ -9,13 +9,13 @@ use crate::support::relay::{KEY, Relay, Site};
 use crate::support::sender::Sender;
 
 /// The line of the check `kafka`.
-fn check(relay: &Relay) -> String {
+pub fn check(relay: &Relay) -> String {
     let text = relay.admin("/readyz?verbose").1;
     let line = text.lines().find(|line| line.contains("]kafka "));
     line.expect("there is one").to_owned()
 }
 
-fn property(name: &str, value: impl std::fmt::Display) -> String {
+pub fn property(name: &str, value: impl std::fmt::Display) -> String {
     format!("\"{name}\" = \"{value}\"")
 }
 

@@ -12,6 +12,7 @@ mod end_to_end;
 mod growth;
 mod outage;
 mod replicas;
+mod security;
 mod stall;
 #[allow(dead_code, reason = "tests/crash uses the rest of it")]
 mod support;
@@ -23,7 +24,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 31] = [
+const TESTS: [(&str, Test); 33] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         end_to_end::each_event_arrives,
@@ -125,6 +126,14 @@ const TESTS: [(&str, Test); 31] = [
     (
         "each_mistake_in_the_connection_is_named_with_the_property_to_change",
         causes::named,
+    ),
+    (
+        "each_way_to_be_known_to_a_broker_delivers_and_each_mistake_names_its_property",
+        security::each_way,
+    ),
+    (
+        "an_oauth_secret_renewed_under_load_fails_no_request",
+        security::secret_renewed,
     ),
     (
         "a_keyless_event_on_a_compacted_topic_is_named",

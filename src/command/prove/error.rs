@@ -2,6 +2,7 @@
 
 use rdkafka::error::KafkaError;
 
+use crate::publish::TokenError;
 use crate::secret::SecretError;
 
 /// Why a proof did not end with the promise kept.
@@ -33,6 +34,9 @@ pub enum ProveError {
         "librdkafka refuses a property of the consumer (-X, or kafka.client in the configuration): {0}"
     )]
     Property(String),
+    /// Exit 1: nothing was sent.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// Exit 1: no broker reports where the topic ends; nothing was sent.
     #[error("cannot read the topic {topic}; are the servers right, and up?")]
     Unreachable {

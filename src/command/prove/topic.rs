@@ -20,6 +20,7 @@ use super::error::ProveError;
 use super::ledger::TopicRecord;
 use super::run_state::RunState;
 use super::workload::{Recognised, Workload};
+use crate::publish::TokenContext;
 
 /// The reader notices within this time that it is to stop.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -53,7 +54,7 @@ const PROPERTIES: [(&str, &str); 11] = [
 
 /// A topic, ready to be read from its present end.
 pub struct TopicReader {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<TokenContext>,
     name: String,
     /// The partitions that are read.
     partitions: Mutex<BTreeSet<i32>>,
@@ -78,6 +79,10 @@ pub struct TopicSummary {
 impl TopicReader {
     /// Finds each partition's end; every record after that is read.
     pub fn open(given: &BTreeMap<String, String>, name: &str) -> Result<Self, ProveError> {
+        let mut given = given.clone();
+        let tokens = TokenContext::take(&mut given)
+            .map_err(|error| ProveError::Property(error.to_string()))?;
+        tokens.prepare()?;
         let mut config = ClientConfig::new();
         for (property, value) in PROPERTIES {
             config.set(property, value);
@@ -85,7 +90,11 @@ impl TopicReader {
         for (property, value) in given {
             config.set(property, value);
         }
-        let consumer: BaseConsumer = config.create().map_err(ProveError::property)?;
+        let consumer: BaseConsumer<_> = config
+            .create_with_context(tokens)
+            .map_err(ProveError::property)?;
+        // librdkafka asks for a token, without which it does not connect; there is no record yet.
+        consumer.poll(Duration::ZERO);
         let unreachable = |source| ProveError::Unreachable {
             topic: name.to_owned(),
             source,

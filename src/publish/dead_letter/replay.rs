@@ -3,13 +3,16 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::file::{DeadLetterError, DeadLetterFile};
+use crate::log_throttle::LogThrottle;
+use crate::publish::kafka::credentials::Credentials;
 use crate::publish::kafka::dead_letter_producer::{
     DeadLetterProducer, Provenance, REPLAYED, SendError,
 };
-use crate::publish::{Config, PropertyError};
+use crate::publish::{Config, LOG_INTERVAL, PropertyError};
 
 /// Why no replay can start.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +68,7 @@ pub struct Replay {
 impl Replay {
     /// Locks the folder; connects to nothing. Each dead letter waits up to `timeout` for its acknowledgement.
     pub fn new(config: &Config, topic: &str, timeout: Duration) -> Result<Self, ReplayError> {
-        let properties = config.properties()?;
+        let credentials = Credentials::of(config, Arc::new(LogThrottle::new(LOG_INTERVAL)))?;
         let directory = File::open(&config.dead_letter_path)?;
         match directory.try_lock() {
             Ok(()) => {}
@@ -75,7 +78,7 @@ impl Replay {
         Ok(Self {
             folder: config.dead_letter_path.clone(),
             directory,
-            producer: DeadLetterProducer::new(properties, topic),
+            producer: DeadLetterProducer::new(&credentials, topic),
             timeout,
         })
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::log::BrokerLine;
+use super::oauth::settings::needs_token;
 
 /// A broker that demands SASL closes a connection without it this soon after the handshakes; other ends come later.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -66,6 +67,8 @@ impl Protocol {
 pub(crate) struct Security {
     protocol: Protocol,
     has_user: bool,
+    /// The mechanism is OAUTHBEARER.
+    has_token: bool,
     has_certificate: bool,
     /// The property that has the authorities' certificates.
     authorities: &'static str,
@@ -95,6 +98,7 @@ impl Security {
                 sasl: protocol.starts_with("sasl"),
             },
             has_user: is_set("sasl.username"),
+            has_token: needs_token(properties),
             has_certificate: is_set("ssl.certificate.") || is_set("ssl.keystore."),
             authorities: if is_set("ssl.ca.pem") {
                 "ssl.ca.pem"
@@ -166,6 +170,14 @@ impl Security {
             let accepted = accepted.replace(',', ", ");
             return specific(format!(
                 "{address} does not accept this mechanism: set \"sasl.mechanisms\" to one of {accepted}"
+            ));
+        }
+        let is_refused = text.contains("SASL") && text.contains("uthentication");
+        if self.has_token && is_refused {
+            return specific(format!(
+                "{address} refuses the token: have \"sasl.oauthbearer.token.endpoint.url\" be of the issuer that the broker \
+                 trusts, and \"sasl.oauthbearer.client.id\" and \"sasl.oauthbearer.scope\" ask for the audience that it \
+                 expects ({text})"
             ));
         }
         text.contains("SASL authentication error").then(|| Cause {

@@ -72,11 +72,11 @@ impl Trust {
                 store.add_cert(authority)?;
             }
         }
-        if self.location.is_none() && self.pem.is_none() {
-            let mut known = SYSTEM_AUTHORITIES.iter().map(Path::new);
-            if let Some(place) = known.find(|place| place.exists()) {
-                load_from(context, place)?;
-            }
+        if self.location.is_none()
+            && self.pem.is_none()
+            && let Some(place) = system_authorities()
+        {
+            load_from(context, place)?;
         }
         Ok(())
     }
@@ -89,6 +89,12 @@ impl Trust {
         let location = self.location.as_deref().unwrap_or(PROBE);
         format!("\"ssl.ca.location\" (it is {location:?})")
     }
+}
+
+/// Where the system's authorities are, if they are anywhere.
+pub(super) fn system_authorities() -> Option<&'static Path> {
+    let mut known = SYSTEM_AUTHORITIES.iter().map(Path::new);
+    known.find(|place| place.exists())
 }
 
 fn load_from(context: &mut SslContextBuilder, place: &Path) -> Result<(), ErrorStack> {

@@ -10,6 +10,7 @@ use super::cause::Security;
 use super::certificate::{Trust, inspect};
 use super::faults::BrokerFaults;
 use super::log::BrokerLine;
+use super::oauth::TokenSource;
 use super::timeout::SideThread;
 use crate::log_throttle::LogThrottle;
 use crate::publish::Ack;
@@ -18,6 +19,7 @@ use crate::publish::inbox::{ConnectionState, Mailbox};
 /// Outlives the producers.
 pub(crate) struct Connection {
     faults: Arc<BrokerFaults>,
+    tokens: Option<Arc<TokenSource>>,
     trust: Mutex<Trust>,
     mailbox: Arc<Mailbox>,
     throttle: Arc<LogThrottle>,
@@ -32,11 +34,13 @@ impl Connection {
     pub(crate) fn new(
         ack: Ack,
         properties: &BTreeMap<String, String>,
+        tokens: Option<Arc<TokenSource>>,
         mailbox: Arc<Mailbox>,
         throttle: Arc<LogThrottle>,
     ) -> Self {
         Self {
             faults: Arc::new(BrokerFaults::new(Security::of(properties))),
+            tokens,
             trust: Mutex::new(Trust::of(properties)),
             mailbox,
             throttle,
@@ -68,7 +72,8 @@ impl Connection {
                 && let Some(faults) = faults.upgrade()
             {
                 faults.note_certificate(&broker, fault, Instant::now());
-                report_down(&faults, &mailbox, &throttle, meanwhile);
+                let cause = faults.describe();
+                report_down(&faults, cause, &mailbox, &throttle, meanwhile);
             }
         });
         if is_started {
@@ -79,12 +84,35 @@ impl Connection {
     /// No broker is connected.
     pub(super) fn all_down(&self) {
         self.faults.all_down();
-        report_down(&self.faults, &self.mailbox, &self.throttle, self.meanwhile);
+        self.report_down();
     }
 
     /// A broker is not connected. While another one is, statistics report it.
     pub(super) fn one_down(&self) {
-        report_down(&self.faults, &self.mailbox, &self.throttle, self.meanwhile);
+        self.report_down();
+    }
+
+    /// What is wrong with the brokers, or with the next token. Without a valid one no broker is connected, whatever that looks like.
+    fn cause(&self) -> Option<String> {
+        let faults = self.faults.describe();
+        let Some(tokens) = &self.tokens else {
+            return faults;
+        };
+        let failure = tokens.failure();
+        if tokens.has_valid() {
+            return faults.or(failure);
+        }
+        failure.or(faults)
+    }
+
+    fn report_down(&self) {
+        report_down(
+            &self.faults,
+            self.cause(),
+            &self.mailbox,
+            &self.throttle,
+            self.meanwhile,
+        );
     }
 
     /// The client has failed for another reason than a connection.
@@ -96,7 +124,7 @@ impl Connection {
     /// librdkafka's regular report on its connections.
     pub(super) fn on_statistics(&self, statistics: &Statistics) {
         if self.faults.on_statistics(statistics, Instant::now()) {
-            let fault = self.faults.describe();
+            let fault = self.cause();
             let state = ConnectionState::Connected { fault };
             self.mailbox.put(|inbox| inbox.connection = Some(state));
         }
@@ -104,11 +132,17 @@ impl Connection {
 }
 
 /// Unless a broker is connected.
-fn report_down(faults: &BrokerFaults, mailbox: &Mailbox, throttle: &LogThrottle, meanwhile: &str) {
+fn report_down(
+    faults: &BrokerFaults,
+    cause: Option<String>,
+    mailbox: &Mailbox,
+    throttle: &LogThrottle,
+    meanwhile: &str,
+) {
     if faults.is_connected() {
         return;
     }
-    let message = match faults.describe() {
+    let message = match cause {
         Some(cause) => format!("no broker is connected: {cause}"),
         None => String::from("no broker is connected"),
     };

@@ -2,10 +2,11 @@
 //! ringback's.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message as _};
@@ -13,7 +14,8 @@ use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::connection::Connection;
-use super::log::{BrokerLine, is_expected, is_gapless};
+use super::log::{BrokerLine, is_expected, is_gapless, is_no_token};
+use super::oauth::{self, TokenSource};
 use crate::log_throttle::LogThrottle;
 use crate::publish::error::DeliveryError;
 use crate::publish::inbox::{Mailbox, Report};
@@ -35,14 +37,16 @@ pub(super) struct Context {
     generation: u64,
     /// Callbacks so far: a poll does not report whether it ran any.
     calls: AtomicU64,
+    tokens: Option<Arc<TokenSource>>,
     shared: Shared,
 }
 
 impl Context {
-    pub(super) fn new(generation: u64, shared: Shared) -> Self {
+    pub(super) fn new(generation: u64, tokens: Option<Arc<TokenSource>>, shared: Shared) -> Self {
         Self {
             generation,
             calls: AtomicU64::new(0),
+            tokens,
             shared,
         }
     }
@@ -57,6 +61,8 @@ impl Context {
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.count_call();
         if is_expected(facility, message, &self.shared.user_properties) {
@@ -108,6 +114,14 @@ impl ClientContext for Context {
             self.shared.connection.one_down();
             return;
         }
+        if is_no_token(reason) {
+            // The source of tokens has logged why.
+            let failure = self.tokens.as_ref().and_then(|tokens| tokens.failure());
+            self.shared
+                .connection
+                .report(failure.as_deref().unwrap_or(reason));
+            return;
+        }
         let name = code.map_or_else(|| error.to_string(), |code| code.to_string());
         if let Some(permit) = self.shared.throttle.permit(&name) {
             tracing::warn!(target: "librdkafka", %error, suppressed = permit.suppressed(), "{reason}");
@@ -116,6 +130,11 @@ impl ClientContext for Context {
             // That one concerns a record, whose failed report comes too, and not the client.
             self.shared.connection.report(&format!("{name}: {reason}"));
         }
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.count_call();
+        oauth::token(self.tokens.as_ref())
     }
 
     fn stats(&self, statistics: rdkafka::Statistics) {

@@ -1,4 +1,4 @@
-//! librdkafka's properties, with each secret as its file holds it at present.
+//! What a producer is made of: librdkafka's properties, with each secret as its file holds it at present, and a source of tokens.
 //!
 //! A password or certificate that is renewed at the broker is renewed on disk too, and a relay must not need a restart for it.
 //! librdkafka reads paths such as `ssl.certificate.location` itself with each producer; secrets are given to it, so they are read
@@ -10,7 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::ExposeSecret as _;
 
+use super::oauth::TokenSource;
+use super::oauth::settings::{Settings, is_ours};
+use super::properties::{PropertyError, canonical_names};
 use crate::log_throttle::LogThrottle;
+use crate::publish::Config;
 use crate::publish::property::secret_form;
 use crate::secret::SecretSource;
 use crate::telemetry;
@@ -20,21 +24,40 @@ pub(crate) struct Credentials {
     /// The file of each property whose value is a secret.
     files: BTreeMap<String, PathBuf>,
     properties: Mutex<BTreeMap<String, String>>,
+    tokens: Option<Arc<TokenSource>>,
     throttle: Arc<LogThrottle>,
 }
 
 impl Credentials {
-    /// `properties` as they were read at start.
+    /// The configuration's; the error is its first mistake.
+    pub(crate) fn of(config: &Config, throttle: Arc<LogThrottle>) -> Result<Self, PropertyError> {
+        let properties = config.properties()?;
+        let client = &config.kafka.client;
+        let tokens = Settings::of(client).map_err(|mut errors| errors.remove(0))?;
+        let tokens = tokens.map(|settings| TokenSource::new(settings, throttle.clone()));
+        let mut files = canonical_names(&client.secret_files);
+        files.retain(|name, _| !is_ours(name));
+        Ok(Self::new(properties, files, tokens.map(Arc::new), throttle))
+    }
+
+    /// `properties` as they were read at start; `files` by property, as far as librdkafka gets what they hold.
     pub(crate) fn new(
         properties: BTreeMap<String, String>,
         files: BTreeMap<String, PathBuf>,
+        tokens: Option<Arc<TokenSource>>,
         throttle: Arc<LogThrottle>,
     ) -> Self {
         Self {
             files,
             properties: Mutex::new(properties),
+            tokens,
             throttle,
         }
+    }
+
+    /// `None` if the client needs no token.
+    pub(crate) fn tokens(&self) -> Option<Arc<TokenSource>> {
+        self.tokens.clone()
     }
 
     /// Reads every secret again; blocks for as long as the disk does. A secret that cannot be read, or is none, keeps its last
@@ -89,8 +112,12 @@ mod tests {
         let name = || String::from("sasl.password");
         let given = BTreeMap::from([(name(), String::from("old"))]);
         let files = BTreeMap::from([(name(), file.clone())]);
-        let credentials =
-            Credentials::new(given, files, Arc::new(LogThrottle::new(Duration::ZERO)));
+        let credentials = Credentials::new(
+            given,
+            files,
+            None,
+            Arc::new(LogThrottle::new(Duration::ZERO)),
+        );
         let read = || credentials.read()["sasl.password"].clone();
         assert_eq!(read(), "old", "there is no file");
         for new in ["new\n", "new\r\n", "\n new \n\n"] {

@@ -4,11 +4,12 @@
 //! that grows changes no order.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header};
@@ -19,8 +20,10 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::cause::Security;
 use super::cloudevents;
+use super::credentials::Credentials;
 use super::faults::BrokerFaults;
 use super::log::BrokerLine;
+use super::oauth::{self, TokenError, TokenSource};
 use super::timeout::SideThread;
 use super::topic_config;
 use crate::event::Event;
@@ -40,6 +43,9 @@ pub enum SendError {
     /// librdkafka builds no producer from the configured properties.
     #[error("cannot build a Kafka producer")]
     Build(#[from] KafkaError),
+    /// There is no token to show to Kafka.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// Kafka, or the client before it, refuses the record.
     #[error("Kafka refuses it: {0}")]
     Refused(DeliveryError),
@@ -58,7 +64,7 @@ impl SendError {
     pub fn concerns_all(&self) -> bool {
         match self {
             Self::Refused(error) => !matches!(error.blame(), Blame::Record(_)),
-            Self::Build(_) | Self::Unanswered { .. } => true,
+            Self::Build(_) | Self::Token(_) | Self::Unanswered { .. } => true,
         }
     }
 }
@@ -80,9 +86,16 @@ impl LastError {
 struct Context {
     outcome: mpsc::SyncSender<Result<(), DeliveryError>>,
     last_error: Arc<LastError>,
+    tokens: Option<Arc<TokenSource>>,
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        oauth::token(self.tokens.as_ref())
+    }
+
     /// Keeps why a broker cannot be used, which librdkafka may name here alone. Nothing else matters to a single record.
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
         if let Some(line) = BrokerLine::of_log(facility, message) {
@@ -142,6 +155,7 @@ impl Drop for Client {
 /// Sends dead letters to one topic.
 pub(in crate::publish) struct DeadLetterProducer {
     properties: BTreeMap<String, String>,
+    tokens: Option<Arc<TokenSource>>,
     topic: String,
     client: Option<Client>,
     timestamps: Timestamps,
@@ -159,9 +173,10 @@ pub(in crate::publish) struct Provenance<'a> {
 
 impl DeadLetterProducer {
     /// Connects with the first dead letter.
-    pub(in crate::publish) fn new(properties: BTreeMap<String, String>, topic: &str) -> Self {
+    pub(in crate::publish) fn new(credentials: &Credentials, topic: &str) -> Self {
         Self {
-            properties,
+            properties: credentials.read(),
+            tokens: credentials.tokens(),
             topic: topic.to_owned(),
             client: None,
             timestamps: Timestamps::default(),
@@ -249,7 +264,10 @@ impl DeadLetterProducer {
         }
     }
 
-    fn connect(&self) -> Result<Client, KafkaError> {
+    fn connect(&self) -> Result<Client, SendError> {
+        if let Some(tokens) = &self.tokens {
+            tokens.prepare()?;
+        }
         let mut config = ClientConfig::new();
         for (name, value) in &self.properties {
             config.set(name, value);
@@ -264,6 +282,7 @@ impl DeadLetterProducer {
         let producer = config.create_with_context(Context {
             outcome: sender,
             last_error: last_error.clone(),
+            tokens: self.tokens.clone(),
         })?;
         Ok(Client {
             producer: Some(producer),
@@ -283,11 +302,22 @@ pub(super) mod tests {
     use rdkafka::{Offset, TopicPartitionList};
 
     use super::*;
+    use crate::log_throttle::LogThrottle;
     use crate::publish::KafkaConfig;
     use crate::publish::decide::partitioner::partition;
 
     const PARTITIONS: i32 = 7;
     const KEYS: usize = 30;
+
+    pub fn credentials(cluster: &MockCluster<'_, impl ClientContext>) -> Credentials {
+        let throttle = LogThrottle::new(Duration::ZERO);
+        Credentials::new(
+            properties(cluster),
+            BTreeMap::new(),
+            None,
+            Arc::new(throttle),
+        )
+    }
 
     pub fn properties(cluster: &MockCluster<'_, impl ClientContext>) -> BTreeMap<String, String> {
         let servers = cluster.bootstrap_servers();
@@ -306,7 +336,7 @@ pub(super) mod tests {
     fn a_dead_letter_goes_to_the_partition_that_its_event_would_have_gone_to() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("dead-letters", PARTITIONS, 1).unwrap();
-        let mut producer = DeadLetterProducer::new(properties(&cluster), "dead-letters");
+        let mut producer = DeadLetterProducer::new(&credentials(&cluster), "dead-letters");
         for number in 0..KEYS {
             let key = "k".repeat(number);
             let event = Event::sample(Some(&key));

@@ -81,7 +81,7 @@ impl DeadLetterTopic {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             let mut producer = kept
                 .take()
-                .unwrap_or_else(|| DeadLetterProducer::new(credentials.read(), &name));
+                .unwrap_or_else(|| DeadLetterProducer::new(&credentials, &name));
             let sent = producer.send(&event, &provenance, timeout);
             // A new one reads its credentials again.
             *kept = sent.is_ok().then_some(producer);
@@ -110,24 +110,19 @@ impl DeadLetterTopic {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use rdkafka::mocking::MockCluster;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
-    use crate::log_throttle::LogThrottle;
-    use crate::publish::kafka::dead_letter_producer::tests::properties;
+    use crate::publish::kafka::dead_letter_producer::tests::credentials;
 
     #[test]
     fn one_producer_serves_until_a_failure_which_pauses_the_topic() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("dead-letters", 1, 1).unwrap();
-        let throttle = Arc::new(LogThrottle::new(Duration::ZERO));
-        let credentials = Credentials::new(properties(&cluster), BTreeMap::new(), throttle);
         let mut topic = DeadLetterTopic::new(
             String::from("dead-letters"),
-            Arc::new(credentials),
+            Arc::new(credentials(&cluster)),
             ACKNOWLEDGEMENT_TIMEOUT,
         );
         let event = Event::sample(Some("k"));

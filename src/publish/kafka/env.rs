@@ -27,8 +27,7 @@ impl Env for LibrdkafkaEnv {
         isolate: bool,
         batch_bytes: u32,
     ) -> Result<Producer, BuildError> {
-        let built = self.factory.build(generation, isolate, batch_bytes);
-        built.map_err(|error| BuildError(error.to_string()))
+        self.factory.build(generation, isolate, batch_bytes)
     }
 
     fn write_dead_letter(

@@ -7,6 +7,8 @@ use std::time::Duration;
 const ABOUT_PROPERTY: &str = "Configuration property ";
 /// What a failed record makes of a gapless producer. ringback asks for it, and reports itself what failed and how it goes on.
 const GAPLESS: &str = "Gap-less ordering would not be guaranteed";
+/// How librdkafka begins an error if its application has no token.
+const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
 /// The facility of log lines about a connection to a broker that has failed.
 const CONNECTION_FAILED: &str = "FAIL";
 /// What librdkafka calls a broker of `bootstrap.servers` until it knows its number.
@@ -31,6 +33,11 @@ pub(super) fn is_expected(
 /// True if a producer reports that it stops, as it was asked to, because of a failed record.
 pub(super) fn is_gapless(message: &str) -> bool {
     message.contains(GAPLESS)
+}
+
+/// True if librdkafka reports that it was given no token.
+pub(super) fn is_no_token(message: &str) -> bool {
+    message.starts_with(NO_TOKEN)
 }
 
 /// What librdkafka says about its connection to one broker, as in

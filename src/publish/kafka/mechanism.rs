@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::properties::PropertyError;
 
-/// What librdkafka can do without Cyrus SASL and curl, which this build has not.
-const BUILT_IN: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
-const REMEDY: &str = "set it to \"SCRAM-SHA-512\", \"SCRAM-SHA-256\" or \"PLAIN\"";
+/// What librdkafka can do without Cyrus SASL, which this build has not; its tokens come from [`super::oauth`].
+const BUILT_IN: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
+const REMEDY: &str = "set it to \"SCRAM-SHA-512\", \"SCRAM-SHA-256\", \"OAUTHBEARER\" or \"PLAIN\"";
 /// Both names of one property.
 const NAMES: [&str; 2] = ["sasl.mechanisms", "sasl.mechanism"];
 
@@ -30,22 +30,12 @@ pub(super) fn check(properties: &BTreeMap<String, String>) -> Result<(), Propert
             "is missing: librdkafka would use GSSAPI (Kerberos), which this build does not have; {REMEDY}"
         ));
     };
-    let is = |name: &str| mechanism.eq_ignore_ascii_case(name);
-    if BUILT_IN.iter().any(|name| is(name)) {
-        return Ok(());
-    }
-    if !is("OAUTHBEARER") {
-        return refuse(format!(
-            "is {mechanism:?}, which this build does not have; {REMEDY}"
-        ));
-    }
-    // librdkafka makes such tokens itself, for tests.
-    let makes_tokens = properties.get("enable.sasl.oauthbearer.unsecure.jwt");
-    if makes_tokens.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+    let mut built_in = BUILT_IN.iter();
+    if built_in.any(|name| mechanism.eq_ignore_ascii_case(name)) {
         return Ok(());
     }
     refuse(format!(
-        "is \"OAUTHBEARER\", for which this build has no source of tokens: it would wait for one forever; {REMEDY}"
+        "is {mechanism:?}, which this build does not have; {REMEDY}"
     ))
 }
 
@@ -62,34 +52,19 @@ mod tests {
     #[test]
     fn what_this_build_cannot_do_is_refused_with_what_it_can() {
         const SASL: (&str, &str) = ("security.protocol", "SASL_SSL");
-        for mechanism in ["PLAIN", "scram-sha-256", "SCRAM-SHA-512"] {
+        for mechanism in ["PLAIN", "scram-sha-256", "SCRAM-SHA-512", "oauthbearer"] {
             assert_eq!(refusal(&[SASL, ("sasl.mechanisms", mechanism)]), None);
         }
-        for (mechanism, words) in [
-            ("GSSAPI", "is \"GSSAPI\", which this build does not have"),
-            ("OAUTHBEARER", "has no source of tokens"),
-        ] {
-            for name in NAMES {
-                let said = refusal(&[SASL, (name, mechanism)]).expect("it is refused");
-                assert!(said.starts_with(name) && said.contains(words), "{said}");
-                assert!(said.ends_with(REMEDY), "{said}");
-            }
+        for name in NAMES {
+            let said = refusal(&[SASL, (name, "GSSAPI")]).expect("it is refused");
+            assert!(said.starts_with(name), "{said}");
+            assert!(said.contains("is \"GSSAPI\", which this build does not have"));
+            assert!(said.ends_with(REMEDY), "{said}");
         }
-        let oidc = [
-            SASL,
-            ("sasl.mechanism", "OAUTHBEARER"),
-            ("sasl.oauthbearer.method", "oidc"),
-        ];
-        assert!(refusal(&oidc).is_some());
         let missing = refusal(&[SASL]).expect("it is refused");
         assert!(
             missing.starts_with("sasl.mechanisms is missing"),
             "{missing}"
-        );
-        let own = ("enable.sasl.oauthbearer.unsecure.jwt", "true");
-        assert_eq!(
-            refusal(&[SASL, ("sasl.mechanisms", "OAUTHBEARER"), own]),
-            None
         );
         // Nothing is asked of a connection without SASL.
         assert_eq!(refusal(&[("sasl.mechanisms", "GSSAPI")]), None);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 use rdkafka::types::RDKafkaErrorCode;
@@ -14,7 +14,7 @@ use super::credentials::Credentials;
 use super::properties::producer_properties;
 use super::timeout::SideThread;
 use super::topic_config::{self, LastReading};
-use crate::publish::env::{Client, Enqueue, Outgoing};
+use crate::publish::env::{BuildError, Client, Enqueue, Outgoing};
 use crate::publish::error::DeliveryError;
 use crate::publish::inbox::{Mailbox, TopicState};
 
@@ -53,8 +53,13 @@ impl ProducerFactory {
         generation: u64,
         isolate: bool,
         batch_bytes: u32,
-    ) -> KafkaResult<Producer> {
-        let context = Context::new(generation, self.shared.clone());
+    ) -> Result<Producer, BuildError> {
+        let tokens = self.credentials.tokens();
+        if let Some(tokens) = &tokens {
+            let prepared = tokens.prepare();
+            prepared.map_err(|error| BuildError(error.to_string()))?;
+        }
+        let context = Context::new(generation, tokens, self.shared.clone());
         let (credentials, connection) = (self.credentials.clone(), self.shared.connection.clone());
         let built = self.build_thread.with_timeout(BUILD_TIMEOUT, move || {
             let properties = credentials.read();
@@ -64,14 +69,17 @@ impl ProducerFactory {
                 config.set(name, value);
             }
             config.set_log_level(RDKafkaLogLevel::Info);
-            config.create_with_context(context)
+            let built: KafkaResult<BaseProducer<_>> = config.create_with_context(context);
+            // librdkafka asks for a token at once, and connects when it has one.
+            built.inspect(|client| client.poll(Duration::ZERO))
         });
         let Some(built) = built else {
             let message = "building it takes too long: a file of [kafka.client] or the resolver does not answer";
-            return Err(KafkaError::ClientCreation(message.to_owned()));
+            return Err(BuildError(message.to_owned()));
         };
+        let client = built.map_err(|error| BuildError(error.to_string()))?;
         let producer = Producer {
-            client: Some(Arc::new(built?)),
+            client: Some(Arc::new(client)),
             topic: self.topic.clone(),
             mailbox: self.shared.mailbox.clone(),
             metadata_thread: SideThread::default(),

@@ -5,6 +5,7 @@ pub mod rules;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::oauth::settings::is_ours;
 use crate::publish::decide::machine::BATCH_BYTES;
 use crate::publish::{Ack, Config};
 
@@ -50,7 +51,7 @@ const FORBIDDEN_PREFIXES: [(&str, &str); 2] = [
 const TOPIC_METADATA: &str = "topic.metadata.";
 
 /// librdkafka's aliases of names that matter here, so that no property is set under two names.
-fn canonical(name: &str) -> &str {
+pub(super) fn canonical(name: &str) -> &str {
     match name {
         "request.required.acks" => "acks",
         "max.in.flight" => "max.in.flight.requests.per.connection",
@@ -59,6 +60,8 @@ fn canonical(name: &str) -> &str {
         "queue.buffering.max.ms" => "linger.ms",
         "compression.type" => "compression.codec",
         "metadata.broker.list" => "bootstrap.servers",
+        "sasl.oauthbearer.client.credentials.client.id" => "sasl.oauthbearer.client.id",
+        "sasl.oauthbearer.client.credentials.client.secret" => "sasl.oauthbearer.client.secret",
         other => other,
     }
 }
@@ -120,7 +123,7 @@ impl Config {
         let given = self.kafka.client.values.iter();
         let given = given.map(|(name, value)| (canonical(name), value.clone()));
         // Only dead letters are still partitioned by librdkafka: without a key they may go anywhere.
-        let given = given.filter(|(name, _)| *name != "partitioner");
+        let given = given.filter(|(name, _)| *name != "partitioner" && !is_ours(name));
         let all = fixed.chain(computed).chain(given);
         all.map(|(name, value)| (name.to_owned(), value)).collect()
     }

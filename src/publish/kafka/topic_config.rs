@@ -11,6 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::{MetadataBroker, MetadataPartition, MetadataTopic};
 
 use super::credentials::Credentials;
+use super::oauth::settings::needs_token;
 use crate::publish::decide::timestamps::TimeBounds;
 
 /// For both answers together, connecting included.
@@ -39,6 +40,10 @@ pub(crate) fn read(
     properties: &BTreeMap<String, String>,
     topic: &str,
 ) -> Result<TimeBounds, String> {
+    if needs_token(properties) {
+        // rdkafka's client for it does not ask for a token.
+        return Err(String::from("with OAUTHBEARER no client can ask for it"));
+    }
     let text = |error: &dyn std::error::Error| error.to_string();
     let mut config = ClientConfig::new();
     for (name, value) in properties {

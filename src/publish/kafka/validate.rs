@@ -8,7 +8,8 @@ use rdkafka::producer::BaseProducer;
 use rdkafka::types::RDKafkaConfRes;
 
 use super::mechanism;
-use super::properties::PropertyError;
+use super::oauth::settings::{Settings, is_ours};
+use super::properties::{PropertyError, canonical, canonical_names};
 use crate::publish::Config;
 use crate::publish::property;
 
@@ -21,12 +22,15 @@ impl Config {
     /// refuses its value, this build cannot do what it asks for, or the file that it names cannot be opened.
     pub fn check_each_property(&self) -> Vec<PropertyError> {
         let mut errors = self.broken_rules();
-        errors.extend(mechanism::check(&self.merged_properties()).err());
+        let client = &self.kafka.client;
+        errors.extend(mechanism::check(&canonical_names(&client.values)).err());
+        errors.extend(Settings::of(client).err().unwrap_or_default());
         for (name, value) in &self.kafka.client.values {
             if errors.iter().any(|error| error.property == *name) {
                 continue;
             }
-            let reason = self.refusal(name, value);
+            let known = !is_ours(canonical(name));
+            let reason = known.then(|| self.refusal(name, value)).flatten();
             let reason = reason.or_else(|| unreadable_file(name, value));
             errors.extend(reason.map(|reason| PropertyError {
                 property: name.clone(),

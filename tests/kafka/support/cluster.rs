@@ -33,6 +33,8 @@ pub struct Cluster {
     pub bootstrap_sasl: Option<String>,
     /// Their listener that asks for client certificates, if there is one.
     pub bootstrap_tls: Option<String>,
+    /// Their listener with passwords over TLS, if there is one.
+    pub bootstrap_sasl_tls: Option<String>,
     /// The folder of its certificates.
     pub certs: Option<PathBuf>,
     base: u16,
@@ -97,6 +99,7 @@ impl Cluster {
             bootstrap: String::new(),
             bootstrap_sasl: None,
             bootstrap_tls: None,
+            bootstrap_sasl_tls: None,
             certs: None,
             base,
         };
@@ -109,6 +112,7 @@ impl Cluster {
         };
         cluster.bootstrap = value("BOOTSTRAP=").expect("the script names the brokers");
         cluster.bootstrap_sasl = value("BOOTSTRAP_SASL=");
+        cluster.bootstrap_sasl_tls = value("BOOTSTRAP_SASL_TLS=");
         if let Some(tls) = value("BOOTSTRAP_TLS=") {
             let (addresses, certs) = tls.split_once(" CERTS=").expect("both on a line");
             cluster.bootstrap_tls = Some(addresses.to_owned());

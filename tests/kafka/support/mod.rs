@@ -9,6 +9,7 @@ pub mod preload;
 pub mod prometheus;
 pub mod relay;
 pub mod sender;
+pub mod token_server;
 pub mod topic;
 
 use std::time::{Duration, Instant};

@@ -112,6 +112,23 @@ fn sasl_forgotten_needless_refused_or_of_another_mechanism_is_told_apart() {
 }
 
 #[test]
+fn a_refused_token_is_not_taken_for_a_password() {
+    let token = security(&[
+        ("security.protocol", "SASL_SSL"),
+        ("sasl.mechanism", "OAUTHBEARER"),
+    ]);
+    let line = "sasl_ssl://k:9092/bootstrap: SASL authentication error: {\"status\":\"invalid_token\"} (after 9ms in state \
+                AUTH_REQ)";
+    let wanted = [
+        "refuses the token",
+        "\"sasl.oauthbearer.token.endpoint.url\"",
+        "invalid_token",
+    ];
+    assert_says(&token, line, &wanted);
+    assert!(!explain(&token, line).text.contains("password"));
+}
+
+#[test]
 fn certificates_of_both_sides_are_told_apart() {
     let tls = security(&[("security.protocol", "SSL")]);
     for line in [

@@ -279,3 +279,32 @@ VW4U7TAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQDvksKb3Bzj
 I5l5l9Te0pCjiKhKbpTVdC4GkGGA3iWKCgIgL6Grdq5AxYxoIpSyYcSn6hGl/6cQ
 B8lytdDvHGBC8o4=
 -----END CERTIFICATE-----";
+
+#[test]
+fn librdkafka_is_given_nothing_of_what_ringback_reads_to_get_tokens() {
+    let given = [
+        ("security.protocol", "SASL_SSL"),
+        ("sasl.mechanism", "OAUTHBEARER"),
+        ("sasl.oauthbearer.method", "OIDC"),
+        ("sasl.oauthbearer.client.credentials.client.id", "relay"),
+        ("sasl.oauthbearer.client.secret", "s3cret"),
+        (
+            "sasl.oauthbearer.token.endpoint.url",
+            "https://idp.example/token",
+        ),
+        ("https.ca.location", "probe"),
+    ];
+    assert_eq!(errors(&given), []);
+    let properties = config(&given).properties().unwrap();
+    let is_ours = |name: &&String| name.contains("oauthbearer") || name.starts_with("https");
+    assert_eq!(properties.keys().find(is_ours), None);
+    assert_eq!(properties["sasl.mechanism"], "OAUTHBEARER");
+
+    let unreadable = ("https.ca.location", "/nowhere/ca.pem");
+    let found = errors(&[&given[..6], &[unreadable]].concat());
+    let [error] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert_eq!(error.property, "https.ca.location");
+    assert!(error.reason.contains("/nowhere/ca.pem"), "{error}");
+}

@@ -47,8 +47,17 @@ impl Mistake {
 impl Cluster {
     /// Starts one broker with passwords and certificates, and with a listener for each mistake of [`Mistake`].
     pub fn start_mistaken() -> Self {
+        Self::start_mistaken_as("mistaken", &[])
+    }
+
+    /// As [`Cluster::start_mistaken`], with OAUTHBEARER among its mechanisms: tokens must be signed by a key of this JWKS.
+    pub fn start_with_tokens(jwks: &str) -> Self {
+        Self::start_mistaken_as("tokens", &["--oauth", jwks])
+    }
+
+    fn start_mistaken_as(kind: &str, more: &[&str]) -> Self {
         let (held, base) = free_ports();
-        let name = format!("ringback-kafka-{}-mistaken", std::process::id());
+        let name = format!("ringback-kafka-{}-{kind}", std::process::id());
         let certs = std::env::temp_dir().join(&name).join("tls");
         let at = |offset: u16| format!("127.0.0.1:{}", base + offset);
         let own = [
@@ -105,7 +114,8 @@ impl Cluster {
             .iter()
             .flatten()
             .flat_map(|setting| ["--set", setting]);
-        let more: Vec<_> = ["--sasl", "--tls"].into_iter().chain(settings).collect();
+        let more = more.iter().copied().chain(["--sasl", "--tls"]);
+        let more: Vec<_> = more.chain(settings).collect();
         Self::up_at(held, base, &std::env::temp_dir().join(&name), 1, &more)
     }
 
