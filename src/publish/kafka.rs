@@ -14,6 +14,7 @@ mod log;
 mod mechanism;
 pub(super) mod producer;
 pub(super) mod properties;
+pub(super) mod survey;
 pub(super) mod timeout;
 pub(super) mod topic_config;
 mod validate;
