@@ -3,6 +3,7 @@
 //! Probes gather facts ([`crate::publish::survey()`], [`crate::journal::probe`], the process's limits). What they mean is decided by pure
 //! functions of facts and configuration, a file a subject; `report` prints it.
 
+mod clock;
 mod cluster;
 mod finding;
 mod machine;
@@ -100,6 +101,7 @@ fn examine(config: &Config, arguments: &DoctorArgs) -> Result<Report, CommandErr
         topic::judge(&mut report, &needs, topic, index > 0);
     }
     cluster::written(&mut report, &survey);
+    clock::clocks(&mut report, &survey, &needs.principal);
     Ok(report)
 }
 

@@ -1,15 +1,11 @@
 //! What the connections to the cluster mean for the relay.
 
-use std::time::Duration;
-
 use super::super::render::count;
 use super::finding::{Id, Level, Report};
 use crate::publish::{Broker, BrokerFault, CauseKind, Survey, Written};
 
-/// A difference of clocks that is worth a warning: it shows in the records' times, and in `ce_time`.
-const CLOCK_WARNING: Duration = Duration::from_secs(5);
-
-const NTP: &str = "have this machine's clock and the broker's set by NTP";
+/// What to do about a clock that is wrong.
+pub const NTP: &str = "have this machine's clock and the broker's set by NTP";
 
 /// The name, why it matters, and what to do if the cause itself does not say that.
 fn explain(kind: CauseKind) -> (Id, &'static str, &'static str) {
@@ -114,7 +110,7 @@ fn is_of(brokers: &[Broker], fault: &BrokerFault) -> bool {
     brokers.iter().any(|broker| broker.address == fault.address)
 }
 
-/// What became of the marked record, and what it showed of the clocks.
+/// What became of the marked record.
 pub fn written(report: &mut Report, survey: &Survey) {
     match &survey.written {
         None => {}
@@ -136,37 +132,12 @@ pub fn written(report: &mut Report, survey: &Survey) {
             partition,
             offset,
             took,
-            clock_ms,
-        }) => {
-            report.fine(format!(
-                "the marked record was acknowledged after {:.1} ms (partition {partition}, offset {offset})",
-                took.as_secs_f64() * 1_000.0
-            ));
-            if let Some(ms) = clock_ms {
-                clock(report, *ms);
-            }
-        }
+            ..
+        }) => report.fine(format!(
+            "the marked record was acknowledged after {:.1} ms (partition {partition}, offset {offset})",
+            took.as_secs_f64() * 1_000.0
+        )),
     }
-}
-
-/// `ms`: the broker's clock less this machine's.
-fn clock(report: &mut Report, ms: i64) {
-    let distance = Duration::from_millis(ms.unsigned_abs());
-    if distance < CLOCK_WARNING {
-        report.fine("this machine's clock and the broker's agree");
-        return;
-    }
-    let side = if ms > 0 { "behind" } else { "ahead of" };
-    report.add(
-        Level::Warning,
-        Id::Clock,
-        format!(
-            "this machine's clock is {} {side} the broker's",
-            humantime::format_duration(Duration::from_secs(distance.as_secs()))
-        ),
-        "records get wrong times, and Kafka refuses or deletes those that are beyond the topic's bounds",
-        NTP,
-    );
 }
 
 #[cfg(test)]
@@ -239,31 +210,20 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_does_not_arrive_is_an_error_and_a_clock_that_differs_a_warning() {
-        let names = |written| {
+    fn a_record_that_does_not_arrive_is_an_error() {
+        for (written, finding) in [
+            (
+                Written::Failed(String::from("Broker: Not enough in-sync replicas")),
+                "error write-failed",
+            ),
+            (Written::TimeRefused, "error clock"),
+        ] {
             let survey = Survey {
                 brokers: vec![broker(1, true)],
                 written: Some(written),
                 ..Survey::default()
             };
-            report(&survey).names()
-        };
-        let failed = Written::Failed(String::from("Broker: Not enough in-sync replicas"));
-        assert_eq!(names(failed), ["error write-failed"]);
-        assert_eq!(names(Written::TimeRefused), ["error clock"]);
-        for (clock_ms, findings) in [
-            (None, &[][..]),
-            (Some(-4_000), &[]),
-            (Some(5_000), &["warning clock"]),
-            (Some(-3_600_000), &["warning clock"]),
-        ] {
-            let acknowledged = Written::Acknowledged {
-                partition: 0,
-                offset: 7,
-                took: Duration::from_millis(3),
-                clock_ms,
-            };
-            assert_eq!(names(acknowledged), findings);
+            assert_eq!(report(&survey).names(), [finding]);
         }
     }
 }

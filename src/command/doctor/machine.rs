@@ -45,7 +45,7 @@ pub fn disk(report: &mut Report, wanted: &Disk<'_>, probe: &Result<Probe, ProbeE
             risk.remedy,
         ),
         None if probe.exists => {
-            report.fine(format!("the journal's folder {journal} can be written"))
+            report.fine(format!("the journal's folder {journal} can be written"));
         }
         None => report.fine(format!(
             "the journal's folder {journal} can be created in {}",
@@ -187,7 +187,7 @@ mod tests {
         }
     }
 
-    fn names(probe: Result<Probe, ProbeError>) -> Vec<String> {
+    fn names(probe: &Result<Probe, ProbeError>) -> Vec<String> {
         let journal = Config {
             budget: ByteSize::gib(8),
             ..Config::default()
@@ -198,26 +198,26 @@ mod tests {
             commit_timeout: Duration::from_secs(8),
         };
         let mut report = Report::default();
-        disk(&mut report, &wanted, &probe);
+        disk(&mut report, &wanted, probe);
         report.names()
     }
 
     #[test]
     fn room_and_syncs_are_judged_by_the_budget_and_the_answer_s_time() {
         let fast = Duration::from_millis(1);
-        assert_eq!(names(Ok(probe(9 * GIB, fast))), [""; 0]);
+        assert_eq!(names(&Ok(probe(9 * GIB, fast))), [""; 0]);
         // The budget fits, its three segments do not.
         let tight = probe(8 * GIB + (100 << 20), fast);
-        assert_eq!(names(Ok(tight)), ["warning disk-smaller-than-budget"]);
-        assert_eq!(names(Ok(probe(1 << 20, fast))), ["error disk-full"]);
+        assert_eq!(names(&Ok(tight)), ["warning disk-smaller-than-budget"]);
+        assert_eq!(names(&Ok(probe(1 << 20, fast))), ["error disk-full"]);
         let own = Probe {
             own: 9 * GIB,
             ..probe(0, fast)
         };
-        assert_eq!(names(Ok(own)), [""; 0], "its own files are room");
-        assert_eq!(names(Ok(probe(9 * GIB, SLOW_SYNC))), ["warning slow-sync"]);
+        assert_eq!(names(&Ok(own)), [""; 0], "its own files are room");
+        assert_eq!(names(&Ok(probe(9 * GIB, SLOW_SYNC))), ["warning slow-sync"]);
         let slower = probe(9 * GIB, Duration::from_secs(4));
-        assert_eq!(names(Ok(slower)), ["error slow-sync"]);
+        assert_eq!(names(&Ok(slower)), ["error slow-sync"]);
         let risky = Probe {
             risk: Some(Risk {
                 what: String::from("the journal is on tmpfs"),
@@ -226,13 +226,13 @@ mod tests {
             }),
             ..probe(9 * GIB, fast)
         };
-        assert_eq!(names(Ok(risky)), ["warning journal-file-system"]);
+        assert_eq!(names(&Ok(risky)), ["warning journal-file-system"]);
         let unusable = ProbeError {
             operation: "open",
             path: PathBuf::from("/data"),
             source: io::Error::from(io::ErrorKind::PermissionDenied),
         };
-        assert_eq!(names(Err(unusable)), ["error journal-unusable"]);
+        assert_eq!(names(&Err(unusable)), ["error journal-unusable"]);
     }
 
     #[test]

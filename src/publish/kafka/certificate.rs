@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
-use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslVerifyMode};
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslRef, SslVerifyMode};
 use openssl::x509::{X509, X509NameRef, X509Ref, X509StoreContextRef};
 
 use super::cause::{Cause, CauseKind};
@@ -64,7 +64,7 @@ impl Trust {
     }
 
     /// As librdkafka does it.
-    fn load(&self, context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+    pub(super) fn load(&self, context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
         if let Some(location) = &self.location {
             load_from(context, Path::new(location))?;
         }
@@ -81,6 +81,21 @@ impl Trust {
             }
         }
         Ok(())
+    }
+
+    /// Demands a certificate for this host, as librdkafka does.
+    pub(super) fn expect_name(&self, ssl: &mut SslRef, host: &str) -> Result<(), ErrorStack> {
+        match host.parse::<IpAddr>() {
+            Ok(ip) if self.checks_name => ssl.param_mut().set_ip(ip),
+            Ok(_) => Ok(()),
+            Err(_) => {
+                ssl.set_hostname(host)?;
+                if self.checks_name {
+                    ssl.param_mut().set_host(host)?;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// The property to which another authority is added, and its present value if that is no secret.
@@ -123,7 +138,7 @@ pub(super) fn inspect_all(address: &str, trust: &Trust) -> Vec<Cause> {
 }
 
 /// The host's name, and a connection whose reads and writes end after [`TIMEOUT`].
-fn connect(address: &str) -> Option<(&str, TcpStream)> {
+pub(super) fn connect(address: &str) -> Option<(&str, TcpStream)> {
     let (host, _) = address.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let stream = address.to_socket_addrs().ok()?.find_map(|place| {
@@ -161,16 +176,7 @@ fn faults(
         true
     });
     let mut ssl = Ssl::new(&context.build())?;
-    match host.parse::<IpAddr>() {
-        Ok(ip) if trust.checks_name => ssl.param_mut().set_ip(ip)?,
-        Ok(_) => {}
-        Err(_) => {
-            ssl.set_hostname(host)?;
-            if trust.checks_name {
-                ssl.param_mut().set_host(host)?;
-            }
-        }
-    }
+    trust.expect_name(&mut ssl, host)?;
     // If the broker ends the handshake, because it asks for a certificate for example, its own was seen before.
     drop(ssl.connect(stream));
     let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);

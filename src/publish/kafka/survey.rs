@@ -5,6 +5,7 @@
 //! (`KafkaApis.handleProduceRequest` and `ReplicaManager.appendRecords`).
 
 mod client;
+mod clock;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -44,6 +45,8 @@ pub struct Survey {
     pub faults: Vec<BrokerFault>,
     /// The topic of the events, and the dead-letter topic if there is one; empty if the cluster does not answer.
     pub topics: Vec<Topic>,
+    /// The clock of the cluster's controller less this machine's, in milliseconds; `None` if no broker is connected.
+    pub clock: Option<Result<i64, Unknown>>,
     /// What became of the marked record, if one was sent.
     pub written: Option<Written>,
     /// The client's last error that is about no broker.
@@ -189,6 +192,9 @@ fn look(
     for broker in &mut survey.brokers {
         broker.is_connected = client.is_connected(&broker.address);
     }
+    let mut brokers = survey.brokers.iter();
+    let connected = brokers.find(|broker| broker.is_connected);
+    survey.clock = connected.map(|broker| clock::offset_ms(&broker.address, properties));
     for topic in &mut survey.topics {
         examine(&client, properties, topic);
     }
@@ -235,11 +241,8 @@ fn examine(client: &Client, properties: &BTreeMap<String, String>, topic: &mut T
         return;
     };
     topic.config = topic_config::describe(properties, &topic.name).map_err(|error| match error {
-        DescribeError::Refused(
-            RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::ClusterAuthorizationFailed,
-        ) => Unknown::Forbidden,
-        error => Unknown::Other(error.to_string()),
+        DescribeError::Refused => Unknown::Forbidden,
+        DescribeError::Unanswered(reason) => Unknown::Other(reason),
     });
     // What does not describe its topics is no Apache Kafka, and might take the record.
     if let Err(Unknown::Other(reason)) = &topic.config {

@@ -9,7 +9,6 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::{MetadataBroker, MetadataPartition, MetadataTopic};
-use rdkafka::types::RDKafkaErrorCode;
 
 use super::credentials::Credentials;
 use crate::publish::decide::timestamps::TimeBounds;
@@ -38,9 +37,9 @@ impl ClientContext for Silent {
 /// Why a topic's configuration is not known.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DescribeError {
-    /// The cluster refuses to tell it.
-    #[error("{0}")]
-    Refused(RDKafkaErrorCode),
+    /// The cluster refuses to tell it, or has no such topic. rdkafka drops the code of it: then there are no properties.
+    #[error("the cluster does not tell it; grant DescribeConfigs on the topic")]
+    Refused,
     /// There is no answer, or none that can be used.
     #[error("{0}")]
     Unanswered(String),
@@ -90,7 +89,10 @@ pub(crate) fn describe(
         .map_err(failed)?;
     let empty = || DescribeError::Unanswered(String::from("an empty answer"));
     let topic = answer.into_iter().next().ok_or_else(empty)?;
-    let topic = topic.map_err(DescribeError::Refused)?;
+    let topic = topic.map_err(|_| DescribeError::Refused)?;
+    if topic.entries.is_empty() {
+        return Err(DescribeError::Refused);
+    }
     let entries = topic.entries.into_iter();
     Ok(entries
         .filter_map(|entry| Some((entry.name, entry.value?)))

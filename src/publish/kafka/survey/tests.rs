@@ -44,6 +44,7 @@ fn what_the_mock_tells_is_known_and_what_it_does_not_is_said_to_be_unknown() {
     assert!(
         matches!(&events.write, Err(Unknown::Other(reason)) if reason.starts_with("not asked"))
     );
+    assert!(matches!(survey.clock, Some(Err(Unknown::Other(_)))));
     let Some(Written::Acknowledged { offset, .. }) = survey.written else {
         panic!("it is acknowledged: {survey:?}");
     };
