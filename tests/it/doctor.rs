@@ -1,9 +1,11 @@
 //! `ringback doctor` before librdkafka's mock, which answers only some of its questions, and before nobody.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
+use std::thread;
 
 use serde_json::Value;
 
@@ -89,6 +91,29 @@ fn what_would_stop_events_makes_the_exit_code_1() {
     assert!(
         said.contains("findings that would stop or refuse events: 2"),
         "{said}"
+    );
+}
+
+#[test]
+fn a_web_server_in_the_place_of_a_broker_is_named() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = server.local_addr().expect("it has one").to_string();
+    thread::spawn(move || {
+        while let Ok((mut client, _)) = server.accept() {
+            let mut first = [0; 64];
+            let asked = client.read(&mut first);
+            // The client may have gone.
+            let _ = asked.and_then(|_| client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+        }
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = write_config(folder.path(), &address, "", JOURNAL);
+    let printed = text(&doctor(&config, &[]).stdout);
+    let found = format!("error    not-kafka: {address} speaks HTTP and not Kafka's\n  why    ");
+    assert!(printed.contains(&found), "{printed}");
+    assert!(
+        printed.contains("\n  do     correct \"bootstrap.servers\"\n"),
+        "{printed}"
     );
 }
 

@@ -255,9 +255,10 @@ fn examine(client: &Client, properties: &BTreeMap<String, String>, topic: &mut T
         return;
     };
     topic.write = match client.send(&topic.name, Some(partition), MARK, RECORD_TIMEOUT) {
-        Outcome::Refused(RDKafkaErrorCode::InvalidRequiredAcks) | Outcome::Delivered { .. } => {
-            Ok(())
-        }
+        Outcome::Refused(RDKafkaErrorCode::InvalidRequiredAcks) => Ok(()),
+        Outcome::Delivered { .. } => Err(Unknown::Other(format!(
+            "it took the question, a record with the key {MARK}, although Kafka refuses its acks=2; the record is in the topic"
+        ))),
         Outcome::Refused(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(Unknown::Forbidden),
         Outcome::Refused(other) => Err(Unknown::Other(other.to_string())),
         Outcome::Unanswered => Err(Unknown::Other(String::from("no answer"))),
