@@ -12,7 +12,7 @@
 
 mod drain;
 mod error;
-mod fd_limit;
+pub mod fd_limit;
 mod ports;
 mod run;
 mod watch;

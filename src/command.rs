@@ -3,6 +3,7 @@
 mod check;
 mod dead_letter;
 mod dev;
+mod doctor;
 mod error;
 mod journal;
 mod journal_path;
@@ -47,6 +48,7 @@ const VERSION: &str = concat!(
 const EXAMPLES: &str = "Examples:
   ringback dev                                     try it: nothing to install
   ringback check --config ringback.toml            is this configuration good?
+  ringback doctor --config ringback.toml           are Kafka and the disk?
   ringback serve --config ringback.toml            the relay
   ringback journal status --config ringback.toml   what its journal holds
   ringback dead-letter list --config ringback.toml what was set aside
@@ -63,6 +65,8 @@ enum Command {
     Dev(dev::DevArgs),
     /// Read the configuration as `serve` does and print it, secrets redacted; bind nothing
     Check(check::Arguments),
+    /// Ask the real cluster and the real disk what would go wrong, each finding with its remedy
+    Doctor(doctor::DoctorArgs),
     /// Inspect a journal, running or stopped; publish one that a removed relay has left
     Journal(journal::JournalArgs),
     /// List the events that were set aside, and publish them: those that Kafka refused for good, and bodies that are not JSON
@@ -106,6 +110,7 @@ fn dispatch(command: &Command) -> Result<(), CommandError> {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Dev(arguments) => dev::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
         Command::Journal(arguments) => journal::run(arguments),
         Command::DeadLetter(arguments) => dead_letter::run(arguments),
         Command::Prove(arguments) => prove::run(arguments),

@@ -42,7 +42,7 @@
 //! The [`engine`] is synchronous and has no thread, clock or randomness of its own: writer, upkeep and reader share one state
 //! over a [`FileSystem`]. [`recovery`] builds that state from what is on the disk. [`commit_loop`] and `threads` run the
 //! engine. [`open`] hands out three handles, so that ingest cannot read. [`inspect`] looks into a journal that another process
-//! may hold, and changes nothing. [`memory`] is a journal without a disk behind the same handles, for `ack = "kafka"`: all of the
+//! may hold, and changes nothing; [`probe`] measures the disk below it. [`memory`] is a journal without a disk behind the same handles, for `ack = "kafka"`: all of the
 //! above is about the one on disk.
 
 pub mod appender;
@@ -54,6 +54,7 @@ pub mod format;
 pub mod inspect;
 pub mod memory;
 pub mod metrics;
+pub mod probe;
 pub mod reader;
 pub mod recovery;
 pub mod set_aside;

@@ -26,11 +26,16 @@ pub mod worker;
 
 pub use self::decide::blame::Reason;
 pub use self::decide::machine::{BATCH_BYTES, Limits, MAX_AHEAD};
+pub use self::decide::timestamps::TimeBounds;
 pub use self::error::DeliveryError;
 pub use self::kafka::dead_letter_producer::SendError;
 pub use self::kafka::oauth::{TokenContext, TokenError};
 pub use self::kafka::properties::rules::{Allowed, DefaultValue, PROPERTY_RULES, PropertyRule};
 pub use self::kafka::properties::{PropertyError, producer_properties};
+pub use self::kafka::survey::{
+    Absence, Broker, BrokerFault, Cause, CauseKind, Partition, Survey, Topic, Unknown, Written,
+    survey,
+};
 pub use config::{Ack, ClientProperties, Config, KafkaConfig};
 pub use dead_letter::{
     DeadLetterError, DeadLetterFile, Replay, ReplayError, ReplayFileError, dead_letter_bytes,

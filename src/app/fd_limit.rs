@@ -8,6 +8,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// For the journal, the admin listener, librdkafka's connections to brokers and the runtime.
 const RESERVED: u64 = 512;
 
+/// The limit to which a process may raise its own; `None` if there is none.
+pub fn hard_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}
+
 /// Raises the soft limit to the hard one and returns how many of `wanted` connections fit.
 pub(super) fn connections(wanted: usize) -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -37,7 +42,8 @@ pub(super) fn connections(wanted: usize) -> usize {
     wanted.min(room)
 }
 
-fn connections_within(limit: u64) -> usize {
+/// How many connections fit if this many descriptors may be open.
+pub fn connections_within(limit: u64) -> usize {
     // Under a small limit, half is for connections.
     let room = limit - RESERVED.min(limit / 2);
     usize::try_from(room).unwrap_or(usize::MAX).max(1)

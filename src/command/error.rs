@@ -9,7 +9,7 @@ use crate::admin::AdminError;
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::journal::inspect::InspectError;
-use crate::publish::ReplayError;
+use crate::publish::{PropertyError, ReplayError};
 use crate::telemetry::LevelError;
 
 /// Failed while running.
@@ -83,6 +83,10 @@ pub enum CommandError {
     DamagedDeadLetters(usize),
     #[error("dead letters not replayed: {0}")]
     NotReplayed(usize),
+    #[error("findings that would stop or refuse events: {errors}")]
+    Unhealthy { errors: usize },
+    #[error("kafka.client.{0}")]
+    Property(#[from] PropertyError),
     #[error("cannot replay")]
     Replay(#[from] ReplayError),
     /// The runtime, a thread or a temporary folder.
@@ -98,6 +102,7 @@ impl CommandError {
             Self::Configuration(_)
             | Self::NoJournal { .. }
             | Self::Level(_)
+            | Self::Property(_)
             | Self::App(AppError::Ingest(_) | AppError::Admin(AdminError::Token(_)))
             | Self::Prove(ProveError::Key(_))
             | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,

@@ -2,5 +2,5 @@
 
 pub mod filesystem;
 pub mod real;
-mod volume;
+pub mod volume;
 pub mod zero_fill;

@@ -15,6 +15,7 @@ mod mechanism;
 pub(super) mod oauth;
 pub(super) mod producer;
 pub(super) mod properties;
+pub(super) mod survey;
 pub(super) mod timeout;
 pub(super) mod topic_config;
 mod validate;

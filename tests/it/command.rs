@@ -33,6 +33,7 @@ fn help_and_version_succeed_and_show_examples() {
         &["serve", "--help"],
         &["dev", "--help"],
         &["check", "--help"],
+        &["doctor", "--help"],
         &["prove", "--help"],
     ] {
         let output = run(arguments);

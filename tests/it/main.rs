@@ -10,6 +10,7 @@ mod connections;
 mod content;
 mod credentials;
 mod dead_letter_commands;
+mod doctor;
 mod downgrade;
 mod durability_table;
 mod health_path;

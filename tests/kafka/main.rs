@@ -8,6 +8,7 @@ mod aged;
 mod brokers;
 mod causes;
 mod death;
+mod doctor;
 mod end_to_end;
 mod growth;
 mod outage;
@@ -24,7 +25,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 33] = [
+const TESTS: [(&str, Test); 34] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         end_to_end::each_event_arrives,
@@ -134,6 +135,10 @@ const TESTS: [(&str, Test); 33] = [
     (
         "an_oauth_secret_renewed_under_load_fails_no_request",
         security::secret_renewed,
+    ),
+    (
+        "the_doctor_finds_each_wrong_set_up_and_writes_only_if_asked",
+        doctor::set_ups,
     ),
     (
         "a_keyless_event_on_a_compacted_topic_is_named",

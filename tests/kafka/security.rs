@@ -229,8 +229,7 @@ fn by_token(lab: &Lab) -> Way {
 
 pub fn each_way(_: &Cluster) -> Result<(), Failed> {
     let lab = Lab::start();
-    let mut posted = 0;
-    for way in ways(&lab) {
+    for (before, way) in ways(&lab).into_iter().enumerate() {
         let site = lab.site(&way.bootstrap, &way.good);
         let relay = site.start_with(&SECRETS);
         let mut sender = Sender::connect(relay.address, KEY)?;
@@ -241,10 +240,9 @@ pub fn each_way(_: &Cluster) -> Result<(), Failed> {
         assert_eq!(sender.post(body.as_bytes())?.code, 204);
         let unparsed = format!("no JSON, by {}", way.name);
         assert_eq!(sender.post(unparsed.as_bytes())?.code, 204);
-        posted += 1;
         for (topic, body) in [(TOPIC, body), (DEAD, unparsed)] {
             let plain = &lab.cluster.bootstrap;
-            let records = topic::read_until(plain, topic, |records| records.len() == posted);
+            let records = topic::read_until(plain, topic, |records| records.len() == before + 1);
             let last = records.last().expect("there is one");
             assert_eq!(last.value, body.as_bytes(), "{}: byte for byte", way.name);
         }

@@ -1,6 +1,6 @@
 //! What an operator should know of the file system on which a journal is: some do not keep what they have synced.
 
-use std::fs;
+use std::{fmt, fs};
 
 use rustix::fs::fstatfs;
 
@@ -34,40 +34,64 @@ impl Unsafe {
         })
     }
 
-    fn warning(self) -> String {
+    fn risk(self) -> Risk {
         match self {
-            Self::Memory(name) => format!(
-                "the journal is on {name}, which is memory: a reboot or a power cut loses events that were answered 204; \
-                 set journal.path to a folder on a disk"
-            ),
-            Self::Overlay => String::from(
-                "the journal is on overlayfs, the container's own layer: the end of the container loses events that were \
-                 answered 204; set journal.path to a folder on a volume",
-            ),
-            Self::Network(name) => format!(
-                "the journal is on {name}, a network file system: its server decides whether a synced event survives a power \
-                 cut, and its locks may not keep a second process out; set journal.path to a folder on a local disk or a \
-                 block volume"
-            ),
-            Self::Fuse => String::from(
-                "the journal is on a FUSE file system: the program behind it decides whether a synced event survives a power \
-                 cut; set journal.path to a folder on a local disk or a block volume",
-            ),
+            Self::Memory(name) => Risk {
+                what: format!("the journal is on {name}, which is memory"),
+                why: "a reboot or a power cut loses events that were answered 204",
+                remedy: "set journal.path to a folder on a disk",
+            },
+            Self::Overlay => Risk {
+                what: String::from("the journal is on overlayfs, the container's own layer"),
+                why: "the end of the container loses events that were answered 204",
+                remedy: "set journal.path to a folder on a volume",
+            },
+            Self::Network(name) => Risk {
+                what: format!("the journal is on {name}, a network file system"),
+                why: "its server decides whether a synced event survives a power cut, and its locks may not keep a second process out",
+                remedy: "set journal.path to a folder on a local disk or a block volume",
+            },
+            Self::Fuse => Risk {
+                what: String::from("the journal is on a FUSE file system"),
+                why: "the program behind it decides whether a synced event survives a power cut",
+                remedy: "set journal.path to a folder on a local disk or a block volume",
+            },
         }
     }
 }
 
-/// Logs a warning if this folder's file system is a kind that may lose what was synced.
-pub(super) fn warn_if_unsafe(directory: &fs::File) {
+/// Why a file system may lose what was synced to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Risk {
+    /// Where the journal is.
+    pub what: String,
+    /// What may be lost.
+    pub why: &'static str,
+    /// What to change.
+    pub remedy: &'static str,
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}; {}", self.what, self.why, self.remedy)
+    }
+}
+
+/// The risk of this folder's file system; `None` if there is none, or if the kernel does not name it.
+pub fn risk(directory: &fs::File) -> Option<Risk> {
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "the kernel's magic numbers have 32 bits, whatever type the C library gives them"
     )]
     let magic = fstatfs(directory).map(|volume| volume.f_type as u32);
-    // Without an answer there is nothing to warn of.
-    if let Some(kind) = magic.ok().and_then(Unsafe::of) {
-        tracing::warn!("{}", kind.warning());
+    magic.ok().and_then(Unsafe::of).map(Unsafe::risk)
+}
+
+/// Logs a warning if this folder's file system is a kind that may lose what was synced.
+pub(super) fn warn_if_unsafe(directory: &fs::File) {
+    if let Some(risk) = risk(directory) {
+        tracing::warn!("{risk}");
     }
 }
 
@@ -90,7 +114,7 @@ mod tests {
             (Unsafe::Network("NFS"), "NFS"),
             (Unsafe::Fuse, "FUSE"),
         ] {
-            let warning = kind.warning();
+            let warning = kind.risk().to_string();
             assert!(warning.contains(word) && warning.contains("journal.path"));
         }
     }

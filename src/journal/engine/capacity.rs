@@ -29,7 +29,11 @@ pub(super) struct Capacity {
 }
 
 /// The smaller of `configured` and what a journal can hold that has `available` bytes, its own files included.
-fn effective_budget(configured: u64, segment_size: u64, available: u64) -> u64 {
+pub(in crate::journal) fn effective_budget(
+    configured: u64,
+    segment_size: u64,
+    available: u64,
+) -> u64 {
     let holds = available.saturating_sub(OVERHEAD_SEGMENTS * segment_size);
     // If not even four segments fit, the rule would refuse events for which there is room. Admission then goes by the room
     // for the next segment alone.

@@ -3,37 +3,22 @@
 //! librdkafka names most causes once, in its log alone, and from then on only reports that all brokers are down. Its lines were taken
 //! from connections to a real Kafka, and `tests/kafka/causes.rs` makes each mistake again.
 
+mod kind;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::log::BrokerLine;
 use super::oauth::settings::needs_token;
 
+pub(super) use self::kind::Detail;
+pub use self::kind::{Cause, CauseKind};
+
 /// A broker that demands SASL closes a connection without it this soon after the handshakes; other ends come later.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// librdkafka's, for brokers of `bootstrap.servers` without one.
 const DEFAULT_PORT: u16 = 9092;
-
-/// How exact a cause is: a later one of a broker replaces an earlier one unless it is less exact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Detail {
-    /// That something failed.
-    Vague,
-    /// What failed, and what to do.
-    Specific,
-    /// That the broker's certificate cannot be verified; why, only the certificate itself shows.
-    Untrusted,
-    /// What is wrong with the certificate.
-    Certificate,
-}
-
-/// Why a broker cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cause {
-    pub(super) text: String,
-    pub(super) detail: Detail,
-}
 
 /// What has worked before a connection failed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -109,6 +94,11 @@ impl Security {
         }
     }
 
+    /// The addresses of `bootstrap.servers`, each with its port.
+    pub(super) fn bootstrap(&self) -> &[String] {
+        &self.bootstrap
+    }
+
     /// `set "security.protocol" to …`.
     fn advice(&self, tls: bool, sasl: bool) -> String {
         let wanted = Protocol { tls, sasl }.name();
@@ -122,9 +112,12 @@ impl Security {
         let of_security = of_security.or_else(|| self.of_sasl(line));
         let found = of_security.or_else(|| self.of_protocol(line, past));
         let found = found.or_else(|| self.of_address(line, past));
-        let vague = || Cause {
-            text: format!("{}: {}", line.address, line.text),
-            detail: Detail::Vague,
+        let vague = || {
+            Cause::new(
+                CauseKind::Vague,
+                format!("{}: {}", line.address, line.text),
+                "",
+            )
         };
         found.unwrap_or_else(vague)
     }
@@ -133,25 +126,28 @@ impl Security {
         let (address, text) = (line.address, line.text);
         if text.contains("certificate verify failed") {
             let authorities = self.authorities;
-            let text = format!(
+            let what = format!(
                 "the certificate of {address} cannot be verified with {authorities:?}: certificate verify failed"
             );
-            return Some(Cause {
-                text,
-                detail: Detail::Untrusted,
-            });
+            return Some(Cause::new(CauseKind::CertificateUntrusted, what, ""));
         }
         let is_alert = text.contains(" alert ");
         let is_refused = is_alert && (text.contains("certificate") || text.contains("unknown ca"));
         if is_refused && self.has_certificate {
-            return specific(format!(
-                "{address} refuses this client's certificate: renew \"ssl.certificate.location\" and \"ssl.key.location\", or \
-                 have the broker trust their authority ({text})"
+            return Some(Cause::new(
+                CauseKind::ClientCertificateRefused,
+                format!("{address} refuses this client's certificate"),
+                format!(
+                    "renew \"ssl.certificate.location\" and \"ssl.key.location\", or have the broker trust their authority \
+                     ({text})"
+                ),
             ));
         }
         if is_refused {
-            return specific(format!(
-                "{address} demands a client certificate: set \"ssl.certificate.location\" and \"ssl.key.location\" ({text})"
+            return Some(Cause::new(
+                CauseKind::ClientCertificateMissing,
+                format!("{address} demands a client certificate"),
+                format!("set \"ssl.certificate.location\" and \"ssl.key.location\" ({text})"),
             ));
         }
         None
@@ -162,29 +158,39 @@ impl Security {
         if text.contains("mechanism handshake failed") {
             if text.contains("not valid in current SASL state") {
                 let advice = self.advice(self.protocol.tls, false);
-                return specific(format!(
-                    "{address} does not use SASL: {advice}, or name the broker's SASL listener in \"bootstrap.servers\""
+                return Some(Cause::new(
+                    CauseKind::SaslUnexpected,
+                    format!("{address} does not use SASL"),
+                    format!(
+                        "{advice}, or name the broker's SASL listener in \"bootstrap.servers\""
+                    ),
                 ));
             }
             let accepted = text.rsplit_once("supported mechanisms: ")?.1.trim();
             let accepted = accepted.replace(',', ", ");
-            return specific(format!(
-                "{address} does not accept this mechanism: set \"sasl.mechanisms\" to one of {accepted}"
+            return Some(Cause::new(
+                CauseKind::MechanismNotOffered,
+                format!("{address} does not accept this mechanism"),
+                format!("set \"sasl.mechanisms\" to one of {accepted}"),
             ));
         }
         let is_refused = text.contains("SASL") && text.contains("uthentication");
         if self.has_token && is_refused {
-            return specific(format!(
-                "{address} refuses the token: have \"sasl.oauthbearer.token.endpoint.url\" be of the issuer that the broker \
-                 trusts, and \"sasl.oauthbearer.client.id\" and \"sasl.oauthbearer.scope\" ask for the audience that it \
-                 expects ({text})"
+            return Some(Cause::new(
+                CauseKind::TokenRefused,
+                format!("{address} refuses the token"),
+                format!(
+                    "have \"sasl.oauthbearer.token.endpoint.url\" be of the issuer that the broker trusts, and \
+                     \"sasl.oauthbearer.client.id\" and \"sasl.oauthbearer.scope\" ask for the audience that it expects ({text})"
+                ),
             ));
         }
-        text.contains("SASL authentication error").then(|| Cause {
-            text: format!(
-                "{address} refuses the user or the password: correct \"sasl.username\" and \"sasl.password\" ({text})"
-            ),
-            detail: Detail::Specific,
+        text.contains("SASL authentication error").then(|| {
+            Cause::new(
+                CauseKind::WrongPassword,
+                format!("{address} refuses the user or the password"),
+                format!("correct \"sasl.username\" and \"sasl.password\" ({text})"),
+            )
         })
     }
 
@@ -201,8 +207,10 @@ impl Security {
             || text.contains("packet length too long");
         if self.protocol.tls && in_handshake && (is_no_tls || is_closed) && is_doubtful {
             let advice = self.advice(false, self.protocol.sasl);
-            return specific(format!(
-                "{address} does not speak TLS: {advice}, or name the broker's TLS listener in \"bootstrap.servers\""
+            return Some(Cause::new(
+                CauseKind::TlsUnexpected,
+                format!("{address} does not speak TLS"),
+                format!("{advice}, or name the broker's TLS listener in \"bootstrap.servers\""),
             ));
         }
         let answer = text.split_once("Invalid response size ");
@@ -211,13 +219,15 @@ impl Security {
         // A TLS alert begins with its type, 21, and the version's major number, 3.
         let is_tls = matches!(answer, Some([21, 3, ..]));
         if let Some(answer) = answer.filter(|_| !is_tls) {
-            let what = if &answer == b"HTTP" {
+            let protocol = if &answer == b"HTTP" {
                 "HTTP"
             } else {
                 "another protocol"
             };
-            return specific(format!(
-                "{address} speaks {what} and not Kafka's: correct \"bootstrap.servers\""
+            return Some(Cause::new(
+                CauseKind::OtherProtocol,
+                format!("{address} speaks {protocol} and not Kafka's"),
+                "correct \"bootstrap.servers\"",
             ));
         }
         if !self.protocol.tls
@@ -229,8 +239,12 @@ impl Security {
             } else {
                 ", or to \"SASL_SSL\" if the broker asks for a password too"
             };
-            return specific(format!(
-                "{address} closes the connection at the first request, as a TLS listener does: {advice}{sasl}"
+            return Some(Cause::new(
+                CauseKind::TlsMissing,
+                format!(
+                    "{address} closes the connection at the first request, as a TLS listener does"
+                ),
+                format!("{advice}{sasl}"),
             ));
         }
         let at_once = line.state.is_some_and(|(_, lasted)| lasted < AT_ONCE);
@@ -241,8 +255,12 @@ impl Security {
             } else {
                 ", with \"sasl.mechanisms\", \"sasl.username\" and \"sasl.password\""
             };
-            return specific(format!(
-                "{address} closes the connection after its first answer, as a SASL listener does: {advice}{credentials}"
+            return Some(Cause::new(
+                CauseKind::SaslMissing,
+                format!(
+                    "{address} closes the connection after its first answer, as a SASL listener does"
+                ),
+                format!("{advice}{credentials}"),
             ));
         }
         None
@@ -262,27 +280,23 @@ impl Security {
         // Until it is connected, only the cluster has named this address.
         let is_advertised =
             !past.was_connected && !self.bootstrap.iter().any(|server| server == address);
+        let unreachable = |what| Some(Cause::new(CauseKind::Unreachable, what, ""));
         match line.number {
-            Some(number) if is_advertised => specific(format!(
-                "Kafka advertises broker {number} at {address}, which cannot be reached from here ({reason}): correct the \
-                 broker's advertised.listeners, or make this address reachable"
+            Some(number) if is_advertised => Some(Cause::new(
+                CauseKind::AdvertisedUnreachable,
+                format!(
+                    "Kafka advertises broker {number} at {address}, which cannot be reached from here ({reason})"
+                ),
+                "correct the broker's advertised.listeners, or make this address reachable",
             )),
-            Some(number) => specific(format!(
+            Some(number) => unreachable(format!(
                 "broker {number} at {address} cannot be reached ({reason})"
             )),
-            None => specific(format!(
+            None => unreachable(format!(
                 "{address}, of \"bootstrap.servers\", cannot be reached ({reason})"
             )),
         }
     }
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "each caller returns it")]
-fn specific(text: String) -> Option<Cause> {
-    Some(Cause {
-        text,
-        detail: Detail::Specific,
-    })
 }
 
 #[cfg(test)]

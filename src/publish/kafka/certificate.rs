@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
-use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslVerifyMode};
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslRef, SslVerifyMode};
 use openssl::x509::{X509, X509NameRef, X509Ref, X509StoreContextRef};
+
+use super::cause::{Cause, CauseKind};
 
 /// For connecting, and for each read and write of the handshake.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,7 +64,7 @@ impl Trust {
     }
 
     /// As librdkafka does it.
-    fn load(&self, context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+    pub(super) fn load(&self, context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
         if let Some(location) = &self.location {
             load_from(context, Path::new(location))?;
         }
@@ -79,6 +81,21 @@ impl Trust {
             load_from(context, place)?;
         }
         Ok(())
+    }
+
+    /// Demands a certificate for this host, as librdkafka does.
+    pub(super) fn expect_name(&self, ssl: &mut SslRef, host: &str) -> Result<(), ErrorStack> {
+        match host.parse::<IpAddr>() {
+            Ok(ip) if self.checks_name => ssl.param_mut().set_ip(ip),
+            Ok(_) => Ok(()),
+            Err(_) => {
+                ssl.set_hostname(host)?;
+                if self.checks_name {
+                    ssl.param_mut().set_host(host)?;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// The property to which another authority is added, and its present value if that is no secret.
@@ -108,6 +125,26 @@ fn load_from(context: &mut SslContextBuilder, place: &Path) -> Result<(), ErrorS
 ///
 /// Blocks for a few times [`TIMEOUT`], or as long as the resolver does.
 pub(super) fn inspect(address: &str, trust: &Trust) -> Option<String> {
+    let found: Vec<_> = inspect_all(address, trust)
+        .iter()
+        .map(Cause::text)
+        .collect();
+    (!found.is_empty()).then(|| found.join("; "))
+}
+
+/// As [`inspect`], each fault for itself.
+pub(super) fn inspect_all(address: &str, trust: &Trust) -> Vec<Cause> {
+    let Some((host, stream)) = connect(address) else {
+        return Vec::new();
+    };
+    faults(stream, address, host, trust).unwrap_or_else(|error| {
+        tracing::debug!(%error, "cannot inspect a broker's certificate");
+        Vec::new()
+    })
+}
+
+/// The host's name, and a connection whose reads and writes end after [`TIMEOUT`].
+pub(super) fn connect(address: &str) -> Option<(&str, TcpStream)> {
     let (host, _) = address.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let stream = address.to_socket_addrs().ok()?.find_map(|place| {
@@ -116,11 +153,7 @@ pub(super) fn inspect(address: &str, trust: &Trust) -> Option<String> {
         stream.set_write_timeout(Some(TIMEOUT)).ok()?;
         Some(stream)
     })?;
-    let found = faults(stream, address, host, trust);
-    let found = found
-        .inspect_err(|error| tracing::debug!(%error, "cannot inspect a broker's certificate"))
-        .ok()?;
-    (!found.is_empty()).then(|| found.join("; "))
+    Some((host, stream))
 }
 
 fn faults(
@@ -128,7 +161,7 @@ fn faults(
     address: &str,
     host: &str,
     trust: &Trust,
-) -> Result<Vec<String>, ErrorStack> {
+) -> Result<Vec<Cause>, ErrorStack> {
     let found = Arc::new(Mutex::new(Vec::new()));
     let mut context = SslContext::builder(SslMethod::tls_client())?;
     trust.load(&mut context)?;
@@ -149,16 +182,7 @@ fn faults(
         true
     });
     let mut ssl = Ssl::new(&context.build())?;
-    match host.parse::<IpAddr>() {
-        Ok(ip) if trust.checks_name => ssl.param_mut().set_ip(ip)?,
-        Ok(_) => {}
-        Err(_) => {
-            ssl.set_hostname(host)?;
-            if trust.checks_name {
-                ssl.param_mut().set_host(host)?;
-            }
-        }
-    }
+    trust.expect_name(&mut ssl, host)?;
     // If the broker ends the handshake, because it asks for a certificate for example, its own was seen before.
     drop(ssl.connect(stream));
     let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,7 +194,7 @@ fn describe(
     address: &str,
     host: &str,
     trust: &Trust,
-) -> Option<String> {
+) -> Option<Cause> {
     let certificate = chain.current_cert()?;
     let whose = if chain.error_depth() == 0 {
         format!("the certificate of {address}")
@@ -179,33 +203,42 @@ fn describe(
         format!("the certificate of the authority {name:?} of {address}")
     };
     Some(match chain.error().as_raw() {
-        EXPIRED => {
-            let end = certificate.not_after();
-            format!("{whose} has expired ({end}): renew it at the broker")
-        }
-        NOT_YET_VALID => {
-            let begin = certificate.not_before();
-            format!(
-                "{whose} is not valid before {begin}: is the clock wrong, here or where it was made?"
-            )
-        }
+        EXPIRED => Cause::new(
+            CauseKind::CertificateExpired,
+            format!("{whose} has expired ({})", certificate.not_after()),
+            "renew it at the broker",
+        ),
+        NOT_YET_VALID => Cause::new(
+            CauseKind::CertificateNotYetValid,
+            format!("{whose} is not valid before {}", certificate.not_before()),
+            "is the clock wrong, here or where it was made?",
+        ),
         code if OTHER_NAME.contains(&code) => {
             let names = names(certificate).join(", ");
-            format!(
-                "{whose} is for {names} and not for {host}: name the broker by one of these in \"bootstrap.servers\" and in \
-                 its advertised.listeners, or have the certificate made for {host}"
+            Cause::new(
+                CauseKind::CertificateOtherName,
+                format!("{whose} is for {names} and not for {host}"),
+                format!(
+                    "name the broker by one of these in \"bootstrap.servers\" and in its advertised.listeners, or have the \
+                     certificate made for {host}"
+                ),
             )
         }
         code if UNKNOWN_AUTHORITY.contains(&code) => {
             let authority = common_name(certificate.issuer_name());
             let property = trust.property();
-            format!(
-                "the authority {authority:?} that signed the certificate of {address} is unknown: add its certificate to {property}"
+            Cause::new(
+                CauseKind::CertificateUnknownAuthority,
+                format!(
+                    "the authority {authority:?} that signed the certificate of {address} is unknown"
+                ),
+                format!("add its certificate to {property}"),
             )
         }
         _ => {
             let reason = chain.error().error_string();
-            format!("{whose} cannot be verified: {reason}")
+            let what = format!("{whose} cannot be verified: {reason}");
+            Cause::new(CauseKind::CertificateOther, what, "")
         }
     })
 }

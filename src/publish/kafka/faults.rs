@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Statistics;
 
-use super::cause::{Cause, Detail, Past, Security};
+use super::cause::{Cause, CauseKind, Detail, Past, Security};
 use super::log::BrokerLine;
 
 /// A fault that librdkafka last reported this long ago no longer counts while another broker is connected: librdkafka tries a broker
@@ -64,7 +64,7 @@ impl BrokerFaults {
             was_connected: state.reached.contains(line.address),
         };
         let cause = self.security.explain(line, past);
-        let is_untrusted = cause.detail == Detail::Untrusted;
+        let is_untrusted = cause.detail() == Detail::Untrusted;
         let inspected = state.keep(line.broker, cause, now).inspected;
         is_untrusted && inspected.is_none_or(|then| now.duration_since(then) >= INSPECT_AGAIN_AFTER)
     }
@@ -78,8 +78,8 @@ impl BrokerFaults {
 
     /// What is wrong with a broker's certificate.
     pub(super) fn note_certificate(&self, broker: &str, text: String, now: Instant) {
-        let detail = Detail::Certificate;
-        self.lock().keep(broker, Cause { text, detail }, now);
+        let cause = Cause::new(CauseKind::CertificateOther, text, "");
+        self.lock().keep(broker, cause, now);
     }
 
     /// No broker is connected.
@@ -95,9 +95,9 @@ impl BrokerFaults {
     /// The last specific cause, or else the last one.
     pub(super) fn describe(&self) -> Option<String> {
         let state = self.lock();
-        let order = |fault: &&BrokerFault| (fault.cause.detail > Detail::Vague, fault.number);
+        let order = |fault: &&BrokerFault| (fault.cause.detail() > Detail::Vague, fault.number);
         let last = state.faults.values().max_by_key(order)?;
-        Some(last.cause.text.clone())
+        Some(last.cause.text())
     }
 
     /// Forgets the faults of brokers that are connected; true if any is.
@@ -149,12 +149,7 @@ impl State {
             Entry::Occupied(entry) => entry.into_mut(),
         };
         known.at = now;
-        let says_less = match cause.detail {
-            Detail::Vague => known.cause.detail > Detail::Vague,
-            Detail::Untrusted => known.cause.detail == Detail::Certificate,
-            Detail::Specific | Detail::Certificate => false,
-        };
-        if !says_less {
+        if !cause.says_less_than(&known.cause) {
             known.cause = cause;
             known.number = number;
         }

@@ -24,9 +24,11 @@ pub use self::error::TokenError;
 use self::error::Fault;
 use self::settings::Settings;
 use self::token::Token;
+use super::properties::PropertyError;
 use super::timeout::SideThread;
 use crate::log_throttle::LogThrottle;
 use crate::publish::decide::backoff::Backoff;
+use crate::publish::{ClientProperties, LOG_INTERVAL};
 use crate::secret::SecretForm;
 use crate::telemetry::chain;
 use crate::time::now_ms;
@@ -77,6 +79,13 @@ impl TokenSource {
             throttle,
             fetching: SideThread::default(),
         }
+    }
+
+    /// The source of the tokens that a client of these properties needs, if it needs any. The error is the first mistake in them.
+    pub(super) fn of(client: &ClientProperties) -> Result<Option<Arc<Self>>, PropertyError> {
+        let settings = Settings::of(client).map_err(|mut errors| errors.remove(0))?;
+        let throttle = || Arc::new(LogThrottle::new(LOG_INTERVAL));
+        Ok(settings.map(|settings| Arc::new(Self::new(settings, throttle()))))
     }
 
     /// Before a producer is built: fetches a token if there is none, if most of its time is over, or if the client's secret has

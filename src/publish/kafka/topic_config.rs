@@ -35,43 +35,74 @@ impl ClientContext for Silent {
     fn error(&self, _error: KafkaError, _reason: &str) {}
 }
 
+/// Why a topic's configuration is not known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DescribeError {
+    /// The cluster refuses to tell it, or has no such topic. rdkafka drops the code of it: then there are no properties.
+    #[error("the cluster does not tell it; grant DescribeConfigs on the topic")]
+    Refused,
+    /// There is no answer, or none that can be used.
+    #[error("{0}")]
+    Unanswered(String),
+}
+
+impl DescribeError {
+    fn unanswered(error: &dyn std::error::Error) -> Self {
+        Self::Unanswered(error.to_string())
+    }
+}
+
 /// Asks the cluster; blocks for [`TIMEOUT`] and, if the client hangs, for longer. The error says why there is no answer.
 pub(crate) fn read(
     properties: &BTreeMap<String, String>,
     topic: &str,
-) -> Result<TimeBounds, String> {
+) -> Result<TimeBounds, DescribeError> {
+    let entries = describe(properties, topic)?;
+    Ok(TimeBounds::from_properties(|name| {
+        entries.get(name).map(String::as_str)
+    }))
+}
+
+/// As [`read`], all properties of the topic that have a value.
+pub(crate) fn describe(
+    properties: &BTreeMap<String, String>,
+    topic: &str,
+) -> Result<BTreeMap<String, String>, DescribeError> {
     if needs_token(properties) {
         // rdkafka's client for it does not ask for a token.
-        return Err(String::from("with OAUTHBEARER no client can ask for it"));
+        let words = "with OAUTHBEARER no client can ask for it";
+        return Err(DescribeError::Unanswered(String::from(words)));
     }
-    let text = |error: &dyn std::error::Error| error.to_string();
     let mut config = ClientConfig::new();
     for (name, value) in properties {
         if !PRODUCER_ONLY.contains(&name.as_str()) {
             config.set(name, value);
         }
     }
-    let client: AdminClient<Silent> = config
-        .create_with_context(Silent)
-        .map_err(|error| text(&error))?;
+    let failed = |error: KafkaError| DescribeError::unanswered(&error);
+    let client: AdminClient<Silent> = config.create_with_context(Silent).map_err(failed)?;
     let until = Instant::now() + TIMEOUT;
-    let broker = any_broker(&client, topic).map_err(|error| text(&error))?;
+    let broker = any_broker(&client, topic).map_err(failed)?;
     let options = AdminOptions::new()
         .request_timeout(Some(until.saturating_duration_since(Instant::now())))
         .broker_id(broker);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
-        .map_err(|error| text(&error))?;
+        .map_err(|error| DescribeError::unanswered(&error))?;
     let resources = [ResourceSpecifier::Topic(topic)];
     let answer = runtime
         .block_on(client.describe_configs(&resources, &options))
-        .map_err(|error| text(&error))?;
-    let topic = answer.into_iter().next().ok_or("an empty answer")?;
-    let topic = topic.map_err(|code| code.to_string())?;
-    let entries = topic.entry_map();
-    Ok(TimeBounds::from_properties(|name| {
-        entries.get(name)?.value.as_deref()
-    }))
+        .map_err(failed)?;
+    let empty = || DescribeError::Unanswered(String::from("an empty answer"));
+    let topic = answer.into_iter().next().ok_or_else(empty)?;
+    let topic = topic.map_err(|_| DescribeError::Refused)?;
+    if topic.entries.is_empty() {
+        return Err(DescribeError::Refused);
+    }
+    let entries = topic.entries.into_iter();
+    Ok(entries
+        .filter_map(|entry| Some((entry.name, entry.value?)))
+        .collect())
 }
 
 /// A broker to ask. Every broker knows each topic's configuration. librdkafka would ask the controller, which need not be
@@ -132,7 +163,7 @@ pub(super) fn read_if_due(
     {
         tracing::info!(
             topic,
-            reason,
+            %reason,
             "cannot read the topic's configuration (DescribeConfigs): events older than its retention.ms keep their time"
         );
     }
@@ -154,6 +185,7 @@ mod tests {
         cluster.create_topic("events", 3, 1).unwrap();
         let answer = read(&properties(&cluster), "events");
         let reason = answer.expect_err("the mock knows no DescribeConfigs");
+        let reason = reason.to_string();
         assert!(reason.contains("not supported"), "{reason}");
     }
 }

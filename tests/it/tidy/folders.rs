@@ -21,6 +21,7 @@ const JOURNAL: &[Row] = &[
         "inspect",
         &["disk", "engine", "error", "format", "recovery"],
     ),
+    ("probe", &["disk", "engine"]),
     ("set_aside", &["disk", "engine", "format", "recovery"]),
     ("memory", &["engine", "error", "metrics"]),
     ("reader", &["disk", "engine", "error", "memory"]),

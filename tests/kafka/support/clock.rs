@@ -22,6 +22,11 @@ impl Clock {
         self.0.start(site, &[])
     }
 
+    /// The environment in which a process sees it.
+    pub fn environment(&self) -> [(&'static str, String); 2] {
+        self.0.environment()
+    }
+
     /// Sets it this many seconds ahead of the machine's clock, at once, as settimeofday does.
     pub fn set(&self, seconds: i64) {
         let file = OpenOptions::new().write(true).open(self.0.orders());

@@ -126,6 +126,18 @@ spec:
           {{- include "ringback.relaySelector" $ | nindent 10 }}
     {{- end }}
   {{- end }}
+  {{- if .Values.doctor.enabled }}
+  initContainers:
+    - name: doctor
+      {{- include "ringback.container" . | nindent 6 }}
+      args: ["doctor", "--config", "/etc/ringback/ringback.toml"]
+      volumeMounts:
+        {{- if include "ringback.hasJournal" . }}
+        - name: journal
+          mountPath: {{ include "ringback.journalPath" . }}
+        {{- end }}
+        {{- include "ringback.mounts" . | nindent 8 }}
+  {{- end }}
   containers:
     - name: ringback
       {{- include "ringback.container" . | nindent 6 }}

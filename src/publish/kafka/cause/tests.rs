@@ -26,9 +26,13 @@ fn explain(security: &Security, line: &str) -> Cause {
 /// Each must be in the explanation, which is specific.
 fn assert_says(security: &Security, line: &str, words: &[&str]) {
     let cause = explain(security, line);
-    assert!(cause.detail >= Detail::Specific, "{cause:?}");
+    assert!(cause.detail() >= Detail::Specific, "{cause:?}");
     for word in words {
-        assert!(cause.text.contains(word), "{:?} lacks {word:?}", cause.text);
+        assert!(
+            cause.text().contains(word),
+            "{:?} lacks {word:?}",
+            cause.text()
+        );
     }
 }
 
@@ -61,7 +65,7 @@ fn plaintext_against_tls_and_the_reverse_name_the_protocol_to_set() {
     // A proxy whose broker is away does the same, but then the connection has worked before.
     for (security, line) in [(&plaintext, first.as_str()), (&tls, refused)] {
         let line = BrokerLine::parse(line).expect("it is about a broker");
-        assert_eq!(security.explain(&line, CONNECTED).detail, Detail::Vague);
+        assert_eq!(security.explain(&line, CONNECTED).detail(), Detail::Vague);
     }
     let both = security(&[("security.protocol", "SASL_SSL")]);
     assert_says(&both, refused, &["to \"SASL_PLAINTEXT\""]);
@@ -83,10 +87,10 @@ fn sasl_forgotten_needless_refused_or_of_another_mechanism_is_told_apart() {
     assert_says(&tls, broken, &["\"SASL_SSL\" (it is \"SSL\")"]);
     // An ordinary end of a connection is none of that.
     let later = format!("k:9094/bootstrap: {CLOSED} (after 600123ms in state UP)");
-    assert_eq!(explain(&security(&[]), &later).detail, Detail::Vague);
+    assert_eq!(explain(&security(&[]), &later).detail(), Detail::Vague);
     let line = BrokerLine::parse(&up).expect("it is about a broker");
     assert_eq!(
-        security(&[]).explain(&line, CONNECTED).detail,
+        security(&[]).explain(&line, CONNECTED).detail(),
         Detail::Vague
     );
 
@@ -125,7 +129,7 @@ fn a_refused_token_is_not_taken_for_a_password() {
         "invalid_token",
     ];
     assert_says(&token, line, &wanted);
-    assert!(!explain(&token, line).text.contains("password"));
+    assert!(!explain(&token, line).text().contains("password"));
 }
 
 #[test]
@@ -136,7 +140,7 @@ fn certificates_of_both_sides_are_told_apart() {
          certificate could not be verified, verify that ssl.ca.location is correctly configured (after 4ms in state SSL_HANDSHAKE)",
         "ssl://k:9093/bootstrap: error:0A000086:SSL routines::certificate verify failed (after 13ms in state SSL_HANDSHAKE)",
     ] {
-        assert_eq!(explain(&tls, line).detail, Detail::Untrusted);
+        assert_eq!(explain(&tls, line).detail(), Detail::Untrusted);
         assert_says(&tls, line, &["k:9093", "\"ssl.ca.location\""]);
     }
     let alert = "ssl://k:9093/bootstrap: Receive failed: error:0A000412:SSL routines::sslv3 alert bad certificate: SSL alert \
@@ -176,7 +180,7 @@ fn an_address_that_only_the_cluster_has_named_is_reported_as_advertised() {
     let line = BrokerLine::parse(refused).expect("it is about a broker");
     let cause = plaintext.explain(&line, CONNECTED);
     assert_eq!(
-        cause.text,
+        cause.text(),
         "broker 1 at 10.0.0.7:9092 cannot be reached (Connection refused)"
     );
     for own in [
@@ -184,7 +188,7 @@ fn an_address_that_only_the_cluster_has_named_is_reported_as_advertised() {
         "k:9092/bootstrap: Failed to resolve 'k:9092': Name or service not known (after 0ms in state CONNECT)",
     ] {
         assert!(
-            !explain(&plaintext, own).text.contains("advertise"),
+            !explain(&plaintext, own).text().contains("advertise"),
             "{own}"
         );
     }
@@ -204,9 +208,9 @@ fn what_is_no_broker_is_named_and_anything_else_is_repeated() {
     );
     let other = "k:9092/1: 2 request(s) timed out: disconnect (average rtt 0.1ms) (after 6022ms in state UP)";
     let cause = explain(&plaintext, other);
-    assert_eq!(cause.detail, Detail::Vague);
+    assert_eq!(cause.detail(), Detail::Vague);
     assert_eq!(
-        cause.text,
+        cause.text(),
         "k:9092: 2 request(s) timed out: disconnect (average rtt 0.1ms)"
     );
 }

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::ConsumerContext;
 
-use super::settings::{Settings, is_ours};
+use super::settings::is_ours;
 use super::{TokenError, TokenSource};
-use crate::log_throttle::LogThrottle;
+use crate::publish::ClientProperties;
 use crate::publish::kafka::properties::{PropertyError, canonical};
-use crate::publish::{ClientProperties, LOG_INTERVAL};
 
 /// The callbacks of a client that has tokens if it needs them.
 pub struct TokenContext(Option<Arc<TokenSource>>);
@@ -23,11 +22,9 @@ impl TokenContext {
         let client: ClientProperties = given
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let settings = Settings::of(&client).map_err(|mut errors| errors.remove(0))?;
+        let source = TokenSource::of(&client)?;
         properties.retain(|name, _| !is_ours(canonical(name)));
-        let throttle = Arc::new(LogThrottle::new(LOG_INTERVAL));
-        let source = settings.map(|settings| TokenSource::new(settings, throttle));
-        Ok(Self(source.map(Arc::new)))
+        Ok(Self(source))
     }
 
     /// Fetches the first token, if one is needed; blocks for up to 6 s.

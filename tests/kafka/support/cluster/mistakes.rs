@@ -5,6 +5,10 @@ use super::{Cluster, free_ports};
 /// Where nobody listens: this far above the base.
 const NOBODY: u16 = 99;
 
+/// The broker's own user, and the relay's.
+const USERS: &str = "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"admin\" \
+                     password=\"admin-secret\" user_admin=\"admin-secret\" user_relay=\"relay-secret\";";
+
 /// What an operator may get wrong at a broker.
 #[derive(Debug, Clone, Copy)]
 pub enum Mistake {
@@ -18,15 +22,18 @@ pub enum Mistake {
     Away,
     /// It advertises a name that there is not.
     Nameless,
+    /// It takes passwords by the mechanism PLAIN alone.
+    PlainOnly,
 }
 
 impl Mistake {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Open,
         Self::Expired,
         Self::Elsewhere,
         Self::Away,
         Self::Nameless,
+        Self::PlainOnly,
     ];
 
     fn listener(self) -> (&'static str, &'static str) {
@@ -36,6 +43,7 @@ impl Mistake {
             Self::Elsewhere => ("ELSEWHERE", "SSL"),
             Self::Away => ("AWAY", "PLAINTEXT"),
             Self::Nameless => ("NAMELESS", "PLAINTEXT"),
+            Self::PlainOnly => ("PLAINONLY", "SASL_PLAINTEXT"),
         }
     }
 
@@ -45,9 +53,10 @@ impl Mistake {
 }
 
 impl Cluster {
-    /// Starts one broker with passwords and certificates, and with a listener for each mistake of [`Mistake`].
+    /// Starts one broker with passwords and certificates, and with a listener for each mistake of [`Mistake`]. A user with a
+    /// password may do nothing without [`Cluster::allow`], anybody without one everything.
     pub fn start_mistaken() -> Self {
-        Self::start_mistaken_as("mistaken", &[])
+        Self::start_mistaken_as("mistaken", &["--acl"])
     }
 
     /// As [`Cluster::start_mistaken`], with OAUTHBEARER among its mechanisms: tokens must be signed by a key of this JWKS.
@@ -107,6 +116,14 @@ impl Cluster {
                 format!("listener.security.protocol.map={protocols}"),
                 String::from("auto.create.topics.enable=false"),
             ],
+            [
+                String::from("listener.name.plainonly.sasl.enabled.mechanisms=PLAIN"),
+                format!("listener.name.plainonly.plain.sasl.jaas.config={USERS}"),
+            ],
+            [
+                String::from("super.users=User:admin;User:ANONYMOUS"),
+                String::from("allow.everyone.if.no.acl.found=false"),
+            ],
             store("EXPIRED", "expired.chain.pem"),
             store("ELSEWHERE", "elsewhere.chain.pem"),
         ];
@@ -117,6 +134,11 @@ impl Cluster {
         let more = more.iter().copied().chain(["--sasl", "--tls"]);
         let more: Vec<_> = more.chain(settings).collect();
         Self::up_at(held, base, &std::env::temp_dir().join(&name), 1, &more)
+    }
+
+    /// An address where nobody listens.
+    pub fn nobody(&self) -> String {
+        format!("127.0.0.1:{}", self.base + NOBODY)
     }
 
     /// The address of a listener with this mistake.
