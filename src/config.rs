@@ -143,6 +143,14 @@ impl Config {
         let mut located = Located::parse(text, file)?;
         environment.overlay(&mut located, &mut diagnostics);
         let journal_keys = journal_keys(&located.table);
+        let sources = located.table.get_mut("source");
+        let sources = sources
+            .and_then(toml::Value::as_array_mut)
+            .into_iter()
+            .flatten();
+        for source in sources.filter_map(toml::Value::as_table_mut) {
+            ingest::fill_preset(source);
+        }
         let (mut config, mut errors) = settings::decode::<Self>(
             located.take_table(),
             environment.texts(),
@@ -215,8 +223,12 @@ impl Config {
         for (index, source) in self.source.iter().enumerate() {
             for fault in ingest::source_faults(source) {
                 let key = fault.key(index);
-                // Whether a source must have keys depends on how it verifies.
-                let depends_on_verify = key == format!("source.{index}.keys");
+                // Which keys and settings a source must have depends on how it verifies.
+                let within = key.strip_prefix(&format!("source.{index}."));
+                let depends_on_verify = within.is_some_and(|key| {
+                    let section = key.split('.').next();
+                    matches!(section, Some("keys" | "hmac" | "twilio" | "bearer"))
+                });
                 let verify = format!("source.{index}.verify");
                 if is_read(&key) && (!depends_on_verify || is_read(&verify)) {
                     refuse(key, telemetry::chain(&fault));

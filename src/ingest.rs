@@ -24,6 +24,7 @@ mod checks;
 mod commit;
 mod config;
 mod content_log;
+mod event_id;
 mod health;
 mod ingress;
 mod memory;
@@ -39,12 +40,16 @@ mod source;
 mod stack;
 mod tls;
 
+pub(crate) use self::config::fill_preset;
 pub use self::config::{ListenConfig, Paths, SourceConfig};
 pub use self::ingress::{Append, Observation};
 pub use self::metrics::Metrics;
 pub use self::payload::NotJson;
 pub use self::payload::pointers::PointerError;
-pub use self::scheme::{AuthenticateError, KeyConfig, KeyError, Verify};
+pub use self::scheme::{
+    AuthenticateError, BearerConfig, HeaderForm, HmacConfig, KeyConfig, KeyError, PRESETS, Place,
+    Preset, SettingsError, TwilioConfig, Verify,
+};
 pub use self::source::IngestError;
 pub use self::tls::{TlsConfig, TlsError, Validity};
 

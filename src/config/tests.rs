@@ -2,6 +2,7 @@
 
 mod ack;
 mod mistakes;
+mod presets;
 mod secrets;
 
 use super::diagnostics::list;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use ipnet::IpNet;
 
-use super::scheme::{KeyConfig, Verify, labels};
+use super::scheme::{
+    BearerConfig, HmacConfig, KeyConfig, Preset, SchemeConfig, TwilioConfig, Verify, labels,
+};
 use super::tls::TlsConfig;
 use crate::settings::{Decoder, Kind, SettingValue, Shown, settings};
 
@@ -71,19 +73,39 @@ settings! {
         /// difference unless another source has that path. Unique; begins with "/".
         path: Paths = Paths::default(), required, check(Paths::check),
             example("path = \"/webhook\"");
-        /// How requests are authenticated: `"retell"` (X-Retell-Signature), or `"none"`, which accepts requests
+        /// A known sender: `"retell"`, `"vapi"`, `"stripe"`, `"github"`, `"slack"`, `"shopify"`, `"twilio"`, `"svix"` or
+        /// `"standard-webhooks"`. It fills in those of this source's keys that are left out, `verify` first, and
+        /// `ringback check` prints what it fills in. docs/senders.md has a section for each.
+        preset: Option<&'static Preset> = None, example("# preset = \"stripe\"");
+        /// How requests are authenticated. By a signature over the body: `"retell"`, `"standard-webhooks"` (Svix too),
+        /// `"github"`, `"stripe"`, `"slack"`, `"shopify"`, `"twilio"`, or any other that `hmac` describes (`"hmac"`). By a
+        /// shared secret, which does not protect the body: `"bearer"` or `"basic"`. Or `"none"`, which accepts requests
         /// from anybody, but only events: JSON with an event's name. What is authenticated is never refused for what it
-        /// says: a body that is not JSON becomes a dead letter.
+        /// says: a body that is not JSON becomes a dead letter. Required unless a `preset` has it.
         verify: Verify = Verify::Retell, required, example("verify = \"retell\"");
         /// The signing keys that are valid at present: a request must be signed with any one of them.
         /// `ringback_signature_matches_total` shows which are still in use. Each key is read from either an environment
         /// variable (`env`) or a file (`file`); `name` is its label in the metrics, by default its index. White space around a key is
         /// trimmed; quotes around it, a byte order mark, and line breaks or control characters inside are errors. Keys are read
-        /// again on SIGHUP and when a file changes. Required unless `verify = "none"`, which allows none.
+        /// again on SIGHUP and when a file changes. Required unless `verify = "none"`, which allows none. A key is the
+        /// secret as the sender shows it; for `"standard-webhooks"` `whsec_…`, or `whpk_…` for Ed25519; for `"basic"`
+        /// `name:password`.
         keys: Vec<KeyConfig> = Vec::new(), secret, reloaded,
             remedy("write where to read each key, for example keys = [{ env = \"RETELL_API_KEY\" }] or [{ file = \"…\", name = \"…\" }]"),
             example("keys = [{ env = \"RETELL_API_KEY\" }]
 # keys = [{ file = \"/etc/ringback/secrets/retell\", name = \"2026\" }, { file = \"/etc/ringback/secrets/retell-old\", name = \"2025\" }]");
+        /// The signature of `verify = "hmac"`: a digest of the body, and of what else the sender signs, in one header.
+        hmac: Option<HmacConfig> = None,
+            remedy("write where the signature is, for example hmac = { header = \"X-Signature\", content = \"{body}\" }"),
+            example("# hmac = { header = \"X-Signature\", prefix = \"sha256=\", content = \"{timestamp}.{body}\", timestamp_header = \"X-Timestamp\" }");
+        /// What `verify = "twilio"` has to know.
+        twilio: Option<TwilioConfig> = None,
+            remedy("write the URL that Twilio was given: twilio = { url = \"https://hooks.example.com/twilio\" }"),
+            example("# twilio = { url = \"https://hooks.example.com/twilio\" }");
+        /// Where `verify = "bearer"` finds the token, if it is not `Authorization: Bearer <token>`.
+        bearer: Option<BearerConfig> = None,
+            remedy("write the token's header, for example bearer = { header = \"X-Token\" }"),
+            example("# bearer = { header = \"X-Token\" }");
         /// Where to find an event's Kafka key: JSON pointers (RFC 6901), of which the first that leads to a string wins.
         /// An empty list means no key. The default depends on the sender's scheme; for Retell AI it is as below.
         key_pointers: Option<Vec<String>> = None,
@@ -171,7 +193,26 @@ impl SettingValue for Paths {
     }
 }
 
+/// Writes into the table of a `[[source]]` what its preset knows and it leaves out.
+pub(crate) fn fill_preset(source: &mut toml::Table) {
+    let kind = SourceConfig::kind();
+    super::scheme::fill(source, |name| {
+        kind.keys().iter().any(|key| key.name == name)
+    });
+}
+
 impl SourceConfig {
+    /// What the source says of who sends to it.
+    pub(super) fn scheme(&self) -> SchemeConfig<'_> {
+        SchemeConfig {
+            verify: self.verify,
+            keys: &self.keys,
+            hmac: self.hmac.as_ref(),
+            twilio: self.twilio.as_ref(),
+            bearer: self.bearer.as_ref(),
+        }
+    }
+
     /// The metric label of each key: its configured name, else its index.
     pub(super) fn key_labels(&self) -> impl Iterator<Item = String> {
         labels(&self.keys)

@@ -64,7 +64,7 @@ impl From<serde_json::Error> for NotJson {
 }
 
 /// What ringback needs from a body.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct EventFields<'a> {
     /// The event's name; lone surrogates, which UTF-8 cannot represent, are replaced. `None` if there is no string where the
     /// name is expected.

@@ -11,7 +11,9 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use http_body_util::Full;
@@ -20,18 +22,18 @@ use prometheus::Histogram;
 
 use super::body::{collect, discard};
 use super::commit::CountedCommit;
+use super::event_id::EventId;
 use super::ingress::{Append, Ingress, Observation};
 use super::memory::head_cost;
 use super::metrics::RequestMetrics;
 use super::payload::{EventFields, EventKind, NotJson, validate};
 use super::provenance::{client_address, content_type, trace_context};
 use super::refusal::{BodyUnread, Reason, Refusal};
+use super::scheme::UnverifiedRequest;
 use super::server::MAX_HEADERS;
 use crate::event::Event;
 
 const RINGBACK_ID: HeaderName = HeaderName::from_static("ringback-id");
-/// Hexadecimal digits of an event's id.
-const ID_DIGITS: usize = 32;
 
 /// Answers one request, whatever happens to it.
 pub(super) async fn respond<A: Append>(
@@ -89,9 +91,12 @@ async fn accept<A: Append>(
     timer.finish(&metrics.receive);
 
     let headers = request.headers();
-    let verdict = source
-        .authenticator
-        .authenticate(headers, &body, received_ms);
+    let unverified = UnverifiedRequest {
+        headers,
+        uri: request.uri(),
+        body: &body,
+    };
+    let verdict = source.authenticator.authenticate(&unverified, received_ms);
     timer.finish(&metrics.verify);
     if let Ok(Some(key)) = verdict
         && let Some(counter) = metrics.sources[index].matches.get(key)
@@ -100,14 +105,24 @@ async fn accept<A: Append>(
     }
     let observer = ingress.observer.get();
     if !observer.is_some_and(|observer| observer.lenient) {
-        verdict.map_err(Refusal::Unauthenticated)?;
+        verdict.clone().map_err(Refusal::Unauthenticated)?;
     }
     let is_authenticated = matches!(verdict, Ok(Some(_)));
+    if is_authenticated && let Some(text) = source.authenticator.handshake(&body) {
+        return Ok(handshake(text));
+    }
 
-    let mut id = [0; ID_DIGITS];
-    let id = event_id(&body, &mut id);
+    let id = match source.authenticator.message_id(headers) {
+        Some(id) if is_authenticated => EventId::from_sender(id),
+        _ => EventId::of_body(&body),
+    };
+    let id = id.as_str();
     let (envelope, counters, unparsed) = {
-        let content = validate(&body, &source.pointers);
+        let content = if is_authenticated && source.authenticator.is_form(headers) {
+            Ok(EventFields::default())
+        } else {
+            validate(&body, &source.pointers)
+        };
         if !is_authenticated {
             check_content(&content)?;
         }
@@ -209,12 +224,12 @@ fn check_content(content: &Result<EventFields<'_>, NotJson>) -> Result<(), Refus
     }
 }
 
-/// `ce_id`: the first 128 bits of BLAKE3 in hexadecimal, so that a retry of the same body repeats it.
-fn event_id<'a>(body: &[u8], digits: &'a mut [u8; ID_DIGITS]) -> &'a str {
-    let hash = blake3::hash(body);
-    let encoded = hex::encode_to_slice(&hash.as_bytes()[..ID_DIGITS / 2], digits);
-    debug_assert!(encoded.is_ok(), "two digits per byte");
-    std::str::from_utf8(digits).unwrap_or_default()
+/// The answer to a sender that only asks whether somebody is there.
+fn handshake(text: String) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::from(text));
+    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    answer
 }
 
 /// Measures the stages of one request. A stage begins where the one before it ended, so that one clock read serves

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::config::{SourceConfig, is_url_path, toggled};
 use super::payload::pointers::{PointerError, Pointers};
-use super::scheme::{Authenticator, KeyError, key_faults};
+use super::scheme::{Authenticator, KeyError, SchemeError, SettingsError};
 use super::tls::TlsError;
 
 /// The longest name of a source, in bytes.
@@ -62,6 +62,14 @@ pub enum IngestError {
     /// The listener's certificate cannot be used.
     #[error("the webhook listener cannot use TLS")]
     Tls(#[from] TlsError),
+    /// A setting of the scheme is missing, left over, or does not fit.
+    #[error("source \"{name}\": {} {source}", source.key)]
+    Settings {
+        /// The source.
+        name: String,
+        /// Which setting, and why.
+        source: SettingsError,
+    },
     /// Keys are missing, unreadable or empty.
     #[error("source \"{name}\": its keys cannot be used")]
     Key {
@@ -74,6 +82,13 @@ pub enum IngestError {
 }
 
 impl IngestError {
+    fn of_scheme(name: String, error: SchemeError) -> Self {
+        match error {
+            SchemeError::Settings(source) => Self::Settings { name, source },
+            SchemeError::Key(source) => Self::Key { name, source },
+        }
+    }
+
     /// The configuration key at fault in the source at `index`, as `source.0.path` or `source.0.keys.1`.
     pub fn key(&self, index: usize) -> String {
         let key = match self {
@@ -82,6 +97,7 @@ impl IngestError {
             Self::Name { .. } | Self::DuplicateName { .. } => "name",
             Self::Path { .. } | Self::DuplicatePath { .. } => "path",
             Self::Pointer { .. } => "key_pointers",
+            Self::Settings { source, .. } => source.key,
             Self::Key { source, .. } => match source.index() {
                 Some(key) => return format!("source.{index}.keys.{key}"),
                 None => "keys",
@@ -117,11 +133,8 @@ impl Source {
                 pointer: pointers[index].to_owned(),
                 source,
             })?;
-        let authenticator =
-            Authenticator::new(config.verify, &config.keys).map_err(|source| IngestError::Key {
-                name: name(),
-                source,
-            })?;
+        let authenticator = Authenticator::new(&config.scheme())
+            .map_err(|error| IngestError::of_scheme(name(), error))?;
         Ok(Self {
             name: name(),
             authenticator,
@@ -157,11 +170,8 @@ pub(super) fn faults(config: &SourceConfig) -> Vec<IngestError> {
             source,
         })
     }));
-    let keys = key_faults(config.verify, &config.keys).into_iter();
-    faults.extend(keys.map(|source| IngestError::Key {
-        name: name(),
-        source,
-    }));
+    let scheme = Authenticator::faults(&config.scheme()).into_iter();
+    faults.extend(scheme.map(|error| IngestError::of_scheme(name(), error)));
     faults
 }
 

@@ -177,14 +177,19 @@ fn a_reload_that_fails_keeps_every_old_key() {
     let metrics = Metrics::register(&registry, &sources).unwrap();
     let ingest = Ingest::new(&ListenConfig::default(), &sources, Nowhere, metrics).unwrap();
     let verdict = |secret: &str| {
-        let mut headers = http::HeaderMap::new();
+        let (mut headers, uri) = (http::HeaderMap::new(), http::Uri::default());
         headers.insert(
             "x-retell-signature",
             sign(secret, b"body", 7).parse().unwrap(),
         );
+        let request = super::scheme::UnverifiedRequest {
+            headers: &headers,
+            uri: &uri,
+            body: b"body",
+        };
         ingest.ingress.sources[0]
             .authenticator
-            .authenticate(&headers, b"body", 7)
+            .authenticate(&request, 7)
     };
     assert_eq!(verdict("first"), Ok(Some(0)));
     assert_eq!(verdict("second"), Err(AuthenticateError::Mismatch));

@@ -46,6 +46,7 @@ mod monitoring;
 mod priorities;
 mod prove;
 mod refusals;
+mod senders;
 mod sizing_table;
 mod support;
 mod tidy;

@@ -14,7 +14,7 @@ pub struct SignatureNotes(Arc<Mutex<BTreeMap<String, VecDeque<String>>>>);
 
 impl SignatureNotes {
     /// Keeps the note on an accepted event.
-    pub fn keep(&self, id: &str, signature: Result<Option<&str>, AuthenticateError>) {
+    pub fn keep(&self, id: &str, signature: Result<&Option<&str>, &AuthenticateError>) {
         let note = match signature {
             Ok(_) => String::from("signature is valid"),
             Err(error) => format!("{error}: accepted without --require-signature"),
@@ -50,8 +50,9 @@ mod tests {
         let stale = AuthenticateError::Stale {
             difference: Duration::from_secs(301),
             is_ahead: false,
+            tolerance: Duration::from_mins(5),
         };
-        for signature in [Err(stale), Ok(Some("0"))] {
+        for signature in [Err(&stale), Ok(&Some("0"))] {
             notes.keep("a", signature);
         }
         let stale = "signature is stale: accepted without --require-signature";

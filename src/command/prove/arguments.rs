@@ -148,6 +148,14 @@ impl ProveArgs {
             let why = format!("source {} does not verify", source.name);
             return Ok(Signing::Unsigned(why));
         }
+        if let Some(source) = source
+            && !matches!(source.verify, Verify::None | Verify::Retell)
+        {
+            return Err(ProveError::Scheme {
+                source_name: source.name.clone(),
+                verify: source.verify,
+            });
+        }
         let mut origins: Vec<_> = match &self.key_env {
             Some(name) => vec![SecretSource::Variable(name.clone())],
             None => source

@@ -1,0 +1,198 @@
+//! `preset`: what is known of a sender, as a row of data that fills in what its source leaves out.
+//!
+//! A preset only writes keys that the user could have written, so `ringback check` prints its effect, and everything behind
+//! the configuration knows nothing of presets.
+
+use std::fmt;
+
+use toml::{Table, Value};
+
+use super::verify::Verify;
+use crate::settings::{Decoder, Kind, SettingValue, Shown};
+
+/// Where a sender has something: each is a key of `[[source]]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It has none, or what `verify` does is enough.
+    Nowhere,
+    /// JSON pointers into the body, of which the first that leads to a string wins; an event and an id have one.
+    Pointers(&'static [&'static str]),
+    /// A header of the request.
+    Header(&'static str),
+}
+
+/// A sender.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// As in `preset = "…"`.
+    pub name: &'static str,
+    /// How it proves who it is.
+    pub verify: Verify,
+    /// The event's name.
+    pub event: Place,
+    /// What orders its events.
+    pub keys: Place,
+    /// The id of the message, which each retry repeats.
+    pub id: Place,
+    /// The content types of its bodies.
+    pub content_types: &'static [&'static str],
+}
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Every preset, by name.
+pub static PRESETS: [Preset; 9] = [
+    Preset {
+        name: "retell",
+        verify: Verify::Retell,
+        event: Place::Pointers(&["/event"]),
+        keys: Place::Pointers(&super::retell::events::KEY_POINTERS),
+        id: Place::Nowhere,
+        content_types: &[JSON],
+    },
+    // https://docs.vapi.ai/server-url/events
+    Preset {
+        name: "vapi",
+        verify: Verify::Bearer,
+        event: Place::Pointers(&["/message/type"]),
+        keys: Place::Pointers(&["/message/call/id", "/message/chat/id"]),
+        id: Place::Nowhere,
+        content_types: &[JSON],
+    },
+    // https://docs.stripe.com/api/events/object: the object that an event is about, such as a subscription.
+    Preset {
+        name: "stripe",
+        verify: Verify::Stripe,
+        event: Place::Pointers(&["/type"]),
+        keys: Place::Pointers(&["/data/object/id", "/related_object/id"]),
+        id: Place::Pointers(&["/id"]),
+        content_types: &[JSON],
+    },
+    // https://docs.github.com/en/webhooks/webhook-events-and-payloads
+    Preset {
+        name: "github",
+        verify: Verify::Github,
+        event: Place::Header("X-GitHub-Event"),
+        keys: Place::Pointers(&["/repository/full_name", "/organization/login"]),
+        id: Place::Header("X-GitHub-Delivery"),
+        content_types: &[JSON, FORM],
+    },
+    // https://docs.slack.dev/apis/events-api: commands and buttons come as forms.
+    Preset {
+        name: "slack",
+        verify: Verify::Slack,
+        event: Place::Pointers(&["/event/type"]),
+        keys: Place::Pointers(&[
+            "/event/channel",
+            "/event/channel/id",
+            "/event/item/channel",
+            "/team_id",
+        ]),
+        id: Place::Pointers(&["/event_id"]),
+        content_types: &[JSON, FORM],
+    },
+    // https://shopify.dev/docs/apps/build/webhooks: the global id, because `id` is a number.
+    Preset {
+        name: "shopify",
+        verify: Verify::Shopify,
+        event: Place::Header("X-Shopify-Topic"),
+        keys: Place::Pointers(&["/admin_graphql_api_id"]),
+        id: Place::Header("X-Shopify-Webhook-Id"),
+        content_types: &[JSON],
+    },
+    // https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+    Preset {
+        name: "twilio",
+        verify: Verify::Twilio,
+        event: Place::Nowhere,
+        keys: Place::Nowhere,
+        id: Place::Header("I-Twilio-Idempotency-Token"),
+        content_types: &[FORM, JSON],
+    },
+    // https://docs.svix.com/receiving/verifying-payloads/how-manual
+    Preset {
+        name: "svix",
+        verify: Verify::StandardWebhooks,
+        event: Place::Pointers(&["/type"]),
+        keys: Place::Nowhere,
+        id: Place::Header("svix-id"),
+        content_types: &[JSON],
+    },
+    // https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    Preset {
+        name: "standard-webhooks",
+        verify: Verify::StandardWebhooks,
+        event: Place::Pointers(&["/type"]),
+        keys: Place::Nowhere,
+        id: Place::Header("webhook-id"),
+        content_types: &[JSON],
+    },
+];
+
+/// Writes into the table of a `[[source]]` what its preset knows and it leaves out. `is_key` is true for the keys of a
+/// source. An unknown preset writes nothing: reading the key reports it.
+pub(crate) fn fill(source: &mut Table, is_key: impl Fn(&str) -> bool) {
+    let name = source.get("preset").and_then(Value::as_str);
+    let Some(preset) = name.and_then(|name| PRESETS.iter().find(|preset| preset.name == name))
+    else {
+        return;
+    };
+    let list = |texts: &[&str]| Value::from(texts.to_vec());
+    let mut write = |keys: [&str; 2], key: &str, value: Value| {
+        // A pointer stands in the place of a header, and a header in that of a pointer.
+        if is_key(key) && !keys.iter().any(|key| source.contains_key(*key)) {
+            source.insert(key.to_owned(), value);
+        }
+    };
+    write(
+        ["verify"; 2],
+        "verify",
+        Value::from(preset.verify.to_string()),
+    );
+    for (place, [pointer, header], is_list) in [
+        (preset.event, ["event_pointer", "event_header"], false),
+        (preset.keys, ["key_pointers", "key_header"], true),
+        (preset.id, ["id_pointer", "id_header"], false),
+    ] {
+        match place {
+            Place::Pointers(pointers) if is_list => {
+                write([pointer, header], pointer, list(pointers))
+            }
+            Place::Pointers(pointers) => {
+                write([pointer, header], pointer, Value::from(pointers[0]))
+            }
+            Place::Header(name) => write([pointer, header], header, Value::from(name)),
+            Place::Nowhere => {}
+        }
+    }
+    write(
+        ["content_types"; 2],
+        "content_types",
+        list(preset.content_types),
+    );
+}
+
+impl SettingValue for &'static Preset {
+    fn kind() -> Kind {
+        Kind::scalar(
+            "sender",
+            "write the name of a known sender, such as \"stripe\"; docs/senders.md has all",
+            r#"{"enum": ["retell", "vapi", "stripe", "github", "slack", "shopify", "twilio", "svix", "standard-webhooks"]}"#,
+        )
+    }
+
+    fn decode(value: Value, decoder: &mut Decoder<'_>) -> Option<Self> {
+        decoder.one_of(&value, &PRESETS.each_ref())
+    }
+
+    fn show(&self) -> Option<Shown> {
+        Some(Shown::quoted(self))
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
