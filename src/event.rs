@@ -33,7 +33,7 @@ pub struct Event<'a> {
     pub kind: &'a str,
     /// The Kafka key; `None` if none of the source's pointers leads to a string.
     pub key: Option<&'a str>,
-    /// CloudEvents' `ce_id`: the same for every retry of the same body.
+    /// CloudEvents' `ce_id`: the sender's message id, or a hash of the body; the same for every retry.
     pub id: &'a str,
     /// The request's `Content-Type`, or `application/json` if it has none.
     pub content_type: &'a str,

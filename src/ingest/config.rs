@@ -81,8 +81,8 @@ settings! {
         /// `"github"`, `"stripe"`, `"slack"`, `"shopify"`, `"twilio"`, or any other that `hmac` describes (`"hmac"`). By a
         /// shared secret, which does not protect the body: `"bearer"` or `"basic"`. Or `"none"`, which accepts requests
         /// from anybody, but only events: JSON with an event's name. What is authenticated is never refused for what it
-        /// says: a body that is not JSON becomes a dead letter. Required unless a `preset` has it.
-        verify: Verify = Verify::Retell, required, example("verify = \"retell\"");
+        /// says: a body that is not JSON becomes a dead letter.
+        verify: Verify = Verify::Retell, required, set_by("preset"), example("verify = \"retell\"");
         /// The signing keys that are valid at present: a request must be signed with any one of them.
         /// `ringback_signature_matches_total` shows which are still in use. Each key is read from either an environment
         /// variable (`env`) or a file (`file`); `name` is its label in the metrics, by default its index. White space around a key is

@@ -55,7 +55,7 @@ pub(super) async fn respond<A: Append>(
         })
         .await
     };
-    let answer = outcome.unwrap_or_else(|refusal| exchange.refuse(refusal, &request));
+    let answer = outcome.unwrap_or_else(|refusal| exchange.refuse(&refusal, &request));
     exchange.answered(&answer);
     let is_unread = answer.extensions().get::<BodyUnread>().is_some();
     // Over HTTP/1 the server reads on before it closes the connection; here the stream would be reset at once. Nothing
@@ -104,9 +104,11 @@ async fn accept<A: Append>(
         counter.inc();
     }
     let observer = ingress.observer.get();
-    if !observer.is_some_and(|observer| observer.lenient) {
-        verdict.clone().map_err(Refusal::Unauthenticated)?;
-    }
+    let is_lenient = observer.is_some_and(|observer| observer.lenient);
+    let verdict = match verdict {
+        Err(error) if !is_lenient => return Err(Refusal::Unauthenticated(error)),
+        verdict => verdict,
+    };
     let is_authenticated = matches!(verdict, Ok(Some(_)));
     if is_authenticated && let Some(text) = source.authenticator.handshake(&body) {
         return Ok(handshake(text));
@@ -285,7 +287,7 @@ impl<'a, A> Exchange<'a, A> {
     }
 
     /// Counts and reports a refusal; gives its answer.
-    fn refuse(&self, refusal: Refusal, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn refuse(&self, refusal: &Refusal, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let problem = refusal.problem();
         self.metrics().rejected(problem.reason);
         let path = self.path.unwrap_or(request.uri().path());

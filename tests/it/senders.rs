@@ -58,7 +58,9 @@ fn relay() -> (Server, tempfile::TempDir) {
 
 fn mac(pieces: &[&[u8]]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(b"secret").expect("any length will do");
-    pieces.iter().for_each(|piece| mac.update(piece));
+    for piece in pieces {
+        mac.update(piece);
+    }
     hex::encode(mac.finalize().into_bytes())
 }
 

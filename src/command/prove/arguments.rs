@@ -253,7 +253,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = "[kafka.client]\n\"bootstrap.servers\" = \"k1:1\"\n[[source]]\nname = \"open\"\n\
                     path = \"/open\"\nverify = \"none\"\n[[source]]\nname = \"retell\"\npath = \"/webhook\"\n\
-                    verify = \"retell\"\nkeys = [{ env = \"RINGBACK_TEST_NEVER_SET\" }]\n";
+                    verify = \"retell\"\nkeys = [{ env = \"RINGBACK_TEST_NEVER_SET\" }]\n[[source]]\nname = \"github\"\n\
+                    path = \"/github\"\nverify = \"github\"\nkeys = [{ env = \"CARGO\" }]\n";
         std::fs::write(file.path(), text).unwrap();
         let key = |url: &str| {
             let path = file.path().to_str().unwrap();
@@ -265,6 +266,11 @@ mod tests {
         };
         let open = key("http://localhost:1/open?a=b").unwrap();
         assert_eq!(open, "unsigned (source open does not verify)");
+        let error = key("http://localhost:1/github").unwrap_err();
+        assert!(error.is_usage());
+        let text = error.to_string();
+        let expected = "source github takes requests with verify = \"github\", and prove signs only as Retell AI does";
+        assert!(text.starts_with(expected), "{text}");
         let error = key("http://localhost:1/webhook").unwrap_err();
         assert!(error.is_usage());
         assert_eq!(

@@ -78,7 +78,11 @@ impl ProveError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::NoKey(_) | Self::SourceKey { .. } | Self::Certificate { .. } | Self::Property(_)
+            Self::NoKey(_)
+                | Self::SourceKey { .. }
+                | Self::Scheme { .. }
+                | Self::Certificate { .. }
+                | Self::Property(_)
         )
     }
 }

@@ -24,7 +24,7 @@ const ALL: [Refusal; 23] = [
     Refusal::Unauthenticated(AuthenticateError::Stale {
         difference: Duration::from_secs(301),
         is_ahead: true,
-        tolerance: Duration::from_secs(300),
+        tolerance: Duration::from_mins(5),
     }),
     Refusal::Unauthenticated(AuthenticateError::Mismatch),
     Refusal::NotJson(NotJson::Empty),

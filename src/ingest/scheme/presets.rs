@@ -34,12 +34,12 @@ pub struct Preset {
     pub keys: Place,
     /// The id of the message, which each retry repeats.
     pub id: Place,
-    /// The content types of its bodies.
+    /// The content types of those of its bodies that are JSON, if others are not: these are published as they are.
     pub content_types: &'static [&'static str],
 }
 
-const JSON: &str = "application/json";
-const FORM: &str = "application/x-www-form-urlencoded";
+/// For senders that post forms too.
+const JSON: &[&str] = &["application/json", "+json"];
 
 /// Every preset, by name.
 pub static PRESETS: [Preset; 9] = [
@@ -49,7 +49,7 @@ pub static PRESETS: [Preset; 9] = [
         event: Place::Pointers(&["/event"]),
         keys: Place::Pointers(&super::retell::events::KEY_POINTERS),
         id: Place::Nowhere,
-        content_types: &[JSON],
+        content_types: &[],
     },
     // https://docs.vapi.ai/server-url/events
     Preset {
@@ -58,7 +58,7 @@ pub static PRESETS: [Preset; 9] = [
         event: Place::Pointers(&["/message/type"]),
         keys: Place::Pointers(&["/message/call/id", "/message/chat/id"]),
         id: Place::Nowhere,
-        content_types: &[JSON],
+        content_types: &[],
     },
     // https://docs.stripe.com/api/events/object: the object that an event is about, such as a subscription.
     Preset {
@@ -67,7 +67,7 @@ pub static PRESETS: [Preset; 9] = [
         event: Place::Pointers(&["/type"]),
         keys: Place::Pointers(&["/data/object/id", "/related_object/id"]),
         id: Place::Pointers(&["/id"]),
-        content_types: &[JSON],
+        content_types: &[],
     },
     // https://docs.github.com/en/webhooks/webhook-events-and-payloads
     Preset {
@@ -76,7 +76,7 @@ pub static PRESETS: [Preset; 9] = [
         event: Place::Header("X-GitHub-Event"),
         keys: Place::Pointers(&["/repository/full_name", "/organization/login"]),
         id: Place::Header("X-GitHub-Delivery"),
-        content_types: &[JSON, FORM],
+        content_types: JSON,
     },
     // https://docs.slack.dev/apis/events-api: commands and buttons come as forms.
     Preset {
@@ -90,7 +90,7 @@ pub static PRESETS: [Preset; 9] = [
             "/team_id",
         ]),
         id: Place::Pointers(&["/event_id"]),
-        content_types: &[JSON, FORM],
+        content_types: JSON,
     },
     // https://shopify.dev/docs/apps/build/webhooks: the global id, because `id` is a number.
     Preset {
@@ -99,7 +99,7 @@ pub static PRESETS: [Preset; 9] = [
         event: Place::Header("X-Shopify-Topic"),
         keys: Place::Pointers(&["/admin_graphql_api_id"]),
         id: Place::Header("X-Shopify-Webhook-Id"),
-        content_types: &[JSON],
+        content_types: &[],
     },
     // https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
     Preset {
@@ -108,7 +108,7 @@ pub static PRESETS: [Preset; 9] = [
         event: Place::Nowhere,
         keys: Place::Nowhere,
         id: Place::Header("I-Twilio-Idempotency-Token"),
-        content_types: &[FORM, JSON],
+        content_types: JSON,
     },
     // https://docs.svix.com/receiving/verifying-payloads/how-manual
     Preset {
@@ -117,7 +117,7 @@ pub static PRESETS: [Preset; 9] = [
         event: Place::Pointers(&["/type"]),
         keys: Place::Nowhere,
         id: Place::Header("svix-id"),
-        content_types: &[JSON],
+        content_types: &[],
     },
     // https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     Preset {
@@ -126,51 +126,58 @@ pub static PRESETS: [Preset; 9] = [
         event: Place::Pointers(&["/type"]),
         keys: Place::Nowhere,
         id: Place::Header("webhook-id"),
-        content_types: &[JSON],
+        content_types: &[],
     },
 ];
 
-/// Writes into the table of a `[[source]]` what its preset knows and it leaves out. `is_key` is true for the keys of a
-/// source. An unknown preset writes nothing: reading the key reports it.
+/// Writes into the table of a `[[source]]` what its preset knows and it leaves out, and which bodies are JSON if its scheme's
+/// sender posts forms too. `is_key` is true for the keys of a source. An unknown preset writes nothing: reading the key
+/// reports it.
 pub(crate) fn fill(source: &mut Table, is_key: impl Fn(&str) -> bool) {
-    let name = source.get("preset").and_then(Value::as_str);
-    let Some(preset) = name.and_then(|name| PRESETS.iter().find(|preset| preset.name == name))
-    else {
-        return;
-    };
     let list = |texts: &[&str]| Value::from(texts.to_vec());
-    let mut write = |keys: [&str; 2], key: &str, value: Value| {
-        // A pointer stands in the place of a header, and a header in that of a pointer.
+    // A pointer stands in the place of a header, and a header in that of a pointer.
+    let write = |source: &mut Table, keys: &[&str], key: &str, value: Value| {
         if is_key(key) && !keys.iter().any(|key| source.contains_key(*key)) {
             source.insert(key.to_owned(), value);
         }
     };
-    write(
-        ["verify"; 2],
-        "verify",
-        Value::from(preset.verify.to_string()),
-    );
-    for (place, [pointer, header], is_list) in [
-        (preset.event, ["event_pointer", "event_header"], false),
-        (preset.keys, ["key_pointers", "key_header"], true),
-        (preset.id, ["id_pointer", "id_header"], false),
-    ] {
-        match place {
-            Place::Pointers(pointers) if is_list => {
-                write([pointer, header], pointer, list(pointers))
-            }
-            Place::Pointers(pointers) => {
-                write([pointer, header], pointer, Value::from(pointers[0]))
-            }
-            Place::Header(name) => write([pointer, header], header, Value::from(name)),
-            Place::Nowhere => {}
+    let name = source.get("preset").and_then(Value::as_str);
+    let preset = name.and_then(|name| PRESETS.iter().find(|preset| preset.name == name));
+    if let Some(preset) = preset {
+        let verify = Value::from(preset.verify.to_string());
+        write(source, &["verify"], "verify", verify);
+        for (place, [pointer, header], is_list) in [
+            (preset.event, ["event_pointer", "event_header"], false),
+            (preset.keys, ["key_pointers", "key_header"], true),
+            (preset.id, ["id_pointer", "id_header"], false),
+        ] {
+            let (key, value) = match place {
+                Place::Pointers(pointers) if is_list => (pointer, list(pointers)),
+                Place::Pointers(pointers) => (pointer, Value::from(pointers[0])),
+                Place::Header(name) => (header, Value::from(name)),
+                Place::Nowhere => continue,
+            };
+            write(source, &[pointer, header], key, value);
         }
     }
-    write(
-        ["content_types"; 2],
-        "content_types",
-        list(preset.content_types),
-    );
+    let verify = source.get("verify").and_then(Value::as_str);
+    let verify = Verify::ALL
+        .into_iter()
+        .find(|known| verify == Some(&known.to_string()));
+    let by_scheme = if verify.is_some_and(Verify::sends_forms) {
+        JSON
+    } else {
+        &[]
+    };
+    let content_types = preset.map_or(by_scheme, |preset| preset.content_types);
+    if !content_types.is_empty() {
+        write(
+            source,
+            &["content_types"],
+            "content_types",
+            list(content_types),
+        );
+    }
 }
 
 impl SettingValue for &'static Preset {
@@ -194,5 +201,46 @@ impl SettingValue for &'static Preset {
 impl fmt::Display for Preset {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(source: &str) -> Table {
+        let mut source: Table = source.parse().unwrap();
+        fill(&mut source, |_| true);
+        source
+    }
+
+    #[test]
+    fn a_preset_s_places_become_keys_unless_the_source_has_one_for_the_same() {
+        let github = filled("preset = \"github\"");
+        let expected = "preset = \"github\"\nverify = \"github\"\nevent_header = \"X-GitHub-Event\"\n\
+             key_pointers = [\"/repository/full_name\", \"/organization/login\"]\n\
+             id_header = \"X-GitHub-Delivery\"\ncontent_types = [\"application/json\", \"+json\"]";
+        assert_eq!(github, expected.parse().unwrap());
+        let own = "preset = \"github\"\nverify = \"none\"\nevent_pointer = \"/a\"\nkey_header = \"X-Key\"\n\
+             id_pointer = \"/id\"\ncontent_types = []";
+        assert_eq!(filled(own), own.parse().unwrap());
+        let stripe = filled("preset = \"stripe\"");
+        assert_eq!(stripe["id_pointer"].as_str(), Some("/id"));
+        assert!(!stripe.contains_key("content_types"));
+    }
+
+    #[test]
+    fn without_a_preset_only_senders_of_forms_have_something_filled_in() {
+        for (verify, is_filled) in [
+            ("twilio", true),
+            ("slack", true),
+            ("stripe", false),
+            ("?", false),
+        ] {
+            let source = filled(&format!("verify = \"{verify}\""));
+            assert_eq!(source.contains_key("content_types"), is_filled, "{verify}");
+            assert_eq!(source.len(), 1 + usize::from(is_filled), "{verify}");
+        }
+        assert_eq!(filled("preset = \"none of them\"").len(), 1);
     }
 }

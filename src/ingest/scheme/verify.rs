@@ -45,7 +45,7 @@ pub enum Verify {
 }
 
 impl Verify {
-    const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::None,
         Self::Retell,
         Self::StandardWebhooks,
