@@ -32,7 +32,7 @@ pub struct Preset {
     pub event: Place,
     /// What orders its events.
     pub keys: Place,
-    /// The id of the message, which each retry repeats.
+    /// The id of the message, which each retry repeats. Nowhere if the scheme signs it: then it is taken as it was signed.
     pub id: Place,
     /// The content types of those of its bodies that are JSON, if others are not: these are published as they are.
     pub content_types: &'static [&'static str],
@@ -116,7 +116,7 @@ pub static PRESETS: [Preset; 9] = [
         verify: Verify::StandardWebhooks,
         event: Place::Pointers(&["/type"]),
         keys: Place::Nowhere,
-        id: Place::Header("svix-id"),
+        id: Place::Nowhere,
         content_types: &[],
     },
     // https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
@@ -125,7 +125,7 @@ pub static PRESETS: [Preset; 9] = [
         verify: Verify::StandardWebhooks,
         event: Place::Pointers(&["/type"]),
         keys: Place::Nowhere,
-        id: Place::Header("webhook-id"),
+        id: Place::Nowhere,
         content_types: &[],
     },
 ];
@@ -227,6 +227,21 @@ mod tests {
         let stripe = filled("preset = \"stripe\"");
         assert_eq!(stripe["id_pointer"].as_str(), Some("/id"));
         assert!(!stripe.contains_key("content_types"));
+    }
+
+    #[test]
+    fn the_schemas_have_every_preset_and_every_scheme() {
+        let names = |kind: Kind| {
+            let schema: serde_json::Value = serde_json::from_str(kind.schema).unwrap();
+            let names = schema["enum"].as_array().unwrap().iter();
+            names
+                .map(|name| name.as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let presets = PRESETS.each_ref().map(ToString::to_string);
+        assert_eq!(names(<&'static Preset>::kind()), presets);
+        let schemes = Verify::ALL.map(|verify| verify.to_string());
+        assert_eq!(names(Verify::kind()), schemes);
     }
 
     #[test]
