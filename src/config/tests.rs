@@ -3,6 +3,7 @@
 mod ack;
 mod mistakes;
 mod secrets;
+mod sources;
 
 use super::diagnostics::list;
 use super::*;

@@ -47,6 +47,7 @@ mod priorities;
 mod prove;
 mod refusals;
 mod sizing_table;
+mod sources;
 mod support;
 mod tidy;
 mod tls;

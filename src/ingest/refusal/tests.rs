@@ -2,8 +2,9 @@
 
 use super::*;
 
-const ALL: [Refusal; 23] = [
+const ALL: [Refusal; 24] = [
     Refusal::UnknownPath,
+    Refusal::AddressNotAllowed,
     Refusal::MethodNotAllowed,
     Refusal::ContentEncoding,
     Refusal::TransferEncoding,

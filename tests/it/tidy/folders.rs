@@ -38,10 +38,14 @@ const INGEST: &[Row] = &[
     ("tls", &[]),
     ("config", &["scheme", "tls"]),
     ("health", &["config"]),
-    ("source", &["config", "payload", "scheme", "tls"]),
+    ("carry", &["config", "provenance"]),
     ("refusal", &["payload", "scheme"]),
     ("metrics", &["config", "payload", "refusal"]),
     ("body", &["memory", "refusal"]),
+    (
+        "source",
+        &["body", "config", "payload", "provenance", "scheme", "tls"],
+    ),
     ("checks", &["metrics", "refusal"]),
     ("refusal_log", &["refusal"]),
     ("content_log", &["payload", "refusal_log", "source"]),
@@ -66,6 +70,7 @@ const INGEST: &[Row] = &[
         "request",
         &[
             "body",
+            "carry",
             "commit",
             "ingress",
             "memory",
@@ -74,6 +79,7 @@ const INGEST: &[Row] = &[
             "provenance",
             "refusal",
             "server",
+            "source",
         ],
     ),
     ("stack", &["ingress", "refusal", "request", "server"]),
@@ -81,7 +87,8 @@ const INGEST: &[Row] = &[
 
 const PUBLISH: &[Row] = &[
     ("property", &[]),
-    ("config", &["property"]),
+    ("topics", &[]),
+    ("config", &["property", "topics"]),
     ("decide", &[]),
     ("error", &["decide"]),
     ("inbox", &["decide", "error"]),
@@ -93,7 +100,9 @@ const PUBLISH: &[Row] = &[
     ),
     (
         "worker",
-        &["decide", "env", "error", "inbox", "kafka", "metrics"],
+        &[
+            "decide", "env", "error", "inbox", "kafka", "metrics", "topics",
+        ],
     ),
     ("dead_letter", &["decide", "env", "error", "kafka"]),
     ("thread", &["inbox", "kafka", "worker"]),
