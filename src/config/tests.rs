@@ -4,6 +4,7 @@ mod ack;
 mod mistakes;
 mod presets;
 mod secrets;
+mod sources;
 
 use super::diagnostics::list;
 use super::*;

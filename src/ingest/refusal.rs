@@ -18,6 +18,8 @@ use crate::journal::AppendError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
     UnknownPath,
+    /// The client's address is not on the source's list.
+    AddressNotAllowed,
     MethodNotAllowed,
     ContentEncoding,
     TransferEncoding,
@@ -62,6 +64,7 @@ macro_rules! reasons {
 
 reasons! {
     UnknownPath = "unknown_path",
+    AddressNotAllowed = "address_not_allowed",
     MethodNotAllowed = "method_not_allowed",
     ContentEncoding = "content_encoding",
     TransferEncoding = "transfer_encoding",
@@ -136,6 +139,12 @@ impl Refusal {
                 StatusCode::NOT_FOUND,
                 "No such path",
                 "No webhook source is configured at this path.",
+            ),
+            Self::AddressNotAllowed => Problem::before_body(
+                Reason::AddressNotAllowed,
+                StatusCode::FORBIDDEN,
+                "Address not allowed",
+                "Webhooks to this path are accepted from listed addresses only, and this client's is not among them.",
             ),
             Self::MethodNotAllowed => Problem::before_body(
                 Reason::MethodNotAllowed,

@@ -41,7 +41,7 @@ use self::claim::Scheme;
 use self::key::Key;
 
 /// The longest message id in bytes; a longer one is not used. Documented ones have at most 40.
-pub(super) const MAX_MESSAGE_ID: usize = 128;
+const MAX_MESSAGE_ID: usize = 128;
 
 /// The scheme and the live keys of one source.
 #[derive(Debug)]
@@ -139,11 +139,6 @@ impl Authenticator {
         let is_usable = (1..=MAX_MESSAGE_ID).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_graphic());
         is_usable.then_some(id)
-    }
-
-    /// True if the body is a form, of a sender that posts forms: it is not JSON, and no fault.
-    pub(super) fn is_form(&self, headers: &HeaderMap) -> bool {
-        self.verify.sends_forms() && self::claim::is_form(headers)
     }
 
     /// The text that the sender expects as the answer, if the authenticated `body` only asks whether somebody is there.

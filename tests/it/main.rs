@@ -48,6 +48,7 @@ mod prove;
 mod refusals;
 mod senders;
 mod sizing_table;
+mod sources;
 mod support;
 mod tidy;
 mod tls;

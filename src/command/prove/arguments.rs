@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use crate::command::{CommandError, DEFAULT_TOPIC, RETELL_KEY, load};
 use crate::config::{Config, Purpose};
-use crate::ingest::{KeyConfig, Verify};
+use crate::ingest::{KeyConfig, SourceConfig, Verify};
 use crate::secret::{SecretError, SecretForm, SecretSource};
 use crate::telemetry::chain;
 
@@ -88,7 +88,7 @@ pub struct ProveArgs {
     /// The Kafka to read from, as host:port,… (or --config)
     #[arg(long, value_name = "SERVERS")]
     bootstrap: Option<String>,
-    /// The topic to read [default: the configuration's, else retell-events]
+    /// The topic to read [default: the configuration's for the posted source, else retell-events]
     #[arg(long)]
     topic: Option<String>,
     /// A librdkafka property of the consumer; can be repeated. Secrets are safer in --config
@@ -139,10 +139,7 @@ impl ProveArgs {
         relay: Option<&Config>,
         url: &WebhookUrl,
     ) -> Result<Signing, ProveError> {
-        let sources = relay.map_or(&[][..], |relay| &relay.source);
-        let source = sources
-            .iter()
-            .find(|source| source.path.contains(url.source_path()));
+        let source = relay.and_then(|relay| source_of(relay, url));
         let unverified = source.filter(|source| source.verify == Verify::None);
         if let (Some(source), None) = (unverified, &self.key_env) {
             let why = format!("source {} does not verify", source.name);
@@ -194,8 +191,13 @@ impl ProveArgs {
         }
     }
 
-    /// The consumer's properties and the topic: the configuration's, overridden by the command line.
-    pub(super) fn kafka(&self, relay: Option<&Config>) -> (BTreeMap<String, String>, String) {
+    /// The consumer's properties, and the topic of the source that is posted to: the configuration's, overridden by the command
+    /// line.
+    pub(super) fn kafka(
+        &self,
+        relay: Option<&Config>,
+        url: &WebhookUrl,
+    ) -> (BTreeMap<String, String>, String) {
         let mut properties = BTreeMap::new();
         let mut topic = None;
         if let Some(relay) = relay {
@@ -205,7 +207,8 @@ impl ProveArgs {
                     .iter()
                     .any(|prefix| name.starts_with(prefix))
             }));
-            topic = Some(relay.kafka.topic.clone());
+            let own = source_of(relay, url).and_then(|source| source.topic.as_ref());
+            topic = Some(own.unwrap_or(&relay.kafka.topic).clone());
         }
         if let Some(servers) = &self.bootstrap {
             properties.remove("metadata.broker.list");
@@ -218,6 +221,12 @@ impl ProveArgs {
             topic.unwrap_or_else(|| String::from(DEFAULT_TOPIC)),
         )
     }
+}
+
+/// The configured source that has the path of `url`.
+fn source_of<'a>(relay: &'a Config, url: &WebhookUrl) -> Option<&'a SourceConfig> {
+    let mut sources = relay.source.iter();
+    sources.find(|source| source.path.contains(url.source_path()))
 }
 
 fn property(text: &str) -> Result<(String, String), String> {
@@ -245,7 +254,9 @@ mod tests {
 
     fn kafka(line: &[&str]) -> (BTreeMap<String, String>, String) {
         let arguments = arguments(line);
-        arguments.kafka(arguments.relay().unwrap().as_ref())
+        let relay = arguments.relay().unwrap();
+        let url = arguments.webhook_url(relay.as_ref());
+        arguments.kafka(relay.as_ref(), &url)
     }
 
     #[test]
@@ -362,6 +373,8 @@ mod tests {
         assert_eq!(properties["security.protocol"], "plaintext");
         assert_eq!(topic, "t");
         assert_eq!(kafka(&["--bootstrap", "k:1"]).1, DEFAULT_TOPIC);
+        std::fs::write(file.path(), format!("{text}topic = \"own\"\n")).unwrap();
+        assert_eq!(kafka(&["--config", path]).1, "own");
     }
 
     #[test]

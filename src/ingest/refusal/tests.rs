@@ -8,8 +8,9 @@ const HEADER: HeaderForm = HeaderForm {
     challenge: None,
 };
 
-const ALL: [Refusal; 23] = [
+const ALL: [Refusal; 24] = [
     Refusal::UnknownPath,
+    Refusal::AddressNotAllowed,
     Refusal::MethodNotAllowed,
     Refusal::ContentEncoding,
     Refusal::TransferEncoding,

@@ -131,13 +131,12 @@ pub static PRESETS: [Preset; 9] = [
 ];
 
 /// Writes into the table of a `[[source]]` what its preset knows and it leaves out, and which bodies are JSON if its scheme's
-/// sender posts forms too. `is_key` is true for the keys of a source. An unknown preset writes nothing: reading the key
-/// reports it.
-pub(crate) fn fill(source: &mut Table, is_key: impl Fn(&str) -> bool) {
+/// sender posts forms too. An unknown preset writes nothing: reading the key reports it.
+pub(crate) fn fill(source: &mut Table) {
     let list = |texts: &[&str]| Value::from(texts.to_vec());
     // A pointer stands in the place of a header, and a header in that of a pointer.
     let write = |source: &mut Table, keys: &[&str], key: &str, value: Value| {
-        if is_key(key) && !keys.iter().any(|key| source.contains_key(*key)) {
+        if !keys.iter().any(|key| source.contains_key(*key)) {
             source.insert(key.to_owned(), value);
         }
     };
@@ -210,7 +209,7 @@ mod tests {
 
     fn filled(source: &str) -> Table {
         let mut source: Table = source.parse().unwrap();
-        fill(&mut source, |_| true);
+        fill(&mut source);
         source
     }
 

@@ -36,13 +36,16 @@ const INGEST: &[Row] = &[
     ("provenance", &[]),
     ("scheme", &[]),
     ("tls", &[]),
-    ("event_id", &["scheme"]),
     ("config", &["scheme", "tls"]),
     ("health", &["config"]),
-    ("source", &["config", "payload", "scheme", "tls"]),
+    ("carry", &["config", "provenance"]),
     ("refusal", &["payload", "scheme"]),
     ("metrics", &["config", "payload", "refusal"]),
     ("body", &["memory", "refusal"]),
+    (
+        "source",
+        &["body", "config", "payload", "provenance", "scheme", "tls"],
+    ),
     ("checks", &["metrics", "refusal"]),
     ("refusal_log", &["refusal"]),
     ("content_log", &["payload", "refusal_log", "source"]),
@@ -67,8 +70,8 @@ const INGEST: &[Row] = &[
         "request",
         &[
             "body",
+            "carry",
             "commit",
-            "event_id",
             "ingress",
             "memory",
             "metrics",
@@ -77,6 +80,7 @@ const INGEST: &[Row] = &[
             "refusal",
             "scheme",
             "server",
+            "source",
         ],
     ),
     ("stack", &["ingress", "refusal", "request", "server"]),
@@ -84,7 +88,8 @@ const INGEST: &[Row] = &[
 
 const PUBLISH: &[Row] = &[
     ("property", &[]),
-    ("config", &["property"]),
+    ("topics", &[]),
+    ("config", &["property", "topics"]),
     ("decide", &[]),
     ("error", &["decide"]),
     ("inbox", &["decide", "error"]),
@@ -96,7 +101,9 @@ const PUBLISH: &[Row] = &[
     ),
     (
         "worker",
-        &["decide", "env", "error", "inbox", "kafka", "metrics"],
+        &[
+            "decide", "env", "error", "inbox", "kafka", "metrics", "topics",
+        ],
     ),
     ("dead_letter", &["decide", "env", "error", "kafka"]),
     ("thread", &["inbox", "kafka", "worker"]),
