@@ -43,7 +43,7 @@ const NO_JOURNAL: &str = "with ack = \"kafka\" events are not kept on disk; remo
 pub enum Purpose {
     /// Everything, the sources' keys included.
     Relay,
-    /// Everything but the sources.
+    /// Everything but the sources; of these the topics.
     Publish,
     /// `[journal]` alone.
     Journal,
@@ -53,7 +53,7 @@ impl Purpose {
     fn concerns(self, key: &str) -> bool {
         match self {
             Self::Relay => true,
-            Self::Publish => !key.starts_with("source"),
+            Self::Publish => !key.starts_with("source") || key.contains(".topic"),
             Self::Journal => key.starts_with("journal."),
         }
     }
@@ -143,15 +143,21 @@ impl Config {
         let mut located = Located::parse(text, file)?;
         environment.overlay(&mut located, &mut diagnostics);
         let journal_keys = journal_keys(&located.table);
+        let sources = located.table.get_mut("source");
+        let sources = sources
+            .and_then(toml::Value::as_array_mut)
+            .into_iter()
+            .flatten();
+        for source in sources.filter_map(toml::Value::as_table_mut) {
+            ingest::fill_preset(source);
+        }
         let (mut config, mut errors) = settings::decode::<Self>(
             located.take_table(),
             environment.texts(),
             &located.variables,
         );
         for source in &mut config.source {
-            let pointers = source.verify.key_pointers().iter();
-            let default = || pointers.map(ToString::to_string).collect();
-            source.key_pointers.get_or_insert_with(default);
+            source.fill_in_scheme();
         }
         let unread = errors
             .iter()
@@ -194,7 +200,9 @@ impl Config {
         mut refuse: impl FnMut(String, String),
     ) {
         let mut publish = self.publish();
-        if !is_read("listen.max_body") {
+        let sources = 0..self.source.len();
+        let mut keys = sources.map(|index| format!("source.{index}.max_body"));
+        if !is_read("listen.max_body") || !keys.all(|key| is_read(&key)) {
             // What depends on it is not known. With none, the bounds are at their widest.
             publish.max_body = 0;
         }
@@ -215,8 +223,12 @@ impl Config {
         for (index, source) in self.source.iter().enumerate() {
             for fault in ingest::source_faults(source) {
                 let key = fault.key(index);
-                // Whether a source must have keys depends on how it verifies.
-                let depends_on_verify = key == format!("source.{index}.keys");
+                // Which keys and settings a source must have depends on how it verifies.
+                let within = key.strip_prefix(&format!("source.{index}."));
+                let depends_on_verify = within.is_some_and(|key| {
+                    let section = key.split('.').next();
+                    matches!(section, Some("keys" | "hmac" | "twilio" | "bearer"))
+                });
                 let verify = format!("source.{index}.verify");
                 if is_read(&key) && (!depends_on_verify || is_read(&verify)) {
                     refuse(key, telemetry::chain(&fault));
@@ -242,13 +254,21 @@ impl Config {
         }
     }
 
-    /// The publisher's part: `[kafka]`, `listen.max_body` and `journal.path`.
+    /// The publisher's part: `[kafka]`, `journal.path`, the sources' topics, and the largest `max_body`.
     pub fn publish(&self) -> publish::Config {
+        let sources = self.source.iter().map(|source| publish::SourceTopics {
+            source: source.name.clone(),
+            topic: source.topic.clone(),
+            by_event: source.topics.0.clone(),
+        });
+        let bodies = self.source.iter().filter_map(|source| source.max_body);
+        let max_body = bodies.fold(self.listen.max_body, Ord::max);
         publish::Config {
             ack: self.ack,
             commit_timeout: self.listen.commit_timeout,
             kafka: self.kafka.clone(),
-            max_body: self.listen.max_body.as_u64(),
+            sources: sources.collect(),
+            max_body: max_body.as_u64(),
             dead_letter_path: self.journal.path.join(publish::DEAD_LETTERS),
         }
     }

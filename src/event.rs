@@ -4,23 +4,38 @@
 //! body's bytes. The journal sees only bytes: ingest encodes, publish decodes.
 //!
 //! ```text
-//! envelope: version u8 | flags u8 | received_ms u64 | 7 × (length u32) | the seven texts, back to back
-//! texts:    source, kind, key, id, content type, traceparent, tracestate      (integers little-endian)
+//! envelope: version u8 | flags u8 | received_ms u64 | n × (length u32) | the n texts, back to back
+//! version:  1: n = 7; 2: n = 8
+//! texts:    source, kind, key, id, content type, traceparent, tracestate, carried      (integers little-endian)
 //! flags:    bit 0: the key was found (an empty key is not a missing key)
 //!           bit 1: the body is not JSON although its source's bodies are: the event becomes a dead letter
 //! ```
 //!
 //! An unparsed body is a flag and not a new version: a ringback that does not know the flag ignores it and publishes the
 //! event, with the kind `unparsed`, whereas a new version would stop its publisher at that record.
+//!
+//! Version 2 is written only for events that carry request headers or query parameters: an older ringback must stop at these,
+//! or it would take the last text for the beginning of the body. All others are written as they have always been.
+
+mod carried;
 
 use bytes::{Buf, BufMut};
 
-/// The envelope format that this build writes. Each record with a newer one is refused, never guessed at.
-const VERSION: u8 = 1;
+pub use self::carried::{Carried, Carrying};
+
+/// The newest envelope format that this build reads. Each record with a newer one is refused, never guessed at.
+const VERSION: u8 = CARRYING;
+/// The format of an event that carries nothing.
+const PLAIN: u8 = 1;
+/// The format of an event that carries something: one text more.
+const CARRYING: u8 = 2;
 const HAS_KEY: u8 = 1;
 const IS_UNPARSED: u8 = 2;
-const TEXTS: usize = 7;
-const FIXED: usize = 1 + 1 + 8 + TEXTS * 4;
+/// In the newest format.
+const TEXTS: usize = 8;
+/// Version, flags and time.
+const FIXED: usize = 1 + 1 + 8;
+const LENGTH: usize = 4;
 
 /// One accepted event, borrowed from a request or from a journal record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +48,7 @@ pub struct Event<'a> {
     pub kind: &'a str,
     /// The Kafka key; `None` if none of the source's pointers leads to a string.
     pub key: Option<&'a str>,
-    /// CloudEvents' `ce_id`: the same for every retry of the same body.
+    /// CloudEvents' `ce_id`: the sender's message id, or a hash of the body; the same for every retry.
     pub id: &'a str,
     /// The request's `Content-Type`, or `application/json` if it has none.
     pub content_type: &'a str,
@@ -41,6 +56,8 @@ pub struct Event<'a> {
     pub traceparent: &'a str,
     /// W3C trace state; empty if missing or malformed.
     pub tracestate: &'a str,
+    /// Request headers and query parameters that the source lists.
+    pub carried: Carried<'a>,
     /// True if the body is not JSON although its source's bodies are: the event becomes a dead letter.
     pub is_unparsed: bool,
     /// The request's body, byte for byte.
@@ -64,10 +81,16 @@ pub enum DecodeError {
 impl<'a> Event<'a> {
     /// Encodes the provenance. A record's payload is this envelope, then [`Event::body`].
     pub fn encode_envelope(&self) -> Vec<u8> {
+        let version = if self.carried.is_empty() {
+            PLAIN
+        } else {
+            CARRYING
+        };
         let texts = self.texts();
-        let length = FIXED + texts.iter().map(|text| text.len()).sum::<usize>();
-        let mut envelope = Vec::with_capacity(length);
-        envelope.put_u8(VERSION);
+        let texts = &texts[..texts_of(version)];
+        let lengths = texts.iter().map(|text| LENGTH + text.len());
+        let mut envelope = Vec::with_capacity(FIXED + lengths.sum::<usize>());
+        envelope.put_u8(version);
         let has_key = if self.key.is_some() { HAS_KEY } else { 0 };
         let is_unparsed = if self.is_unparsed { IS_UNPARSED } else { 0 };
         envelope.put_u8(has_key | is_unparsed);
@@ -88,24 +111,35 @@ impl<'a> Event<'a> {
     /// Reads an event back from a record's payload.
     pub fn decode(mut payload: &'a [u8]) -> Result<Self, DecodeError> {
         let version = payload.try_get_u8().map_err(|_| DecodeError::Truncated)?;
-        if version != VERSION {
+        if !(PLAIN..=VERSION).contains(&version) {
             return Err(DecodeError::Version(version));
         }
-        if payload.len() < FIXED - 1 {
+        let count = texts_of(version);
+        if payload.len() < FIXED - 1 + count * LENGTH {
             return Err(DecodeError::Truncated);
         }
         let flags = payload.get_u8();
         let received_ms = payload.get_u64_le();
-        let lengths: [u32; TEXTS] = std::array::from_fn(|_| payload.get_u32_le());
+        let mut lengths = [0; TEXTS];
+        lengths[..count].fill_with(|| payload.get_u32_le());
         let mut texts = [""; TEXTS];
-        for (text, length) in texts.iter_mut().zip(lengths) {
+        for (text, length) in texts[..count].iter_mut().zip(lengths) {
             let (bytes, rest) = payload
                 .split_at_checked(length as usize)
                 .ok_or(DecodeError::Truncated)?;
             *text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Text)?;
             payload = rest;
         }
-        let [source, kind, key, id, content_type, traceparent, tracestate] = texts;
+        let [
+            source,
+            kind,
+            key,
+            id,
+            content_type,
+            traceparent,
+            tracestate,
+            carried,
+        ] = texts;
         Ok(Self {
             received_ms,
             source,
@@ -115,6 +149,7 @@ impl<'a> Event<'a> {
             content_type,
             traceparent,
             tracestate,
+            carried: Carried::of_envelope(carried),
             is_unparsed: flags & IS_UNPARSED != 0,
             body: payload,
         })
@@ -143,8 +178,14 @@ impl<'a> Event<'a> {
             self.content_type,
             self.traceparent,
             self.tracestate,
+            self.carried.text(),
         ]
     }
+}
+
+/// How many texts an envelope of this version has.
+fn texts_of(version: u8) -> usize {
+    if version == PLAIN { TEXTS - 1 } else { TEXTS }
 }
 
 #[cfg(test)]
@@ -159,6 +200,7 @@ impl<'a> Event<'a> {
             content_type: "application/json",
             traceparent: "",
             tracestate: "",
+            carried: Carried::default(),
             is_unparsed: false,
             body: b"{\"event\":\"call_ended\"}",
         }
@@ -202,6 +244,30 @@ mod tests {
         assert_eq!(unparsed, usual);
     }
 
+    /// The envelope of an event that carries these.
+    fn carrying(pairs: &[(&str, &str)]) -> Vec<u8> {
+        let mut carrying = Carrying::default();
+        assert!(pairs.iter().all(|(name, value)| carrying.push(name, value)));
+        let event = Event {
+            carried: carrying.carried(),
+            ..Event::sample(Some("k"))
+        };
+        event.encode_envelope()
+    }
+
+    #[test]
+    fn only_an_event_that_carries_something_has_the_second_version() {
+        let pairs = [("x-a", "1"), ("x-a", "é"), ("b", "")];
+        let envelope = carrying(&pairs);
+        assert_eq!(envelope[0], 2);
+        let payload = [envelope.as_slice(), b"body"].concat();
+        let event = Event::decode(&payload).unwrap();
+        assert!(event.carried.iter().eq(pairs));
+        assert_eq!((event.body, event.key), (&b"body"[..], Some("k")));
+        assert_eq!(carrying(&[]), Event::sample(Some("k")).encode_envelope());
+        assert_eq!(carrying(&[])[0], 1);
+    }
+
     #[test]
     fn a_newer_envelope_is_refused_by_its_version() {
         let mut bytes = payload(&Event::sample(None));
@@ -215,16 +281,17 @@ mod tests {
     proptest! {
         #[test]
         fn decoding_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let is_ours = bytes.first() == Some(&VERSION) && bytes.len() >= FIXED;
+            let count = bytes.first().filter(|version| (PLAIN..=VERSION).contains(*version));
+            let is_ours = count.is_some_and(|version| bytes.len() >= FIXED + texts_of(*version) * LENGTH);
             prop_assert!(is_ours || Event::decode(&bytes).is_err());
         }
 
         #[test]
         fn a_changed_byte_gives_an_error_or_another_event_that_is_kept_whole(
-            at in 0usize..FIXED + 70,
+            at in 0usize..FIXED + 140,
             byte in any::<u8>(),
         ) {
-            let mut payload = Event::sample(Some("k")).encode_envelope();
+            let mut payload = carrying(&[("x-a", "1"), ("b", "")]);
             prop_assume!(at < payload.len());
             payload[at] = byte;
             if let Ok(event) = Event::decode(&payload) {
@@ -235,10 +302,11 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_envelope_is_refused(cut in 0usize..FIXED + 70) {
-            let envelope = Event::sample(Some("k")).encode_envelope();
-            prop_assume!(cut < envelope.len());
-            prop_assert_eq!(Event::decode(&envelope[..cut]), Err(DecodeError::Truncated));
+        fn a_cut_envelope_is_refused(cut in 0usize..FIXED + 140) {
+            for envelope in [Event::sample(Some("k")).encode_envelope(), carrying(&[("x-a", "1")])] {
+                prop_assume!(cut < envelope.len());
+                prop_assert_eq!(Event::decode(&envelope[..cut]), Err(DecodeError::Truncated));
+            }
         }
     }
 }

@@ -6,7 +6,8 @@
 //!     request   404, 405, 415, 413 by the head alone; then
 //!       body        collected: bounded in size and time, charged to one memory budget as it arrives
 //!       scheme      authenticated over the raw bytes, before anything is parsed
-//!       payload     read: one pass over the JSON finds the event's name and its key
+//!       payload     read: one pass over the JSON finds the event's name, its key and its id; a source may have them in headers
+//!       carry       collected: headers and query parameters that go with the event
 //!       commit      appended to the journal; 204 only after its sync, or after Kafka's acknowledgement (`ack = "kafka"`)
 //! health        answers load balancers on a path of their own, before any of this
 //! tls           the listener's certificate, and its exchange
@@ -20,6 +21,7 @@
 //! whether or not its sender still waits; and nothing here knows Kafka.
 
 mod body;
+mod carry;
 mod checks;
 mod commit;
 mod config;
@@ -39,19 +41,23 @@ mod source;
 mod stack;
 mod tls;
 
-pub use self::config::{ListenConfig, Paths, SourceConfig};
+pub use self::config::{CarriedName, ContentType, EventTopics, ListenConfig, Paths, SourceConfig};
 pub use self::ingress::{Append, Observation};
 pub use self::metrics::Metrics;
 pub use self::payload::NotJson;
-pub use self::payload::pointers::PointerError;
-pub use self::scheme::{AuthenticateError, KeyConfig, KeyError, Verify};
+pub use self::payload::pointers::{PointerError, Role};
+pub(crate) use self::scheme::fill as fill_preset;
+pub use self::scheme::{
+    AuthenticateError, BearerConfig, HeaderForm, HmacConfig, KeyConfig, KeyError, PRESETS, Place,
+    Preset, SettingsError, TwilioConfig, Verify,
+};
 pub use self::source::IngestError;
 pub use self::tls::{TlsConfig, TlsError, Validity};
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytesize::ByteSize;
+use http::HeaderMap;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
@@ -63,6 +69,7 @@ use self::ingress::{Ingress, Observer};
 use self::memory::Budget;
 use self::refusal_log::RefusalLog;
 use self::server::{MAX_HEAD, Phase, Phases, Server, listener};
+use self::source::bytes;
 use self::tls::Tls;
 use crate::journal::Appender;
 use crate::readiness::Readiness;
@@ -115,9 +122,14 @@ impl<A: Append> Ingest<A> {
         appender: A,
         metrics: Metrics,
     ) -> Result<Self, IngestError> {
-        let (built, routes) = self::source::build(sources)?;
         // A body as large as all memory for bodies still fits, with the head that is charged beside it.
         let room = bytes(listen.max_in_flight).saturating_add(MAX_HEAD as usize);
+        let limits = BodyLimits {
+            max_body: bytes(listen.max_body),
+            timeout: listen.body_timeout,
+            budget: Budget::new(room, metrics.body_bytes.clone()),
+        };
+        let (built, routes) = self::source::build(sources, &limits)?;
         let names = sources.iter().map(|source| source.name.as_str());
         let tls = listen.tls.as_ref();
         let tls = tls.map(|tls| Tls::new(tls, metrics.certificate_expiry()));
@@ -128,11 +140,7 @@ impl<A: Append> Ingest<A> {
             refusal_log: Arc::new(RefusalLog::new(names)),
             sources: built,
             routes,
-            limits: BodyLimits {
-                max_body: bytes(listen.max_body),
-                timeout: listen.body_timeout,
-                budget: Budget::new(room, metrics.body_bytes.clone()),
-            },
+            limits,
             metrics: Arc::new(metrics),
             commit_timeout: listen.commit_timeout,
             trusted_proxies: listen.trusted_proxies.clone(),
@@ -224,7 +232,8 @@ impl<A: Append> Ingest<A> {
     pub fn validates(&self, index: usize, body: &[u8]) -> bool {
         let source = self.ingress.sources.get(index);
         source.is_some_and(|source| {
-            let content = self::payload::validate(body, &source.pointers);
+            let headers = HeaderMap::new();
+            let content = source.reading.read(&headers, body);
             content.is_ok_and(|fields| fields.kind.is_some())
         })
     }
@@ -283,11 +292,6 @@ pub async fn serve<A: Append>(
     logs.refusal_log.log_rest();
     logs.content_log.log_rest();
     ended
-}
-
-/// A limit that does not fit into `usize` is larger than the machine's memory, so none.
-fn bytes(size: ByteSize) -> usize {
-    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod kafka;
 mod metrics;
 mod property;
 mod thread;
+mod topics;
 pub mod worker;
 
 pub use self::decide::blame::Reason;
@@ -36,12 +37,13 @@ pub use self::kafka::survey::{
     Absence, Broker, BrokerFault, Cause, CauseKind, Partition, Survey, Topic, Unknown, Written,
     survey,
 };
-pub use config::{Ack, ClientProperties, Config, KafkaConfig};
+pub use config::{Ack, ClientProperties, Config, KafkaConfig, check_topic};
 pub use dead_letter::{
     DeadLetterError, DeadLetterFile, Replay, ReplayError, ReplayFileError, dead_letter_bytes,
     dead_letter_files, dead_letter_position, move_dead_letters,
 };
 pub use metrics::{Figures, Metrics};
+pub use topics::{SourceTopics, Topics};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,6 +58,7 @@ use self::kafka::env::LibrdkafkaEnv;
 use self::kafka::producer::ProducerFactory;
 use self::kafka::properties::{batch_bytes, socket_timeout};
 use self::kafka::timeout::SideThread;
+use self::kafka::topic_config::LastReadings;
 use self::worker::{Deps, Worker, WorkerConfig};
 use crate::journal;
 use crate::log_throttle::LogThrottle;
@@ -141,13 +144,14 @@ pub fn start(
     let tokens = credentials.tokens();
     let dead_letters = DeadLetters::open(config, credentials.clone())?;
     truncator.set_dead_letter_bytes(dead_letters.bytes());
+    let topics = config.topics();
     let mailbox = Arc::new(Mailbox::default());
     let bell = mailbox.clone();
     reader.on_commit(Box::new(move || bell.put(|_| ())));
     let env = LibrdkafkaEnv {
         journal_id: journal_id.clone(),
         factory: ProducerFactory {
-            topic: config.kafka.topic.clone(),
+            topics: topics.names().into(),
             credentials,
             shared: Shared {
                 mailbox: mailbox.clone(),
@@ -163,13 +167,13 @@ pub fn start(
                 user_properties: Arc::new(config.kafka.client.values.clone()),
             },
             build_thread: SideThread::default(),
-            last_reading: Arc::default(),
+            last_readings: Arc::new(LastReadings::of(topics.names().len())),
         },
         dead_letters,
     };
     let worker_config = WorkerConfig {
         ack: config.ack,
-        topic: config.kafka.topic.clone(),
+        topics,
         journal_id,
         limits: Limits {
             drain_timeout: socket_timeout(&properties) * 2,

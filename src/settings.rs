@@ -37,6 +37,8 @@ pub struct Setting {
     pub default: Option<String>,
     /// True if the user must set it.
     pub is_required: bool,
+    /// Another key that sets a required one if the user does not.
+    pub set_by: Option<&'static str>,
     /// The smallest and the largest value, as TOML.
     pub bounds: Option<[String; 2]>,
     /// True if the value is a secret or may be one by mistake, so that no error repeats it.
@@ -182,6 +184,7 @@ impl<T: SettingValue> Row<T> {
                 kind,
                 default: shown.map(|shown| shown.to_string()),
                 is_required: false,
+                set_by: None,
                 bounds: None,
                 is_secret: false,
                 is_reloaded: false,
@@ -197,6 +200,12 @@ impl<T: SettingValue> Row<T> {
     pub(crate) fn required(mut self) -> Self {
         self.setting.is_required = true;
         self.setting.default = None;
+        self
+    }
+
+    /// The other key sets this required one if the user does not.
+    pub(crate) fn set_by(mut self, key: &'static str) -> Self {
+        self.setting.set_by = Some(key);
         self
     }
 

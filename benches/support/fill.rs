@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use bytesize::ByteSize;
-use ringback::event::Event;
+use ringback::event::{Carried, Event};
 use ringback::journal::{self, Config, Metrics};
 use ringback::telemetry::Registry;
 
@@ -48,6 +48,7 @@ pub fn fill(path: &Path, size: Size, events: u64) {
                 content_type: "application/json",
                 traceparent: "",
                 tracestate: "",
+                carried: Carried::default(),
                 is_unparsed: false,
                 body: &[],
             };

@@ -52,15 +52,19 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
 fn conclusion(config: &Config) -> String {
     let sources: Vec<_> = config.source.iter().map(|source| &*source.name).collect();
     let (sources, address) = (sources.join(", "), config.listen.address);
-    let topic = &config.kafka.topic;
+    let topics = config.publish().topics();
+    let topic = match topics.names() {
+        [topic] => format!("the topic {topic}"),
+        topics => format!("the topics {}", topics.join(", ")),
+    };
     let brokers = config.kafka.client.brokers().unwrap_or_default();
     let plan = match config.ack {
         Ack::Disk => format!(
-            "keep their events in {} and publish them to the topic {topic} at {brokers}",
+            "keep their events in {} and publish them to {topic} at {brokers}",
             config.journal.path.display()
         ),
         Ack::Kafka => format!(
-            "publish their events to the topic {topic} at {brokers} and answer each once Kafka has acknowledged it: while Kafka \
+            "publish their events to {topic} at {brokers} and answer each once Kafka has acknowledged it: while Kafka \
              is away they are answered 503, and nothing is kept on disk"
         ),
     };

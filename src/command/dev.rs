@@ -83,7 +83,7 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
             } => display::unparsed(*error),
             Observation::Accepted { id, signature, .. } => {
                 if let Some(notes) = &notes {
-                    notes.keep(id, *signature);
+                    notes.keep(id, signature.as_ref().err());
                 }
             }
             Observation::Refused {

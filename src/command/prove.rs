@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &ProveArgs) -> Result<(), CommandError> {
     let relay = arguments.relay()?;
     let url = arguments.webhook_url(relay.as_ref());
     let signing = arguments.signing(relay.as_ref(), &url)?;
-    let (properties, topic) = arguments.kafka(relay.as_ref());
+    let (properties, topic) = arguments.kafka(relay.as_ref(), &url);
     let reader = TopicReader::open(&properties, &topic)?;
     let workload = Arc::new(Workload::new(arguments.size));
     eprintln!(

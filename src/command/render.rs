@@ -62,6 +62,11 @@ pub fn json(event: &Event<'_>) -> Map<String, Value> {
     let present = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     set("traceparent", json!(present(event.traceparent)));
     set("tracestate", json!(present(event.tracestate)));
+    let carried = event.carried.iter();
+    let carried: Vec<_> = carried.map(|(name, value)| json!([name, value])).collect();
+    if !carried.is_empty() {
+        set("carried", json!(carried));
+    }
     set("size", json!(event.body.len()));
     match std::str::from_utf8(event.body) {
         Ok(body) => set("body", json!(body)),

@@ -1,5 +1,7 @@
 //! What must hold between keys; what must hold of one key stands in its row.
 
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Config;
@@ -57,6 +59,7 @@ pub(super) fn check(
             String::from(message),
         );
     }
+    self::sources::check(config, &mut refuse);
     let (mut names, mut paths) = (BTreeSet::new(), BTreeMap::new());
     for (index, source) in source.iter().enumerate() {
         let health = listen.health_path.as_ref();

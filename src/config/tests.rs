@@ -2,7 +2,9 @@
 
 mod ack;
 mod mistakes;
+mod presets;
 mod secrets;
+mod sources;
 
 use super::diagnostics::list;
 use super::*;

@@ -1,12 +1,19 @@
 //! `[listen]` and `[[source]]`: their keys, from which ingest is built.
 
+mod names;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use http::HeaderName;
 use ipnet::IpNet;
 
-use super::scheme::{KeyConfig, Verify, labels};
+pub use self::names::{CarriedName, ContentType, EventTopics};
+
+use super::scheme::{
+    BearerConfig, HmacConfig, KeyConfig, Preset, SchemeConfig, TwilioConfig, Verify, labels,
+};
 use super::tls::TlsConfig;
 use crate::settings::{Decoder, Kind, SettingValue, Shown, settings};
 
@@ -71,24 +78,89 @@ settings! {
         /// difference unless another source has that path. Unique; begins with "/".
         path: Paths = Paths::default(), required, check(Paths::check),
             example("path = \"/webhook\"");
-        /// How requests are authenticated: `"retell"` (X-Retell-Signature), or `"none"`, which accepts requests
+        /// A known sender: `"retell"`, `"vapi"`, `"stripe"`, `"github"`, `"slack"`, `"shopify"`, `"twilio"`, `"svix"` or
+        /// `"standard-webhooks"`. It fills in those of this source's keys that are left out, `verify` first, and
+        /// `ringback check` prints what it fills in. docs/senders.md has a section for each.
+        preset: Option<&'static Preset> = None, example("# preset = \"stripe\"");
+        /// How requests are authenticated. By a signature over the body: `"retell"`, `"standard-webhooks"` (Svix too),
+        /// `"github"`, `"stripe"`, `"slack"`, `"shopify"`, `"twilio"`, or any other that `hmac` describes (`"hmac"`). By a
+        /// shared secret, which does not protect the body: `"bearer"` or `"basic"`. Or `"none"`, which accepts requests
         /// from anybody, but only events: JSON with an event's name. What is authenticated is never refused for what it
         /// says: a body that is not JSON becomes a dead letter.
-        verify: Verify = Verify::Retell, required, example("verify = \"retell\"");
+        verify: Verify = Verify::Retell, required, set_by("preset"), example("verify = \"retell\"");
         /// The signing keys that are valid at present: a request must be signed with any one of them.
         /// `ringback_signature_matches_total` shows which are still in use. Each key is read from either an environment
         /// variable (`env`) or a file (`file`); `name` is its label in the metrics, by default its index. White space around a key is
         /// trimmed; quotes around it, a byte order mark, and line breaks or control characters inside are errors. Keys are read
-        /// again on SIGHUP and when a file changes. Required unless `verify = "none"`, which allows none.
+        /// again on SIGHUP and when a file changes. Required unless `verify = "none"`, which allows none. A key is the
+        /// secret as the sender shows it; for `"standard-webhooks"` `whsec_…`, or `whpk_…` for Ed25519; for `"basic"`
+        /// `name:password`.
         keys: Vec<KeyConfig> = Vec::new(), secret, reloaded,
             remedy("write where to read each key, for example keys = [{ env = \"RETELL_API_KEY\" }] or [{ file = \"…\", name = \"…\" }]"),
             example("keys = [{ env = \"RETELL_API_KEY\" }]
 # keys = [{ file = \"/etc/ringback/secrets/retell\", name = \"2026\" }, { file = \"/etc/ringback/secrets/retell-old\", name = \"2025\" }]");
+        /// The signature of `verify = "hmac"`: a digest of the body, and of what else the sender signs, in one header.
+        hmac: Option<HmacConfig> = None,
+            remedy("write where the signature is, for example hmac = { header = \"X-Signature\", content = \"{body}\" }"),
+            example("# hmac = { header = \"X-Signature\", prefix = \"sha256=\", content = \"{timestamp}.{body}\", timestamp_header = \"X-Timestamp\" }");
+        /// What `verify = "twilio"` has to know.
+        twilio: Option<TwilioConfig> = None,
+            remedy("write the URL that Twilio was given: twilio = { url = \"https://hooks.example.com/twilio\" }"),
+            example("# twilio = { url = \"https://hooks.example.com/twilio\" }");
+        /// Where `verify = "bearer"` finds the token, if it is not `Authorization: Bearer <token>`.
+        bearer: Option<BearerConfig> = None,
+            remedy("write the token's header, for example bearer = { header = \"X-Token\" }"),
+            example("# bearer = { header = \"X-Token\" }");
+        /// Where to find an event's name: a JSON pointer (RFC 6901). The name is in `ce_type` and chooses the topic. The
+        /// default depends on the sender's scheme; for Retell AI it is as below.
+        event_pointer: Option<String> = None, example("event_pointer = \"/event\"");
+        /// The request header that has the event's name, instead of `event_pointer`. Signatures rarely cover headers: what
+        /// is taken from one is as trustworthy as the way to this port.
+        event_header: Option<HeaderName> = None, example("# event_header = \"X-GitHub-Event\"");
         /// Where to find an event's Kafka key: JSON pointers (RFC 6901), of which the first that leads to a string wins.
         /// An empty list means no key. The default depends on the sender's scheme; for Retell AI it is as below.
         key_pointers: Option<Vec<String>> = None,
             example("key_pointers = [\"/call/call_id\", \"/data/call_id\", \"/chat/chat_id\", \"/call_inbound/call_id\", \"/chat_inbound/chat_id\"]");
+        /// The request header that has the key, instead of `key_pointers`.
+        key_header: Option<HeaderName> = None, example("# key_header = \"X-GitHub-Hook-ID\"");
+        /// Where to find the sender's id of the message, which becomes `ce_id`: a JSON pointer. Without an id, or if it is not
+        /// 1 to 256 visible ASCII characters, `ce_id` is a hash of the body. Either is the same for every retry.
+        id_pointer: Option<String> = None, example("# id_pointer = \"/id\"");
+        /// The request header that has the id, instead of `id_pointer`.
+        id_header: Option<HeaderName> = None, example("# id_header = \"X-GitHub-Delivery\"");
+        /// The topic of this source's events; without one it is `kafka.topic`. The topic is chosen when an event is
+        /// published: what waits in the journal after a change goes to the new one. Order per key holds within a topic.
+        topic: Option<String> = None, example("# topic = \"payments\"");
+        /// Topics for events with exactly these names, instead of `topic`. An event without a name is called `none`.
+        topics: EventTopics = EventTopics::default(), example("# topics = { \"invoice.paid\" = \"invoices\" }");
+        /// The largest body of this source, from 1KiB to 512MiB, and at most `listen.max_in_flight`; without one it is
+        /// `listen.max_body`.
+        max_body: Option<ByteSize> = None, check(|size| size.map_or(Ok(()), check_max_body)), example("# max_body = \"1MiB\"");
+        /// The networks in CIDR notation from which requests are accepted; others are answered 403 before their body is
+        /// read. If there are none, all are accepted. The client's address is found as `listen.trusted_proxies` says.
+        allow: Vec<IpNet> = Vec::new(),
+            example("allow = []
+# allow = [\"100.20.5.228/32\"]     # from where Retell AI sends, as it documents");
+        /// The bodies that are JSON, by their `Content-Type`: media types, or suffixes such as `"+json"`. Others, such as
+        /// forms, are published as they are: pointers find nothing in them, headers do. A request without `Content-Type`
+        /// is JSON. If unset, every body must be JSON, whatever its header says.
+        content_types: Option<Vec<ContentType>> = None,
+            example("# content_types = [\"application/json\", \"+json\"]");
+        /// Request headers, and query parameters after a `?`, that are kept as record headers `http_<name>`, header names in
+        /// lower case; at most 32 values and 8 KiB an event. What is beyond that, or is not visible UTF-8 text, is left out
+        /// and counted. ringback 0.1 cannot publish events that carry something.
+        carry: Vec<CarriedName> = Vec::new(), example("carry = []
+# carry = [\"X-Account\", \"?region\"]");
     }
+}
+
+fn check_max_body(size: ByteSize) -> Result<(), String> {
+    if (ByteSize::kib(1)..=ByteSize::mib(512)).contains(&size) {
+        return Ok(());
+    }
+    Err(String::from(
+        "is out of range; write a size from 1KiB to 512MiB",
+    ))
 }
 
 fn check_health_path(path: &str) -> Result<(), String> {
@@ -172,6 +244,39 @@ impl SettingValue for Paths {
 }
 
 impl SourceConfig {
+    /// What the source says of who sends to it.
+    pub(super) fn scheme(&self) -> SchemeConfig<'_> {
+        SchemeConfig {
+            verify: self.verify,
+            keys: &self.keys,
+            hmac: self.hmac.as_ref(),
+            twilio: self.twilio.as_ref(),
+            bearer: self.bearer.as_ref(),
+        }
+    }
+
+    /// Enters where the scheme's sender has an event's name and key, unless the source says where they are.
+    pub fn fill_in_scheme(&mut self) {
+        if self.event_header.is_none() {
+            let event = || self.verify.event_pointer().to_owned();
+            self.event_pointer.get_or_insert_with(event);
+        }
+        if self.key_header.is_none() {
+            let keys = || {
+                let keys = self.verify.key_pointers().iter();
+                keys.map(ToString::to_string).collect()
+            };
+            self.key_pointers.get_or_insert_with(keys);
+        }
+    }
+
+    /// True if an event's name is where the scheme's sender has it.
+    pub(super) fn has_sender_s_names(&self) -> bool {
+        let pointer = self.event_pointer.as_deref();
+        self.event_header.is_none()
+            && pointer.is_none_or(|pointer| pointer == self.verify.event_pointer())
+    }
+
     /// The metric label of each key: its configured name, else its index.
     pub(super) fn key_labels(&self) -> impl Iterator<Item = String> {
         labels(&self.keys)

@@ -70,7 +70,8 @@ impl ContentLog {
             }
             return;
         }
-        let mut answered = lines.answered.iter();
+        let is_json = content.as_ref().is_ok_and(|fields| fields.is_json);
+        let mut answered = lines.answered.iter().filter(|_| is_json);
         if let Some((_, throttle)) = answered.find(|(answered, _)| *answered == kind)
             && let Some(count) = permit(throttle)
         {
@@ -122,6 +123,8 @@ impl ContentLog {
 /// True if the sender may wait for an answer with content to an event of this kind.
 fn expects_content(source: &Source, kind: EventKind<'_>) -> bool {
     match kind {
+        // Another sender's events, or names that stand elsewhere, say nothing about that.
+        _ if !source.reading.has_sender_s_names() => false,
         EventKind::Named(name) => source.authenticator.expects_content(Some(name)),
         EventKind::Unnamed => source.authenticator.expects_content(None),
         EventKind::Unparsed => false,

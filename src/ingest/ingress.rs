@@ -40,7 +40,7 @@ impl Append for Appender {
 }
 
 /// What the observer given to [`Ingest::observing`](super::Ingest::observing) learns of each request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Observation<'a> {
     /// The event is accepted and about to be appended.
     Accepted {

@@ -1,5 +1,6 @@
 //! Ingest's metrics. Every child is resolved at start, so a request looks nothing up and allocates nothing for it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use prometheus::{
@@ -12,7 +13,7 @@ use super::refusal::Reason;
 use crate::telemetry::Registry;
 
 /// Every status that a request can be answered with.
-const CODES: [u16; 11] = [204, 400, 401, 403, 404, 405, 408, 413, 415, 431, 503];
+const CODES: [u16; 12] = [200, 204, 400, 401, 403, 404, 405, 408, 413, 415, 431, 503];
 /// Seconds. Dense around the time of a disk's sync, which decides an answer's time; up to the sender's limit of 10 s.
 const ANSWER_BUCKETS: [f64; 14] = [
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
@@ -23,7 +24,7 @@ const STAGE_BUCKETS: [f64; 14] = [
     0.000_005, 0.000_02, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 2.5, 5.0,
     10.0,
 ];
-/// The label of all names that the source's scheme does not document.
+/// The label of all names that neither the source's scheme documents nor its `topics` have.
 const OTHER_KIND: &str = "other";
 
 /// The metrics of all sources.
@@ -54,11 +55,13 @@ pub(super) struct RequestMetrics {
 #[derive(Debug)]
 pub(super) struct SourceMetrics {
     pub(super) requests: RequestMetrics,
-    kinds: Vec<(&'static str, IntCounter)>,
+    kinds: Vec<(String, IntCounter)>,
     other_kind: IntCounter,
     unnamed: IntCounter,
     unparsed: IntCounter,
     without_key: IntCounter,
+    /// Values that were not carried.
+    pub(super) left_out: IntCounter,
     /// By the index of the key that matched.
     pub(super) matches: Vec<IntCounter>,
 }
@@ -191,6 +194,7 @@ struct Families {
     rejections: IntCounterVec,
     accepted: IntCounterVec,
     without_key: IntCounterVec,
+    left_out: IntCounterVec,
     matches: IntCounterVec,
 }
 
@@ -220,7 +224,12 @@ impl Families {
             )?,
             without_key: registry.counters(
                 "events_without_key_total",
-                "Accepted events in which none of the source's key pointers led to a string.",
+                "Accepted events without a key: none of the source's key pointers led to a string, or its key header was missing.",
+                &["source"],
+            )?,
+            left_out: registry.counters(
+                "carry_left_out_total",
+                "Values of headers and query parameters that a source carries, left out of an event because they are no visible text or beyond 32 values and 8 KiB.",
                 &["source"],
             )?,
             matches: registry.counters(
@@ -249,14 +258,20 @@ impl Families {
     fn source(&self, source: &SourceConfig) -> SourceMetrics {
         let name = source.name.as_str();
         let kind = |kind: &str| self.accepted.with_label_values(&[name, kind]);
-        let kinds = source.verify.event_kinds().iter();
+        let documented = source.verify.event_kinds().iter().copied();
+        let configured = source.topics.0.keys().map(String::as_str);
+        let kinds: BTreeSet<_> = documented.chain(configured).collect();
         SourceMetrics {
             requests: self.requests_of(name),
-            kinds: kinds.map(|known| (*known, kind(known))).collect(),
+            kinds: kinds
+                .into_iter()
+                .map(|known| (known.to_owned(), kind(known)))
+                .collect(),
             other_kind: kind(OTHER_KIND),
             unnamed: kind(EventKind::Unnamed.name()),
             unparsed: kind(EventKind::Unparsed.name()),
             without_key: self.without_key.with_label_values(&[name]),
+            left_out: self.left_out.with_label_values(&[name]),
             matches: source
                 .key_labels()
                 .map(|key| self.matches.with_label_values(&[name, key.as_str()]))

@@ -1,4 +1,4 @@
-//! Validates a body and finds the event's name and key in one pass, without building a tree.
+//! Validates a body and finds the event's name, key and id in one pass, without building a tree.
 //!
 //! The scan (`scan`) takes nearly every body, 64 bytes at a time. The rest goes to serde_json (`serde`), which also has
 //! the last word on what is not JSON. It skips unwanted values without recursion, so depth costs no stack, and recurses
@@ -11,7 +11,7 @@ mod serde;
 
 use std::borrow::Cow;
 
-use self::pointers::{EVENT, Pointers};
+use self::pointers::{Pointers, Role};
 use self::serde::Text;
 
 /// The longest key in bytes; a longer one counts as no key. A key travels twice in a Kafka record (as key and as
@@ -19,6 +19,9 @@ use self::serde::Text;
 pub(super) const MAX_KEY: usize = 8 * 1024;
 /// The longest event name in bytes; a longer one is cut at a character. It travels in `ce_type`.
 pub(super) const MAX_KIND: usize = 1024;
+
+/// The longest message id in bytes; a longer one counts as none. It is the record's `ce_id` and the answer's `ringback-id`.
+const MAX_ID: usize = 256;
 
 /// U+FEFF in UTF-8, which some senders put before JSON. It is not part of the JSON, only of the body.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -63,14 +66,38 @@ impl From<serde_json::Error> for NotJson {
     }
 }
 
-/// What ringback needs from a body.
-#[derive(Debug, PartialEq, Eq)]
+/// What ringback needs from a request.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct EventFields<'a> {
     /// The event's name; lone surrogates, which UTF-8 cannot represent, are replaced. `None` if there is no string where the
     /// name is expected.
     pub(super) kind: Option<Cow<'a, str>>,
     /// The first pointer's usable string: Unicode text of at most [`MAX_KEY`] bytes.
     pub(super) key: Option<Cow<'a, str>>,
+    /// The sender's id of the message: at most [`MAX_ID`] visible ASCII characters.
+    pub(super) id: Option<Cow<'a, str>>,
+    /// The body is JSON; else nothing is known of it.
+    pub(super) is_json: bool,
+}
+
+impl<'a> EventFields<'a> {
+    pub(super) fn set_kind(&mut self, kind: Cow<'a, str>) {
+        self.kind = Some(shorten(kind));
+    }
+
+    /// The first that is usable stays.
+    pub(super) fn set_key(&mut self, key: Cow<'a, str>) {
+        if self.key.is_none() && key.len() <= MAX_KEY {
+            self.key = Some(key);
+        }
+    }
+
+    pub(super) fn set_id(&mut self, id: Cow<'a, str>) {
+        let fits = (1..=MAX_ID).contains(&id.len());
+        if fits && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.id = Some(id);
+        }
+    }
 }
 
 /// Reads `body` once.
@@ -85,24 +112,27 @@ pub(super) fn validate<'a>(
         let byte = body.len() - json.len() + valid;
         NotJson::Utf8 { byte }
     })?;
-    let mut slots = match scan::scan(text, pointers) {
+    let slots = match scan::scan(text, pointers) {
         Some(slots) => slots,
         None if text.is_empty() => return Err(NotJson::Empty),
         None => serde::find(text, pointers)?,
     };
-    let kind = slots[EVENT].take().map(|kind| match kind {
-        Text::Unicode(kind) => kind,
-        Text::NotUnicode(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
-    });
-    let mut keys = slots.into_iter().skip(EVENT + 1).flatten();
-    let key = keys.find_map(|text| match text {
-        Text::Unicode(key) if key.len() <= MAX_KEY => Some(key),
-        _ => None,
-    });
-    Ok(EventFields {
-        kind: kind.map(shorten),
-        key,
-    })
+    let mut fields = EventFields {
+        is_json: true,
+        ..EventFields::default()
+    };
+    for (role, text) in pointers.roles.iter().zip(slots) {
+        match (role, text) {
+            (Role::Event, Some(Text::Unicode(kind))) => fields.set_kind(kind),
+            (Role::Event, Some(Text::NotUnicode(bytes))) => {
+                fields.set_kind(String::from_utf8_lossy(&bytes).into_owned().into());
+            }
+            (Role::Key, Some(Text::Unicode(key))) => fields.set_key(key),
+            (Role::Id, Some(Text::Unicode(id))) => fields.set_id(id),
+            (_, None) | (Role::Key | Role::Id, Some(Text::NotUnicode(_))) => {}
+        }
+    }
+    Ok(fields)
 }
 
 fn shorten(kind: Cow<'_, str>) -> Cow<'_, str> {

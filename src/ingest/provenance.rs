@@ -27,6 +27,12 @@ pub(super) fn content_type(headers: &HeaderMap) -> &str {
         .unwrap_or(JSON)
 }
 
+/// A value as text, if it is UTF-8 without control characters.
+pub(super) fn visible_text(value: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(value).ok()?;
+    (!text.chars().any(char::is_control)).then_some(text)
+}
+
 /// `traceparent` and `tracestate`, each empty if missing or malformed. A state without its parent is dropped.
 pub(super) fn trace_context(headers: &HeaderMap) -> (&str, Cow<'_, str>) {
     let mut parents = headers.get_all(TRACEPARENT).iter();

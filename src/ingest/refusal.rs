@@ -6,18 +6,20 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
 use super::payload::NotJson;
-use super::scheme::AuthenticateError;
+use super::scheme::{AuthenticateError, HeaderForm};
 use crate::journal::AppendError;
 
 /// Why a request is refused with an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
     UnknownPath,
+    /// The client's address is not on the source's list.
+    AddressNotAllowed,
     MethodNotAllowed,
     ContentEncoding,
     TransferEncoding,
@@ -62,6 +64,7 @@ macro_rules! reasons {
 
 reasons! {
     UnknownPath = "unknown_path",
+    AddressNotAllowed = "address_not_allowed",
     MethodNotAllowed = "method_not_allowed",
     ContentEncoding = "content_encoding",
     TransferEncoding = "transfer_encoding",
@@ -115,6 +118,8 @@ pub(super) struct Problem {
     pub(super) body_unread: bool,
     /// Whole seconds, at least one, if a retry can succeed.
     retry_after: Option<u32>,
+    /// How to authenticate, if that is a scheme of HTTP's own.
+    challenge: Option<&'static str>,
 }
 
 /// Extension of an answer: part of the request's body is still on the connection, where the next request would begin.
@@ -127,13 +132,19 @@ pub(super) struct BodyUnread;
 pub(super) const READ_ON_BYTES: usize = 64 * 1024 * 1024;
 
 impl Refusal {
-    pub(super) fn problem(self) -> Problem {
+    pub(super) fn problem(&self) -> Problem {
         match self {
             Self::UnknownPath => Problem::before_body(
                 Reason::UnknownPath,
                 StatusCode::NOT_FOUND,
                 "No such path",
                 "No webhook source is configured at this path.",
+            ),
+            Self::AddressNotAllowed => Problem::before_body(
+                Reason::AddressNotAllowed,
+                StatusCode::FORBIDDEN,
+                "Address not allowed",
+                "Webhooks to this path are accepted from listed addresses only, and this client's is not among them.",
             ),
             Self::MethodNotAllowed => Problem::before_body(
                 Reason::MethodNotAllowed,
@@ -202,7 +213,7 @@ impl Refusal {
                 "Not an event",
                 "The body must be a JSON object with a string member \"event\".",
             ),
-            Self::NotAppended(error) => not_appended(error),
+            Self::NotAppended(error) => not_appended(*error),
             Self::CommitTimeout => Problem::after_body(
                 Reason::CommitTimeout,
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -219,28 +230,36 @@ impl Refusal {
     }
 }
 
-fn unauthenticated(error: AuthenticateError) -> Problem {
+fn unauthenticated(error: &AuthenticateError) -> Problem {
     let (reason, title, detail) = match error {
-        AuthenticateError::Missing { header } => (
+        AuthenticateError::Missing(HeaderForm { header, .. }) => (
             Reason::SignatureMissing,
             "Signature missing",
-            format!("The signature header, {header}, is missing.").into(),
+            format!("The header {header} is missing, which has to show who sends the request.")
+                .into(),
         ),
-        AuthenticateError::Malformed { form } => (
+        AuthenticateError::Malformed(HeaderForm { header, form, .. }) => (
             Reason::SignatureMalformed,
             "Signature malformed",
-            format!("The signature header is repeated, or does not have the form {form}.").into(),
+            format!("The header {header} is repeated, or does not have the form {form}.").into(),
         ),
-        AuthenticateError::Stale {
+        AuthenticateError::Uncovered { wanted } => (
+            Reason::SignatureMalformed,
+            "Body not signed",
+            format!("The signature does not cover the body. It must be {wanted}.").into(),
+        ),
+        &AuthenticateError::Stale {
             difference,
             is_ahead,
+            tolerance,
         } => {
             let difference = humantime::format_duration(Duration::from_secs(difference.as_secs()));
+            let tolerance = humantime::format_duration(tolerance);
             let side = if is_ahead { "ahead of" } else { "behind" };
             (
                 Reason::SignatureStale,
                 "Signature stale",
-                format!("The signature's timestamp is {difference} {side} this server's clock, more than five minutes.").into(),
+                format!("The signature's timestamp is {difference} {side} this server's clock, more than {tolerance}.").into(),
             )
         }
         AuthenticateError::Mismatch => (
@@ -248,8 +267,17 @@ fn unauthenticated(error: AuthenticateError) -> Problem {
             "Signature mismatch",
             Cow::Borrowed("The signature does not match the body under any configured key."),
         ),
+        AuthenticateError::WrongCredentials(HeaderForm { header, .. }) => (
+            Reason::SignatureMismatch,
+            "Wrong credentials",
+            format!("The credentials in the header {header} are none of the configured ones.")
+                .into(),
+        ),
     };
-    Problem::after_body(reason, StatusCode::UNAUTHORIZED, title, detail)
+    Problem {
+        challenge: error.challenge(),
+        ..Problem::after_body(reason, StatusCode::UNAUTHORIZED, title, detail)
+    }
 }
 
 fn not_appended(error: AppendError) -> Problem {
@@ -299,6 +327,7 @@ impl Problem {
             detail: detail.into(),
             body_unread: true,
             retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(SOON),
+            challenge: None,
         }
     }
 
@@ -332,6 +361,9 @@ impl Problem {
         );
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("POST"));

@@ -11,7 +11,9 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use http_body_util::Full;
@@ -19,14 +21,17 @@ use hyper::body::Incoming;
 use prometheus::Histogram;
 
 use super::body::{collect, discard};
+use super::carry::carry;
 use super::commit::CountedCommit;
 use super::ingress::{Append, Ingress, Observation};
 use super::memory::head_cost;
 use super::metrics::RequestMetrics;
-use super::payload::{EventFields, EventKind, NotJson, validate};
+use super::payload::{EventFields, EventKind, NotJson};
 use super::provenance::{client_address, content_type, trace_context};
 use super::refusal::{BodyUnread, Reason, Refusal};
+use super::scheme::UnverifiedRequest;
 use super::server::MAX_HEADERS;
+use super::source::Source;
 use crate::event::Event;
 
 const RINGBACK_ID: HeaderName = HeaderName::from_static("ringback-id");
@@ -53,7 +58,7 @@ pub(super) async fn respond<A: Append>(
         })
         .await
     };
-    let answer = outcome.unwrap_or_else(|refusal| exchange.refuse(refusal, &request));
+    let answer = outcome.unwrap_or_else(|refusal| exchange.refuse(&refusal, &request));
     exchange.answered(&answer);
     let is_unread = answer.extensions().get::<BodyUnread>().is_some();
     // Over HTTP/1 the server reads on before it closes the connection; here the stream would be reset at once. Nothing
@@ -79,19 +84,23 @@ async fn accept<A: Append>(
     let ingress = exchange.ingress;
     let index = exchange.source.ok_or(Refusal::UnknownPath)?;
     let (source, metrics) = (&ingress.sources[index], &ingress.metrics);
-    check_head(request, ingress.limits.max_body)?;
+    exchange.check_address(source, request.headers())?;
+    check_head(request, source.limits.max_body)?;
 
     let head_bytes = head_cost(request.headers());
     let started = exchange.started.into();
-    let body = collect(request.body_mut(), started, head_bytes, &ingress.limits).await?;
+    let body = collect(request.body_mut(), started, head_bytes, &source.limits).await?;
     let received_ms = ingress.now_ms();
     let mut timer = StageTimer(exchange.started);
     timer.finish(&metrics.receive);
 
     let headers = request.headers();
-    let verdict = source
-        .authenticator
-        .authenticate(headers, &body, received_ms);
+    let unverified = UnverifiedRequest {
+        headers,
+        uri: request.uri(),
+        body: &body,
+    };
+    let verdict = source.authenticator.authenticate(&unverified, received_ms);
     timer.finish(&metrics.verify);
     if let Ok(Some(key)) = verdict
         && let Some(counter) = metrics.sources[index].matches.get(key)
@@ -99,26 +108,32 @@ async fn accept<A: Append>(
         counter.inc();
     }
     let observer = ingress.observer.get();
-    if !observer.is_some_and(|observer| observer.lenient) {
-        verdict.map_err(Refusal::Unauthenticated)?;
-    }
+    let is_lenient = observer.is_some_and(|observer| observer.lenient);
+    let verdict = match verdict {
+        Err(error) if !is_lenient => return Err(Refusal::Unauthenticated(error)),
+        verdict => verdict,
+    };
     let is_authenticated = matches!(verdict, Ok(Some(_)));
+    if is_authenticated && let Some(text) = source.authenticator.handshake(&body) {
+        return Ok(handshake(text));
+    }
 
-    let mut id = [0; ID_DIGITS];
-    let id = event_id(&body, &mut id);
-    let (envelope, counters, unparsed) = {
-        let content = validate(&body, &source.pointers);
+    let (envelope, counters, unparsed, ringback_id) = {
+        let content = source.reading.read(headers, &body);
         if !is_authenticated {
-            check_content(&content)?;
+            check_content(source, &content)?;
         }
+        let fields = content.as_ref().ok();
+        let mut digits = [0; ID_DIGITS];
+        let id = fields.and_then(|fields| fields.id.as_deref());
+        let id = id.or_else(|| source.authenticator.message_id(headers));
+        let id = id.unwrap_or_else(|| body_id(&body, &mut digits));
         ingress.content_log.event(index, id, &content);
         let kind = EventKind::of(&content);
-        let key = content
-            .as_ref()
-            .ok()
-            .and_then(|fields| fields.key.as_deref());
+        let key = fields.and_then(|fields| fields.key.as_deref());
         let unparsed = content.as_ref().err().copied();
         let (traceparent, tracestate) = trace_context(headers);
+        let (carrying, left_out) = carry(&source.carry, headers, request.uri().query());
         let event = Event {
             received_ms,
             source: &source.name,
@@ -128,16 +143,22 @@ async fn accept<A: Append>(
             content_type: content_type(headers),
             traceparent,
             tracestate: &tracestate,
+            carried: carrying.carried(),
             is_unparsed: unparsed.is_some(),
             body: &[],
         };
         let counters = metrics.sources[index].of_event(kind, key.is_some());
-        (event.encode_envelope(), counters, unparsed)
+        if left_out > 0 {
+            metrics.sources[index].left_out.inc_by(left_out);
+        }
+        let ringback_id = HeaderValue::from_str(id).ok();
+        (event.encode_envelope(), counters, unparsed, ringback_id)
     };
     timer.finish(&metrics.validate);
     if let Some(observer) = observer {
+        let id = ringback_id.as_ref().and_then(|id| id.to_str().ok());
         (observer.on_event)(&Observation::Accepted {
-            id,
+            id: id.unwrap_or_default(),
             signature: verdict.map(|key| source.key_label(key)),
             unparsed,
         });
@@ -161,7 +182,7 @@ async fn accept<A: Append>(
 
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::NO_CONTENT;
-    if let Ok(id) = HeaderValue::from_str(id) {
+    if let Some(id) = ringback_id {
         answer.headers_mut().insert(RINGBACK_ID, id);
     }
     Ok(answer)
@@ -201,16 +222,29 @@ fn check_head(request: &Request<Incoming>, max_body: usize) -> Result<(), Refusa
 
 /// Refuses what is no event. For what comes from anybody only: a genuine sender's retry would carry the same bytes, so
 /// a refusal would lose them.
-fn check_content(content: &Result<EventFields<'_>, NotJson>) -> Result<(), Refusal> {
+fn check_content(
+    source: &Source,
+    content: &Result<EventFields<'_>, NotJson>,
+) -> Result<(), Refusal> {
     match content {
-        Ok(EventFields { kind: Some(_), .. }) => Ok(()),
-        Ok(EventFields { kind: None, .. }) => Err(Refusal::NoEvent),
+        Ok(fields) if fields.kind.is_none() && source.reading.expects_name(fields) => {
+            Err(Refusal::NoEvent)
+        }
+        Ok(_) => Ok(()),
         Err(error) => Err(Refusal::NotJson(*error)),
     }
 }
 
-/// `ce_id`: the first 128 bits of BLAKE3 in hexadecimal, so that a retry of the same body repeats it.
-fn event_id<'a>(body: &[u8], digits: &'a mut [u8; ID_DIGITS]) -> &'a str {
+/// The answer to a sender that only asks whether somebody is there.
+fn handshake(text: String) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::from(text));
+    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    answer
+}
+
+/// `ce_id` without a message id: the first 128 bits of BLAKE3 in hexadecimal, so that a retry of the same body repeats it.
+fn body_id<'a>(body: &[u8], digits: &'a mut [u8; ID_DIGITS]) -> &'a str {
     let hash = blake3::hash(body);
     let encoded = hex::encode_to_slice(&hash.as_bytes()[..ID_DIGITS / 2], digits);
     debug_assert!(encoded.is_ok(), "two digits per byte");
@@ -265,12 +299,25 @@ impl<'a, A> Exchange<'a, A> {
         }
     }
 
+    /// Refuses a client whose address is not on the source's list.
+    fn check_address(&self, source: &Source, headers: &HeaderMap) -> Result<(), Refusal> {
+        if source.allow.is_empty() {
+            return Ok(());
+        }
+        let client = client_address(self.peer, headers, &self.ingress.trusted_proxies);
+        let mut allowed = source.allow.iter();
+        if allowed.any(|network| network.contains(&client)) {
+            return Ok(());
+        }
+        Err(Refusal::AddressNotAllowed)
+    }
+
     fn metrics(&self) -> &RequestMetrics {
         self.ingress.metrics.requests_of(self.source)
     }
 
     /// Counts and reports a refusal; gives its answer.
-    fn refuse(&self, refusal: Refusal, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn refuse(&self, refusal: &Refusal, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let problem = refusal.problem();
         self.metrics().rejected(problem.reason);
         let path = self.path.unwrap_or(request.uri().path());

@@ -1,10 +1,17 @@
 //! Builds the sources that are served from the configured ones, or reports what is wrong with those.
 
+mod reading;
+
 use std::collections::{HashMap, HashSet};
 
-use super::config::{SourceConfig, is_url_path, toggled};
-use super::payload::pointers::{PointerError, Pointers};
-use super::scheme::{Authenticator, KeyError, key_faults};
+use bytesize::ByteSize;
+use ipnet::IpNet;
+
+use self::reading::Reading;
+use super::body::BodyLimits;
+use super::config::{CarriedName, SourceConfig, is_url_path, toggled};
+use super::payload::pointers::{PointerError, Pointers, Role};
+use super::scheme::{Authenticator, KeyError, SchemeError, SettingsError};
 use super::tls::TlsError;
 
 /// The longest name of a source, in bytes.
@@ -48,11 +55,16 @@ pub enum IngestError {
         /// As configured.
         path: String,
     },
-    /// A key pointer is not a JSON pointer.
-    #[error("source \"{name}\": key pointer \"{pointer}\" is not a usable JSON pointer (RFC 6901)")]
+    /// A pointer is not a JSON pointer.
+    #[error(
+        "source \"{name}\": {} pointer \"{pointer}\" is not a usable JSON pointer (RFC 6901)",
+        words(*role)
+    )]
     Pointer {
         /// The source.
         name: String,
+        /// What it is to lead to.
+        role: Role,
         /// As configured.
         pointer: String,
         /// What is wrong with it.
@@ -62,6 +74,14 @@ pub enum IngestError {
     /// The listener's certificate cannot be used.
     #[error("the webhook listener cannot use TLS")]
     Tls(#[from] TlsError),
+    /// A setting of the scheme is missing, left over, or does not fit.
+    #[error("source \"{name}\": {} {source}", source.key)]
+    Settings {
+        /// The source.
+        name: String,
+        /// Which setting, and why.
+        source: SettingsError,
+    },
     /// Keys are missing, unreadable or empty.
     #[error("source \"{name}\": its keys cannot be used")]
     Key {
@@ -74,6 +94,13 @@ pub enum IngestError {
 }
 
 impl IngestError {
+    fn of_scheme(name: String, error: SchemeError) -> Self {
+        match error {
+            SchemeError::Settings(source) => Self::Settings { name, source },
+            SchemeError::Key(source) => Self::Key { name, source },
+        }
+    }
+
     /// The configuration key at fault in the source at `index`, as `source.0.path` or `source.0.keys.1`.
     pub fn key(&self, index: usize) -> String {
         let key = match self {
@@ -81,7 +108,12 @@ impl IngestError {
             Self::Tls(error) => return error.key().to_owned(),
             Self::Name { .. } | Self::DuplicateName { .. } => "name",
             Self::Path { .. } | Self::DuplicatePath { .. } => "path",
-            Self::Pointer { .. } => "key_pointers",
+            Self::Pointer { role, .. } => match role {
+                Role::Event => "event_pointer",
+                Role::Key => "key_pointers",
+                Role::Id => "id_pointer",
+            },
+            Self::Settings { source, .. } => source.key,
             Self::Key { source, .. } => match source.index() {
                 Some(key) => return format!("source.{index}.keys.{key}"),
                 None => "keys",
@@ -91,41 +123,44 @@ impl IngestError {
     }
 }
 
+fn words(role: Role) -> &'static str {
+    match role {
+        Role::Event => "event",
+        Role::Key => "key",
+        Role::Id => "id",
+    }
+}
+
 /// One `[[source]]`, ready to serve.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) name: String,
     pub(super) authenticator: Authenticator,
-    pub(super) pointers: Pointers,
+    pub(super) reading: Reading,
+    pub(super) limits: BodyLimits,
+    /// The networks of its senders; empty: all.
+    pub(super) allow: Vec<IpNet>,
+    pub(super) carry: Vec<CarriedName>,
     key_labels: Vec<String>,
 }
 
 impl Source {
-    /// Compiles the pointers and reads the keys.
-    fn new(config: &SourceConfig) -> Result<Self, IngestError> {
-        let name = || config.name.clone();
-        let keys = config.key_pointers.as_deref();
-        // The event's name has the first slot, the keys have the following ones.
-        let mut pointers = vec![config.verify.event_pointer()];
-        match keys {
-            Some(keys) => pointers.extend(keys.iter().map(String::as_str)),
-            None => pointers.extend(config.verify.key_pointers()),
-        }
-        let compiled =
-            Pointers::compile(&pointers).map_err(|(index, source)| IngestError::Pointer {
-                name: name(),
-                pointer: pointers[index].to_owned(),
-                source,
-            })?;
-        let authenticator =
-            Authenticator::new(config.verify, &config.keys).map_err(|source| IngestError::Key {
-                name: name(),
-                source,
-            })?;
+    /// Compiles the pointers and reads the keys. `limits` are those of sources without a limit of their own.
+    fn new(config: &SourceConfig, limits: &BodyLimits) -> Result<Self, IngestError> {
+        let name = config.name.clone();
+        let authenticator = Authenticator::new(&config.scheme())
+            .map_err(|error| IngestError::of_scheme(name.clone(), error))?;
+        let max_body = config.max_body.map_or(limits.max_body, bytes);
         Ok(Self {
-            name: name(),
+            name,
             authenticator,
-            pointers: compiled,
+            reading: Reading::new(config)?,
+            limits: BodyLimits {
+                max_body,
+                ..limits.clone()
+            },
+            allow: config.allow.clone(),
+            carry: config.carry.clone(),
             key_labels: config.key_labels().collect(),
         })
     }
@@ -148,26 +183,25 @@ pub(super) fn faults(config: &SourceConfig) -> Vec<IngestError> {
         name: name(),
         path: path.to_owned(),
     }));
-    let pointers = config.key_pointers.iter().flatten();
-    faults.extend(pointers.filter_map(|pointer| {
-        let (_, source) = Pointers::compile(&[pointer]).err()?;
+    let pointers = self::reading::pointers(config).into_iter();
+    faults.extend(pointers.filter_map(|(role, pointer)| {
+        let (_, source) = Pointers::compile(&[(role, pointer)]).err()?;
         Some(IngestError::Pointer {
             name: name(),
-            pointer: pointer.clone(),
+            role,
+            pointer: pointer.to_owned(),
             source,
         })
     }));
-    let keys = key_faults(config.verify, &config.keys).into_iter();
-    faults.extend(keys.map(|source| IngestError::Key {
-        name: name(),
-        source,
-    }));
+    let scheme = Authenticator::faults(&config.scheme()).into_iter();
+    faults.extend(scheme.map(|error| IngestError::of_scheme(name(), error)));
     faults
 }
 
 /// The sources ready to serve, and from each path, with and without a slash at its end, the index of its source.
 pub(super) fn build(
     configs: &[SourceConfig],
+    limits: &BodyLimits,
 ) -> Result<(Vec<Source>, HashMap<String, usize>), IngestError> {
     if configs.is_empty() {
         return Err(IngestError::NoSource);
@@ -192,7 +226,7 @@ pub(super) fn build(
                 return Err(IngestError::DuplicatePath { name, path });
             }
         }
-        sources.push(Source::new(config)?);
+        sources.push(Source::new(config, limits)?);
     }
     // Only now, so that a path as it is configured comes before another's variant.
     for (index, config) in configs.iter().enumerate() {
@@ -208,4 +242,9 @@ fn is_name(name: &str) -> bool {
         && name
             .bytes()
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+}
+
+/// A limit that does not fit into `usize` is larger than the machine's memory, so none.
+pub(super) fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
 }

@@ -1,5 +1,6 @@
 //! Which configurations are refused, how keys are replaced while serving, and what is counted when a request is cut short.
 
+use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -7,6 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use ::bytes::Bytes;
+use bytesize::ByteSize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -36,9 +38,21 @@ fn source(name: &str, path: &str) -> SourceConfig {
     }
 }
 
+fn build(
+    sources: &[SourceConfig],
+) -> Result<(Vec<super::source::Source>, HashMap<String, usize>), IngestError> {
+    let gauge = prometheus::IntGauge::new("bytes", "bytes").unwrap();
+    let limits = BodyLimits {
+        max_body: 1 << 20,
+        timeout: Duration::from_secs(1),
+        budget: Budget::new(1 << 20, gauge),
+    };
+    super::source::build(sources, &limits)
+}
+
 #[test]
 fn sources_that_are_ambiguous_or_unreachable_are_refused_by_name() {
-    let check_sources = |sources: &[SourceConfig]| super::source::build(sources).map(drop);
+    let check_sources = |sources: &[SourceConfig]| build(sources).map(drop);
     let good = [
         source("retell", "/webhook"),
         source("agent-2_x", "/agents/2"),
@@ -96,7 +110,7 @@ fn a_source_has_one_path_or_a_list_and_a_slash_at_the_end_makes_no_difference() 
         },
         source("c", "/a/"),
     ];
-    let (_, routes) = self::source::build(&sources).unwrap();
+    let (_, routes) = build(&sources).unwrap();
     let served = [
         ("/a", 0),
         ("/b", 1),
@@ -109,7 +123,7 @@ fn a_source_has_one_path_or_a_list_and_a_slash_at_the_end_makes_no_difference() 
         assert_eq!(routes[path], index, "{path}");
     }
     assert_eq!(routes.len(), served.len());
-    let refused = self::source::build(&[sources[1].clone(), source("c", "/b")]);
+    let refused = build(&[sources[1].clone(), source("c", "/b")]);
     assert!(matches!(refused, Err(IngestError::DuplicatePath { .. })));
 }
 
@@ -177,14 +191,19 @@ fn a_reload_that_fails_keeps_every_old_key() {
     let metrics = Metrics::register(&registry, &sources).unwrap();
     let ingest = Ingest::new(&ListenConfig::default(), &sources, Nowhere, metrics).unwrap();
     let verdict = |secret: &str| {
-        let mut headers = http::HeaderMap::new();
+        let (mut headers, uri) = (http::HeaderMap::new(), http::Uri::default());
         headers.insert(
             "x-retell-signature",
             sign(secret, b"body", 7).parse().unwrap(),
         );
+        let request = super::scheme::UnverifiedRequest {
+            headers: &headers,
+            uri: &uri,
+            body: b"body",
+        };
         ingest.ingress.sources[0]
             .authenticator
-            .authenticate(&headers, b"body", 7)
+            .authenticate(&request, 7)
     };
     assert_eq!(verdict("first"), Ok(Some(0)));
     assert_eq!(verdict("second"), Err(AuthenticateError::Mismatch));

@@ -11,6 +11,7 @@ use secrecy::ExposeSecret as _;
 use toml::{Table, Value as Toml};
 
 use super::property;
+use super::topics::{SourceTopics, Topics};
 use crate::secret::SecretSource;
 use crate::settings::{Decoder, Kind, SettingValue, Shape, Shown, settings};
 use crate::telemetry::chain;
@@ -60,7 +61,9 @@ pub struct Config {
     pub commit_timeout: Duration,
     /// `[kafka]`, secrets resolved.
     pub kafka: KafkaConfig,
-    /// `listen.max_body`, bytes: decides `message.max.bytes`.
+    /// What the sources say about their topics.
+    pub sources: Vec<SourceTopics>,
+    /// The largest `max_body`, of `[listen]` or of a source, in bytes: decides `message.max.bytes`.
     pub max_body: u64,
     /// The folder of dead letters: `<journal.path>/dead-letters`. Not used with [`Ack::Kafka`].
     pub dead_letter_path: PathBuf,
@@ -72,22 +75,30 @@ impl Default for Config {
             ack: Ack::Disk,
             commit_timeout: Duration::from_secs(8),
             kafka: KafkaConfig::default(),
+            sources: Vec::new(),
             max_body: 8 << 20,
             dead_letter_path: PathBuf::from("dead-letters"),
         }
     }
 }
 
+impl Config {
+    /// Which topic each event goes to.
+    pub fn topics(&self) -> Topics {
+        Topics::new(&self.kafka.topic, &self.sources)
+    }
+}
+
 settings! {
     /// Where events go.
     pub struct KafkaConfig {
-        /// The topic of all events: 1 to 249 of a-z, A-Z, 0-9, ".", "_" and "-" (Kafka's rule). Create it yourself:
-        /// ringback never does.
-        topic: String = String::from("retell-events"), check(|topic| is_topic(topic));
+        /// The topic of all events whose source names no other: 1 to 249 of a-z, A-Z, 0-9, ".", "_" and "-" (Kafka's
+        /// rule). Create it yourself: ringback never does.
+        topic: String = String::from("retell-events"), check(|topic| check_topic(topic));
         /// The topic of events that Kafka refuses permanently (too large, invalid), and of authenticated bodies that are
         /// not JSON. If unset, or while it takes nothing, they are kept as files in `dead-letters/`, beside the journal; with
         /// `ack = "kafka"` they are answered 503.
-        dead_letter_topic: Option<String> = None, check(|topic| topic.iter().try_for_each(|topic| is_topic(topic))),
+        dead_letter_topic: Option<String> = None, check(|topic| topic.iter().try_for_each(|topic| check_topic(topic))),
             example("# dead_letter_topic = \"retell-events-dead\"");
         /// If Kafka acknowledges nothing of what was sent for this long, for whatever reason, another producer takes over
         /// and sends it again; if that does not help, the next one does so after five minutes. Keep this longer than the
@@ -120,8 +131,8 @@ const CLIENT_EXAMPLE: &str = r#""bootstrap.servers" = "localhost:9092"
 const IN_FILE: &str =
     "a secret must not be in this file; write { env = \"NAME\" } or { file = \"/path\" }";
 
-/// Kafka's own rule for topic names (org.apache.kafka.common.internals.Topic).
-fn is_topic(topic: &str) -> Result<(), String> {
+/// Checks a topic's name by Kafka's own rule (org.apache.kafka.common.internals.Topic).
+pub fn check_topic(topic: &str) -> Result<(), String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let fits = (1..=249).contains(&topic.len()) && topic.chars().all(legal);
     if fits && topic != "." && topic != ".." {

@@ -49,8 +49,8 @@ pub trait Client {
     fn purge(&self, in_flight: bool);
     /// Runs the callbacks that are due; never blocks.
     fn poll(&self) {}
-    /// Asks the cluster about the topic. The answer comes as [`Inbox::topic`](super::inbox::Inbox::topic), or never.
-    fn request_topic_state(&self) {}
+    /// Asks the cluster about all topics. The answers come as [`Inbox::topics`](super::inbox::Inbox::topics), or never.
+    fn request_topic_states(&self) {}
 }
 
 /// Where a dead letter was written, if anywhere.

@@ -17,7 +17,7 @@ pub struct Report {
     pub outcome: Result<(), DeliveryError>,
 }
 
-/// What the cluster reports about the topic.
+/// What the cluster reports about one topic.
 #[derive(Debug, Clone, Copy)]
 pub struct TopicState {
     /// How many partitions it has; 0 if that is not known at the moment.
@@ -45,8 +45,8 @@ pub struct Inbox {
     pub reports: Vec<Report>,
     /// Whether a broker is connected, if that was reported.
     pub connection: Option<ConnectionState>,
-    /// The topic's state, or what an operator must fix.
-    pub topic: Option<Result<TopicState, String>>,
+    /// The state of topics by their indices, or what an operator must fix; in the order of their arrival.
+    pub topics: Vec<(usize, Result<TopicState, String>)>,
     /// The present producer can no longer be relied on: another one must take over.
     pub replace_producer: bool,
     /// When to end, even if records are left.

@@ -2,7 +2,7 @@
 
 mod brokers;
 
-use prometheus::{Error, Histogram, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Error, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::decide::blame::{Blame, Reason};
 use crate::telemetry::Registry;
@@ -21,6 +21,7 @@ pub struct Metrics {
     pub(super) rebuilds: IntCounter,
     pub(super) restamped: IntCounter,
     pub(super) in_flight: IntGauge,
+    partitions: IntGaugeVec,
     pub(super) latency: Histogram,
     pub(super) dead_letters: CounterPer<Reason, 4>,
     pub(super) refused: CounterPer<Reason, 4>,
@@ -96,6 +97,11 @@ impl Metrics {
                 "publish_in_flight",
                 "Events given to the producer and not yet reported on.",
             )?,
+            partitions: registry.gauges(
+                "publish_topic_partitions",
+                "Partitions of each topic of events; 0 while Kafka does not have it or does not show it, and until it is known.",
+                &["topic"],
+            )?,
             latency: registry.histogram(
                 "publish_latency_seconds",
                 "Time from an event's receipt to Kafka's acknowledgement.",
@@ -105,6 +111,11 @@ impl Metrics {
             refused: CounterPer::new(&refused, Reason::ALL, Reason::label),
             brokers: BrokerMetrics::register(registry)?,
         })
+    }
+
+    /// The number of this topic's partitions, exposed from now on.
+    pub(super) fn partitions(&self, topic: &str) -> IntGauge {
+        self.partitions.with_label_values(&[topic])
     }
 
     /// What has become of the events so far.

@@ -10,11 +10,14 @@ mod sent;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use prometheus::IntGauge;
+
 use super::Ack;
 use super::decide::machine::{Action, Limits, Machine};
 use super::env::{Client as _, Env};
 use super::inbox::{Inbox, Report};
 use super::metrics::Metrics;
+use super::topics::Topics;
 use crate::journal::{Reader, Record, Truncator};
 use crate::log_throttle::LogThrottle;
 use crate::readiness::Check;
@@ -33,8 +36,8 @@ const LAST_REPORTS_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct WorkerConfig {
     /// Where events are while Kafka does not take them.
     pub ack: Ack,
-    /// The topic of all events.
-    pub topic: String,
+    /// The topics of all events.
+    pub topics: Topics,
     /// The journal's id, for the records' headers.
     pub journal_id: String,
     /// The machine's bounds.
@@ -73,6 +76,8 @@ pub struct Worker<E: Env> {
     /// Read, but not yet taken by the producer.
     held: Option<Record>,
     sent: SentRecords,
+    /// The number of each topic's partitions, by the topic's index.
+    partitions: Vec<IntGauge>,
     is_at_tail: bool,
     /// True if something failed that is tried again after [`RETRY`].
     must_retry: bool,
@@ -80,8 +85,8 @@ pub struct Worker<E: Env> {
     read_again: Option<Instant>,
     /// When the dead letters were last counted.
     recounted: Instant,
-    /// When the cluster was last asked about the topic.
-    topic_requested: Instant,
+    /// When the cluster was last asked about the topics.
+    topics_requested: Instant,
     /// Set once the worker is drained: how long the last reports may take.
     end_by: Option<Instant>,
 }
@@ -99,8 +104,11 @@ impl<E: Env> Worker<E> {
     /// Starts at the journal's watermark; the first step builds the first producer.
     pub fn new(env: E, config: WorkerConfig, deps: Deps<E>) -> Self {
         let now = env.now();
+        let names = config.topics.names().iter();
+        let partitions: Vec<_> = names.map(|name| deps.metrics.partitions(name)).collect();
+        let topics = partitions.len();
         Self {
-            machine: Machine::new(now, config.limits),
+            machine: Machine::new(now, config.limits, topics),
             env,
             health: Health::new(deps.kafka_check, config.ack),
             config,
@@ -112,12 +120,13 @@ impl<E: Env> Worker<E> {
             throttle: deps.throttle,
             client: None,
             held: None,
-            sent: SentRecords::default(),
+            sent: SentRecords::of(topics),
+            partitions,
             is_at_tail: false,
             must_retry: false,
             read_again: None,
             recounted: now,
-            topic_requested: now,
+            topics_requested: now,
             end_by: None,
         }
     }
@@ -133,11 +142,11 @@ impl<E: Env> Worker<E> {
                 Next::End
             };
         }
-        self.on_client_event(inbox.connection, inbox.topic);
+        self.on_client_event(inbox.connection, inbox.topics);
         self.recount_dead_letters(now);
         self.on_reports(inbox.reports, now);
         self.check_for_stall(now);
-        self.refresh_topic_state(now);
+        self.refresh_topic_states(now);
         self.check_ages(now);
         if inbox.replace_producer {
             self.replace_producer(now);
@@ -253,7 +262,7 @@ impl<E: Env> Worker<E> {
                 self.machine
                     .on_report(report.generation, report.position, outcome, now, jitter);
             if is_acknowledged {
-                self.health.mark_delivering();
+                self.mark_delivering(report.position);
                 if is_first {
                     self.metrics.delivered.inc();
                     self.truncator.acknowledge(report.position);
@@ -319,8 +328,8 @@ impl<E: Env> Worker<E> {
         match self.env.build_producer(generation, isolate, batch_bytes) {
             Ok(client) => {
                 self.client = Some(client);
-                // A new producer asks about the topic itself.
-                self.topic_requested = self.env.now();
+                // A new producer asks about the topics itself.
+                self.topics_requested = self.env.now();
             }
             Err(error) => {
                 let message = error.to_string();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use http::HeaderName;
 use ipnet::IpNet;
 use toml::Value as Toml;
 
@@ -60,6 +61,17 @@ text!(
         "network",
         "write networks in CIDR notation, such as [\"10.0.0.0/8\"]",
         r#"{"type": "string", "pattern": "^[0-9a-fA-F:.]+/\\d+$"}"#
+    ),
+    |text| text.parse().ok(),
+    Self::to_string
+);
+
+text!(
+    HeaderName,
+    Kind::scalar(
+        "header",
+        "write the name of a request header such as \"X-GitHub-Event\"",
+        r#"{"type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"}"#
     ),
     |text| text.parse().ok(),
     Self::to_string

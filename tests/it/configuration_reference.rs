@@ -47,7 +47,10 @@ fn comment(text: &mut String, paragraph: &str) {
 fn facts(setting: &Setting, quote: &str) -> Vec<String> {
     let mut facts = Vec::new();
     match &setting.default {
-        _ if setting.is_required => facts.push(String::from("required")),
+        _ if setting.is_required => facts.push(match setting.set_by {
+            Some(key) => format!("required unless there is a {quote}{key}{quote}"),
+            None => String::from("required"),
+        }),
         None => {}
         Some(none) if none == "[]" => facts.push(String::from("default none")),
         Some(default) => facts.push(format!("default {quote}{default}{quote}")),
@@ -148,7 +151,7 @@ fn object(keys: &[Setting]) -> Value {
         .collect();
     let required: Vec<_> = keys
         .iter()
-        .filter(|key| key.is_required)
+        .filter(|key| key.is_required && key.set_by.is_none())
         .map(|key| key.name)
         .collect();
     let mut object = json!({

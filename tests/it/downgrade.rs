@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use ringback::event::Event;
+use ringback::event::{Carried, Event};
 use ringback::journal::format::set_aside::SetAsideName;
 
 use crate::support::core::Body;
@@ -290,6 +290,7 @@ fn the_old_version_leaves_segments_that_are_set_aside_and_uses_none_of_their_pos
             content_type: "application/json",
             traceparent: "",
             tracestate: "",
+            carried: Carried::default(),
             is_unparsed: false,
             body: &body,
         };

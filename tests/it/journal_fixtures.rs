@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use bytesize::ByteSize;
-use ringback::event::Event;
+use ringback::event::{Carried, Event};
 use ringback::journal::inspect::{Content, Folder, Inspection, Item};
 use ringback::journal::{self, Config, Metrics};
 use ringback::telemetry::Registry;
@@ -72,6 +72,7 @@ fn number(payload: &[u8]) -> u64 {
         content_type: "application/json",
         traceparent: "",
         tracestate: "",
+        carried: Carried::default(),
         is_unparsed: false,
         body: body.as_bytes(),
     };

@@ -12,8 +12,8 @@ const HEAD: &str = "# Metrics
 Generated from the program: `UPDATE=1 cargo test --test it metrics_reference` writes this page.
 
 `[admin]` serves them at `/metrics` in Prometheus' text format. Every label has a bounded number of values; event names outside
-the sender's documented list count as `other`. The process's own metrics (CPU, memory, descriptors, start time) have Prometheus'
-usual names, `process_*`.
+the sender's documented list and the source's `topics` count as `other`. The process's own metrics (CPU, memory, descriptors, start
+time) have Prometheus' usual names, `process_*`.
 
 At rest, `ringback_journal_recovered_events` + accepted − delivered − dead-lettered − corrupt − unreadable =
 `ringback_journal_unpublished_events`.

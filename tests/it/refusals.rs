@@ -71,7 +71,7 @@ fn each_fault_is_logged_with_what_would_be_right() {
         (
             String::new(),
             "signature_missing",
-            "header, X-Retell-Signature, is missing",
+            "The header X-Retell-Signature is missing",
         ),
         (
             String::from("X-Retell-Signature: v=1\r\n"),

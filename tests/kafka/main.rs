@@ -14,6 +14,7 @@ mod growth;
 mod outage;
 mod replicas;
 mod security;
+mod sources;
 mod stall;
 #[allow(dead_code, reason = "tests/crash uses the rest of it")]
 mod support;
@@ -25,7 +26,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 34] = [
+const TESTS: [(&str, Test); 35] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         end_to_end::each_event_arrives,
@@ -107,6 +108,10 @@ const TESTS: [(&str, Test); 34] = [
     (
         "a_topic_remade_with_fewer_partitions_while_a_backlog_leaves_keeps_each_key_s_order",
         growth::remade_with_fewer,
+    ),
+    (
+        "senders_by_configuration_alone_have_two_topics_one_of_which_is_missing_at_first",
+        sources::two_topics,
     ),
     (
         "prove_reads_the_partitions_that_a_topic_gets_and_judges_only_what_it_can",

@@ -126,9 +126,11 @@ pub enum Seen {
     RequestBeside,
     NameTaken,
     LostAndSetAside,
+    SecondTopicGrown,
+    OneOfTwoMissing,
 }
 
-const SEEN: [(Seen, &str); 22] = [
+const SEEN: [(Seen, &str); 24] = [
     (Seen::TenDeadLettersInRow, "ten dead letters in a row"),
     (
         Seen::AsideAtStart,
@@ -207,6 +209,14 @@ const SEEN: [(Seen, &str); 22] = [
     (
         Seen::LostAndSetAside,
         "an event that could not be read is in a segment that is set aside",
+    ),
+    (
+        Seen::SecondTopicGrown,
+        "the second topic grows while a producer has records",
+    ),
+    (
+        Seen::OneOfTwoMissing,
+        "a topic is written to while the other one is missing",
     ),
 ];
 

@@ -59,9 +59,11 @@ pub struct Watch {
     pub generation: u64,
     /// Records that the present one has taken and not reported on.
     pub in_flight: u64,
-    /// A query of the present one has found the topic.
-    pub seen: bool,
-    /// Since when it has reported on no record, or not found the topic.
+    /// How many topics there are.
+    pub topics: usize,
+    /// The topics that a query of the present one has found.
+    pub seen: BTreeSet<usize>,
+    /// Since when it has reported on no record, or not found a topic.
     pub silent_since: u64,
     /// How long the worker must wait for a silent one: `kafka.stall_timeout`, in microseconds.
     pub stall: u64,
@@ -80,7 +82,7 @@ const RENEWAL: u64 = 75 * SECOND;
 impl Watch {
     /// The worker gives the present producer up: if that was silent for long enough, nothing need have failed.
     pub fn given_up(&mut self, now: u64) {
-        let unseen = self.in_flight == 0 && !self.seen;
+        let unseen = self.in_flight == 0 && self.seen.len() < self.topics;
         self.stalled |= (self.in_flight > 0 || unseen) && now >= self.silent_since + self.stall;
     }
 
@@ -152,7 +154,7 @@ impl Env for SimEnv {
         watch.generation = generation;
         watch.isolating = isolate;
         watch.in_flight = 0;
-        watch.seen = false;
+        watch.seen.clear();
         watch.silent_since = self.clock.now();
         watch.stalled = false;
         watch.renew_by = None;

@@ -1,4 +1,4 @@
-//! A Kafka cluster of one topic: leaders, sequence numbers, refusals, and a network that loses and delays.
+//! A Kafka cluster of one topic, or two: leaders, sequence numbers, refusals, and a network that loses and delays.
 //!
 //! What a broker does with an idempotent producer's batch: any first sequence of a producer that it does not know is
 //! accepted, then only the next one; a batch seen before is acknowledged without being written again.
@@ -14,6 +14,7 @@ pub mod metadata;
 pub mod replication;
 mod state;
 pub mod times;
+pub mod topics;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -43,6 +44,8 @@ pub struct Broker {
 }
 
 pub struct Partition {
+    /// The topic's index.
+    topic: usize,
     pub leader: usize,
     /// The next sequence number of each producer that has written.
     producers: BTreeMap<u64, u64>,
@@ -94,8 +97,12 @@ pub struct Kafka {
     pub replication: Replication,
     growth: Growth,
     pub times: Times,
-    /// Since when there is no topic.
+    /// The chance of the second topic, if there is one.
+    second_topic: Option<Random>,
+    /// Since when a topic is missing.
     pub missing_since: Option<u64>,
+    /// Which topic that is.
+    missing_topic: usize,
     /// Percentage of answers that are lost.
     pub lost_answers: u64,
     /// Batches larger than this are refused; so are records marked as too large.
@@ -119,7 +126,7 @@ pub struct Kafka {
     /// Reports that have reached the process, with their client.
     pub mail: Vec<(u64, Report)>,
     /// Answers to topic queries that have reached the process.
-    pub topic_states: Vec<Result<TopicState, String>>,
+    pub topic_states: Vec<(usize, Result<TopicState, String>)>,
     pub random: Random,
     clock: Rc<Clock>,
     ledger: Rc<RefCell<Ledger>>,
@@ -148,7 +155,9 @@ impl Kafka {
             replication,
             growth: Growth::default(),
             times: Times::of(&mut random),
+            second_topic: None,
             missing_since: None,
+            missing_topic: 0,
             lost_answers: 0,
             largest_batch: usize::MAX,
             propagation: random.pick(&[2 * SECOND, 10 * SECOND, 30 * SECOND]),

@@ -12,6 +12,7 @@ use ringback::publish::Reason;
 
 use crate::coverage::{self, Seen};
 use crate::kafka::Message;
+use crate::kafka::topics::SecondTopic;
 pub use damage::LossReport;
 pub use seams::Seam;
 
@@ -39,6 +40,8 @@ pub const NO_EVENT: [u8; 14] = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255
 #[derive(Debug)]
 pub struct Sent {
     pub key: Option<u8>,
+    /// The topic's index.
+    pub topic: usize,
     pub size: usize,
     pub poison: Poison,
     /// The journal and the position in it, once a 2xx has been sent.
@@ -55,8 +58,8 @@ pub struct Ledger {
     pub events: Vec<Sent>,
     places: BTreeMap<Place, usize>,
     journals: Vec<String>,
-    /// The latest first delivery of each key.
-    latest: HashMap<String, Place>,
+    /// The latest first delivery of each key in each topic.
+    latest: HashMap<(usize, String), Place>,
     /// Records under which a bit was flipped.
     excused: BTreeSet<Place>,
     /// Records whose place could not be read for a time.
@@ -97,6 +100,7 @@ pub struct Ledger {
     /// An operator has raised the topic's limit.
     pub limit_raised: bool,
     consecutive_dead_letters: u32,
+    pub second_topic: Option<SecondTopic>,
 }
 
 impl Poison {
@@ -143,7 +147,9 @@ impl Ledger {
     }
 
     pub fn send(&mut self, key: Option<u8>, size: usize, poison: Poison) -> usize {
+        let second = self.second_topic.as_mut();
         self.events.push(Sent {
+            topic: second.map_or(0, SecondTopic::next_topic),
             key,
             size,
             poison,
@@ -234,6 +240,10 @@ impl Ledger {
             let words = format!("event {number}, whose body is not JSON, is in the topic");
             return self.violate(words);
         }
+        if sent.topic != message.topic {
+            let words = format!("event {number} is in the topic {}", message.topic);
+            return self.violate(words);
+        }
         let key = sent.key.map(key_text);
         let (first, was_dead_lettered) = (sent.delivered == 0, sent.dead_lettered);
         sent.delivered += 1;
@@ -248,7 +258,7 @@ impl Ledger {
         let Some(key) = key else {
             return;
         };
-        let latest = self.latest.entry(key).or_insert(place);
+        let latest = self.latest.entry((message.topic, key)).or_insert(place);
         let before = *latest;
         *latest = before.max(place);
         // A request of a process or producer that is gone may still deliver a record that is lost to damage or given up,

@@ -40,6 +40,7 @@ pub enum Lie {
     NothingArrives,
     SilenceForEver,
     NewestPartitions,
+    OneTopic,
     TimestampZero,
     TimestampOfReceipt,
     SentTwice,
@@ -53,7 +54,7 @@ pub enum Lie {
 }
 
 /// Each lie and what it breaks.
-pub const LIES: [(Lie, &str); 37] = [
+pub const LIES: [(Lie, &str); 38] = [
     (
         Lie::AnswerBeforeSync,
         "a batch is answered without its sync",
@@ -140,6 +141,10 @@ pub const LIES: [(Lie, &str); 37] = [
     (
         Lie::NewestPartitions,
         "the client chooses the partition itself, by the newest number of partitions",
+    ),
+    (
+        Lie::OneTopic,
+        "the client sends the second topic's records to the first one",
     ),
     (
         Lie::TimestampZero,

@@ -14,6 +14,7 @@ use crate::beside::EarlierFiles;
 use crate::chaos::Chaos;
 use crate::disk::SimDisk;
 use crate::kafka::Kafka;
+use crate::kafka::topics::SecondTopic;
 use crate::ledger::Ledger;
 use crate::random::{Clock, MS, Random, SECOND};
 use crate::senders::Senders;
@@ -70,6 +71,11 @@ impl World {
         if random.percent(20) {
             kafka.largest_batch = random.range(9_500, 20_000) as usize;
         }
+        let mut second_topic = SecondTopic::of(seed ^ MEMORY);
+        if let Some(second) = &mut second_topic {
+            kafka.add_topic(second.fork());
+        }
+        ledger.borrow_mut().second_topic = second_topic;
         let setup = Setup::new(&mut random).in_memory();
         let senders = Senders::new(&mut random, seed);
         let chaos = Chaos::without_disk(&mut random);

@@ -26,6 +26,7 @@ use ringback::readiness::{CheckKind, Readiness};
 use crate::disk::SimDisk;
 use crate::env::{DeadLetterWay, SimEnv, Watch};
 use crate::interleave;
+use crate::kafka::topics;
 use crate::lies::{self, Lie};
 use crate::losses::Loss;
 use crate::random::{MS, Random, SECOND};
@@ -96,6 +97,7 @@ impl Process {
         }));
         let watch = Rc::new(RefCell::new(Watch {
             stall: around.setup.stall.as_micros() as u64,
+            topics: around.kafka.borrow().topic_count(),
             ..Watch::default()
         }));
         let env = SimEnv {
@@ -116,7 +118,7 @@ impl Process {
         let (base, micros) = (around.clock.base(), around.clock.everywhere());
         let config = WorkerConfig {
             ack: publish::Ack::Disk,
-            topic: String::from("events"),
+            topics: topics::configured(around.kafka.borrow().topic_count()),
             journal_id: recovery.journal_id.clone(),
             limits: publish::Limits {
                 drain_timeout: Duration::from_secs(20),
@@ -314,9 +316,11 @@ impl Process {
     }
 
     /// Passes the answer to a topic query on to the publisher.
-    pub fn topic_seen(&mut self, seen: Result<TopicState, String>) {
-        self.watch.borrow_mut().seen |= seen.is_ok();
-        self.publishing.borrow_mut().inbox.topic = Some(seen);
+    pub fn topic_seen(&mut self, seen: (usize, Result<TopicState, String>)) {
+        if seen.1.is_ok() {
+            self.watch.borrow_mut().seen.insert(seen.0);
+        }
+        self.publishing.borrow_mut().inbox.topics.push(seen);
         self.bell.store(true, Ordering::Relaxed);
     }
 

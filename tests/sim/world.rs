@@ -12,6 +12,7 @@ use crate::chaos::Chaos;
 use crate::coverage::{self, Seen};
 use crate::disk::{Crash, SimDisk, Trouble};
 use crate::kafka::Kafka;
+use crate::kafka::topics::SecondTopic;
 use crate::ledger::Ledger;
 use crate::losses;
 use crate::process::Process;
@@ -106,6 +107,11 @@ impl World {
         if random.percent(20) {
             kafka.largest_batch = random.range(9_500, 20_000) as usize;
         }
+        let mut second_topic = SecondTopic::of(seed);
+        if let Some(second) = &mut second_topic {
+            kafka.add_topic(second.fork());
+        }
+        ledger.borrow_mut().second_topic = second_topic;
         let setup = Setup::new(&mut random);
         let senders = Senders::new(&mut random, seed);
         let chaos = Chaos::new(&mut random);

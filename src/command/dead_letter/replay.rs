@@ -29,7 +29,7 @@ pub struct ReplayArgs {
     journal: ConfiguredJournal,
     #[command(flatten)]
     selection: Selection,
-    /// Publish to this topic instead of the configured kafka.topic
+    /// Publish to this topic instead of the one that the event would have by the configuration
     #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
     /// How long each dead letter may wait for Kafka's acknowledgement, for example 30s or 5m
@@ -57,7 +57,6 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), CommandError> {
     let journal = &config.journal.path;
     Folder::open(journal).map_err(CommandError::inspect(journal))?;
     let publish = config.publish();
-    let topic = arguments.topic.as_deref().unwrap_or(&publish.kafka.topic);
     let found = super::files(&publish.dead_letter_path)?;
     let (files, unknown) = select(&arguments.selection, found);
     for position in &unknown {
@@ -73,10 +72,10 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), CommandError> {
     let mut replayed = 0;
     let mut with_present_time = 0;
     if !files.is_empty() {
-        let mut replay = Replay::new(&publish, topic, arguments.timeout)?;
+        let mut replay = Replay::new(&publish, arguments.topic.as_deref(), arguments.timeout)?;
         for (index, file) in files.iter().enumerate() {
             match publish_file(&mut replay, file, journal) {
-                Ok((letter, is_restamped)) => {
+                Ok((letter, topic, is_restamped)) => {
                     replayed += 1;
                     with_present_time += u64::from(is_restamped);
                     println!("{} replayed to {topic}", describe(&letter));
@@ -136,7 +135,7 @@ fn publish_file(
     replay: &mut Replay,
     file: &Path,
     journal: &Path,
-) -> Result<(DeadLetterFile, bool), ReplayFileError> {
+) -> Result<(DeadLetterFile, String, bool), ReplayFileError> {
     match replay.replay(file, None) {
         Err(ReplayFileError::NoJournal) => {
             let id = inspect(journal)

@@ -277,7 +277,7 @@ mod tests {
                 }
             }
             let path = format!("/{}", "p".repeat(999));
-            let detail = "The signature header, X-Retell-Signature, is missing.";
+            let detail = "The header X-Retell-Signature is missing.";
             let request = ("PROPFIND", path.as_str());
             let text = refusal_row(0, request, 401, "signature_missing", detail, Some(columns));
             assert!(text.lines().all(|line| width(line) <= columns), "{text}");

@@ -13,11 +13,11 @@ const MAX_PENDING: usize = 16_384;
 pub struct SignatureNotes(Arc<Mutex<BTreeMap<String, VecDeque<String>>>>);
 
 impl SignatureNotes {
-    /// Keeps the note on an accepted event.
-    pub fn keep(&self, id: &str, signature: Result<Option<&str>, AuthenticateError>) {
-        let note = match signature {
-            Ok(_) => String::from("signature is valid"),
-            Err(error) => format!("{error}: accepted without --require-signature"),
+    /// Keeps the note on an accepted event; `fault` is what is wrong with its signature.
+    pub fn keep(&self, id: &str, fault: Option<&AuthenticateError>) {
+        let note = match fault {
+            None => String::from("signature is valid"),
+            Some(error) => format!("{error}: accepted without --require-signature"),
         };
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MAX_PENDING {
@@ -50,9 +50,10 @@ mod tests {
         let stale = AuthenticateError::Stale {
             difference: Duration::from_secs(301),
             is_ahead: false,
+            tolerance: Duration::from_mins(5),
         };
-        for signature in [Err(stale), Ok(Some("0"))] {
-            notes.keep("a", signature);
+        for fault in [Some(&stale), None] {
+            notes.keep("a", fault);
         }
         let stale = "signature is stale: accepted without --require-signature";
         assert_eq!(notes.take("a").as_deref(), Some(stale));

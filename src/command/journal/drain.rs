@@ -69,7 +69,8 @@ async fn publish_all(
     config: Config,
     timeout: Duration,
 ) -> Result<(u64, DrainProgress), CommandError> {
-    let (path, topic) = (config.journal.path.clone(), config.kafka.topic.clone());
+    let path = config.journal.path.clone();
+    let topics = config.publish().topics().names().join(", ");
     let signals = Signals::listen()?.without_reload();
     let drain = Drain::start(config).await.map_err(|error| match error {
         AppError::Journal {
@@ -80,7 +81,7 @@ async fn publish_all(
     })?;
     let found = drain.found();
     if found > 0 {
-        println!("{} to publish to {topic}", count(found, "event"));
+        println!("{} to publish to {topics}", count(found, "event"));
     }
     let mut line = ProgressLine::new(PROGRESS_INTERVAL);
     let began = Instant::now();

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use crate::command::{CommandError, DEFAULT_TOPIC, RETELL_KEY, load};
 use crate::config::{Config, Purpose};
-use crate::ingest::{KeyConfig, Verify};
+use crate::ingest::{KeyConfig, SourceConfig, Verify};
 use crate::secret::{SecretError, SecretForm, SecretSource};
 use crate::telemetry::chain;
 
@@ -88,7 +88,7 @@ pub struct ProveArgs {
     /// The Kafka to read from, as host:port,… (or --config)
     #[arg(long, value_name = "SERVERS")]
     bootstrap: Option<String>,
-    /// The topic to read [default: the configuration's, else retell-events]
+    /// The topic to read [default: the configuration's for the posted source, else retell-events]
     #[arg(long)]
     topic: Option<String>,
     /// A librdkafka property of the consumer; can be repeated. Secrets are safer in --config
@@ -139,14 +139,19 @@ impl ProveArgs {
         relay: Option<&Config>,
         url: &WebhookUrl,
     ) -> Result<Signing, ProveError> {
-        let sources = relay.map_or(&[][..], |relay| &relay.source);
-        let source = sources
-            .iter()
-            .find(|source| source.path.contains(url.source_path()));
+        let source = relay.and_then(|relay| source_of(relay, url));
         let unverified = source.filter(|source| source.verify == Verify::None);
         if let (Some(source), None) = (unverified, &self.key_env) {
             let why = format!("source {} does not verify", source.name);
             return Ok(Signing::Unsigned(why));
+        }
+        if let Some(source) = source
+            && !matches!(source.verify, Verify::None | Verify::Retell)
+        {
+            return Err(ProveError::Scheme {
+                source_name: source.name.clone(),
+                verify: source.verify,
+            });
         }
         let mut origins: Vec<_> = match &self.key_env {
             Some(name) => vec![SecretSource::Variable(name.clone())],
@@ -186,8 +191,13 @@ impl ProveArgs {
         }
     }
 
-    /// The consumer's properties and the topic: the configuration's, overridden by the command line.
-    pub(super) fn kafka(&self, relay: Option<&Config>) -> (BTreeMap<String, String>, String) {
+    /// The consumer's properties, and the topic of the source that is posted to: the configuration's, overridden by the command
+    /// line.
+    pub(super) fn kafka(
+        &self,
+        relay: Option<&Config>,
+        url: &WebhookUrl,
+    ) -> (BTreeMap<String, String>, String) {
         let mut properties = BTreeMap::new();
         let mut topic = None;
         if let Some(relay) = relay {
@@ -197,7 +207,8 @@ impl ProveArgs {
                     .iter()
                     .any(|prefix| name.starts_with(prefix))
             }));
-            topic = Some(relay.kafka.topic.clone());
+            let own = source_of(relay, url).and_then(|source| source.topic.as_ref());
+            topic = Some(own.unwrap_or(&relay.kafka.topic).clone());
         }
         if let Some(servers) = &self.bootstrap {
             properties.remove("metadata.broker.list");
@@ -210,6 +221,12 @@ impl ProveArgs {
             topic.unwrap_or_else(|| String::from(DEFAULT_TOPIC)),
         )
     }
+}
+
+/// The configured source that has the path of `url`.
+fn source_of<'a>(relay: &'a Config, url: &WebhookUrl) -> Option<&'a SourceConfig> {
+    let mut sources = relay.source.iter();
+    sources.find(|source| source.path.contains(url.source_path()))
 }
 
 fn property(text: &str) -> Result<(String, String), String> {
@@ -237,7 +254,9 @@ mod tests {
 
     fn kafka(line: &[&str]) -> (BTreeMap<String, String>, String) {
         let arguments = arguments(line);
-        arguments.kafka(arguments.relay().unwrap().as_ref())
+        let relay = arguments.relay().unwrap();
+        let url = arguments.webhook_url(relay.as_ref());
+        arguments.kafka(relay.as_ref(), &url)
     }
 
     #[test]
@@ -245,7 +264,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = "[kafka.client]\n\"bootstrap.servers\" = \"k1:1\"\n[[source]]\nname = \"open\"\n\
                     path = \"/open\"\nverify = \"none\"\n[[source]]\nname = \"retell\"\npath = \"/webhook\"\n\
-                    verify = \"retell\"\nkeys = [{ env = \"RINGBACK_TEST_NEVER_SET\" }]\n";
+                    verify = \"retell\"\nkeys = [{ env = \"RINGBACK_TEST_NEVER_SET\" }]\n[[source]]\nname = \"github\"\n\
+                    path = \"/github\"\nverify = \"github\"\nkeys = [{ env = \"CARGO\" }]\n";
         std::fs::write(file.path(), text).unwrap();
         let key = |url: &str| {
             let path = file.path().to_str().unwrap();
@@ -257,6 +277,11 @@ mod tests {
         };
         let open = key("http://localhost:1/open?a=b").unwrap();
         assert_eq!(open, "unsigned (source open does not verify)");
+        let error = key("http://localhost:1/github").unwrap_err();
+        assert!(error.is_usage());
+        let text = error.to_string();
+        let expected = "source github takes requests with verify = \"github\", and prove signs only as Retell AI does";
+        assert!(text.starts_with(expected), "{text}");
         let error = key("http://localhost:1/webhook").unwrap_err();
         assert!(error.is_usage());
         assert_eq!(
@@ -348,6 +373,8 @@ mod tests {
         assert_eq!(properties["security.protocol"], "plaintext");
         assert_eq!(topic, "t");
         assert_eq!(kafka(&["--bootstrap", "k:1"]).1, DEFAULT_TOPIC);
+        std::fs::write(file.path(), format!("{text}topic = \"own\"\n")).unwrap();
+        assert_eq!(kafka(&["--config", path]).1, "own");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use rdkafka::error::KafkaError;
 
+use crate::ingest::Verify;
 use crate::publish::TokenError;
 use crate::secret::SecretError;
 
@@ -24,6 +25,12 @@ pub enum ProveError {
         path: String,
         reason: String,
     },
+    /// Exit 2: prove cannot sign as this source's sender does.
+    #[error(
+        "source {source_name} takes requests with verify = \"{verify}\", and prove signs only as Retell AI does; run it against a \
+         source with verify = \"retell\" or \"none\" (--url)"
+    )]
+    Scheme { source_name: String, verify: Verify },
     /// Exit 2: the relay's certificate cannot be read on this machine.
     #[error(
         "prove trusts the certificate that listen.tls names, and cannot read {file}: {reason}; run it where it can"
@@ -75,7 +82,11 @@ impl ProveError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::NoKey(_) | Self::SourceKey { .. } | Self::Certificate { .. } | Self::Property(_)
+            Self::NoKey(_)
+                | Self::SourceKey { .. }
+                | Self::Scheme { .. }
+                | Self::Certificate { .. }
+                | Self::Property(_)
         )
     }
 }

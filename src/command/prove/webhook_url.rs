@@ -68,12 +68,15 @@ impl fmt::Display for WebhookUrl {
 }
 
 impl WebhookUrl {
-    /// The URL of a relay with this configuration, seen from its own machine: of its first source that verifies signatures,
-    /// else of its first source. `None` if port 0 is configured.
+    /// The URL of a relay with this configuration, seen from its own machine: of its first source that takes Retell's
+    /// signatures, else of its first source that takes anything, else of its first source. `None` if port 0 is configured.
     pub fn of(relay: &Config) -> Option<Self> {
-        let verifies = |source: &&SourceConfig| source.verify != Verify::None;
-        let mut sources = relay.source.iter();
-        let source = sources.clone().find(verifies).or_else(|| sources.next())?;
+        let first = |verify: Verify| {
+            let mut sources = relay.source.iter();
+            sources.find(|source: &&SourceConfig| source.verify == verify)
+        };
+        let signed = first(Verify::Retell).or_else(|| first(Verify::None));
+        let source = signed.or_else(|| relay.source.first())?;
         let address = relay.listen.address;
         let port = Some(address.port()).filter(|port| *port != 0)?;
         let (host, authority) = if address.ip().is_unspecified() {
@@ -147,6 +150,9 @@ mod tests {
         let retell = "verify = \"retell\"\nkeys = [{ env = \"RINGBACK_TEST_NEVER_SET\" }]";
         let found = url("0.0.0.0:18080", &[open, ("/retell", retell)]);
         assert_eq!(found.as_deref(), Some("http://localhost:18080/retell"));
+        let other = retell.replace("\"retell\"", "\"github\"");
+        let found = url("0.0.0.0:1", &[("/github", &other), open]);
+        assert_eq!(found.as_deref(), Some("http://localhost:1/open"));
         let found = url("[::1]:9000", &[open]);
         assert_eq!(found.as_deref(), Some("http://[::1]:9000/open"));
         let found = url("10.0.0.7:80", &[open]);

@@ -143,7 +143,7 @@ fn an_unknown_key_names_the_nearest_valid_one_or_all() {
     let refused = refusal(&format!("[lisen]\n{MINIMAL}"), []);
     assert!(refused.contains("did you mean `listen`?"), "{refused}");
     let refused = refusal(&format!("{MINIMAL}colour = \"blue\"\n"), []);
-    let all = "valid keys are `name`, `path`, `verify`, `keys`, `key_pointers`";
+    let all = "valid keys are `name`, `path`, `preset`, `verify`, `keys`, `hmac`, `twilio`, `bearer`, `event_pointer`";
     assert!(refused.contains(all), "{refused}");
 }
 

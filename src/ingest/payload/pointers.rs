@@ -2,8 +2,17 @@
 
 /// The most tokens of one pointer: following it costs a stack frame per token, and no sender nests its ids deeper.
 const MAX_TOKENS: usize = 32;
-/// The slot of the first pointer, which leads to the event's name. The others lead to the key, in order of precedence.
-pub(crate) const EVENT: usize = 0;
+
+/// What a pointer leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The event's name.
+    Event,
+    /// The event's key; of several pointers the first that leads to a string wins.
+    Key,
+    /// The sender's id of the message.
+    Id,
+}
 
 /// A source's pointers as a tree.
 #[derive(Debug)]
@@ -11,6 +20,8 @@ pub(crate) struct Pointers {
     pub(crate) root: Node,
     /// How many slots there are: one per pointer.
     pub(crate) slots: usize,
+    /// What the string of each slot is.
+    pub(crate) roles: Vec<Role>,
 }
 
 /// A place in a document that a pointer passes through or ends at.
@@ -46,16 +57,19 @@ pub enum PointerError {
 }
 
 impl Pointers {
-    /// Compiles `pointers`, the event's first. An error has the index of the pointer that is malformed.
-    pub(crate) fn compile<S: AsRef<str>>(pointers: &[S]) -> Result<Self, (usize, PointerError)> {
+    /// Compiles `pointers`. An error has the index of the pointer that is malformed.
+    pub(crate) fn compile<S: AsRef<str>>(
+        pointers: &[(Role, S)],
+    ) -> Result<Self, (usize, PointerError)> {
         let mut root = Node::default();
-        for (slot, pointer) in pointers.iter().enumerate() {
+        for (slot, (_, pointer)) in pointers.iter().enumerate() {
             let tokens = tokens(pointer.as_ref()).map_err(|error| (slot, error))?;
             root.insert(&tokens, slot);
         }
         Ok(Self {
             root,
             slots: pointers.len(),
+            roles: pointers.iter().map(|(role, _)| *role).collect(),
         })
     }
 }
@@ -157,7 +171,7 @@ mod tests {
     #[test]
     fn a_malformed_pointer_is_reported_by_its_index() {
         assert!(matches!(
-            Pointers::compile(&["/a", "b"]),
+            Pointers::compile(&[(Role::Event, "/a"), (Role::Key, "b")]),
             Err((1, PointerError::Start))
         ));
     }

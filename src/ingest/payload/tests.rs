@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
+use super::pointers::Role;
 use super::*;
 
 const RETELL: [&str; 5] = [
@@ -16,7 +17,10 @@ const RETELL: [&str; 5] = [
 /// The event's pointer, then those to the key.
 pub(super) fn compile<S: AsRef<str>>(keys: &[S]) -> Pointers {
     let keys = keys.iter().map(AsRef::as_ref);
-    let pointers: Vec<&str> = std::iter::once("/event").chain(keys).collect();
+    let keys = keys.map(|key| (Role::Key, key));
+    let pointers: Vec<_> = std::iter::once((Role::Event, "/event"))
+        .chain(keys)
+        .collect();
     Pointers::compile(&pointers).unwrap()
 }
 
@@ -339,6 +343,8 @@ proptest! {
         let expected = EventFields {
             kind: text("/event").map(Cow::Borrowed),
             key: pointers.iter().find_map(|pointer| text(pointer)).map(Cow::Borrowed),
+            id: None,
+            is_json: true,
         };
         let compiled = compile(&pointers);
         prop_assert_eq!(validate(body.as_bytes(), &compiled), Ok(expected));

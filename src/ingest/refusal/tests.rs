@@ -2,8 +2,15 @@
 
 use super::*;
 
-const ALL: [Refusal; 23] = [
+const HEADER: HeaderForm = HeaderForm {
+    header: Cow::Borrowed("X"),
+    form: Cow::Borrowed("x=<y>"),
+    challenge: None,
+};
+
+const ALL: [Refusal; 24] = [
     Refusal::UnknownPath,
+    Refusal::AddressNotAllowed,
     Refusal::MethodNotAllowed,
     Refusal::ContentEncoding,
     Refusal::TransferEncoding,
@@ -13,11 +20,12 @@ const ALL: [Refusal; 23] = [
     Refusal::BodyStalled,
     Refusal::BodyBroken,
     Refusal::MemoryExhausted,
-    Refusal::Unauthenticated(AuthenticateError::Missing { header: "X" }),
-    Refusal::Unauthenticated(AuthenticateError::Malformed { form: "x=<y>" }),
+    Refusal::Unauthenticated(AuthenticateError::Missing(HEADER)),
+    Refusal::Unauthenticated(AuthenticateError::Malformed(HEADER)),
     Refusal::Unauthenticated(AuthenticateError::Stale {
         difference: Duration::from_secs(301),
         is_ahead: true,
+        tolerance: Duration::from_mins(5),
     }),
     Refusal::Unauthenticated(AuthenticateError::Mismatch),
     Refusal::NotJson(NotJson::Empty),
@@ -59,4 +67,26 @@ fn every_503_names_whole_seconds_to_wait_and_nothing_else_does() {
         assert_eq!(seconds.is_some(), unavailable, "{refusal:?}");
         assert!(seconds.is_none_or(|seconds| seconds >= 1));
     }
+}
+
+#[test]
+fn only_a_scheme_of_http_asks_for_its_credentials() {
+    let asked = |error| {
+        let answer = Refusal::Unauthenticated(error).problem().to_response();
+        let header = answer.headers().get(WWW_AUTHENTICATE);
+        header.map(|value| value.to_str().unwrap().to_owned())
+    };
+    let bearer = HeaderForm {
+        challenge: Some("Bearer"),
+        ..HEADER
+    };
+    for error in [
+        AuthenticateError::Missing(bearer.clone()),
+        AuthenticateError::Malformed(bearer.clone()),
+        AuthenticateError::WrongCredentials(bearer),
+    ] {
+        assert_eq!(asked(error).as_deref(), Some("Bearer"));
+    }
+    assert_eq!(asked(AuthenticateError::Missing(HEADER)), None);
+    assert_eq!(asked(AuthenticateError::Mismatch), None);
 }

@@ -1,14 +1,13 @@
 //! Reads the signing keys of a source. A missing or malformed key is an error, never a key.
 
-use std::fmt;
 use std::path::PathBuf;
 
-use hmac::{Hmac, KeyInit as _};
 use secrecy::ExposeSecret as _;
-use sha2::Sha256;
 
+use super::claim::Scheme;
+use super::key::Key;
 use super::verify::Verify;
-use crate::secret::{SecretError, SecretFault, SecretForm, SecretSource};
+use crate::secret::{SecretError, SecretForm, SecretSource};
 use crate::settings::settings;
 
 settings! {
@@ -38,27 +37,6 @@ impl KeyConfig {
 pub(crate) fn labels(keys: &[KeyConfig]) -> impl Iterator<Item = String> {
     let keys = keys.iter().enumerate();
     keys.map(|(index, key)| key.name.clone().unwrap_or_else(|| index.to_string()))
-}
-
-/// A live key as an HMAC-SHA256 state: the two blocks that depend on the key alone are already hashed.
-pub(crate) struct Key(Hmac<Sha256>);
-
-impl Key {
-    /// `None` if HMAC refuses the key's length; it accepts every length.
-    pub(crate) fn new(secret: &[u8]) -> Option<Self> {
-        Hmac::new_from_slice(secret).ok().map(Self)
-    }
-
-    /// A new HMAC under this key, before any message bytes.
-    pub(crate) fn mac(&self) -> Hmac<Sha256> {
-        self.0.clone()
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Key([redacted])")
-    }
 }
 
 /// Why a source's keys cannot be used. `index` is the key's, from 0, and `key` its name, by default the index.
@@ -94,6 +72,18 @@ pub enum KeyError {
         #[source]
         source: SecretError,
     },
+    /// What was read is not a key of this scheme.
+    #[error("key {key}: is not a key of verify = \"{verify}\": write {form}")]
+    Form {
+        /// The key.
+        index: usize,
+        /// The key.
+        key: String,
+        /// The scheme.
+        verify: Verify,
+        /// What such a key looks like.
+        form: &'static str,
+    },
     /// Two keys would share a metric label.
     #[error("key {key}: another key of this source has the same name")]
     Duplicate {
@@ -111,37 +101,38 @@ impl KeyError {
             Self::None { .. } | Self::Unused => None,
             Self::Place { index, .. }
             | Self::Secret { index, .. }
+            | Self::Form { index, .. }
             | Self::Duplicate { index, .. } => Some(*index),
         }
     }
 }
 
-/// Reads the keys of one source, in their order.
-pub(crate) fn read(verify: Verify, configs: &[KeyConfig]) -> Result<Vec<Key>, KeyError> {
-    read_each(verify, configs, variable).into_iter().collect()
-}
-
-/// Everything that [`read`] would find wrong.
-pub(crate) fn faults(verify: Verify, configs: &[KeyConfig]) -> Vec<KeyError> {
-    let read = read_each(verify, configs, variable).into_iter();
-    read.filter_map(Result::err).collect()
+/// Reads the keys of one source, in their order: each one, or why it cannot be used. `scheme` is `None` if `verify` needs
+/// no keys.
+pub(super) fn read_each(
+    verify: Verify,
+    scheme: Option<&dyn Scheme>,
+    configs: &[KeyConfig],
+) -> Vec<Result<Key, KeyError>> {
+    read_from(verify, scheme, configs, variable)
 }
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn read_each(
+fn read_from(
     verify: Verify,
+    scheme: Option<&dyn Scheme>,
     configs: &[KeyConfig],
     variable: impl Fn(&str) -> Option<String>,
 ) -> Vec<Result<Key, KeyError>> {
-    match (verify, configs.is_empty()) {
-        (Verify::None, true) => return Vec::new(),
-        (Verify::None, false) => return vec![Err(KeyError::Unused)],
-        (verify, true) => return vec![Err(KeyError::None { verify })],
-        (_, false) => {}
-    }
+    let scheme = match (scheme, configs.is_empty()) {
+        (None, true) => return Vec::new(),
+        (None, false) => return vec![Err(KeyError::Unused)],
+        (Some(_), true) => return vec![Err(KeyError::None { verify })],
+        (Some(scheme), false) => scheme,
+    };
     let labels: Vec<String> = labels(configs).collect();
     let keys = configs.iter().enumerate().map(|(index, config)| {
         let key = || labels[index].clone();
@@ -157,18 +148,30 @@ fn read_each(
             source,
         };
         let secret = origin.read(SecretForm::Line, &variable).map_err(unusable)?;
-        // Never `None`; a key without an HMAC must not be passed over.
-        let state = Key::new(secret.expose_secret().as_bytes());
-        let faults = vec![SecretFault::Blank];
-        state.ok_or_else(|| unusable(SecretError::Unusable { origin, faults }))
+        let secret = secret.expose_secret();
+        scheme.key(secret).map_err(|form| KeyError::Form {
+            index,
+            key: key(),
+            verify,
+            form,
+        })
     });
     keys.collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::Write as _;
+
+    use super::super::claim::{Claim, Signature};
+    use super::super::retell::Retell;
+    use super::*;
+
+    fn read(verify: Verify, configs: &[KeyConfig]) -> Vec<KeyError> {
+        let scheme = Some(&Retell as &dyn Scheme).filter(|_| verify == Verify::Retell);
+        let keys = read_each(verify, scheme, configs).into_iter();
+        keys.filter_map(Result::err).collect()
+    }
 
     fn file(content: &[u8]) -> (tempfile::NamedTempFile, KeyConfig) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -194,19 +197,21 @@ mod tests {
         let (_file, file) = file(bytes);
         let value = String::from_utf8(bytes.to_vec()).unwrap();
         [file, variable("KEY")].map(|config| {
-            let keys = read_each(Verify::Retell, &[config], |_| Some(value.clone()));
+            let value = |_: &str| Some(value.clone());
+            let keys = read_from(Verify::Retell, Some(&Retell), &[config], value);
             keys.into_iter().next().unwrap()
         })
     }
 
     #[test]
     fn white_space_around_a_key_is_no_part_of_it_wherever_it_is_read() {
-        use hmac::Mac as _;
-        let tag = |key: &Key| key.mac().finalize().into_bytes();
-        let expected = tag(&Key::new(b"abc").unwrap());
+        // `openssl dgst -sha256 -hmac abc` of `body`.
+        let signature = "17aab2c4c6b0f68839d59506d75ef88096a9accb72c613b86c2d954f37bf1845";
+        let signature = Signature::from_hex(signature, 32).unwrap();
+        let claim = Claim::of(&[b"body"], signature.into());
         for content in [&b"abc"[..], b"abc\n", b"abc\r\n", b"abc\n\n", b" abc \n"] {
             for key in both(content) {
-                assert_eq!(tag(&key.unwrap()), expected, "{content:?}");
+                assert!(key.unwrap().matches(&claim), "{content:?}");
             }
         }
     }
@@ -234,9 +239,9 @@ mod tests {
     #[test]
     fn keys_that_are_missing_or_ambiguous_are_refused_all_at_once() {
         let none = read(Verify::Retell, &[]);
-        assert!(matches!(none, Err(KeyError::None { .. })));
+        assert!(matches!(none[..], [KeyError::None { .. }]));
         let unused = read(Verify::None, &[variable("PATH")]);
-        assert!(matches!(unused, Err(KeyError::Unused)));
+        assert!(matches!(unused[..], [KeyError::Unused]));
         let (_file, of_file) = file(b"abc");
         let both = KeyConfig {
             env: Some("PATH".into()),
@@ -247,7 +252,7 @@ mod tests {
             name: Some("1".into()),
             ..unset()
         };
-        let faults = faults(Verify::Retell, &[both, unset(), variable("PATH"), same]);
+        let faults = read(Verify::Retell, &[both, unset(), variable("PATH"), same]);
         assert!(
             matches!(
                 faults[..],
@@ -263,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_key_never_shows_in_debug_output() {
-        let key = Key::new(b"secret").unwrap();
+        let key = Key::sha256(b"secret").unwrap();
         assert_eq!(format!("{key:?}"), "Key([redacted])");
     }
 }

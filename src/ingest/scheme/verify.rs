@@ -2,8 +2,19 @@
 
 use std::fmt;
 
-use super::retell::KEY_HINT;
+use super::basic::Basic;
+use super::bearer::Bearer;
+use super::claim::Scheme;
+use super::config::{BearerConfig, SchemeConfig, SettingsError};
+use super::github::Github;
+use super::hmac::ConfiguredHmac;
+use super::retell::Retell;
 use super::retell::events::{EVENT_POINTER, KEY_POINTERS, KINDS, expects_content};
+use super::shopify::Shopify;
+use super::slack::Slack;
+use super::standard_webhooks::StandardWebhooks;
+use super::stripe::Stripe;
+use super::twilio::Twilio;
 use crate::settings::{Decoder, Kind, SettingValue, Shown};
 
 /// How a source's senders are authenticated.
@@ -13,28 +24,76 @@ pub enum Verify {
     None,
     /// By `X-Retell-Signature`.
     Retell,
+    /// By `webhook-signature` or `svix-signature`.
+    StandardWebhooks,
+    /// By `X-Hub-Signature-256`.
+    Github,
+    /// By `Stripe-Signature`.
+    Stripe,
+    /// By `X-Slack-Signature`.
+    Slack,
+    /// By `X-Shopify-Hmac-Sha256`.
+    Shopify,
+    /// By `X-Twilio-Signature`.
+    Twilio,
+    /// By a header that the source's `hmac` describes.
+    Hmac,
+    /// By a token.
+    Bearer,
+    /// By a name and a password.
+    Basic,
 }
 
 impl Verify {
+    pub(super) const ALL: [Self; 11] = [
+        Self::None,
+        Self::Retell,
+        Self::StandardWebhooks,
+        Self::Github,
+        Self::Stripe,
+        Self::Slack,
+        Self::Shopify,
+        Self::Twilio,
+        Self::Hmac,
+        Self::Bearer,
+        Self::Basic,
+    ];
+
     /// The default of `key_pointers`.
     pub fn key_pointers(self) -> &'static [&'static str] {
         match self {
             Self::None | Self::Retell => &KEY_POINTERS,
+            _ => &[],
         }
     }
 
     /// What an operator should check if no key matches a signature.
     pub(crate) fn key_hint(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Retell => Some(KEY_HINT),
-        }
+        const BODY: &str =
+            "if the key is right, something between the sender and ringback changes the body";
+        Some(match self {
+            Self::None => return None,
+            Self::Retell => super::retell::KEY_HINT,
+            Self::StandardWebhooks => "each endpoint of the sender has a secret of its own",
+            Self::Stripe => "each endpoint has a secret of its own, and so has the Stripe CLI",
+            Self::Slack => "the key is the app's signing secret, not its verification token",
+            Self::Shopify => {
+                "the key is the app's client secret; webhooks made in the admin have the secret that is shown there"
+            }
+            Self::Twilio => {
+                "the key is the auth token of the account that sends; twilio.url is the URL that Twilio was given"
+            }
+            Self::Github | Self::Hmac => BODY,
+            Self::Bearer | Self::Basic => "the sender's credentials are none of this source's keys",
+        })
     }
 
     /// JSON pointer to the event's name.
     pub(crate) fn event_pointer(self) -> &'static str {
         match self {
-            Self::None | Self::Retell => EVENT_POINTER,
+            Self::StandardWebhooks | Self::Stripe => "/type",
+            Self::Slack => "/event/type",
+            _ => EVENT_POINTER,
         }
     }
 
@@ -42,6 +101,7 @@ impl Verify {
     pub(crate) fn event_kinds(self) -> &'static [&'static str] {
         match self {
             Self::None | Self::Retell => &KINDS,
+            _ => &[],
         }
     }
 
@@ -49,6 +109,103 @@ impl Verify {
     pub(crate) fn expects_content(self, event: Option<&str>) -> bool {
         match self {
             Self::None | Self::Retell => expects_content(event),
+            _ => false,
+        }
+    }
+
+    /// True if some of the sender's bodies are forms.
+    pub(crate) fn sends_forms(self) -> bool {
+        matches!(self, Self::Github | Self::Slack | Self::Twilio)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Retell => "retell",
+            Self::StandardWebhooks => "standard-webhooks",
+            Self::Github => "github",
+            Self::Stripe => "stripe",
+            Self::Slack => "slack",
+            Self::Shopify => "shopify",
+            Self::Twilio => "twilio",
+            Self::Hmac => "hmac",
+            Self::Bearer => "bearer",
+            Self::Basic => "basic",
+        }
+    }
+}
+
+/// The scheme with its settings; `None` if nothing is verified. Every setting at fault is reported.
+pub(super) fn scheme(
+    config: &SchemeConfig<'_>,
+) -> Result<Option<Box<dyn Scheme>>, Vec<SettingsError>> {
+    let verify = config.verify;
+    let settings = [
+        ("hmac", config.hmac.is_some(), Verify::Hmac),
+        ("twilio", config.twilio.is_some(), Verify::Twilio),
+        ("bearer", config.bearer.is_some(), Verify::Bearer),
+    ];
+    let left_over = settings
+        .into_iter()
+        .filter(|(_, is_set, user)| *is_set && *user != verify);
+    let mut faults: Vec<_> = left_over
+        .map(|(key, ..)| SettingsError {
+            key,
+            message: format!(
+                "verify = \"{verify}\" does not use it: remove it, or write verify = \"{key}\""
+            ),
+        })
+        .collect();
+    let scheme: Option<Box<dyn Scheme>> = match verify {
+        Verify::None => None,
+        Verify::Retell => Some(Box::new(Retell)),
+        Verify::StandardWebhooks => Some(Box::new(StandardWebhooks)),
+        Verify::Github => Some(Box::new(Github)),
+        Verify::Stripe => Some(Box::new(Stripe)),
+        Verify::Slack => Some(Box::new(Slack)),
+        Verify::Shopify => Some(Box::new(Shopify)),
+        Verify::Basic => Some(Box::new(Basic)),
+        Verify::Bearer => {
+            let bearer = Bearer::new(config.bearer.unwrap_or(&BearerConfig::default()));
+            boxed(
+                bearer.ok_or_else(|| missing("bearer.header", "bearer = { header = \"X-Token\" }")),
+                &mut faults,
+            )
+        }
+        Verify::Twilio => {
+            let twilio = config.twilio.and_then(Twilio::new);
+            boxed(twilio.ok_or_else(|| missing("twilio", "twilio = { url = \"https://hooks.example.com/twilio\" }, with the URL that Twilio was given")), &mut faults)
+        }
+        Verify::Hmac => {
+            let hmac = config
+                .hmac
+                .ok_or_else(|| missing("hmac", "hmac = { header = \"X-Signature\" }"));
+            boxed(hmac.and_then(ConfiguredHmac::new), &mut faults)
+        }
+    };
+    if faults.is_empty() {
+        Ok(scheme)
+    } else {
+        Err(faults)
+    }
+}
+
+fn missing(key: &'static str, remedy: &str) -> SettingsError {
+    SettingsError {
+        key,
+        message: format!("is missing; write {remedy}"),
+    }
+}
+
+fn boxed(
+    scheme: Result<impl Scheme + 'static, SettingsError>,
+    faults: &mut Vec<SettingsError>,
+) -> Option<Box<dyn Scheme>> {
+    match scheme {
+        Ok(scheme) => Some(Box::new(scheme)),
+        Err(fault) => {
+            faults.push(fault);
+            None
         }
     }
 }
@@ -59,12 +216,12 @@ impl SettingValue for Verify {
             "scheme",
             "write how this source's requests are authenticated: verify = \"retell\", or verify = \"none\" to accept events \
              from anybody",
-            r#"{"enum": ["none", "retell"]}"#,
+            r#"{"enum": ["none", "retell", "standard-webhooks", "github", "stripe", "slack", "shopify", "twilio", "hmac", "bearer", "basic"]}"#,
         )
     }
 
     fn decode(value: toml::Value, decoder: &mut Decoder<'_>) -> Option<Self> {
-        decoder.one_of(&value, &[Self::None, Self::Retell])
+        decoder.one_of(&value, &Self::ALL)
     }
 
     fn show(&self) -> Option<Shown> {
@@ -74,9 +231,6 @@ impl SettingValue for Verify {
 
 impl fmt::Display for Verify {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::None => "none",
-            Self::Retell => "retell",
-        })
+        formatter.write_str(self.name())
     }
 }

@@ -1,5 +1,6 @@
 //! Publishes dead letters after the cause is fixed, beside a running relay or without one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use crate::publish::kafka::credentials::Credentials;
 use crate::publish::kafka::dead_letter_producer::{
     DeadLetterProducer, Provenance, REPLAYED, SendError,
 };
-use crate::publish::{Config, LOG_INTERVAL, PropertyError};
+use crate::publish::{Config, LOG_INTERVAL, PropertyError, Topics};
 
 /// Why no replay can start.
 #[derive(Debug, thiserror::Error)]
@@ -61,13 +62,23 @@ pub struct Replay {
     folder: PathBuf,
     /// The open folder, locked.
     directory: File,
-    producer: DeadLetterProducer,
+    credentials: Arc<Credentials>,
+    topics: Topics,
+    /// The topic of all, whatever `topics` says.
+    topic: Option<String>,
+    /// By their topics.
+    producers: BTreeMap<String, DeadLetterProducer>,
     timeout: Duration,
 }
 
 impl Replay {
-    /// Locks the folder; connects to nothing. Each dead letter waits up to `timeout` for its acknowledgement.
-    pub fn new(config: &Config, topic: &str, timeout: Duration) -> Result<Self, ReplayError> {
+    /// Locks the folder; connects to nothing. Each dead letter goes to `topic` or, without one, to its event's, and waits up to
+    /// `timeout` for its acknowledgement.
+    pub fn new(
+        config: &Config,
+        topic: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Self, ReplayError> {
         let credentials = Credentials::of(config, Arc::new(LogThrottle::new(LOG_INTERVAL)))?;
         let directory = File::open(&config.dead_letter_path)?;
         match directory.try_lock() {
@@ -78,7 +89,10 @@ impl Replay {
         Ok(Self {
             folder: config.dead_letter_path.clone(),
             directory,
-            producer: DeadLetterProducer::new(&credentials, topic),
+            credentials: Arc::new(credentials),
+            topics: config.topics(),
+            topic: topic.map(str::to_owned),
+            producers: BTreeMap::new(),
             timeout,
         })
     }
@@ -91,13 +105,13 @@ impl Replay {
     /// Publishes the dead letter in `file`, and removes the file, durably, once Kafka has acknowledged it. `journal_id` is for
     /// files of the first format, which do not have it.
     ///
-    /// Returns the dead letter, and true if it was published with the present time because Kafka would refuse or delete it with
+    /// Returns the dead letter, its topic, and true if it was published with the present time because Kafka would refuse or delete it with
     /// its event's own.
     pub fn replay(
         &mut self,
         file: &Path,
         journal_id: Option<&str>,
-    ) -> Result<(DeadLetterFile, bool), ReplayFileError> {
+    ) -> Result<(DeadLetterFile, String, bool), ReplayFileError> {
         let dead_letter = DeadLetterFile::read(file)?;
         let event = dead_letter.event()?;
         let journal_id = dead_letter.journal_id.as_deref().or(journal_id);
@@ -106,9 +120,15 @@ impl Replay {
             position: dead_letter.position,
             header: REPLAYED,
         };
-        let is_restamped = self.producer.send(&event, &provenance, self.timeout)?;
+        let usual = self.topics.of(event.source, event.kind);
+        let topic = self.topic.as_deref();
+        let topic = topic.unwrap_or_else(|| self.topics.name(usual)).to_owned();
+        let producer = self.producers.entry(topic.clone());
+        let producer =
+            producer.or_insert_with(|| DeadLetterProducer::new(&self.credentials, &topic));
+        let is_restamped = producer.send(&event, &provenance, self.timeout)?;
         let removed = fs::remove_file(file).and_then(|()| self.directory.sync_all());
         removed.map_err(ReplayFileError::Remove)?;
-        Ok((dead_letter, is_restamped))
+        Ok((dead_letter, topic, is_restamped))
     }
 }

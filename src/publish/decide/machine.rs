@@ -50,7 +50,7 @@ pub(crate) struct Machine {
     generation: u64,
     mode: Mode,
     window: Window,
-    topic: Topic,
+    topics: Vec<Topic>,
     /// One past the last position that the reader has come to: reading goes on there if nothing is to be sent again.
     read_end: Option<u64>,
     backoff: Backoff,
@@ -63,12 +63,15 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(now: Instant, limits: Limits) -> Self {
+    /// For so many topics, at least one.
+    pub(crate) fn new(now: Instant, limits: Limits, topics: usize) -> Self {
         Self {
             generation: 0,
             mode: Mode::BackingOff { until: now },
             window: Window::default(),
-            topic: Topic::default(),
+            topics: std::iter::repeat_with(Topic::default)
+                .take(topics)
+                .collect(),
             read_end: None,
             backoff: Backoff::default(),
             stall_timer: StallTimer::new(limits.stall_timeout, now),
@@ -92,8 +95,8 @@ impl Machine {
             && (!self.isolation.is_active() || self.window.in_flight() == 0)
     }
 
-    /// The reader has come to this position, as [`Machine::wants_record`] asked for.
-    pub(crate) fn offer(&mut self, position: u64, now: Instant) -> Offer {
+    /// The reader has come to this position, as [`Machine::wants_record`] asked for; its record goes to this topic.
+    pub(crate) fn offer(&mut self, position: u64, topic: usize, now: Instant) -> Offer {
         self.window.skip_to(position);
         self.advance();
         // A record to be sent again has room already, but it may turn out to be damaged: then this one is new.
@@ -113,10 +116,11 @@ impl Machine {
             self.end_isolation(now);
             return Offer::NextProducer;
         }
-        if self.window.in_flight() == 0 && !self.topic.partitions.is_awaited() {
+        let (in_flight, topic) = (self.window.in_flight(), &mut self.topics[topic]);
+        if in_flight == 0 && !topic.partitions.is_awaited() {
             self.stall_timer.start(now);
         }
-        let partitions = self.topic.partitions.in_force(self.window.in_flight());
+        let partitions = topic.partitions.in_force(in_flight);
         partitions.map_or(Offer::Hold, Offer::Send)
     }
 
@@ -234,7 +238,9 @@ impl Machine {
 
     /// Since when the producer has not reported on anything; `None` if nothing is awaited from it.
     pub(crate) fn awaiting_since(&self) -> Option<Instant> {
-        let is_awaited = self.window.in_flight() > 0 || self.topic.partitions.is_awaited();
+        let mut topics = self.topics.iter();
+        let is_awaited =
+            self.window.in_flight() > 0 || topics.any(|topic| topic.partitions.is_awaited());
         (is_awaited && self.mode == Mode::Sending).then(|| self.stall_timer.since())
     }
 
@@ -294,7 +300,7 @@ impl Machine {
         );
         self.generation += 1;
         self.mode = Mode::Sending;
-        self.topic.on_new_producer();
+        self.topics.iter_mut().for_each(Topic::on_new_producer);
         self.actions.push(Action::Rebuild {
             generation: self.generation,
             from: self.window.first().or(self.read_end),

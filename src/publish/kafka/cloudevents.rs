@@ -29,6 +29,14 @@ pub(crate) fn headers(event: &Event<'_>, journal_id: &str, position: u64) -> Own
             headers = headers.insert(Header { key, value });
         }
     }
+    for (name, value) in event.carried.iter() {
+        // With its prefix the name is none of the others, whatever the client has sent.
+        let key = format!("http_{name}");
+        headers = headers.insert(Header {
+            key: &key,
+            value: Some(value),
+        });
+    }
     headers
 }
 
@@ -39,6 +47,7 @@ fn unless_empty(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Carrying;
     use rdkafka::message::Headers as _;
 
     #[test]
@@ -46,6 +55,14 @@ mod tests {
         let event = Event {
             traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             ..Event::sample(Some("abc"))
+        };
+        let mut carrying = Carrying::default();
+        for (name, value) in [("ce_id", "mine"), ("x-a", "é"), ("x-a", "")] {
+            assert!(carrying.push(name, value));
+        }
+        let event = Event {
+            carried: carrying.carried(),
+            ..event
         };
         let headers = headers(&event, "journal", 7);
         let text: Vec<_> = headers
@@ -68,6 +85,9 @@ mod tests {
                 "ringback_journal=journal",
                 "ringback_position=7",
                 "traceparent=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                "http_ce_id=mine",
+                "http_x-a=é",
+                "http_x-a=",
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! A thin shell around librdkafka's producer; its generation goes with every report.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -13,7 +13,7 @@ use super::context::{Context, Shared};
 use super::credentials::Credentials;
 use super::properties::producer_properties;
 use super::timeout::SideThread;
-use super::topic_config::{self, LastReading};
+use super::topic_config::LastReadings;
 use crate::publish::env::{BuildError, Client, Enqueue, Outgoing};
 use crate::publish::error::DeliveryError;
 use crate::publish::inbox::{Mailbox, TopicState};
@@ -22,7 +22,7 @@ use crate::publish::inbox::{Mailbox, TopicState};
 /// for them.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// For the cluster's answer about the topic, connecting included.
+/// For the cluster's answer about one topic, connecting included.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// For building a producer: it connects to nothing, but it reads files and may resolve names.
@@ -39,11 +39,12 @@ const MAX_EVENTS: usize = 1_000;
 
 /// Builds producers, each with its generation.
 pub(crate) struct ProducerFactory {
-    pub(crate) topic: String,
+    /// By their indices.
+    pub(crate) topics: Arc<[String]>,
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) shared: Shared,
     pub(crate) build_thread: SideThread,
-    pub(crate) last_reading: Arc<Mutex<LastReading>>,
+    pub(crate) last_readings: Arc<LastReadings>,
 }
 
 impl ProducerFactory {
@@ -80,11 +81,11 @@ impl ProducerFactory {
         let client = built.map_err(|error| BuildError(error.to_string()))?;
         let producer = Producer {
             client: Some(Arc::new(client)),
-            topic: self.topic.clone(),
+            topics: self.topics.clone(),
             mailbox: self.shared.mailbox.clone(),
             metadata_thread: SideThread::default(),
             credentials: self.credentials.clone(),
-            last_reading: self.last_reading.clone(),
+            last_readings: self.last_readings.clone(),
         };
         if let Some(request) = producer.metadata_request() {
             producer
@@ -99,43 +100,44 @@ impl ProducerFactory {
 pub(crate) struct Producer {
     /// `Some` until the producer is dropped.
     client: Option<Arc<BaseProducer<Context>>>,
-    topic: String,
+    topics: Arc<[String]>,
     mailbox: Arc<Mailbox>,
     metadata_thread: SideThread,
     credentials: Arc<Credentials>,
-    last_reading: Arc<Mutex<LastReading>>,
+    last_readings: Arc<LastReadings>,
 }
 
 impl Producer {
-    /// Asks the cluster about the topic and its partitions; nothing is sent before there is an answer.
+    /// Asks the cluster about each topic and its partitions; nothing is sent to a topic before there is an answer.
     fn metadata_request(&self) -> Option<impl FnOnce() + Send + 'static> {
         let client = self.client.clone()?;
-        let (topic, mailbox) = (self.topic.clone(), self.mailbox.clone());
-        let (credentials, last_reading) = (self.credentials.clone(), self.last_reading.clone());
+        let (topics, mailbox) = (self.topics.clone(), self.mailbox.clone());
+        let (credentials, last_readings) = (self.credentials.clone(), self.last_readings.clone());
         Some(move || {
-            let answer = client
-                .client()
-                .fetch_metadata(Some(&topic), METADATA_TIMEOUT);
-            // An error is a time-out or is reported by a callback as well.
-            let Ok(metadata) = answer else {
-                return;
-            };
-            let found = metadata.topics().first();
-            let code = found.and_then(MetadataTopic::error);
-            let partitions = found.map_or(0, |topic| topic.partitions().len());
-            let partitions = i32::try_from(partitions).unwrap_or_default();
-            let state = match check_topic(&topic, code.map(RDKafkaErrorCode::from)) {
-                Ok(()) => Ok(TopicState {
-                    partitions,
-                    bounds: topic_config::read_if_due(&last_reading, &credentials, &topic),
-                }),
-                Err(problem) => {
-                    let mut last = last_reading.lock().unwrap_or_else(PoisonError::into_inner);
-                    last.forget();
-                    Err(problem)
-                }
-            };
-            mailbox.put(|inbox| inbox.topic = Some(state));
+            for (index, topic) in topics.iter().enumerate() {
+                let answer = client
+                    .client()
+                    .fetch_metadata(Some(topic), METADATA_TIMEOUT);
+                // An error is a time-out, which the other topics would meet too, or is reported by a callback as well.
+                let Ok(metadata) = answer else {
+                    return;
+                };
+                let found = metadata.topics().first();
+                let code = found.and_then(MetadataTopic::error);
+                let partitions = found.map_or(0, |topic| topic.partitions().len());
+                let partitions = i32::try_from(partitions).unwrap_or_default();
+                let state = match check_topic(topic, code.map(RDKafkaErrorCode::from)) {
+                    Ok(()) => Ok(TopicState {
+                        partitions,
+                        bounds: last_readings.read_if_due(index, &credentials, topic),
+                    }),
+                    Err(problem) => {
+                        last_readings.forget(index);
+                        Err(problem)
+                    }
+                };
+                mailbox.put(|inbox| inbox.topics.push((index, state)));
+            }
         })
     }
 }
@@ -207,7 +209,7 @@ impl Client for Producer {
         }
     }
 
-    fn request_topic_state(&self) {
+    fn request_topic_states(&self) {
         if let Some(request) = self.metadata_request() {
             self.metadata_thread.spawn(request);
         }

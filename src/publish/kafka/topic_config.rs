@@ -1,7 +1,7 @@
 //! Reads what a topic's configuration demands of timestamps, by a client of its own.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
@@ -115,59 +115,68 @@ fn any_broker(client: &AdminClient<Silent>, topic: &str) -> Result<Option<i32>, 
     Ok(leader.or_else(|| metadata.brokers().first().map(MetadataBroker::id)))
 }
 
-/// When the topic's configuration was last read.
-#[derive(Debug, Default)]
-pub(crate) struct LastReading {
+/// When each topic's configuration was last read, by the topic's index.
+///
+/// The lock is not held during a reading: if the wall clock is set back, one may hang for as long, and the next producer's must not
+/// wait for it.
+#[derive(Debug)]
+pub(crate) struct LastReadings(Mutex<Vec<LastReading>>);
+
+#[derive(Debug, Default, Clone)]
+struct LastReading {
     at: Option<Instant>,
     /// The log has reported that the configuration cannot be read.
     is_logged: bool,
 }
 
-impl LastReading {
+impl LastReadings {
+    /// For so many topics.
+    pub(crate) fn of(topics: usize) -> Self {
+        Self(Mutex::new(vec![LastReading::default(); topics]))
+    }
+
     /// The topic does not exist: the next one of its name may have another configuration.
-    pub(super) fn forget(&mut self) {
-        self.at = None;
+    pub(super) fn forget(&self, topic: usize) {
+        self.lock()[topic].at = None;
+    }
+
+    /// Reads the configuration of the topic at `index` once a minute; `None` if it is not due, the cluster does not answer or this
+    /// client may not ask.
+    pub(super) fn read_if_due(
+        &self,
+        index: usize,
+        credentials: &Credentials,
+        topic: &str,
+    ) -> Option<TimeBounds> {
+        if !self.start_if_due(index) {
+            return None;
+        }
+        let bounds = read(&credentials.read(), topic);
+        if let Err(reason) = &bounds
+            && !std::mem::replace(&mut self.lock()[index].is_logged, true)
+        {
+            tracing::info!(
+                topic,
+                %reason,
+                "cannot read the topic's configuration (DescribeConfigs): events older than its retention.ms keep their time"
+            );
+        }
+        bounds.ok()
     }
 
     /// True if it is time to read again; the reading counts as started.
-    fn start_if_due(&mut self) -> bool {
-        let is_due = self.at.is_none_or(|at| at.elapsed() >= INTERVAL);
+    fn start_if_due(&self, topic: usize) -> bool {
+        let at = &mut self.lock()[topic].at;
+        let is_due = at.is_none_or(|at| at.elapsed() >= INTERVAL);
         if is_due {
-            self.at = Some(Instant::now());
+            *at = Some(Instant::now());
         }
         is_due
     }
 
-    /// True the first time.
-    fn may_log(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_logged, true)
+    fn lock(&self) -> MutexGuard<'_, Vec<LastReading>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Reads the configuration once a minute; `None` if it is not due, the cluster does not answer or this client may not ask.
-///
-/// The lock is not held meanwhile: if the wall clock is set back, a reading may hang for as long, and the next producer's must not
-/// wait for it.
-pub(super) fn read_if_due(
-    last: &Mutex<LastReading>,
-    credentials: &Credentials,
-    topic: &str,
-) -> Option<TimeBounds> {
-    let lock = || last.lock().unwrap_or_else(PoisonError::into_inner);
-    if !lock().start_if_due() {
-        return None;
-    }
-    let bounds = read(&credentials.read(), topic);
-    if let Err(reason) = &bounds
-        && lock().may_log()
-    {
-        tracing::info!(
-            topic,
-            %reason,
-            "cannot read the topic's configuration (DescribeConfigs): events older than its retention.ms keep their time"
-        );
-    }
-    bounds.ok()
 }
 
 #[cfg(test)]

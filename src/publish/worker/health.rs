@@ -1,5 +1,6 @@
 //! What the worker reports about Kafka: always in the readiness check, and in the log once in a while.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Worker;
@@ -14,9 +15,9 @@ use crate::readiness::Check;
 const STALL_REPORT: Duration = Duration::from_secs(15);
 const STALLED: &str = "Kafka is connected but acknowledges nothing";
 
-/// How often the cluster is asked about a topic that does not exist or is hidden from this client.
+/// How often the cluster is asked while a topic does not exist or is hidden from this client.
 const MISSING_TOPIC_INTERVAL: Duration = Duration::from_secs(5);
-/// How often the cluster is asked while nothing is sent because the number of partitions is not known.
+/// How often the cluster is asked while nothing is sent to some topic because the number of its partitions is not known.
 const FIRST_TOPIC_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the cluster is asked otherwise: a topic's growth is noticed this late.
 const TOPIC_INTERVAL: Duration = Duration::from_secs(10);
@@ -26,8 +27,10 @@ const TOPIC_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) enum Problem {
     /// Ends when a broker is connected.
     Connection,
-    /// Ends when the topic exists.
+    /// A topic is missing, and nothing passes the first event for it. Ends when all topics exist.
     Topic,
+    /// A topic is missing to which no event goes at present; those for the others are delivered. Ends as [`Problem::Topic`] does.
+    IdleTopic,
     /// Ends when an event is delivered, or none is left.
     Delivery,
     /// One event's own: the others are delivered. Ends as [`Problem::Delivery`] does.
@@ -46,6 +49,10 @@ pub(super) struct Health {
     stalled_for: Option<Duration>,
     /// Why one broker is not connected, while another one is.
     broker_fault: Option<String>,
+    /// The topics that Kafka does not have or does not show, by their indices, and what an operator must do.
+    missing: BTreeMap<usize, String>,
+    /// An event waits for one of them, or no topic is there at all.
+    is_missing_needed: bool,
 }
 
 impl Health {
@@ -58,13 +65,34 @@ impl Health {
             is_reported: false,
             stalled_for: None,
             broker_fault: None,
+            missing: BTreeMap::new(),
+            is_missing_needed: false,
         }
     }
 
+    /// What was wrong is over. Missing topics still are, though events for others may be delivered.
     fn mark_healthy(&mut self) {
+        if !self.missing.is_empty() {
+            return self.mark_topics_missing();
+        }
         self.problem = None;
         self.message.clear();
         self.show_healthy();
+    }
+
+    fn mark_topics_missing(&mut self) {
+        let messages: Vec<_> = self.missing.values().map(String::as_str).collect();
+        let messages = messages.join("; ");
+        let problem = if self.is_missing_needed {
+            Problem::Topic
+        } else {
+            Problem::IdleTopic
+        };
+        self.mark_unhealthy(problem, &messages);
+    }
+
+    fn is_about_topics(&self) -> bool {
+        matches!(self.problem, Some(Problem::Topic | Problem::IdleTopic))
     }
 
     fn show_healthy(&self) {
@@ -75,9 +103,10 @@ impl Health {
     }
 
     /// An event was delivered.
-    pub(super) fn mark_delivering(&mut self) {
+    fn mark_delivering(&mut self) {
         self.stalled_for = None;
-        if self.problem.is_some() {
+        let is_still_true = self.is_about_topics() && !self.missing.is_empty();
+        if self.problem.is_some() && !is_still_true {
             self.mark_healthy();
         }
     }
@@ -102,7 +131,11 @@ impl Health {
 
     /// True while Kafka takes no event, whichever it is.
     pub(super) fn is_outage(&self) -> bool {
-        self.is_reported && !matches!(self.problem, None | Some(Problem::Event))
+        let is_passable = matches!(
+            self.problem,
+            None | Some(Problem::Event | Problem::IdleTopic)
+        );
+        self.is_reported && !is_passable
     }
 
     pub(super) fn mark_unhealthy(&mut self, problem: Problem, message: &str) {
@@ -121,11 +154,11 @@ impl Health {
 }
 
 impl<E: Env> Worker<E> {
-    /// librdkafka's callbacks have run, or the cluster has answered about the topic.
+    /// librdkafka's callbacks have run, or the cluster has answered about topics.
     pub(super) fn on_client_event(
         &mut self,
         connection: Option<ConnectionState>,
-        topic: Option<Result<TopicState, String>>,
+        topics: Vec<(usize, Result<TopicState, String>)>,
     ) {
         match connection {
             Some(ConnectionState::Connected { fault }) => self.health.mark_connected(fault),
@@ -135,38 +168,66 @@ impl<E: Env> Worker<E> {
             }
             Some(ConnectionState::Down(_)) | None => {}
         }
-        match topic {
-            Some(Ok(state)) => self.on_topic_state(state),
-            Some(Err(message)) => {
-                self.health.mark_unhealthy(Problem::Topic, &message);
-                if let Some(permit) = self.throttle.permit(&message) {
-                    let meanwhile = self.config.ack.meanwhile();
-                    tracing::warn!(
-                        suppressed = permit.suppressed(),
-                        "{message}; until then {meanwhile}"
-                    );
-                }
+        for (topic, state) in topics {
+            match state {
+                Ok(state) => self.on_topic_state(topic, state),
+                Err(message) => self.on_missing_topic(topic, message),
             }
-            None => {}
         }
     }
 
-    fn on_topic_state(&mut self, state: TopicState) {
+    fn on_missing_topic(&mut self, topic: usize, message: String) {
+        if let Some(permit) = self.throttle.permit(&message) {
+            let meanwhile = self.config.ack.meanwhile();
+            tracing::warn!(
+                suppressed = permit.suppressed(),
+                "{message}; until then {meanwhile}"
+            );
+        }
+        self.partitions[topic].set(0);
+        self.health.missing.insert(topic, message);
+        let mut missing = self.health.missing.keys();
+        let is_needed = missing.len() == self.config.topics.names().len()
+            || missing.any(|topic| self.machine.awaits_topic(*topic));
+        self.health.is_missing_needed = is_needed;
+        // What keeps events from the other topics is the more urgent problem.
+        if is_needed || self.health.problem.is_none() || self.health.is_about_topics() {
+            self.health.mark_topics_missing();
+        }
+    }
+
+    fn on_topic_state(&mut self, topic: usize, state: TopicState) {
         let TopicState { partitions, bounds } = state;
         if let Some(bounds) = bounds {
-            self.machine.on_time_bounds(bounds);
+            self.machine.on_time_bounds(topic, bounds);
         }
-        if self.health.problem == Some(Problem::Topic) {
-            let topic = &self.config.topic;
-            tracing::info!(topic, partitions, "Kafka has the topic now");
-            self.health.mark_healthy();
+        if partitions > 0 {
+            self.partitions[topic].set(i64::from(partitions));
         }
-        if self.machine.on_partitions(partitions) {
+        let name = self.config.topics.name(topic);
+        if self.health.missing.remove(&topic).is_some() {
+            tracing::info!(topic = name, partitions, "Kafka has the topic now");
+            if self.health.is_about_topics() {
+                self.health.mark_healthy();
+            }
+        }
+        if self.machine.on_partitions(topic, partitions) {
             tracing::info!(
+                topic = name,
                 partitions,
                 "the topic has another number of partitions; it takes effect once what is in flight is acknowledged"
             );
         }
+    }
+
+    /// The event at `position` was delivered: its topic is not missing.
+    pub(super) fn mark_delivering(&mut self, position: u64) {
+        if !self.health.missing.is_empty()
+            && let Some(sent) = self.sent.find(position)
+        {
+            self.health.missing.remove(&sent.topic);
+        }
+        self.health.mark_delivering();
     }
 
     /// When a stall is to be reported, unless another problem is reported already.
@@ -189,7 +250,7 @@ impl<E: Env> Worker<E> {
         );
         self.health.mark_unhealthy(Problem::Delivery, &message);
         if let Some(client) = &self.client {
-            client.request_topic_state();
+            client.request_topic_states();
         }
         if let Some(permit) = self.throttle.permit(STALLED) {
             tracing::warn!(suppressed = permit.suppressed(), "{message}");
@@ -213,9 +274,9 @@ impl<E: Env> Worker<E> {
         );
     }
 
-    /// When the cluster is to be asked about the topic again.
+    /// When the cluster is to be asked about the topics again.
     pub(super) fn topic_refresh_at(&self) -> Option<Instant> {
-        let interval = if self.health.problem == Some(Problem::Topic) {
+        let interval = if !self.health.missing.is_empty() {
             MISSING_TOPIC_INTERVAL
         } else if self.machine.knows_partitions() {
             TOPIC_INTERVAL
@@ -224,18 +285,18 @@ impl<E: Env> Worker<E> {
         };
         self.client
             .as_ref()
-            .map(|_| self.topic_requested + interval)
+            .map(|_| self.topics_requested + interval)
     }
 
-    /// Asks the cluster about the topic if that is due. So ringback notices within seconds that an operator has created
-    /// the topic or that it has grown, even if no event comes.
-    pub(super) fn refresh_topic_state(&mut self, now: Instant) {
+    /// Asks the cluster about the topics if that is due. So ringback notices within seconds that an operator has created
+    /// one or that it has grown, even if no event comes.
+    pub(super) fn refresh_topic_states(&mut self, now: Instant) {
         if self.topic_refresh_at().is_none_or(|at| now < at) {
             return;
         }
-        self.topic_requested = now;
+        self.topics_requested = now;
         if let Some(client) = &self.client {
-            client.request_topic_state();
+            client.request_topic_states();
         }
     }
 

@@ -74,7 +74,12 @@ impl<E: Env> Worker<E> {
             return After::Wait;
         };
         let position = record.position;
-        let partitions = match self.machine.offer(position, self.env.now()) {
+        let decoded = Event::decode_parts(&record.payload, &record.body);
+        let topics = &self.config.topics;
+        let topic = decoded
+            .as_ref()
+            .map_or(0, |event| topics.of(event.source, event.kind));
+        let partitions = match self.machine.offer(position, topic, self.env.now()) {
             Offer::Skip => return After::NextRecord,
             Offer::Hold => {
                 self.held = Some(record);
@@ -83,7 +88,7 @@ impl<E: Env> Worker<E> {
             Offer::NextProducer => return After::Wait,
             Offer::Send(partitions) => partitions,
         };
-        let event = match Event::decode_parts(&record.payload, &record.body) {
+        let event = match decoded {
             Ok(event) => event,
             Err(error) => return self.on_undecodable(&record, &error),
         };
@@ -94,9 +99,9 @@ impl<E: Env> Worker<E> {
         let key = event.key;
         let stamp = self
             .machine
-            .stamp(event.received_ms, self.env.since_epoch());
+            .stamp(topic, event.received_ms, self.env.since_epoch());
         let outcome = client.enqueue(Outgoing {
-            topic: &self.config.topic,
+            topic: topics.name(topic),
             partition: partition(key, position, partitions),
             position,
             key,
@@ -108,6 +113,7 @@ impl<E: Env> Worker<E> {
             Enqueue::Queued => {
                 self.sent.push(SentRecord {
                     position,
+                    topic,
                     received_ms: event.received_ms,
                     stamp,
                 });

@@ -12,37 +12,49 @@ use crate::publish::inbox::Report;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SentRecord {
     pub(super) position: u64,
+    /// The topic's index.
+    pub(super) topic: usize,
     pub(super) received_ms: u64,
     pub(super) stamp: Stamp,
 }
 
-/// Those above the watermark, in position order.
-#[derive(Debug, Default)]
-pub(super) struct SentRecords(VecDeque<SentRecord>);
+/// Those above the watermark, in position order for each topic: the first of each may be the first that becomes too old.
+#[derive(Debug)]
+pub(super) struct SentRecords(Vec<VecDeque<SentRecord>>);
 
 impl SentRecords {
+    /// For so many topics.
+    pub(super) fn of(topics: usize) -> Self {
+        Self(vec![VecDeque::new(); topics])
+    }
+
     pub(super) fn push(&mut self, sent: SentRecord) {
-        debug_assert!(
-            self.0
-                .back()
-                .is_none_or(|last| last.position < sent.position)
-        );
-        self.0.push_back(sent);
+        let records = &mut self.0[sent.topic];
+        let last = records.back();
+        debug_assert!(last.is_none_or(|last| last.position < sent.position));
+        records.push_back(sent);
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.0.iter_mut().for_each(VecDeque::clear);
     }
 
     pub(super) fn remove_upto(&mut self, position: u64) {
-        while self.0.front().is_some_and(|sent| sent.position <= position) {
-            self.0.pop_front();
+        for records in &mut self.0 {
+            while records
+                .front()
+                .is_some_and(|sent| sent.position <= position)
+            {
+                records.pop_front();
+            }
         }
     }
 
-    fn find(&self, position: u64) -> Option<SentRecord> {
-        let index = self.0.binary_search_by_key(&position, |sent| sent.position);
-        Some(self.0[index.ok()?])
+    pub(super) fn find(&self, position: u64) -> Option<SentRecord> {
+        self.0.iter().find_map(|records| {
+            let index = records.binary_search_by_key(&position, |sent| sent.position);
+            Some(records[index.ok()?])
+        })
     }
 }
 
@@ -74,19 +86,26 @@ impl<E: Env> Worker<E> {
             && let Some(sent) = self.sent.find(report.position)
         {
             let now = self.env.since_epoch();
-            self.machine.on_timestamp_refused(sent.stamp.ms, now);
+            self.machine
+                .on_timestamp_refused(sent.topic, sent.stamp.ms, now);
         }
     }
 
-    /// When the first record in flight has waited so long that Kafka might delete or refuse it; `None`: never.
+    /// When the first record in flight has waited so long that its topic might delete or refuse it; `None`: never.
     pub(super) fn too_old_at(&self, now: Instant) -> Option<Instant> {
-        let first = self.sent.0.front();
-        let first = first.filter(|_| self.machine.in_flight() > 0)?;
-        let now_ms = self.env.since_epoch();
-        now.checked_add(self.machine.max_wait(first.stamp.ms, now_ms)?)
+        if self.machine.in_flight() == 0 {
+            return None;
+        }
+        let since_epoch = self.env.since_epoch();
+        let firsts = self.sent.0.iter().filter_map(VecDeque::front);
+        let waits = firsts.filter_map(|first| {
+            self.machine
+                .max_wait(first.topic, first.stamp.ms, since_epoch)
+        });
+        now.checked_add(waits.min()?)
     }
 
-    /// An outage may outlast what the topic keeps: records that wait in the producer are sent again with the present time.
+    /// An outage may outlast what a topic keeps: records that wait in the producer are sent again with the present time.
     pub(super) fn check_ages(&mut self, now: Instant) {
         if self.too_old_at(now).is_some_and(|at| now >= at) {
             tracing::info!(

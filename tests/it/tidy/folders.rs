@@ -39,10 +39,14 @@ const INGEST: &[Row] = &[
     ("tls", &[]),
     ("config", &["scheme", "tls"]),
     ("health", &["config"]),
-    ("source", &["config", "payload", "scheme", "tls"]),
+    ("carry", &["config", "provenance"]),
     ("refusal", &["payload", "scheme"]),
     ("metrics", &["config", "payload", "refusal"]),
     ("body", &["memory", "refusal"]),
+    (
+        "source",
+        &["body", "config", "payload", "provenance", "scheme", "tls"],
+    ),
     ("checks", &["metrics", "refusal"]),
     ("refusal_log", &["refusal"]),
     ("content_log", &["payload", "refusal_log", "source"]),
@@ -67,6 +71,7 @@ const INGEST: &[Row] = &[
         "request",
         &[
             "body",
+            "carry",
             "commit",
             "ingress",
             "memory",
@@ -74,7 +79,9 @@ const INGEST: &[Row] = &[
             "payload",
             "provenance",
             "refusal",
+            "scheme",
             "server",
+            "source",
         ],
     ),
     ("stack", &["ingress", "refusal", "request", "server"]),
@@ -82,7 +89,8 @@ const INGEST: &[Row] = &[
 
 const PUBLISH: &[Row] = &[
     ("property", &[]),
-    ("config", &["property"]),
+    ("topics", &[]),
+    ("config", &["property", "topics"]),
     ("decide", &[]),
     ("error", &["decide"]),
     ("inbox", &["decide", "error"]),
@@ -94,7 +102,9 @@ const PUBLISH: &[Row] = &[
     ),
     (
         "worker",
-        &["decide", "env", "error", "inbox", "kafka", "metrics"],
+        &[
+            "decide", "env", "error", "inbox", "kafka", "metrics", "topics",
+        ],
     ),
     ("dead_letter", &["decide", "env", "error", "kafka"]),
     ("thread", &["inbox", "kafka", "worker"]),

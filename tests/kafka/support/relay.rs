@@ -78,6 +78,13 @@ keys = [{{ env = "RETELL_API_KEY" }}]
         }
     }
 
+    /// Appends lines to the configuration.
+    pub fn add(&self, lines: &str) {
+        let text = std::fs::read_to_string(&self.config).expect("it was written");
+        let text = format!("{text}{lines}");
+        std::fs::write(&self.config, text).expect("the configuration can be written");
+    }
+
     /// As [`Site::of`], with `ack = "kafka"` and without a journal.
     pub fn in_memory(bootstrap: &str, topic: &str, more: &[(&str, &str)]) -> Self {
         let site = Self::of(bootstrap, topic, None, more);

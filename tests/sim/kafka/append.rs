@@ -57,10 +57,13 @@ impl Kafka {
 
     /// Lets the leader write a batch; returns the log's length with it, or why the leader refuses it.
     fn append(&mut self, request: &Request) -> Result<u64, Code> {
-        if self.missing_since.is_some() {
+        let partition = &self.partitions[request.partition];
+        if self.is_missing(partition.topic) {
             return Err(Code::UnknownTopicOrPartition);
         }
-        let partition = &self.partitions[request.partition];
+        if self.missing_since.is_some() {
+            coverage::seen(Seen::OneOfTwoMissing);
+        }
         if partition.leader != request.broker {
             return Err(Code::NotLeaderForPartition);
         }

@@ -42,8 +42,8 @@ impl Client for SimClient {
         kafka.purge(self.id, in_flight);
     }
 
-    fn request_topic_state(&self) {
-        self.kafka.borrow_mut().query_topic(self.id);
+    fn request_topic_states(&self) {
+        self.kafka.borrow_mut().query_topics(self.id);
     }
 }
 
@@ -95,7 +95,7 @@ impl Kafka {
         };
         self.clients.insert(id, state);
         self.poll_in(id, 0);
-        self.query_topic(id);
+        self.query_topics(id);
         id
     }
 
@@ -112,7 +112,9 @@ impl Kafka {
         self.next += 1;
         let message = Message::of(outgoing, id, self.next);
         let refused = self.ledger.borrow().refused_by_client(&message);
-        let partition = usize::try_from(outgoing.partition).expect("ringback chooses it");
+        let number = usize::try_from(outgoing.partition).expect("ringback chooses it");
+        let partition = self.find_partition(message.topic, number);
+        let is_missing = self.missing_topic == message.topic;
         let now = self.clock.now();
         let has_key = outgoing.key.is_some();
         let rejected = |code| Enqueue::Rejected(DeliveryError::new(code, has_key));
@@ -123,12 +125,12 @@ impl Kafka {
         if state.fatal {
             return rejected(Code::Fatal);
         }
-        if state.no_topic {
+        if state.no_topic && is_missing {
             return rejected(Code::UnknownTopic);
         }
-        if partition >= state.queues.len() {
+        let Some(partition) = partition.filter(|index| *index < state.queues.len()) else {
             return rejected(Code::UnknownPartition);
-        }
+        };
         if size > state.largest || refused {
             return rejected(Code::MessageSizeTooLarge);
         }
@@ -263,7 +265,9 @@ impl Kafka {
             let mut due = Vec::new();
             let mut later = None;
             for (index, queue) in state.queues.iter().enumerate() {
-                if queue.leader != broker {
+                let topic = self.partitions[index].topic;
+                let is_missing = self.missing_since.is_some() && self.missing_topic == topic;
+                if queue.leader != broker || is_missing {
                     continue;
                 }
                 let at = match (queue.retries.first_key_value(), queue.fresh.front()) {

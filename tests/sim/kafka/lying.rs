@@ -5,6 +5,7 @@ use ringback::publish::inbox::Report;
 
 use super::Headers;
 use super::client::SimClient;
+use super::topics;
 use crate::lies::{self, Lie};
 
 pub struct LyingClient {
@@ -24,12 +25,18 @@ impl Client for LyingClient {
                 .borrow_mut()
                 .violate(words);
         }
+        if lies::is_on(Lie::OneTopic) {
+            let partitions = self.honest.kafka.borrow().partitions_of(0);
+            outgoing.topic = topics::NAMES[0];
+            outgoing.partition %= partitions as i32;
+        }
         if lies::is_on(Lie::NewestPartitions) {
             let mut kafka = self.honest.kafka.borrow_mut();
             kafka.extend(self.honest.id);
             let bytes = outgoing.key.unwrap_or_default().bytes();
             let sum: i32 = bytes.map(i32::from).sum();
-            outgoing.partition = sum % kafka.partitions.len() as i32;
+            let topic = topics::index(outgoing.topic);
+            outgoing.partition = sum % kafka.partitions_of(topic) as i32;
         }
         if lies::is_on(Lie::NothingArrives) {
             let report = Report {
@@ -81,7 +88,7 @@ impl Client for LyingClient {
         self.honest.purge(in_flight);
     }
 
-    fn request_topic_state(&self) {
-        self.honest.request_topic_state();
+    fn request_topic_states(&self) {
+        self.honest.request_topic_states();
     }
 }

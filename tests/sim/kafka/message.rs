@@ -5,10 +5,14 @@ use std::rc::Rc;
 use rdkafka::message::Headers as _;
 use ringback::publish::env::Outgoing;
 
+use super::topics;
+
 /// One record as a client got it.
 #[derive(Debug, Clone)]
 pub struct Message {
     pub position: u64,
+    /// The topic's index.
+    pub topic: usize,
     /// The producer that was given it.
     pub client: u64,
     /// Numbers the sendings; a client's own retry keeps its number.
@@ -23,6 +27,7 @@ impl Message {
     pub fn of(outgoing: &Outgoing<'_>, client: u64, sending: u64) -> Self {
         Self {
             position: outgoing.position,
+            topic: topics::index(outgoing.topic),
             client,
             sending,
             key: outgoing.key.map(Rc::from),

@@ -1,4 +1,4 @@
-//! What clients learn of the topic: how many partitions it has. A topic may grow, and not every broker knows it at once.
+//! What clients learn of each topic: how many partitions it has. A topic may grow, and not every broker knows it at once.
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 use ringback::publish::inbox::TopicState;
@@ -18,19 +18,22 @@ const MAX_PARTITIONS: usize = 12;
 /// The number of partitions before the last growth, and until when a broker may still report it.
 #[derive(Default)]
 pub struct Growth {
+    topic: usize,
     before: usize,
     until: u64,
 }
 
 impl Kafka {
-    /// Adds partitions to the topic.
+    /// Adds partitions to a topic.
     pub fn grow(&mut self) {
-        let before = self.partitions.len();
+        let topic = self.growing_topic();
+        let before = self.partitions_of(topic);
         if before >= MAX_PARTITIONS {
             return;
         }
         let now = self.clock.now();
         self.growth = Growth {
+            topic,
             before,
             until: now + self.random.below(SPREAD),
         };
@@ -38,19 +41,24 @@ impl Kafka {
         if is_busy {
             coverage::seen(Seen::GrownUnderBacklog);
         }
+        if is_busy && topic > 0 {
+            coverage::seen(Seen::SecondTopicGrown);
+        }
         let more = self
             .random
             .range(1, (MAX_PARTITIONS - before).min(3) as u64);
         for _ in 0..more {
             let leader = self.random.index(self.brokers.len());
-            self.partitions.push(self.replication.partition(leader));
+            let mut partition = self.replication.partition(leader);
+            partition.topic = topic;
+            self.partitions.push(partition);
         }
         self.clock
-            .log(|| format!("{before} partitions become {}", self.partitions.len()));
+            .log(|| format!("{before} partitions become {}", self.partitions_of(topic)));
     }
 
-    /// Lets the client query the topic, unless it does so already.
-    pub fn query_topic(&mut self, id: u64) {
+    /// Lets the client query the topics, unless it does so already.
+    pub fn query_topics(&mut self, id: u64) {
         let now = self.clock.now();
         let Some(state) = self.clients.get_mut(&id) else {
             return;
@@ -81,30 +89,33 @@ impl Kafka {
         if !any_up {
             return;
         }
-        let seen = if self.missing_since.is_some() {
-            Err(String::from("Kafka has no topic \"events\""))
-        } else {
-            let mut partitions = self.growth.before;
-            if is_stale {
-                coverage::seen(Seen::StaleNumber);
+        for topic in 0..self.topic_count() {
+            let seen = if self.is_missing(topic) {
+                Err(Self::missing_message(topic))
             } else {
-                self.extend(id);
-                partitions = self.partitions.len();
-            }
-            Ok(TopicState {
-                partitions: partitions as i32,
-                bounds: self.readable_bounds(),
-            })
-        };
-        self.clock.log(|| format!("client {id} sees {seen:?}"));
-        self.topic_states.push(seen);
+                let mut partitions = self.growth.before;
+                if is_stale && topic == self.growth.topic {
+                    coverage::seen(Seen::StaleNumber);
+                } else {
+                    self.extend(id);
+                    partitions = self.partitions_of(topic);
+                }
+                Ok(TopicState {
+                    partitions: partitions as i32,
+                    bounds: self.readable_bounds(),
+                })
+            };
+            self.clock.log(|| format!("client {id} sees {seen:?}"));
+            self.topic_states.push((topic, seen));
+        }
     }
 
-    /// True if nothing can be sent because there is no topic; after a time everything queued fails.
+    /// True if nothing can be sent because there is no topic; after a time everything queued for the missing one fails.
     pub(super) fn topic_is_missing(&mut self, id: u64) -> bool {
         let now = self.clock.now();
         let refresh = self.random.range(300 * MS, SECOND);
         let (missing, propagation) = (self.missing_since, self.propagation);
+        let has_other = self.second_topic.is_some();
         let Some(state) = self.clients.get_mut(&id) else {
             return true;
         };
@@ -115,7 +126,10 @@ impl Kafka {
         if now >= since.max(state.built_at) + propagation && !state.no_topic {
             state.no_topic = true;
             let mut failed = Vec::new();
-            for queue in &mut state.queues {
+            for (queue, partition) in state.queues.iter_mut().zip(&self.partitions) {
+                if partition.topic != self.missing_topic {
+                    continue;
+                }
                 let retries = std::mem::take(&mut queue.retries).into_values();
                 failed.extend(retries.flat_map(|(batch, ..)| batch.to_vec()));
                 failed.extend(queue.fresh.drain(..).map(|(message, _)| message));
@@ -126,7 +140,7 @@ impl Kafka {
             self.fail(id, failed.collect(), 0);
         }
         self.poll_in(id, refresh);
-        true
+        !has_other
     }
 
     /// Makes the topic's new partitions known to the client.

@@ -80,6 +80,7 @@ impl Replication {
     /// A new partition.
     pub fn partition(&self, leader: usize) -> Partition {
         Partition {
+            topic: 0,
             leader,
             producers: BTreeMap::new(),
             replicas: self.replicas(leader, 0),

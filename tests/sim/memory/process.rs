@@ -19,6 +19,7 @@ use ringback::readiness::{CheckKind, Readiness};
 
 use crate::disk::SimDisk;
 use crate::env::{DeadLetterWay, SimEnv, Watch};
+use crate::kafka::topics;
 use crate::ledger::Poison;
 use crate::lies::{self, Lie};
 use crate::process::requests::{PATIENCE, Pending, record_of};
@@ -92,6 +93,7 @@ impl MemoryProcess {
         }));
         let watch = Rc::new(RefCell::new(Watch {
             stall: around.setup.stall.as_micros() as u64,
+            topics: around.kafka.borrow().topic_count(),
             ..Watch::default()
         }));
         let journal_id = opened.recovery.journal_id;
@@ -114,7 +116,7 @@ impl MemoryProcess {
         };
         let config = WorkerConfig {
             ack: Ack::Kafka,
-            topic: String::from("events"),
+            topics: topics::configured(around.kafka.borrow().topic_count()),
             journal_id: journal_id.clone(),
             limits: publish::Limits {
                 drain_timeout: Duration::from_secs(20),
@@ -267,9 +269,11 @@ impl MemoryProcess {
     }
 
     /// Passes the answer to a topic query on to the publisher.
-    pub fn topic_seen(&mut self, seen: Result<TopicState, String>) {
-        self.watch.borrow_mut().seen |= seen.is_ok();
-        self.inbox.topic = Some(seen);
+    pub fn topic_seen(&mut self, seen: (usize, Result<TopicState, String>)) {
+        if seen.1.is_ok() {
+            self.watch.borrow_mut().seen.insert(seen.0);
+        }
+        self.inbox.topics.push(seen);
         self.bell.store(true, Ordering::Relaxed);
     }
 

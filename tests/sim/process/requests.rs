@@ -1,12 +1,13 @@
 //! Requests as ingest handles them: from the append to the answer or the time-out.
 
 use bytes::Bytes;
-use ringback::event::Event;
+use ringback::event::{Carried, Event};
 use ringback::journal::{AppendError, Commit};
 
 use super::Process;
 use super::writing::{Nearby, Writing};
 use crate::coverage::{self, Seen};
+use crate::kafka::topics;
 use crate::ledger::{Ledger, NO_EVENT, Poison, body, key_text};
 use crate::random::{Clock, MS, SECOND};
 use crate::senders::Inlet;
@@ -28,13 +29,14 @@ pub fn record_of(clock: &Clock, ledger: &Ledger, number: usize) -> (Vec<u8>, Vec
     let key = sent.key.map(key_text);
     let event = Event {
         received_ms: u64::try_from(clock.wall().as_millis()).expect("not so late"),
-        source: "sim",
-        kind: "call_ended",
+        source: topics::SOURCE,
+        kind: topics::event_of(sent.topic),
         key: key.as_deref(),
         id: "id",
         content_type: "application/json",
         traceparent: "",
         tracestate: "",
+        carried: Carried::default(),
         is_unparsed: sent.poison == Poison::Unparsed,
         body: &[],
     };

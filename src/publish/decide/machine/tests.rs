@@ -39,7 +39,7 @@ impl World {
     fn new(end: u64) -> Self {
         let now = Instant::now();
         Self {
-            machine: Machine::new(now, LIMITS),
+            machine: Machine::new(now, LIMITS, 1),
             now,
             next: 0,
             end,
@@ -81,7 +81,7 @@ impl World {
                         self.isolate = isolate;
                         self.batches.push(batch_bytes);
                         self.next = from.unwrap_or(self.next);
-                        self.machine.on_partitions(1);
+                        self.machine.on_partitions(0, 1);
                     }
                     Action::DeadLetter { position, reason } => {
                         self.dead_letters.push(position);
@@ -111,7 +111,7 @@ impl World {
     fn fill(&mut self) {
         self.act();
         while self.machine.wants_record() && self.next < self.end {
-            match self.machine.offer(self.next, self.now) {
+            match self.machine.offer(self.next, 0, self.now) {
                 Offer::Send(_) => {
                     self.machine.on_queued(self.next);
                     self.queue.push_back(self.next);

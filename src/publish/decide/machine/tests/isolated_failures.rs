@@ -16,7 +16,7 @@ impl Isolated {
     fn after_two_failures() -> Self {
         let now = Instant::now();
         let mut isolated = Self {
-            machine: Machine::new(now, LIMITS),
+            machine: Machine::new(now, LIMITS, 1),
             now,
             generation: 0,
         };
@@ -43,12 +43,12 @@ impl Isolated {
             matches!(actions[..], [.., Action::Rebuild { generation, .. }] if generation == self.generation),
             "{actions:?}"
         );
-        self.machine.on_partitions(1);
+        self.machine.on_partitions(0, 1);
     }
 
     fn send(&mut self, position: u64) {
         assert!(matches!(
-            self.machine.offer(position, self.now),
+            self.machine.offer(position, 0, self.now),
             Offer::Send(_)
         ));
         self.machine.on_queued(position);
@@ -78,12 +78,12 @@ impl Isolated {
 #[test]
 fn unparsed_bodies_do_not_stop_publishing_however_many_come_in_a_row() {
     let now = Instant::now();
-    let mut machine = Machine::new(now, LIMITS);
+    let mut machine = Machine::new(now, LIMITS, 1);
     machine.tick(now, 0.5);
-    machine.on_partitions(1);
+    machine.on_partitions(0, 1);
     machine.take_actions();
     for position in 0..30 {
-        assert!(matches!(machine.offer(position, now), Offer::Send(_)));
+        assert!(matches!(machine.offer(position, 0, now), Offer::Send(_)));
         machine.dead_lettered(position, Reason::Unparsed);
         assert!(machine.may_dead_letter(), "after {position}");
         assert_eq!(machine.take_actions(), [Action::Truncate(position)]);

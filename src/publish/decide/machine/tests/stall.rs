@@ -111,7 +111,7 @@ fn the_user_s_batch_size_is_halved_as_the_default_is_and_never_raised() {
             ..LIMITS
         };
         let mut world = World::new(20);
-        world.machine = Machine::new(world.now, limits);
+        world.machine = Machine::new(world.now, limits, 1);
         world.pass(Duration::ZERO);
         world.fill();
         for position in std::mem::take(&mut world.queue) {

@@ -1,0 +1,128 @@
+//! `hmac.content`: what is signed, as a text with `{timestamp}`, `{id}` and `{body}` in it.
+
+use super::super::claim::MAX_PIECES;
+
+/// A part of the signed content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) enum Piece {
+    Text(String),
+    Timestamp,
+    Id,
+    Body,
+}
+
+impl Piece {
+    /// As in the template; for a text, the text.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Timestamp => "timestamp",
+            Self::Id => "id",
+            Self::Body => "body",
+        }
+    }
+}
+
+/// The pieces in their order; the body is among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct Template(Vec<Piece>);
+
+impl Template {
+    /// An error says what is wrong and what would be right.
+    pub(in super::super) fn parse(text: &str) -> Result<Self, String> {
+        const VALID: &str =
+            "write text with {timestamp}, {id} and {body} in it, such as \"{timestamp}.{body}\"";
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (literal, more) = rest.split_once('{').unwrap_or((rest, ""));
+            if literal.contains('}') {
+                return Err(format!("has a \"}}\" without its \"{{\"; {VALID}"));
+            }
+            if !literal.is_empty() {
+                pieces.push(Piece::Text(literal.to_owned()));
+            }
+            if literal.len() == rest.len() {
+                break;
+            }
+            let (name, after) = more
+                .split_once('}')
+                .ok_or_else(|| format!("has a \"{{\" without its \"}}\"; {VALID}"))?;
+            pieces.push(match name {
+                "timestamp" => Piece::Timestamp,
+                "id" => Piece::Id,
+                "body" => Piece::Body,
+                _ => return Err(format!("has {{{name}}}, which is unknown; {VALID}")),
+            });
+            rest = after;
+        }
+        if !pieces.contains(&Piece::Body) {
+            return Err(format!(
+                "lacks {{body}}, so anybody could change the body; {VALID}"
+            ));
+        }
+        if pieces.len() > MAX_PIECES {
+            return Err(format!("has more than {MAX_PIECES} parts; {VALID}"));
+        }
+        Ok(Self(pieces))
+    }
+
+    pub(super) fn pieces(&self) -> &[Piece] {
+        &self.0
+    }
+
+    pub(super) fn has(&self, piece: &Piece) -> bool {
+        self.0.contains(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_template_is_text_with_placeholders_and_must_sign_the_body() {
+        let pieces = |text| Template::parse(text).map(|template| template.0);
+        let text = |text: &str| Piece::Text(text.to_owned());
+        assert_eq!(pieces("{body}"), Ok(vec![Piece::Body]));
+        assert_eq!(
+            pieces("v1:{timestamp}:{id}{body}\n"),
+            Ok(vec![
+                text("v1:"),
+                Piece::Timestamp,
+                text(":"),
+                Piece::Id,
+                Piece::Body,
+                text("\n")
+            ])
+        );
+        for (wrong, why) in [
+            ("", "lacks {body}"),
+            ("{timestamp}", "lacks {body}"),
+            ("{body", "without its \"}\""),
+            ("{", "without its \"}\""),
+            ("body}", "without its \"{\""),
+            ("{Body}", "{Body}, which is unknown"),
+            ("{{body}}", "{{body}, which is unknown"),
+            ("a{id}b{id}c{id}d{id}{body}", "more than 8 parts"),
+        ] {
+            let refused = pieces(wrong).unwrap_err();
+            assert!(refused.contains(why), "{wrong}: {refused}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_template_s_pieces_are_its_text(text in "[a{}.]{0,4}(\\{(body|id|timestamp)\\}[:.]?){0,4}") {
+            if let Ok(template) = Template::parse(&text) {
+                let shown = template.0.iter().map(|piece| match piece {
+                    Piece::Text(text) => text.clone(),
+                    other => format!("{{{}}}", other.name()),
+                });
+                prop_assert_eq!(shown.collect::<String>(), text);
+            }
+        }
+    }
+}
