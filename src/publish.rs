@@ -46,6 +46,7 @@ use self::inbox::Mailbox;
 use self::kafka::connection::Connection;
 use self::kafka::context::Shared;
 use self::kafka::credentials::Credentials;
+use self::kafka::dead_letter_sender::DeadLetterSender;
 use self::kafka::env::LibrdkafkaEnv;
 use self::kafka::producer::ProducerFactory;
 use self::kafka::properties::{batch_bytes, canonical_names, socket_timeout};
@@ -139,6 +140,14 @@ pub fn start(
     let mailbox = Arc::new(Mailbox::default());
     let bell = mailbox.clone();
     reader.on_commit(Box::new(move || bell.put(|_| ())));
+    let dead_letter_topic = config.kafka.dead_letter_topic.as_ref();
+    let dead_letter_topic = dead_letter_topic.filter(|_| config.ack == Ack::Kafka);
+    let dead_letter_sender = dead_letter_topic.map(|topic| {
+        let (credentials, mailbox) = (credentials.clone(), mailbox.clone());
+        let (id, patience) = (journal_id.clone(), config.commit_timeout);
+        DeadLetterSender::start(topic, id, patience, credentials, mailbox)
+    });
+    let dead_letter_sender = dead_letter_sender.transpose()?;
     let env = LibrdkafkaEnv {
         journal_id: journal_id.clone(),
         factory: ProducerFactory {
@@ -160,6 +169,7 @@ pub fn start(
             last_reading: Arc::default(),
         },
         dead_letters,
+        dead_letter_sender,
     };
     let worker_config = WorkerConfig {
         ack: config.ack,

@@ -84,9 +84,9 @@ const PUBLISH: &[Row] = &[
     ("config", &["property"]),
     ("decide", &[]),
     ("error", &["decide"]),
-    ("inbox", &["decide", "error"]),
     ("metrics", &["decide"]),
     ("env", &["decide", "error"]),
+    ("inbox", &["decide", "env", "error"]),
     (
         "kafka",
         &["decide", "env", "error", "inbox", "metrics", "property"],
