@@ -180,11 +180,12 @@ impl Client {
             Some(key) => record.key(key),
             None => record,
         };
-        let sent = self.producer.as_ref().map(|producer| producer.send(record));
-        match sent {
-            Some(Err((error, _))) => Err(delivery_error(&error)),
-            _ => Ok(()),
+        if let Some(producer) = &self.producer
+            && let Err((error, _)) = producer.send(record)
+        {
+            return Err(delivery_error(&error));
         }
+        Ok(())
     }
 
     /// Why the brokers cannot be used, or the last error; `None` if neither is known.
