@@ -26,7 +26,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::token::Token;
-use crate::readiness::Readiness;
+use crate::readiness::{Check, CheckKind, Readiness};
 use crate::secret::SecretError;
 use crate::settings::settings;
 use crate::telemetry;
@@ -71,7 +71,7 @@ pub enum AdminError {
 #[derive(Debug)]
 pub struct Admin {
     address: SocketAddr,
-    token: Option<Arc<Token>>,
+    token: Option<(Arc<Token>, Check)>,
     _stop: oneshot::Sender<Infallible>,
 }
 
@@ -83,7 +83,16 @@ impl Admin {
 
     /// Reads the token again; on an error the present one stays. `None` if there is none. Blocks while it reads a file.
     pub fn reload_token(&self) -> Option<Result<(), SecretError>> {
-        self.token.as_ref().map(|token| token.reload())
+        let (token, check) = self.token.as_ref()?;
+        let read = token.reload();
+        match &read {
+            Ok(()) => check.pass("ok"),
+            Err(error) => check.fail(&format!(
+                "the changed token of admin.token is not in use, and the one before it still opens this page: {}",
+                telemetry::chain(error)
+            )),
+        }
+        Some(read)
     }
 }
 
@@ -97,6 +106,12 @@ pub fn serve(
     let token = token.and_then(Token::new).transpose();
     let token = token.map_err(AdminError::Token)?.map(Arc::new);
     let required = token.clone();
+    let token = token.map(|token| {
+        // It informs only: whether webhooks are taken does not depend on it.
+        let check = readiness.check("admin-token", CheckKind::Informational, "");
+        check.pass("ok");
+        (token, check)
+    });
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -27,7 +27,7 @@ use self::run::Relay;
 use self::watch::WatchedFiles;
 use crate::admin;
 use crate::config::Config;
-use crate::ingest::{self, Ingest, Validity};
+use crate::ingest::{self, Ingest};
 use crate::journal;
 use crate::publish::{self, Ack, Publisher};
 use crate::readiness::{CheckKind, Readiness};
@@ -88,9 +88,6 @@ impl App {
             ingest::Metrics::register(metrics.registry(), &config.source)?,
         )?
         .reporting(&readiness);
-        if let Some(fault) = ingest.certificate_validity().and_then(Validity::fault) {
-            tracing::warn!("{fault}");
-        }
         if config.ack == Ack::Kafka && config.kafka.dead_letter_topic.is_none() {
             tracing::warn!("{NO_DEAD_LETTER_TOPIC}");
         }

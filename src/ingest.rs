@@ -220,12 +220,10 @@ impl<A: Append> Ingest<A> {
     /// Reads the certificate and its key again; on an error the present certificate stays. `None` without TLS. Handshakes
     /// that have begun keep theirs. Blocks while it reads the files.
     pub fn reload_certificate(&self) -> Option<Result<Validity, TlsError>> {
-        self.tls.as_ref().map(|tls| tls.reload())
-    }
-
-    /// When the certificate in use is valid; `None` without TLS.
-    pub fn certificate_validity(&self) -> Option<Validity> {
-        self.tls.as_ref().map(|tls| tls.validity())
+        let tls = self.tls.as_ref()?;
+        let read = tls.reload();
+        tls.report();
+        Some(read)
     }
 
     /// True if `body` is an event of the source at `index`: JSON with a string where the event's name is expected.

@@ -54,6 +54,7 @@ use self::inbox::Mailbox;
 use self::kafka::connection::Connection;
 use self::kafka::context::Shared;
 use self::kafka::credentials::Credentials;
+use self::kafka::dead_letter_sender::DeadLetterSender;
 use self::kafka::env::LibrdkafkaEnv;
 use self::kafka::producer::ProducerFactory;
 use self::kafka::properties::{batch_bytes, socket_timeout};
@@ -148,6 +149,14 @@ pub fn start(
     let mailbox = Arc::new(Mailbox::default());
     let bell = mailbox.clone();
     reader.on_commit(Box::new(move || bell.put(|_| ())));
+    let dead_letter_topic = config.kafka.dead_letter_topic.as_ref();
+    let dead_letter_topic = dead_letter_topic.filter(|_| config.ack == Ack::Kafka);
+    let dead_letter_sender = dead_letter_topic.map(|topic| {
+        let (credentials, mailbox) = (credentials.clone(), mailbox.clone());
+        let (id, patience) = (journal_id.clone(), config.commit_timeout);
+        DeadLetterSender::start(topic, id, patience, credentials, mailbox)
+    });
+    let dead_letter_sender = dead_letter_sender.transpose()?;
     let env = LibrdkafkaEnv {
         journal_id: journal_id.clone(),
         factory: ProducerFactory {
@@ -170,6 +179,7 @@ pub fn start(
             last_readings: Arc::new(LastReadings::of(topics.names().len())),
         },
         dead_letters,
+        dead_letter_sender,
     };
     let worker_config = WorkerConfig {
         ack: config.ack,

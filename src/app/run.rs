@@ -77,7 +77,7 @@ impl Relay {
                 Phase::Unready => self.withdraw(&mut signals).await,
                 Phase::Closing => {
                     drop(close.take());
-                    self.finish_requests(&mut server).await
+                    self.finish_requests(&mut server, &mut signals).await
                 }
                 Phase::Draining(until, failure) => {
                     return self.drain(until, failure, signals).await;
@@ -161,30 +161,40 @@ impl Relay {
         Phase::Closing
     }
 
-    async fn finish_requests(&mut self, server: &mut JoinHandle<io::Result<()>>) -> Phase {
-        let until = Instant::now() + self.shutdown.drain_deadline;
+    async fn finish_requests(
+        &mut self,
+        server: &mut JoinHandle<io::Result<()>>,
+        signals: &mut Signals,
+    ) -> Phase {
+        let mut until = Instant::now() + self.shutdown.drain_deadline;
         let share = match self.ack {
             // So that a slow body leaves time for publishing.
             Ack::Disk => self.shutdown.drain_deadline / 2,
             // Whatever is to be published has a request that waits for it.
             Ack::Kafka => self.shutdown.drain_deadline,
         };
-        let mut finished = timeout(share, &mut *server).await;
-        if finished.is_err() && self.ack == Ack::Kafka {
+        let mut finished = tokio::select! {
+            finished = timeout(share, &mut *server) => finished.ok(),
+            () = another_shutdown(signals), if self.ack == Ack::Kafka => {
+                until = Instant::now();
+                None
+            }
+        };
+        if finished.is_none() && self.ack == Ack::Kafka {
             tracing::warn!(
-                "shutting down: what Kafka has not acknowledged by shutdown.drain_deadline is answered 503"
+                "shutting down: what Kafka has not acknowledged by shutdown.drain_deadline, or another signal, is answered 503"
             );
             self.appender.give_up();
-            finished = timeout(LAST_ANSWERS, &mut *server).await;
+            finished = timeout(LAST_ANSWERS, &mut *server).await.ok();
         }
         match finished {
-            Ok(Ok(Ok(()))) => {
+            Some(Ok(Ok(()))) => {
                 tracing::info!("shutting down: the listener is closed, every request is answered");
             }
-            Ok(ended) => {
+            Some(ended) => {
                 tracing::error!(error = describe(ended), "the webhook listener has failed");
             }
-            Err(_) => {
+            None => {
                 server.abort();
                 tracing::warn!(
                     after = ?share,
@@ -289,9 +299,6 @@ impl Relay {
             Ok(validity) => {
                 self.certificate_fault = None;
                 tracing::info!(why, valid_until = %validity, "the certificate of listen.tls was read again");
-                if let Some(fault) = validity.fault() {
-                    tracing::warn!("{fault}");
-                }
             }
             Err(error) => {
                 let fault = telemetry::chain(&error);

@@ -71,10 +71,19 @@ fn conclusion(config: &Config) -> String {
     let words = format!(
         "All is well. `ringback serve` would accept the webhooks of {sources} on {address}, {plan}. Kafka was not asked."
     );
-    let hint = if config.ack == Ack::Kafka && config.kafka.dead_letter_topic.is_none() {
-        format!("\n# {NO_DEAD_LETTER_TOPIC}")
-    } else {
-        String::new()
-    };
-    format!("# {}{hint}", printable(&words))
+    let mut lines = vec![format!("# {}", printable(&words))];
+    if config.ack == Ack::Kafka {
+        if config.kafka.dead_letter_topic.is_none() {
+            lines.push(format!("# {NO_DEAD_LETTER_TOPIC}"));
+        }
+        let times = [config.listen.commit_timeout, config.shutdown.drain_deadline];
+        if times[0] > times[1] {
+            let [patience, drain] = times.map(humantime::format_duration);
+            lines.push(format!(
+                "# Warning: listen.commit_timeout ({patience}) is longer than shutdown.drain_deadline ({drain}): at a shutdown, who \
+                 still waits for Kafka then is answered 503 early; raise shutdown.drain_deadline"
+            ));
+        }
+    }
+    lines.join("\n")
 }

@@ -63,10 +63,16 @@ pub(super) fn check(
     let (mut names, mut paths) = (BTreeSet::new(), BTreeMap::new());
     for (index, source) in source.iter().enumerate() {
         let health = listen.health_path.as_ref();
-        if let Some(path) = health.filter(|path| source.path.contains(path)) {
+        let taken = health.and_then(|path| Some((path, source.path.matching(path)?)));
+        if let Some((path, known)) = taken {
+            let same = if known == path {
+                ""
+            } else {
+                " (with or without a slash at its end)"
+            };
             let message = format!(
-                "source \"{}\" has the path {path:?}, to which events are posted; choose another path for health checks, such \
-                 as \"/healthz\"",
+                "source \"{}\" has the path {known:?}{same}, to which events are posted; choose another path for health checks, \
+                 such as \"/healthz\"",
                 source.name
             );
             let key = format!("source.{index}.path");

@@ -135,7 +135,10 @@ fn an_unknown_key_is_named_with_its_line() {
 fn a_path_for_health_checks_is_a_url_s_and_no_source_s() {
     for (path, words) in [
         ("/webhook", "source \"retell\" has the path \"/webhook\""),
-        ("/webhook/", "source \"retell\" has the path \"/webhook/\""),
+        (
+            "/webhook/",
+            "has the path \"/webhook\" (with or without a slash at its end)",
+        ),
         ("healthz", "\"healthz\" is not the path of a URL"),
         ("/a?b", "is not the path of a URL"),
     ] {

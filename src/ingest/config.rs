@@ -190,8 +190,13 @@ impl Paths {
 
     /// True if a request with this path is for this source, provided that no other source has the path.
     pub fn contains(&self, path: &str) -> bool {
+        self.matching(path).is_some()
+    }
+
+    /// The configured path that a request with this path matches.
+    pub fn matching(&self, path: &str) -> Option<&str> {
         let mut paths = self.iter();
-        paths.any(|known| known == path || toggled(known).as_deref() == Some(path))
+        paths.find(|known| *known == path || toggled(known).as_deref() == Some(path))
     }
 
     fn check(&self) -> Result<(), String> {

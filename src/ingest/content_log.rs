@@ -65,7 +65,7 @@ impl ContentLog {
                     id,
                     %error,
                     count,
-                    "a signed body is not one JSON document; it is accepted and becomes a dead letter"
+                    "a signed body is not one JSON document; if it is accepted, it is a dead letter"
                 );
             }
             return;
@@ -103,7 +103,7 @@ impl ContentLog {
                 tracing::warn!(
                     source,
                     count,
-                    "more signed bodies were not one JSON document since the last line; they are accepted and become dead letters"
+                    "more signed bodies were not one JSON document since the last line; those accepted are dead letters"
                 );
             }
             for (kind, throttle) in &lines.answered {

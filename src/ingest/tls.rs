@@ -49,6 +49,8 @@ struct State {
     validity: Validity,
     /// Why the files that have changed since are not in use.
     fault: Option<String>,
+    /// When the log last had what is wrong with the certificate, in seconds since the Unix epoch.
+    logged_at: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,7 @@ impl Tls {
             state: Mutex::new(State {
                 validity,
                 fault: None,
+                logged_at: None,
             }),
             expiry,
             check: OnceLock::new(),
@@ -109,6 +112,7 @@ impl Tls {
                 *state = State {
                     validity,
                     fault: None,
+                    logged_at: None,
                 };
                 Ok(validity)
             }
@@ -119,11 +123,6 @@ impl Tls {
         }
     }
 
-    /// When the certificate in use is valid.
-    pub(super) fn validity(&self) -> Validity {
-        self.state().validity
-    }
-
     /// Adds a check to `readiness`. It informs only: another replica has the same certificate.
     pub(super) fn add_check(&self, readiness: &Readiness) {
         let check = readiness.check("tls", CheckKind::Informational, "");
@@ -132,21 +131,34 @@ impl Tls {
         self.report();
     }
 
-    /// Brings the check up to date.
+    /// Brings the check up to date, and logs from time to time what is wrong with the certificate in use.
     pub(super) fn report(&self) {
         let Some(check) = self.check.get() else {
             return;
         };
-        let state = self.state();
+        let now = certificate::now();
+        let mut state = self.state();
         let validity = state.validity;
-        if let Some(fault) = &state.fault {
+        let fault = validity.fault_at(now);
+        if let Some(unused) = &state.fault {
             check.fail(&format!(
-                "the changed files of listen.tls are not in use: {fault}; the present certificate is valid until {validity}"
+                "the changed files of listen.tls are not in use: {unused}; the present certificate is valid until {validity}"
             ));
-        } else if let Some(fault) = validity.fault() {
-            check.fail(&fault);
+        } else if let Some(fault) = &fault {
+            check.fail(fault);
         } else {
             check.pass(&format!("ok, the certificate is valid until {validity}"));
+        }
+        if let Some(fault) = fault
+            && validity.is_log_due(state.logged_at, now)
+        {
+            state.logged_at = Some(now);
+            drop(state);
+            if now > validity.end {
+                tracing::error!("{fault}");
+            } else {
+                tracing::warn!("{fault}");
+            }
         }
     }
 

@@ -4,6 +4,9 @@
 //! of a sync, so nothing is promised before Kafka has it. A record stays until then even if its waiter has given up: taking it
 //! out would let later records of its key overtake it.
 //!
+//! A record that becomes a dead letter leaves the order as soon as it is on its way to its topic, because others need not wait for
+//! it. Its waiter and its bytes stay.
+//!
 //! Memory is bounded by a budget in bytes, which counts every record that is held. And while Kafka acknowledges so slowly that
 //! a new record could not be acknowledged within its waiter's patience, it is refused at once: otherwise senders' retries would
 //! keep the queue longer than their patience for ever. While Kafka acknowledges nothing, new records wait, because it may be
@@ -12,7 +15,7 @@
 mod flow;
 mod reader;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,7 +26,7 @@ use super::engine::Wake;
 use super::engine::admission::Admission;
 use super::error::AppendError;
 use super::metrics::Snapshot;
-use flow::Flow;
+use flow::LateRun;
 pub use reader::MemoryReader;
 
 /// What a record costs beside its bytes, in bytes: its place here, its channel, and the request or task that waits for it,
@@ -56,11 +59,13 @@ struct State {
     /// The records from position `first` on, in order. Those in between that are done wait for the watermark.
     records: VecDeque<Held>,
     first: u64,
-    /// Records that are not done.
+    /// The records that are on their way to the topic of dead letters, by position. Their places are done.
+    dead_letters: BTreeMap<u64, Held>,
+    /// Records that are not done, with those.
     pending: u64,
     /// What these cost.
     bytes: u64,
-    flow: Flow,
+    late: LateRun,
     /// The reader has found nothing, so the next append wakes it.
     awaits_append: bool,
     closed: bool,
@@ -125,7 +130,7 @@ impl Memory {
         admitted?;
         let oldest = state.oldest().map(|oldest| now.duration_since(oldest));
         if oldest.is_some_and(|age| age >= self.patience)
-            && state.flow.has_lasted(self.patience, now)
+            && state.late.has_lasted(self.patience, now)
         {
             return Err(AppendError::Overloaded);
         }
@@ -144,26 +149,42 @@ impl Memory {
     /// Kafka has the record at this position with all its replicas, or it is a durable dead letter: its waiter is answered, and
     /// its bytes are freed.
     pub(super) fn acknowledge(&self, position: u64) {
-        let now = (self.clock)();
-        self.finish(position, Ok(position), |flow| flow.on_acknowledged(now));
+        self.finish(position, Ok(position));
     }
 
     /// The record can neither be published nor dead-lettered: its waiter is answered with [`AppendError::Refused`].
     pub(super) fn refuse(&self, position: u64) {
-        self.finish(position, Err(AppendError::Refused), |_| ());
+        self.finish(position, Err(AppendError::Refused));
     }
 
-    fn finish(
-        &self,
-        position: u64,
-        result: Result<u64, AppendError>,
-        note: impl FnOnce(&mut Flow),
-    ) {
+    /// Until when the waiter of the record at this position waits; `None` if the record is done.
+    pub(super) fn deadline(&self, position: u64) -> Option<Instant> {
+        let state = self.lock();
+        let held = state.place(position)?;
+        held.done.as_ref()?;
+        held.appended_at.checked_add(self.patience)
+    }
+
+    /// The record at this position is on its way to the topic of dead letters: the watermark may pass its place.
+    pub(super) fn detach(&self, position: u64) {
         let mut state = self.lock();
+        if let Some(record) = state.take_place(position) {
+            state.dead_letters.insert(position, record);
+        }
+    }
+
+    fn finish(&self, position: u64, result: Result<u64, AppendError>) {
+        let now = (self.clock)();
+        let mut state = self.lock();
+        let is_dead_letter = state.dead_letters.contains_key(&position);
         let Some(record) = state.take(position) else {
             return;
         };
-        note(&mut state.flow);
+        // Another topic's acknowledgement says nothing of how long an event would wait.
+        if result.is_ok() && !is_dead_letter {
+            let is_late = now.duration_since(record.appended_at) >= self.patience;
+            state.late.on_acknowledged(is_late, now);
+        }
         self.admission.set(state.bytes, u64::MAX);
         self.report_room(&mut state);
         drop(state);
@@ -180,7 +201,8 @@ impl Memory {
             debug_assert!(is_done, "{} was truncated without a result", state.first);
             let first = state.first;
             // Drops the sender, so that even then nobody waits for ever.
-            drop(state.take(first));
+            let held = state.take_place(first);
+            drop(held.map(|record| state.uncount(record)));
             state.records.pop_front();
             state.first += 1;
         }
@@ -192,12 +214,13 @@ impl Memory {
         let mut state = self.lock();
         state.closed = true;
         let left = std::mem::take(&mut state.records);
+        let dead_letters = std::mem::take(&mut state.dead_letters);
         state.first += left.len() as u64;
         state.pending = 0;
         state.bytes = 0;
         self.admission.set(0, u64::MAX);
         drop(state);
-        for record in left {
+        for record in left.into_iter().chain(dead_letters.into_values()) {
             record.answer(Err(AppendError::Closed));
         }
     }
@@ -257,12 +280,36 @@ impl State {
     /// When the oldest record that is not done was appended.
     fn oldest(&self) -> Option<Instant> {
         let pending = |record: &&Held| record.done.is_some();
-        Some(self.records.iter().find(pending)?.appended_at)
+        let first = self.records.iter().find(pending);
+        let dead_letter = self.dead_letters.values().next();
+        let oldest = first.into_iter().chain(dead_letter);
+        oldest.map(|record| record.appended_at).min()
+    }
+
+    fn index(&self, position: u64) -> Option<usize> {
+        usize::try_from(position.checked_sub(self.first)?).ok()
+    }
+
+    fn place(&self, position: u64) -> Option<&Held> {
+        self.records.get(self.index(position)?)
+    }
+
+    /// Takes a record that is not done, for its result.
+    fn take(&mut self, position: u64) -> Option<Held> {
+        let dead_letter = self.dead_letters.remove(&position);
+        let record = dead_letter.or_else(|| self.take_place(position))?;
+        Some(self.uncount(record))
+    }
+
+    fn uncount(&mut self, record: Held) -> Held {
+        self.pending -= 1;
+        self.bytes -= record.cost();
+        record
     }
 
     /// Takes a record that is not done out of its place, which stays until the watermark passes it.
-    fn take(&mut self, position: u64) -> Option<Held> {
-        let index = usize::try_from(position.checked_sub(self.first)?).ok()?;
+    fn take_place(&mut self, position: u64) -> Option<Held> {
+        let index = self.index(position)?;
         let place = self.records.get_mut(index)?;
         place.done.as_ref()?;
         let done = Held {
@@ -271,10 +318,7 @@ impl State {
             appended_at: place.appended_at,
             done: None,
         };
-        let record = std::mem::replace(place, done);
-        self.pending -= 1;
-        self.bytes -= record.cost();
-        Some(record)
+        Some(std::mem::replace(place, done))
     }
 }
 

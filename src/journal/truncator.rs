@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::RangeToInclusive;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::disk::filesystem::FileSystem;
 use super::disk::real::DiskFileSystem;
@@ -52,6 +53,24 @@ impl<FS: FileSystem> Truncator<FS> {
         match &self.0 {
             Store::Disk { .. } => debug_assert!(false, "an acknowledged record is refused"),
             Store::Memory(memory) => memory.refuse(position),
+        }
+    }
+
+    /// Until when the sender of the record at this position waits for its acknowledgement. `None` on disk, where none does, and for
+    /// a record that is done.
+    pub fn deadline(&self, position: u64) -> Option<Instant> {
+        match &self.0 {
+            Store::Disk { .. } => None,
+            Store::Memory(memory) => memory.deadline(position),
+        }
+    }
+
+    /// In memory: the record at this position is on its way to the topic of dead letters. The watermark may pass it, and
+    /// [`Truncator::acknowledge`] or [`Truncator::refuse`] follows.
+    pub fn detach(&self, position: u64) {
+        match &self.0 {
+            Store::Disk { .. } => debug_assert!(false, "on disk the watermark waits for it"),
+            Store::Memory(memory) => memory.detach(position),
         }
     }
 

@@ -57,7 +57,7 @@ impl fmt::Display for Ack {
 pub struct Config {
     /// When an event is answered.
     pub ack: Ack,
-    /// `listen.commit_timeout`: with [`Ack::Kafka`] a dead letter must be written within a part of it.
+    /// `listen.commit_timeout`: with [`Ack::Kafka`] a dead letter is tried for so long.
     pub commit_timeout: Duration,
     /// `[kafka]`, secrets resolved.
     pub kafka: KafkaConfig,

@@ -1,5 +1,6 @@
 //! Writes records that Kafka refuses for good, and those whose bodies are not JSON, to a topic, or else to a file beside the
-//! journal, synced before the watermark passes them. Beside a journal in memory there are no files.
+//! journal, synced before the watermark passes them. Beside a journal in memory there are no files, and what goes to the topic goes
+//! another way.
 
 mod file;
 mod replay;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use super::decide::blame::Reason;
 use super::env::DeadLetterPlace;
 use super::kafka::credentials::Credentials;
-use super::kafka::dead_letter_topic::{ACKNOWLEDGEMENT_TIMEOUT, DeadLetterTopic};
+use super::kafka::dead_letter_topic::DeadLetterTopic;
 use super::{Ack, Config};
 use crate::journal::disk::filesystem::File as _;
 
@@ -30,6 +31,7 @@ const UNFINISHED: &str = ".unfinished-";
 pub(super) struct DeadLetters {
     /// `None` beside a journal in memory.
     folder: Option<PathBuf>,
+    /// `None` beside a journal in memory too: there [`DeadLetterSender`](super::kafka::dead_letter_sender::DeadLetterSender) has it.
     topic: Option<DeadLetterTopic>,
     bytes: u64,
 }
@@ -37,15 +39,13 @@ pub(super) struct DeadLetters {
 impl DeadLetters {
     /// Counts the files that exist, and removes what a killed process left unfinished.
     pub(super) fn open(config: &Config, credentials: Arc<Credentials>) -> io::Result<Self> {
+        let is_on_disk = config.ack == Ack::Disk;
+        // Beside a journal in memory the sender of dead letters has the topic.
         let topic = config.kafka.dead_letter_topic.clone();
-        let timeout = match config.ack {
-            Ack::Disk => ACKNOWLEDGEMENT_TIMEOUT,
-            // Meanwhile nobody behind it is answered, and its own sender waits as well.
-            Ack::Kafka => config.commit_timeout / 4,
-        };
+        let topic = topic.filter(|_| is_on_disk);
         let mut dead_letters = Self {
-            folder: (config.ack == Ack::Disk).then(|| config.dead_letter_path.clone()),
-            topic: topic.map(|name| DeadLetterTopic::new(name, credentials, timeout)),
+            folder: is_on_disk.then(|| config.dead_letter_path.clone()),
+            topic: topic.map(|name| DeadLetterTopic::new(name, credentials)),
             bytes: 0,
         };
         dead_letters.remove_unfinished()?;
@@ -84,7 +84,7 @@ impl DeadLetters {
     }
 
     /// Writes `payload` (envelope and body); it is durable when this returns `Ok`, unless it is nowhere. If there is a topic,
-    /// blocks for up to 2 s more than the topic may take: 10 s, or a quarter of `commit_timeout` beside a journal in memory.
+    /// blocks for up to 12 s.
     pub(super) fn write(
         &mut self,
         journal_id: &str,

@@ -10,6 +10,7 @@ use rdkafka::message::OwnedHeaders;
 
 use super::decide::blame::Reason;
 use super::error::DeliveryError;
+use crate::journal::Record;
 use crate::journal::disk::filesystem::FileSystem;
 
 /// One record to be sent.
@@ -60,8 +61,10 @@ pub enum DeadLetterPlace {
     Topic(String),
     /// To this file, which a replay publishes.
     File(PathBuf),
-    /// Nowhere: no topic takes it, and a journal in memory has no files. Its sender is answered 503.
+    /// Nowhere: there is no topic for it, and a journal in memory has no files. Its sender is answered 503.
     Nowhere,
+    /// Nowhere either: the topic has not taken it, for this reason.
+    NotTaken(String),
 }
 
 /// Why no producer was built.
@@ -90,6 +93,12 @@ pub trait Env {
         reason: Reason,
         payload: &[u8],
     ) -> io::Result<DeadLetterPlace>;
+    /// Sends a record of a journal in memory to the topic of dead letters while the worker goes on. It is tried until
+    /// `deadline`, and what becomes of it comes as [`SentDeadLetter`](super::inbox::SentDeadLetter). False if there is no such
+    /// topic.
+    fn send_dead_letter(&mut self, _record: &Record, _reason: Reason, _deadline: Instant) -> bool {
+        false
+    }
     /// The size of all dead letters beside the journal, in bytes.
     fn dead_letter_bytes(&self) -> u64;
     /// Counts that size again, since others may remove dead letters; true if it has changed.

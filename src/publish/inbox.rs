@@ -3,8 +3,11 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::decide::blame::Reason;
 use super::decide::timestamps::TimeBounds;
+use super::env::DeadLetterPlace;
 use super::error::DeliveryError;
+use crate::journal::Record;
 
 /// A delivery report.
 #[derive(Debug)]
@@ -15,6 +18,17 @@ pub struct Report {
     pub position: u64,
     /// Acknowledged, or why not.
     pub outcome: Result<(), DeliveryError>,
+}
+
+/// What became of a record that [`Env::send_dead_letter`](super::env::Env::send_dead_letter) took.
+#[derive(Debug)]
+pub struct SentDeadLetter {
+    /// The record.
+    pub record: Record,
+    /// Why it is a dead letter.
+    pub reason: Reason,
+    /// Where it is now; never in a file.
+    pub place: DeadLetterPlace,
 }
 
 /// What the cluster reports about one topic.
@@ -43,6 +57,8 @@ pub enum ConnectionState {
 pub struct Inbox {
     /// In the order of their arrival.
     pub reports: Vec<Report>,
+    /// In the order of their arrival.
+    pub dead_letters: Vec<SentDeadLetter>,
     /// Whether a broker is connected, if that was reported.
     pub connection: Option<ConnectionState>,
     /// The state of topics by their indices, or what an operator must fix; in the order of their arrival.

@@ -7,6 +7,7 @@ pub(super) mod connection;
 pub(super) mod context;
 pub(super) mod credentials;
 pub(super) mod dead_letter_producer;
+pub(super) mod dead_letter_sender;
 pub(super) mod dead_letter_topic;
 pub(super) mod env;
 mod faults;

@@ -78,6 +78,8 @@ pub struct Worker<E: Env> {
     sent: SentRecords,
     /// The number of each topic's partitions, by the topic's index.
     partitions: Vec<IntGauge>,
+    /// Dead letters that are on their way to their topic while everything else goes on.
+    dead_letters_underway: usize,
     is_at_tail: bool,
     /// True if something failed that is tried again after [`RETRY`].
     must_retry: bool,
@@ -122,6 +124,7 @@ impl<E: Env> Worker<E> {
             held: None,
             sent: SentRecords::of(topics),
             partitions,
+            dead_letters_underway: 0,
             is_at_tail: false,
             must_retry: false,
             read_again: None,
@@ -134,6 +137,9 @@ impl<E: Env> Worker<E> {
     /// Does what the mail and the time ask for.
     pub fn step(&mut self, inbox: Inbox) -> Next {
         let now = self.env.now();
+        for sent in inbox.dead_letters {
+            self.on_dead_letter(&sent);
+        }
         if let Some(end_by) = self.end_by {
             self.on_reports(inbox.reports, now);
             return if self.machine.in_flight() > 0 && now < end_by {
@@ -169,7 +175,7 @@ impl<E: Env> Worker<E> {
         }
         self.watch_outage(now);
         if let Some(end) = inbox.drain_deadline
-            && ((self.is_at_tail && self.machine.is_empty()) || now >= end)
+            && (self.is_done() || now >= end)
         {
             return self.begin_end(now);
         }
@@ -177,6 +183,11 @@ impl<E: Env> Worker<E> {
             return Next::At(Some(now));
         }
         self.next_step(now, inbox.drain_deadline)
+    }
+
+    /// Nothing is left to publish.
+    fn is_done(&self) -> bool {
+        self.is_at_tail && self.machine.is_empty() && self.dead_letters_underway == 0
     }
 
     fn next_step(&self, now: Instant, drain_deadline: Option<Instant>) -> Next {

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use crate::support::mock_kafka::{MockKafka, OTHER_TOPIC};
 use crate::support::server::{KEY, PATIENCE, Server, now_ms, post, signature};
 
-const EVENT: &[u8] = b"{\"event\":\"call_ended\",\"call\":{\"call_id\":\"a\"}}";
+pub const EVENT: &[u8] = b"{\"event\":\"call_ended\",\"call\":{\"call_id\":\"a\"}}";
 
 /// Writes a configuration without a journal; `listen` and `kafka` have further lines of these sections.
-fn write(folder: &Path, bootstrap: &str, listen: &str, kafka: &str) -> std::path::PathBuf {
+pub fn write(folder: &Path, bootstrap: &str, listen: &str, kafka: &str) -> std::path::PathBuf {
     let config = folder.join("ringback.toml");
     let text = format!(
         r#"ack = "kafka"
@@ -40,12 +40,12 @@ keys = [{{ env = "RETELL_API_KEY" }}]
 }
 
 /// The whole answer to a signed body.
-fn answer(server: &Server, body: &[u8]) -> String {
+pub fn answer(server: &Server, body: &[u8]) -> String {
     let headers = format!("{}Connection: close\r\n", signature(KEY, now_ms(), body));
     server.exchange(&post("/webhook", &headers, body))
 }
 
-fn assert_refused(answer: &str, reason: &str) {
+pub fn assert_refused(answer: &str, reason: &str) {
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(
         answer.to_lowercase().contains("\r\nretry-after: "),
@@ -56,7 +56,7 @@ fn assert_refused(answer: &str, reason: &str) {
 }
 
 /// Waits until this is so.
-fn eventually(what: &str, is_so: impl Fn() -> bool) {
+pub fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -65,7 +65,7 @@ fn eventually(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// What was accepted is exactly what Kafka or the topic of dead letters has.
-fn assert_identity(server: &Server) {
+pub fn assert_identity(server: &Server) {
     let samples = |name: &str| {
         let page = server.admin("/metrics");
         let lines = page.lines().filter(|line| line.starts_with(name));
@@ -246,6 +246,7 @@ fn an_event_that_nothing_takes_is_answered_503_and_counted_and_others_are_not_he
         server.sample("ringback_publish_refused_total{reason=\"unparsed\"}"),
         1.0
     );
+    server.logged("not one JSON document; if it is accepted, it is a dead letter");
     // Alone in its batch, and then alone three times.
     kafka.refuse(4);
     assert_refused(&answer(&server, EVENT), "unpublishable");
@@ -254,7 +255,7 @@ fn an_event_that_nothing_takes_is_answered_503_and_counted_and_others_are_not_he
         1.0
     );
     assert_eq!(server.refused("retell", "unpublishable"), 2.0);
-    server.logged("an event was answered 503, because no kafka.dead_letter_topic takes it");
+    server.logged("an event was answered 503, because kafka.dead_letter_topic is not set");
     assert!(answer(&server, EVENT).starts_with("HTTP/1.1 204 "));
     kafka.read(1);
     assert_identity(&server);
@@ -282,31 +283,6 @@ fn with_a_topic_of_dead_letters_no_event_is_refused_for_what_it_says() {
     assert_identity(&server);
 }
 
-#[test]
-fn at_the_end_whoever_still_waits_for_kafka_is_answered_503() {
-    let kafka = MockKafka::start();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let config = write(
-        folder.path(),
-        &kafka.bootstrap,
-        "commit_timeout = \"1m\"",
-        "",
-    );
-    let server = Server::start_with(&config);
-    assert!(answer(&server, EVENT).starts_with("HTTP/1.1 204 "));
-    kafka.down();
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| answer(&server, EVENT));
-        eventually("the event is held", || {
-            server.sample("ringback_journal_unpublished_events") == 1.0
-        });
-        server.terminate();
-        // Long before its own time is up: at `drain_deadline`.
-        assert_refused(&waiting.join().expect("an answer comes"), "journal_closed");
-    });
-    assert!(server.wait().success(), "an end that was asked for");
-}
-
 fn ringback(words: &[&str], config: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
     command.args(words).arg("--config").arg(config);
@@ -328,6 +304,7 @@ fn a_journal_beside_it_is_refused_by_key_and_line_or_variable_and_commands_on_a_
     for words in [
         "nothing is kept on disk",
         "kafka.dead_letter_topic is not set",
+        "Warning: listen.commit_timeout (8s) is longer than shutdown.drain_deadline (2s)",
     ] {
         assert!(printed.contains(words), "{printed}");
     }

@@ -1,6 +1,8 @@
 //! Everything that needs no broker of its own: the tree's rules, the HTTP contract, the journal's model, the mock Kafka.
 
 mod ack_kafka;
+mod ack_kafka_dead_letters;
+mod ack_kafka_end;
 mod admin_token;
 mod build_commit;
 mod chart_reference;

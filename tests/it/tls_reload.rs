@@ -160,7 +160,7 @@ fn sighup_reads_the_certificate_and_one_that_has_expired_is_served_with_a_warnin
     expired.write_certificate(&files);
     await_lines(&server, IN_USE, 2);
     let line = server.logged("has expired");
-    assert!(line.contains("\"level\":\"WARN\""), "{line}");
+    assert!(line.contains("\"level\":\"ERROR\""), "{line}");
     assert_eq!(expiry(&server), expired.expiry() as f64);
 }
 
@@ -241,7 +241,11 @@ fn what_cannot_be_served_is_a_configuration_error_with_its_remedy() {
     refused("certificate", "is blank");
 
     // These can be served, and what is wrong with them may be the clock.
-    for (days, words) in [((-9, -1), "has expired"), ((1, 9), "is not valid before")] {
+    for (days, words) in [
+        ((-9, -1), "has expired"),
+        ((-9, 6), "expires soon"),
+        ((1, 9), "is not valid before"),
+    ] {
         let signed = authority.server(days);
         signed.write_certificate(&files);
         signed.write_key(&files);

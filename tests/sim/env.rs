@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode as Code;
+use ringback::journal::Record;
 use ringback::publish::env::{BuildError, DeadLetterPlace, Env};
-use ringback::publish::inbox::Report;
+use ringback::publish::inbox::{Report, SentDeadLetter};
 use ringback::publish::{DeliveryError, Reason, producer_properties};
 
 use crate::coverage::{self, Seen};
@@ -19,7 +20,7 @@ use crate::kafka::lying::LyingClient;
 use crate::ledger::Ledger;
 use crate::lies::{self, Lie};
 use crate::losses;
-use crate::random::{Clock, Random, SECOND};
+use crate::random::{Clock, MS, Random, SECOND};
 
 pub struct SimEnv {
     pub clock: Rc<Clock>,
@@ -35,8 +36,12 @@ pub struct SimEnv {
     /// As they were when this process last counted them.
     pub counted: u64,
     pub dead_letters: DeadLetterWay,
+    pub underway: Underway,
     pub watch: Rc<RefCell<Watch>>,
 }
+
+/// Dead letters on their way to their topic, each with when it arrives there or is given up.
+pub type Underway = Rc<RefCell<Vec<(u64, SentDeadLetter)>>>;
 
 /// Where dead letters go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,6 +231,33 @@ impl Env for SimEnv {
             self.counted += payload.len() as u64;
         }
         written()
+    }
+
+    /// Of every other position, for up to 3 s. Nothing is drawn for it, so that other histories stay as they are.
+    fn send_dead_letter(&mut self, record: &Record, reason: Reason, deadline: Instant) -> bool {
+        let position = record.position;
+        if self.dead_letters != DeadLetterWay::Topic || position.is_multiple_of(2) {
+            return false;
+        }
+        let arrives = self.clock.now() + position * 7919 % 3000 * MS;
+        let at = arrives.min(self.clock.of(deadline));
+        let place = if self.disk.lock().no_dead_letters || at < arrives {
+            DeadLetterPlace::NotTaken(String::from("it is not taken"))
+        } else {
+            DeadLetterPlace::Topic(String::from("dead"))
+        };
+        let imagined = lies::is_on(Lie::DeadLetterImagined);
+        let at = if imagined { self.clock.now() } else { at };
+        self.clock
+            .log(|| format!("dead-letter {position}: {}, until {at}", reason.label()));
+        let record = record.clone();
+        let sent = SentDeadLetter {
+            record,
+            reason,
+            place,
+        };
+        self.underway.borrow_mut().push((at, sent));
+        true
     }
 
     fn dead_letter_bytes(&self) -> u64 {

@@ -51,6 +51,7 @@ pub enum Lie {
     FailedReadIsDamage,
     RoomImagined,
     LinkImagined,
+    DeadLetterImagined,
 }
 
 /// Each lie and what it breaks.
@@ -186,7 +187,7 @@ pub const LIES: [(Lie, &str); 38] = [
 ];
 
 /// What must be noticed with `ack = "kafka"` too. There a sender waits for Kafka, so that a false report is a false 2xx.
-pub const MEMORY_LIES: [(Lie, &str); 7] = [
+pub const MEMORY_LIES: [(Lie, &str); 8] = [
     (
         Lie::SentIsDone,
         "what is sent counts as acknowledged: its sender gets a 2xx that is not true yet",
@@ -211,6 +212,10 @@ pub const MEMORY_LIES: [(Lie, &str); 7] = [
     (
         Lie::BudgetIgnored,
         "what Kafka has not acknowledged is held without a bound",
+    ),
+    (
+        Lie::DeadLetterImagined,
+        "a dead letter on its way counts as arrived at once",
     ),
 ];
 

@@ -111,6 +111,7 @@ impl Process {
             dead_letter_bytes: around.dead_letter_bytes.clone(),
             counted: *around.dead_letter_bytes.borrow(),
             dead_letters: DeadLetterWay::Files,
+            underway: Rc::default(),
             watch: watch.clone(),
         };
         let truncator = Truncator::without_threads(engine.clone());

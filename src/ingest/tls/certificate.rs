@@ -93,6 +93,13 @@ impl TlsError {
     }
 }
 
+/// In seconds.
+const HOUR: i64 = 3_600;
+/// In seconds.
+const DAY: i64 = 24 * HOUR;
+/// A certificate that expires within this time is a fault; the alert has the same bound. In seconds.
+const SOON: i64 = 7 * DAY;
+
 /// When a certificate is valid, in seconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
@@ -103,18 +110,37 @@ pub struct Validity {
 impl Validity {
     /// What is wrong with the certificate at present; `None` if nothing is.
     pub fn fault(self) -> Option<String> {
-        let now = i64::try_from(time::since_epoch().as_secs()).unwrap_or(i64::MAX);
+        self.fault_at(now())
+    }
+
+    /// As [`Validity::fault`], at another time.
+    pub(super) fn fault_at(self, now: i64) -> Option<String> {
         if now > self.end {
             return Some(format!(
                 "the certificate of listen.tls has expired ({self}): senders refuse it; renew it"
             ));
         }
-        (now < self.begin).then(|| {
+        if now < self.begin {
             let begin = date(self.begin);
-            format!(
+            return Some(format!(
                 "the certificate of listen.tls is not valid before {begin}: is this machine's clock right?"
-            )
+            ));
+        }
+        (self.end - now < SOON).then(|| {
+            format!("the certificate of listen.tls expires soon ({self}), and senders refuse it then: renew it")
         })
+    }
+
+    /// True if a fault, last logged at `logged_at`, is to be logged: at once, then each day, or each hour once the certificate has
+    /// expired.
+    pub(super) fn is_log_due(self, logged_at: Option<i64>, now: i64) -> bool {
+        let Some(logged_at) = logged_at else {
+            return true;
+        };
+        let has_expired = now > self.end;
+        let interval = if has_expired { HOUR } else { DAY };
+        // The clock may have been set back.
+        !(0..interval).contains(&(now - logged_at)) || (has_expired && logged_at <= self.end)
     }
 
     fn of(certificate: &X509) -> Result<Self, ErrorStack> {
@@ -159,6 +185,11 @@ pub(crate) fn inspect(config: &TlsConfig) -> Result<Validity, Vec<TlsError>> {
 pub(super) fn read(config: &TlsConfig, provider: &CryptoProvider) -> Result<Certificate, TlsError> {
     let chain = read_chain(&config.certificate)?;
     join(config, chain, read_key(&config.key)?, provider)
+}
+
+/// Seconds since the Unix epoch.
+pub(super) fn now() -> i64 {
+    i64::try_from(time::since_epoch().as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Seconds since the Unix epoch as a date and time.
@@ -222,4 +253,53 @@ fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 /// A certificate is no secret, but the reader of secrets knows what PEM may look like.
 fn read_pem(file: &Path) -> Result<SecretString, SecretError> {
     SecretSource::File(file.to_owned()).read(SecretForm::Pem, |_| None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_s_end_is_logged_a_week_ahead_then_daily_then_at_once_and_hourly() {
+        let validity = Validity {
+            begin: 0,
+            end: 90 * DAY,
+        };
+        let (mut logged, mut logged_at) = (Vec::new(), None);
+        for minute in 0..(92 * DAY / 60) {
+            let now = minute * 60;
+            if let Some(fault) = validity.fault_at(now)
+                && validity.is_log_due(logged_at, now)
+            {
+                logged_at = Some(now);
+                logged.push((now - validity.end, fault));
+            }
+        }
+        let times: Vec<_> = logged.iter().map(|(at, _)| *at).collect();
+        let ahead = (1..=7).rev().map(|days| 60 - days * DAY);
+        let after = (0..48).map(|hours| 60 + hours * HOUR);
+        assert_eq!(times, ahead.chain(after).collect::<Vec<_>>());
+        assert!(
+            logged[..7]
+                .iter()
+                .all(|(_, fault)| fault.contains("expires soon (1970-04-01"))
+        );
+        assert!(
+            logged[7..]
+                .iter()
+                .all(|(_, fault)| fault.contains("has expired (1970-04-01"))
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_no_line_waiting() {
+        let validity = Validity { begin: 0, end: DAY };
+        assert!(validity.is_log_due(Some(20 * HOUR), 10 * HOUR));
+        assert!(!validity.is_log_due(Some(10 * HOUR), 20 * HOUR));
+        assert!(
+            validity
+                .fault_at(-1)
+                .is_some_and(|fault| fault.contains("not valid before"))
+        );
+    }
 }

@@ -178,6 +178,50 @@ fn while_kafka_is_silent_records_wait_and_while_it_is_too_slow_they_are_refused_
 }
 
 #[test]
+fn a_partition_without_a_leader_has_no_event_of_another_one_refused() {
+    let world = world();
+    let mut stuck = world.append(b"").unwrap();
+    // Others are acknowledged at once, for long after the sender of the first one has given up.
+    for position in 1..60 {
+        let mut commit = world.append(b"").expect("it would not wait");
+        world.wait(Duration::from_millis(500));
+        world.journal.truncator.acknowledge(position);
+        assert_eq!(answer(&mut commit), Some(Ok(position)));
+    }
+    assert_eq!(answer(&mut stuck), None);
+    // Its partition has a leader again: one late acknowledgement among the others.
+    world.journal.truncator.acknowledge(0);
+    world.append(b"").expect("it would not wait either");
+}
+
+#[test]
+fn a_dead_letter_on_its_way_holds_up_no_watermark_and_keeps_its_bytes_and_its_waiter() {
+    let mut world = world();
+    let appended_at = world.journal.truncator.deadline(0);
+    assert_eq!(appended_at, None, "there is no such record yet");
+    let mut commits = [b"a", b"b", b"c"].map(|body| world.append(body).unwrap());
+    while world.read().is_some() {}
+    let deadlines = [0, 1].map(|position| world.journal.truncator.deadline(position));
+    assert!(deadlines[0].is_some() && deadlines[0] == deadlines[1]);
+    world.journal.truncator.detach(0);
+    world.journal.truncator.detach(1);
+    world.journal.truncator.acknowledge(2);
+    world.truncate(2);
+    world.wait(Duration::from_secs(3));
+    let now = world.snapshot();
+    assert_eq!((now.unpublished, now.bytes), (2, 2 * (RECORD_OVERHEAD + 5)));
+    assert!((now.oldest_seconds - 3.0).abs() < 0.001, "{now:?}");
+    assert_eq!(commits.each_mut().map(answer), [None, None, Some(Ok(2))]);
+    world.journal.reader.seek(0);
+    assert_eq!(world.read(), None, "it is not sent a second time");
+    world.journal.truncator.acknowledge(1);
+    assert_eq!(answer(&mut commits[1]), Some(Ok(1)));
+    world.journal.appender.give_up();
+    assert_eq!(answer(&mut commits[0]), Some(Err(AppendError::Closed)));
+    assert_eq!(world.journal.truncator.unpublished(), 0);
+}
+
+#[test]
 fn an_end_answers_everyone_who_waits_and_takes_nothing_more() {
     let mut world = world();
     let mut commit = world.append(b"a").unwrap();

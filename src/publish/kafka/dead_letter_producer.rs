@@ -83,8 +83,11 @@ impl LastError {
     }
 }
 
-struct Context {
-    outcome: mpsc::SyncSender<Result<(), DeliveryError>>,
+/// Gets what became of each record, by the number that it was sent with.
+type OnReport = Box<dyn Fn(usize, Result<(), DeliveryError>) + Send + Sync>;
+
+pub(super) struct Context {
+    on_report: OnReport,
     last_error: Arc<LastError>,
     tokens: Option<Arc<TokenSource>>,
 }
@@ -111,18 +114,20 @@ impl ClientContext for Context {
             *other.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
     }
+
+    /// Nobody reads them; rdkafka would log them, 9 KB every few seconds.
+    fn stats(&self, _statistics: rdkafka::Statistics) {}
 }
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         let outcome = match result {
             Ok(_) => Ok(()),
             Err((error, _)) => Err(delivery_error(error)),
         };
-        // It fails only if the time is up and nobody waits any more.
-        let _ = self.outcome.try_send(outcome);
+        (self.on_report)(number, outcome);
     }
 }
 
@@ -132,11 +137,84 @@ fn delivery_error(error: &KafkaError) -> DeliveryError {
     DeliveryError::of(error, true)
 }
 
-struct Client {
+/// A connected producer.
+pub(super) struct Client {
     /// `Some` until the client is dropped.
-    producer: Option<ThreadedProducer<Context>>,
-    outcome: mpsc::Receiver<Result<(), DeliveryError>>,
+    producer: Option<Arc<ThreadedProducer<Context>>>,
     last_error: Arc<LastError>,
+}
+
+impl Client {
+    /// Builds a producer with these properties, once there is a token if it needs one.
+    pub(super) fn build(
+        properties: &BTreeMap<String, String>,
+        tokens: Option<Arc<TokenSource>>,
+        on_report: OnReport,
+    ) -> Result<Self, SendError> {
+        if let Some(tokens) = &tokens {
+            tokens.prepare()?;
+        }
+        let mut config = ClientConfig::new();
+        for (name, value) in properties {
+            config.set(name, value);
+        }
+        config.set("linger.ms", "0");
+        config.set("statistics.interval.ms", "0");
+        config.set_log_level(RDKafkaLogLevel::Info);
+        let last_error = Arc::new(LastError {
+            faults: BrokerFaults::new(Security::of(properties)),
+            other: Mutex::default(),
+        });
+        let producer = config.create_with_context(Context {
+            on_report,
+            last_error: last_error.clone(),
+            tokens,
+        })?;
+        Ok(Self {
+            producer: Some(Arc::new(producer)),
+            last_error,
+        })
+    }
+
+    /// Queues a dead letter; a report with `number` follows, unless it is refused at once.
+    pub(super) fn enqueue(
+        &self,
+        topic: &str,
+        event: &Event<'_>,
+        provenance: &Provenance<'_>,
+        timestamp_ms: u64,
+        number: usize,
+    ) -> Result<(), DeliveryError> {
+        let headers = cloudevents::headers(event, provenance.journal_id, provenance.position)
+            .insert(Header {
+                key: HEADER,
+                value: Some(provenance.header),
+            });
+        let record: BaseRecord<'_, str, [u8], usize> = BaseRecord::with_opaque_to(topic, number)
+            .payload(event.body)
+            .timestamp(i64::try_from(timestamp_ms).unwrap_or(i64::MAX))
+            .headers(headers);
+        let record = match event.key {
+            Some(key) => record.key(key),
+            None => record,
+        };
+        if let Some(producer) = &self.producer
+            && let Err((error, _)) = producer.send(record)
+        {
+            return Err(delivery_error(&error));
+        }
+        Ok(())
+    }
+
+    /// Why the brokers cannot be used, or the last error; `None` if neither is known.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.last_error.describe()
+    }
+
+    /// For asking about the topic on another thread.
+    pub(super) fn producer(&self) -> Option<Arc<ThreadedProducer<Context>>> {
+        self.producer.clone()
+    }
 }
 
 impl Drop for Client {
@@ -157,7 +235,7 @@ pub(in crate::publish) struct DeadLetterProducer {
     properties: BTreeMap<String, String>,
     tokens: Option<Arc<TokenSource>>,
     topic: String,
-    client: Option<Client>,
+    client: Option<(Client, mpsc::Receiver<Result<(), DeliveryError>>)>,
     timestamps: Timestamps,
     /// When the topic's configuration was last asked for.
     configured_at: Option<Instant>,
@@ -233,25 +311,11 @@ impl DeadLetterProducer {
             Some(client) => client,
             None => self.connect()?,
         };
-        let headers = cloudevents::headers(event, provenance.journal_id, provenance.position)
-            .insert(Header {
-                key: HEADER,
-                value: Some(provenance.header),
-            });
-        let record: BaseRecord<'_, str, [u8]> = BaseRecord::to(&self.topic)
-            .payload(event.body)
-            .timestamp(i64::try_from(timestamp_ms).unwrap_or(i64::MAX))
-            .headers(headers);
-        let record = match event.key {
-            Some(key) => record.key(key),
-            None => record,
-        };
-        if let Some(producer) = &client.producer
-            && let Err((error, _)) = producer.send(record)
-        {
-            return Err(SendError::Refused(delivery_error(&error)));
-        }
-        match client.outcome.recv_timeout(timeout) {
+        client
+            .0
+            .enqueue(&self.topic, event, provenance, timestamp_ms, 0)
+            .map_err(SendError::Refused)?;
+        match client.1.recv_timeout(timeout) {
             Ok(Ok(())) => {
                 self.client = Some(client);
                 Ok(())
@@ -259,36 +323,19 @@ impl DeadLetterProducer {
             Ok(Err(error)) => Err(SendError::Refused(error)),
             Err(_) => Err(SendError::Unanswered {
                 timeout,
-                last_error: client.last_error.describe(),
+                last_error: client.0.last_error(),
             }),
         }
     }
 
-    fn connect(&self) -> Result<Client, SendError> {
-        if let Some(tokens) = &self.tokens {
-            tokens.prepare()?;
-        }
-        let mut config = ClientConfig::new();
-        for (name, value) in &self.properties {
-            config.set(name, value);
-        }
-        config.set("linger.ms", "0");
-        config.set_log_level(RDKafkaLogLevel::Info);
+    fn connect(&self) -> Result<(Client, mpsc::Receiver<Result<(), DeliveryError>>), SendError> {
         let (sender, outcome) = mpsc::sync_channel(1);
-        let last_error = Arc::new(LastError {
-            faults: BrokerFaults::new(Security::of(&self.properties)),
-            other: Mutex::default(),
-        });
-        let producer = config.create_with_context(Context {
-            outcome: sender,
-            last_error: last_error.clone(),
-            tokens: self.tokens.clone(),
-        })?;
-        Ok(Client {
-            producer: Some(producer),
-            outcome,
-            last_error,
-        })
+        let on_report = move |_, outcome| {
+            // It fails only if the time is up and nobody waits any more.
+            let _ = sender.try_send(outcome);
+        };
+        let client = Client::build(&self.properties, self.tokens.clone(), Box::new(on_report))?;
+        Ok((client, outcome))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The dead-letter topic, as far as it takes dead letters in time.
+//! The dead-letter topic beside a journal on disk, as far as it takes dead letters in time.
 //!
 //! Senders decide how many bodies are not JSON, and every event behind a dead letter waits for it. So the producer is kept while it
 //! succeeds, because a connection takes about a second. After a failure the topic is left alone for a while, in which dead letters
@@ -13,8 +13,8 @@ use super::timeout::SideThread;
 use crate::event::Event;
 use crate::telemetry::chain;
 
-/// For the topic's acknowledgement beside a journal on disk; after that the dead letter goes to a file.
-pub(in crate::publish) const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the topic's acknowledgement; after that the dead letter goes to a file.
+const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer the whole way to the topic may take. With [`ACKNOWLEDGEMENT_TIMEOUT`] it is shorter than a resolver's time-out.
 const MORE_TIME: Duration = Duration::from_secs(2);
 /// How long the topic is left alone after a failure.
@@ -23,8 +23,6 @@ const PAUSE: Duration = Duration::from_mins(1);
 pub(in crate::publish) struct DeadLetterTopic {
     name: String,
     credentials: Arc<Credentials>,
-    /// For the topic's acknowledgement.
-    timeout: Duration,
     /// The producer that has succeeded last, if the last one has. Only the side thread uses it.
     producer: Arc<Mutex<Option<DeadLetterProducer>>>,
     thread: SideThread,
@@ -34,15 +32,10 @@ pub(in crate::publish) struct DeadLetterTopic {
 
 impl DeadLetterTopic {
     /// Connects with the first dead letter.
-    pub(in crate::publish) fn new(
-        name: String,
-        credentials: Arc<Credentials>,
-        timeout: Duration,
-    ) -> Self {
+    pub(in crate::publish) fn new(name: String, credentials: Arc<Credentials>) -> Self {
         Self {
             name,
             credentials,
-            timeout,
             producer: Arc::default(),
             thread: SideThread::default(),
             paused_until: None,
@@ -53,8 +46,7 @@ impl DeadLetterTopic {
         &self.name
     }
 
-    /// Returns true once the topic has the event; false if it does not take it in time or it is no event. Blocks for up to 2 s
-    /// more than the time that the topic has.
+    /// Returns true once the topic has the event; false if it does not take it in time or it is no event. Blocks for up to 12 s.
     pub(in crate::publish) fn send(
         &mut self,
         payload: &[u8],
@@ -70,7 +62,8 @@ impl DeadLetterTopic {
         }
         let (name, credentials) = (self.name.clone(), self.credentials.clone());
         let (kept, payload) = (self.producer.clone(), payload.to_vec());
-        let (journal_id, timeout) = (journal_id.to_owned(), self.timeout);
+        let journal_id = journal_id.to_owned();
+        let timeout = ACKNOWLEDGEMENT_TIMEOUT;
         let outcome = self.thread.with_timeout(timeout + MORE_TIME, move || {
             let event = Event::decode(&payload).ok()?;
             let provenance = Provenance {
@@ -102,7 +95,7 @@ impl DeadLetterTopic {
             topic = self.name,
             position,
             error,
-            "the dead-letter topic does not take a dead letter: it goes to a file, or is answered 503 with ack = \"kafka\"{and_others}"
+            "the dead-letter topic does not take a dead letter: it goes to a file{and_others}"
         );
         false
     }
@@ -123,7 +116,6 @@ mod tests {
         let mut topic = DeadLetterTopic::new(
             String::from("dead-letters"),
             Arc::new(credentials(&cluster)),
-            ACKNOWLEDGEMENT_TIMEOUT,
         );
         let event = Event::sample(Some("k"));
         let payload = [event.encode_envelope().as_slice(), event.body].concat();

@@ -3,7 +3,9 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::dead_letter_sender::DeadLetterSender;
 use super::producer::{Producer, ProducerFactory};
+use crate::journal::Record;
 use crate::journal::disk::real::DiskFileSystem;
 use crate::publish::dead_letter::DeadLetters;
 use crate::publish::decide::blame::Reason;
@@ -15,6 +17,8 @@ pub(crate) struct LibrdkafkaEnv {
     pub(crate) journal_id: String,
     pub(crate) factory: ProducerFactory,
     pub(crate) dead_letters: DeadLetters,
+    /// Beside a journal in memory, if there is a topic of dead letters.
+    pub(crate) dead_letter_sender: Option<DeadLetterSender>,
 }
 
 impl Env for LibrdkafkaEnv {
@@ -38,6 +42,11 @@ impl Env for LibrdkafkaEnv {
     ) -> io::Result<DeadLetterPlace> {
         self.dead_letters
             .write(&self.journal_id, position, reason, payload)
+    }
+
+    fn send_dead_letter(&mut self, record: &Record, reason: Reason, deadline: Instant) -> bool {
+        let sender = self.dead_letter_sender.as_ref();
+        sender.is_some_and(|sender| sender.send(record.clone(), reason, deadline))
     }
 
     fn dead_letter_bytes(&self) -> u64 {

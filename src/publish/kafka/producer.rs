@@ -217,7 +217,7 @@ impl Client for Producer {
 }
 
 /// What the cluster's answer about the topic asks of an operator; `Ok` if nothing.
-fn check_topic(topic: &str, code: Option<RDKafkaErrorCode>) -> Result<(), String> {
+pub(super) fn check_topic(topic: &str, code: Option<RDKafkaErrorCode>) -> Result<(), String> {
     match code {
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Err(
             format!("Kafka has no topic {topic:?} (UnknownTopicOrPartition); create it"),

@@ -11,6 +11,7 @@ use crate::publish::decide::blame::{Blame, Reason};
 use crate::publish::decide::machine::Offer;
 use crate::publish::decide::partitioner::partition;
 use crate::publish::env::{Client as _, DeadLetterPlace, Enqueue, Env, Outgoing};
+use crate::publish::inbox::SentDeadLetter;
 use crate::publish::kafka::cloudevents::headers;
 
 /// Records sent between two looks at the mail, at most.
@@ -204,23 +205,24 @@ impl<E: Env> Worker<E> {
         }
     }
 
-    /// Returns true once the dead letter is durable, or the event is refused because no place takes it.
+    /// Returns true once the dead letter is durable, the event is refused because no place takes it, or, in memory, the dead
+    /// letter is on its way.
     fn dead_letter(&mut self, record: &Record, reason: Reason) -> bool {
         let position = record.position;
+        // Its sender waits for its own acknowledgement only, and the events behind it must not wait for that.
+        if let Some(deadline) = self.truncator.deadline(position)
+            && self.env.send_dead_letter(record, reason, deadline)
+        {
+            self.truncator.detach(position);
+            self.machine.dead_lettered(position, reason);
+            self.dead_letters_underway += 1;
+            return true;
+        }
         let payload = record.whole();
         match self.env.write_dead_letter(position, reason, &payload) {
             Ok(place) => {
-                if place == DeadLetterPlace::Nowhere {
-                    self.metrics.refused.inc(reason);
-                    self.truncator.refuse(position);
-                } else {
-                    self.metrics.dead_letters.inc(reason);
-                    self.truncator.acknowledge(position);
-                    self.truncator
-                        .set_dead_letter_bytes(self.env.dead_letter_bytes());
-                }
                 self.machine.dead_lettered(position, reason);
-                self.log_dead_letter(position, reason, &payload, &place);
+                self.finish_dead_letter(position, reason, &payload, &place);
                 true
             }
             Err(error) => {
@@ -233,6 +235,39 @@ impl<E: Env> Worker<E> {
                 false
             }
         }
+    }
+
+    /// What became of a dead letter that was on its way.
+    pub(super) fn on_dead_letter(&mut self, sent: &SentDeadLetter) {
+        let SentDeadLetter {
+            record,
+            reason,
+            place,
+        } = sent;
+        self.dead_letters_underway -= 1;
+        self.finish_dead_letter(record.position, *reason, &record.whole(), place);
+    }
+
+    fn finish_dead_letter(
+        &self,
+        position: u64,
+        reason: Reason,
+        payload: &[u8],
+        place: &DeadLetterPlace,
+    ) {
+        match place {
+            DeadLetterPlace::Nowhere | DeadLetterPlace::NotTaken(_) => {
+                self.metrics.refused.inc(reason);
+                self.truncator.refuse(position);
+            }
+            DeadLetterPlace::Topic(_) | DeadLetterPlace::File(_) => {
+                self.metrics.dead_letters.inc(reason);
+                self.truncator.acknowledge(position);
+                self.truncator
+                    .set_dead_letter_bytes(self.env.dead_letter_bytes());
+            }
+        }
+        self.log_dead_letter(position, reason, payload, place);
     }
 
     fn log_dead_letter(
@@ -260,11 +295,18 @@ impl<E: Env> Worker<E> {
         let (topic, file) = match place {
             DeadLetterPlace::Topic(topic) => (Some(topic.as_str()), None),
             DeadLetterPlace::File(file) => (None, Some(file)),
-            DeadLetterPlace::Nowhere => (None, None),
+            DeadLetterPlace::Nowhere | DeadLetterPlace::NotTaken(_) => (None, None),
         };
-        let outcome = match place {
-            DeadLetterPlace::Nowhere => "answered 503, because no kafka.dead_letter_topic takes it",
-            DeadLetterPlace::Topic(_) | DeadLetterPlace::File(_) => "dead-lettered",
+        let (outcome, error) = match place {
+            DeadLetterPlace::Topic(_) | DeadLetterPlace::File(_) => ("dead-lettered", None),
+            DeadLetterPlace::Nowhere => (
+                "answered 503, because kafka.dead_letter_topic is not set",
+                None,
+            ),
+            DeadLetterPlace::NotTaken(error) => (
+                "answered 503, because its dead-letter topic did not take it",
+                Some(error),
+            ),
         };
         tracing::error!(
             position,
@@ -272,6 +314,7 @@ impl<E: Env> Worker<E> {
             key = event.and_then(|event| event.key),
             size = event.map_or(payload.len(), |event| event.body.len()),
             topic,
+            error,
             file = file.map(|file| file.display().to_string()),
             hint = file.and_then(|_| replay_hint(position, reason)),
             suppressed = permit.suppressed(),

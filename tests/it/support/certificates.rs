@@ -69,7 +69,7 @@ impl Authority {
 
     /// As [`Authority::server`], valid for a week, in these files.
     pub fn write(&self, files: &Files) -> Signed {
-        let server = self.server((-1, 7));
+        let server = self.server((-1, 30));
         server.write_certificate(files);
         server.write_key(files);
         server

@@ -80,6 +80,14 @@ impl MockKafka {
         });
     }
 
+    /// Makes a topic of one partition.
+    pub fn create(&self, topic: &'static str) {
+        self.order(move |cluster| {
+            let made = cluster.create_topic(topic, 1, 1);
+            made.expect("a topic can be made");
+        });
+    }
+
     /// Takes the broker away.
     pub fn down(&self) {
         self.order(|cluster| cluster.broker_down(1).expect("it is there"));

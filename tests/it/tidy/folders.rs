@@ -93,9 +93,9 @@ const PUBLISH: &[Row] = &[
     ("config", &["property", "topics"]),
     ("decide", &[]),
     ("error", &["decide"]),
-    ("inbox", &["decide", "error"]),
     ("metrics", &["decide"]),
     ("env", &["decide", "error"]),
+    ("inbox", &["decide", "env", "error"]),
     (
         "kafka",
         &["decide", "env", "error", "inbox", "metrics", "property"],

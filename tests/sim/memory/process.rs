@@ -12,13 +12,14 @@ use bytes::Bytes;
 use ringback::journal::memory::Limits;
 use ringback::journal::{AppendError, Appender, Metrics, in_memory_with};
 use ringback::log_throttle::LogThrottle;
+use ringback::publish::env::DeadLetterPlace;
 use ringback::publish::inbox::{Inbox, Report, TopicState};
 use ringback::publish::worker::{Deps, Next, Worker, WorkerConfig};
 use ringback::publish::{self, Ack};
 use ringback::readiness::{CheckKind, Readiness};
 
 use crate::disk::SimDisk;
-use crate::env::{DeadLetterWay, SimEnv, Watch};
+use crate::env::{DeadLetterWay, SimEnv, Underway, Watch};
 use crate::kafka::topics;
 use crate::ledger::Poison;
 use crate::lies::{self, Lie};
@@ -58,6 +59,8 @@ pub struct MemoryProcess {
     bell: Arc<AtomicBool>,
     watch: Rc<RefCell<Watch>>,
     pending: Vec<Pending>,
+    underway: Underway,
+    journal_id: String,
     /// The journal's number in the ledger.
     journal: usize,
     budget: u64,
@@ -97,6 +100,7 @@ impl MemoryProcess {
             ..Watch::default()
         }));
         let journal_id = opened.recovery.journal_id;
+        let underway = Underway::default();
         let env = SimEnv {
             clock: around.clock.clone(),
             kafka: around.kafka.clone(),
@@ -112,6 +116,7 @@ impl MemoryProcess {
             } else {
                 DeadLetterWay::Nowhere
             },
+            underway: underway.clone(),
             watch: watch.clone(),
         };
         let config = WorkerConfig {
@@ -146,6 +151,8 @@ impl MemoryProcess {
             bell,
             watch,
             pending: Vec::new(),
+            underway,
+            journal_id,
             journal,
             budget,
             held: Arc::default(),
@@ -199,6 +206,7 @@ impl MemoryProcess {
     /// Wakes the publisher if there is something for it, answers requests, and checks invariants; called after each turn.
     pub fn settle(&mut self, around: &Surroundings) {
         let now = around.clock.now();
+        self.take_dead_letters(around);
         if self.bell.swap(false, Ordering::Relaxed) || !self.inbox.reports.is_empty() {
             let late = self.random.below(around.slow_publisher);
             let at = now + self.random.latency(MS / 10, 20 * MS) + late;
@@ -211,6 +219,25 @@ impl MemoryProcess {
             let words = format!("{held} bytes of bodies are in memory, {budget} may be");
             around.ledger.borrow_mut().violate(words);
         }
+    }
+
+    /// Brings the publisher what became of the dead letters that were on their way until now.
+    fn take_dead_letters(&mut self, around: &Surroundings) {
+        let now = around.clock.now();
+        let mut underway = self.underway.borrow_mut();
+        for (_, sent) in underway.extract_if(.., |(at, _)| *at <= now) {
+            let arrived = matches!(sent.place, DeadLetterPlace::Topic(_));
+            if arrived && !lies::is_on(Lie::DeadLetterImagined) {
+                let (position, payload) = (sent.record.position, sent.record.whole());
+                let mut ledger = around.ledger.borrow_mut();
+                ledger.dead_letter(&self.journal_id, position, sent.reason, &payload);
+            }
+            self.inbox.dead_letters.push(sent);
+        }
+        let arrives = underway.iter().map(|(at, _)| *at).min();
+        let next = (!self.inbox.dead_letters.is_empty()).then_some(now + MS);
+        let next = next.or(arrives).into_iter().chain(self.at).min();
+        self.at = next;
     }
 
     fn answers(&mut self, around: &Surroundings) {
@@ -256,6 +283,8 @@ impl MemoryProcess {
         if let Some(worker) = self.worker.take() {
             worker.end();
         }
+        self.underway.borrow_mut().clear();
+        self.inbox.dead_letters.clear();
         self.answers(around);
         if !self.pending.is_empty() {
             let words = format!("{} requests wait for nobody", self.pending.len());
