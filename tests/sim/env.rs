@@ -242,6 +242,7 @@ impl Env for SimEnv {
         let arrives = self.clock.now() + position * 7919 % 3000 * MS;
         let at = arrives.min(self.clock.of(deadline));
         let place = if self.disk.lock().no_dead_letters || at < arrives {
+            self.ledger.borrow_mut().give_up(&self.journal, position);
             DeadLetterPlace::NotTaken(String::from("it is not taken"))
         } else {
             DeadLetterPlace::Topic(String::from("dead"))
