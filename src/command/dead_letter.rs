@@ -9,8 +9,8 @@ use super::CommandError;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  ringback dead-letter list --config /etc/ringback.toml
-  ringback dead-letter replay --config /etc/ringback.toml --all
+  ringback dead-letter list --config /etc/ringback/ringback.toml
+  ringback dead-letter replay --config /etc/ringback/ringback.toml --all
 
 Both work beside a running relay. docs/operations.md has the procedure.")]
 pub struct DeadLetterArgs {

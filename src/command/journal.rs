@@ -9,7 +9,7 @@ use super::CommandError;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  ringback journal status --config /etc/ringback.toml
+  ringback journal status --config /etc/ringback/ringback.toml
   ringback journal dump --path /var/lib/ringback --unpublished
   ringback journal drain --config ringback.toml --path /mnt/replica-2
 

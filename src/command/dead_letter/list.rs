@@ -14,7 +14,7 @@ use crate::time;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  ringback dead-letter list --config /etc/ringback.toml
+  ringback dead-letter list --config /etc/ringback/ringback.toml
   ringback dead-letter list --path /var/lib/ringback --json | jq -r .body
 
 A line has the position, the time received (UTC), reason, source, kind, key (- if there is none), the body's size in \

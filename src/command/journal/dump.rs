@@ -15,7 +15,7 @@ use crate::time;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  ringback journal dump --config /etc/ringback.toml --unpublished
+  ringback journal dump --config /etc/ringback/ringback.toml --unpublished
   ringback journal dump --path journal --key Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6
   ringback journal dump --path journal --from 1048576 --json | jq .kind
   ringback journal dump --path journal --from 7 --to 7 --body > event.json

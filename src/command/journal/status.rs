@@ -11,7 +11,7 @@ use crate::command::{CommandError, printed};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  ringback journal status --config /etc/ringback.toml
+  ringback journal status --config /etc/ringback/ringback.toml
   ringback journal status --path /var/lib/ringback
   ringback journal status --path /mnt/replica-2 --json | jq .unpublished.events
 
