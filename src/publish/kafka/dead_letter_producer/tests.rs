@@ -1,3 +1,5 @@
+//! The producer of dead letters, against librdkafka's own mock cluster.
+
 use std::num::NonZeroI32;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
