@@ -53,7 +53,7 @@ fn conclusion(config: &Config) -> String {
     let sources: Vec<_> = config.source.iter().map(|source| &*source.name).collect();
     let (sources, address) = (sources.join(", "), config.listen.address);
     let topics = config.publish().topics();
-    let topic = match topics.names() {
+    let topic = match topics.used() {
         [topic] => format!("the topic {topic}"),
         topics => format!("the topics {}", topics.join(", ")),
     };

@@ -22,7 +22,7 @@ use crate::telemetry;
 
 use self::finding::Report;
 use self::machine::Disk;
-use self::topic::Needs;
+use self::topic::{Needs, Role};
 
 /// What the journal takes of its budget for an event of 7 KB that is synced alone.
 const EVENT_BYTES: u64 = 8192;
@@ -44,7 +44,7 @@ pub struct DoctorArgs {
     /// Send one record to the topic, marked by its key and the header `ringback_doctor`, and wait for its acknowledgement
     #[arg(long)]
     write: bool,
-    /// The rate for which to judge how long an outage the journal's budget can hold, in events of 7 KB per second
+    /// The rate for which to judge how long an outage the journal's budget can hold, in events per second, each 8 KiB on disk
     #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     events_per_second: u32,
     /// Print one JSON object
@@ -97,8 +97,16 @@ fn examine(config: &Config, arguments: &DoctorArgs) -> Result<Report, CommandErr
         has_journal: config.ack == Ack::Disk,
     };
     cluster::connections(&mut report, &survey, needs.bootstrap);
-    for (index, topic) in survey.topics.iter().enumerate() {
-        topic::judge(&mut report, &needs, topic, index > 0);
+    let topics = kafka.topics();
+    for topic in &survey.topics {
+        let role = if topics.used().contains(&topic.name) {
+            Role::Events
+        } else if topic.name == kafka.kafka.topic {
+            Role::Leftovers
+        } else {
+            Role::DeadLetters
+        };
+        topic::judge(&mut report, &needs, topic, role);
     }
     cluster::written(&mut report, &survey);
     clock::clocks(&mut report, &survey, &needs.principal);

@@ -18,6 +18,8 @@ pub struct SourceTopics {
 pub struct Topics {
     /// `kafka.topic` first.
     names: Vec<String>,
+    /// Some source's events go to `kafka.topic`.
+    is_main_used: bool,
     routes: HashMap<String, Route>,
 }
 
@@ -32,13 +34,16 @@ impl Topics {
     pub fn new(main: &str, sources: &[SourceTopics]) -> Self {
         let mut topics = Self {
             names: vec![main.to_owned()],
+            is_main_used: sources.is_empty(),
             routes: HashMap::new(),
         };
         for source in sources {
             let usual = source.topic.as_ref().map_or(0, |name| topics.index(name));
+            topics.is_main_used |= usual == 0;
             let by_event = source.by_event.iter();
             let by_event = by_event.map(|(event, topic)| (event.clone(), topics.index(topic)));
             let by_event = by_event.collect::<HashMap<_, _>>();
+            topics.is_main_used |= by_event.values().any(|index| *index == 0);
             if usual > 0 || !by_event.is_empty() {
                 let route = Route { usual, by_event };
                 topics.routes.insert(source.source.clone(), route);
@@ -61,6 +66,12 @@ impl Topics {
     /// Their names, each once; `kafka.topic` is the first.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The names of those that events of a configured source may go to. Without `kafka.topic` among them, that has nothing but events of
+    /// sources that were removed.
+    pub fn used(&self) -> &[String] {
+        &self.names[usize::from(!self.is_main_used)..]
     }
 
     /// The name of the topic at `index`.
@@ -107,6 +118,13 @@ mod tests {
         ];
         let topics = Topics::new("main", &sources);
         assert_eq!(topics.names(), ["main", "payments", "invoices"]);
+        assert_eq!(topics.used(), topics.names());
+        assert_eq!(Topics::new("main", &[]).used(), ["main"]);
+        let elsewhere = SourceTopics {
+            topic: Some(String::from("payments")),
+            ..SourceTopics::default()
+        };
+        assert_eq!(Topics::new("main", &[elsewhere]).used(), ["payments"]);
         for (source, event, name) in [
             ("stripe", "invoice.paid", "invoices"),
             ("stripe", "invoice.paid2", "payments"),

@@ -97,6 +97,10 @@ impl<'a> Decoder<'a> {
                     T::decode(Table::new().into(), decoder).ok_or(default)
                 }
                 None if setting.is_required => {
+                    if let Some(other) = setting.set_by.filter(|key| decoder.is_wrong(key)) {
+                        let message = format!("is not known while {other:?} cannot be read");
+                        return decoder.unread(message).unwrap_or(default);
+                    }
                     let remedy = decoder.remedy.unwrap_or(setting.kind.remedy);
                     decoder
                         .unread(format!("is missing; {remedy}"))
@@ -217,6 +221,20 @@ impl<'a> Decoder<'a> {
     fn unread<T>(&mut self, message: impl Into<String>) -> Option<T> {
         self.error(message, SettingFault::Unread);
         None
+    }
+
+    /// True if a mistake in this neighbour of the present key was reported.
+    fn is_wrong(&self, neighbour: &str) -> bool {
+        let section = self
+            .path
+            .rsplit_once('.')
+            .map_or("", |(section, _)| section);
+        let has = |key: &str| {
+            key.strip_prefix(section)
+                .and_then(|rest| rest.strip_prefix('.'))
+                == Some(neighbour)
+        };
+        self.errors.iter().any(|error| has(&error.key))
     }
 
     /// Reports that the present key can be read, but not used.

@@ -46,13 +46,26 @@ pub fn principal(properties: &BTreeMap<String, String>) -> String {
     String::from("User:ANONYMOUS")
 }
 
-/// Judges the topic of the events, or the dead-letter topic.
-pub fn judge(report: &mut Report, needs: &Needs<'_>, topic: &Topic, is_dead_letter: bool) {
+/// What a topic is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Events of a source that is configured.
+    Events,
+    /// `kafka.topic` if each source has a topic of its own: events of sources that were removed.
+    Leftovers,
+    /// Dead letters.
+    DeadLetters,
+}
+
+/// Judges a topic.
+pub fn judge(report: &mut Report, needs: &Needs<'_>, topic: &Topic, role: Role) {
+    let is_dead_letter = role == Role::DeadLetters;
     // With a journal, a dead letter that the topic does not take becomes a file.
-    let worst = if is_dead_letter && needs.has_journal {
-        Level::Warning
-    } else {
+    let is_needed = role == Role::Events || is_dead_letter && !needs.has_journal;
+    let worst = if is_needed {
         Level::Error
+    } else {
+        Level::Warning
     };
     let mut judge = Judge {
         report,
@@ -62,7 +75,7 @@ pub fn judge(report: &mut Report, needs: &Needs<'_>, topic: &Topic, is_dead_lett
     };
     let partitions = match &topic.partitions {
         Ok(partitions) => partitions,
-        Err(absence) => return judge.absent(absence),
+        Err(absence) => return judge.absent(absence, role),
     };
     judge.partitions(partitions, is_dead_letter);
     judge.permission(&topic.write);
@@ -122,9 +135,20 @@ impl Judge<'_> {
         )
     }
 
-    fn absent(&mut self, absence: &Absence) {
+    fn absent(&mut self, absence: &Absence, role: Role) {
         let (name, bootstrap) = (self.name, self.needs.bootstrap);
-        let waits = "nothing is published to it until that is done: events stay in the journal, or are answered 503 without one";
+        let waits = match role {
+            Role::Events => {
+                "until that is done its events stay in the journal, and those of other topics wait behind them; without a journal they are \
+                 answered 503"
+            }
+            Role::Leftovers => {
+                "no source's events go to it, but it is kafka.topic: events of a source that is removed from the configuration would"
+            }
+            Role::DeadLetters => {
+                "dead letters become files beside the journal; without a journal they are answered 503"
+            }
+        };
         let (id, what, remedy) = match absence {
             Absence::Missing => (
                 Id::TopicMissing,
@@ -133,8 +157,13 @@ impl Judge<'_> {
                     self.needs.principal
                 ),
                 format!(
-                    "create it: kafka-topics.sh --bootstrap-server {bootstrap} --create --topic {name} --partitions 12 --config \
+                    "{}create it: kafka-topics.sh --bootstrap-server {bootstrap} --create --topic {name} --partitions 12 --config \
                      max.message.bytes={}",
+                    match role {
+                        Role::Events => "correct its name, or ",
+                        Role::Leftovers => "set kafka.topic to a topic that there is, or ",
+                        Role::DeadLetters => "correct kafka.dead_letter_topic, or ",
+                    },
                     self.needs.max_body + FRAMING
                 ),
             ),

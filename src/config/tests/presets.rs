@@ -43,6 +43,12 @@ fn an_unknown_preset_or_scheme_names_the_nearest_one() {
         refused.contains("source.0.preset: ") && refused.contains("did you mean \"stripe\"?"),
         "{refused}"
     );
+    let refused = refusal(&source("preset = \"strip\""), []);
+    assert!(
+        refused.contains("is not known while \"preset\" cannot be read")
+            && !refused.contains("retell"),
+        "a scheme is not offered in its place: {refused}"
+    );
     let refused = refusal(&source("verify = \"guthub\""), []);
     assert!(
         refused.contains("source.0.verify: ") && refused.contains("did you mean \"github\"?"),

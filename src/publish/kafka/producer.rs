@@ -219,9 +219,11 @@ impl Client for Producer {
 /// What the cluster's answer about the topic asks of an operator; `Ok` if nothing.
 pub(super) fn check_topic(topic: &str, code: Option<RDKafkaErrorCode>) -> Result<(), String> {
     match code {
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Err(
-            format!("Kafka has no topic {topic:?} (UnknownTopicOrPartition); create it"),
-        ),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            Err(format!(
+                "Kafka has no topic {topic:?} (UnknownTopicOrPartition); correct the name, or create it"
+            ))
+        }
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(format!(
             "Kafka does not let this client see topic {topic:?} (TopicAuthorizationFailed); grant it Write and Describe"
         )),

@@ -45,7 +45,8 @@ pub struct Survey {
     pub brokers: Vec<Broker>,
     /// What keeps an address from being used, of `bootstrap.servers` or advertised.
     pub faults: Vec<BrokerFault>,
-    /// The topic of the events, and the dead-letter topic if there is one; empty if the cluster does not answer.
+    /// The topics of the sources' events, then `kafka.topic` if it is none of them, and the dead-letter topic if there is one; empty if the
+    /// cluster does not answer.
     pub topics: Vec<Topic>,
     /// The clock of the cluster's controller less this machine's, in milliseconds; `None` if no broker is connected.
     pub clock: Option<Result<i64, Unknown>>,
@@ -149,11 +150,17 @@ pub enum Written {
 pub fn survey(config: &Config, write: bool) -> Result<Survey, PropertyError> {
     let properties = config.properties()?;
     let tokens = TokenSource::of(&config.kafka.client)?;
-    let topics = [
+    let routes = config.topics();
+    let more = [
         Some(&config.kafka.topic),
         config.kafka.dead_letter_topic.as_ref(),
     ];
-    let topics: Vec<_> = topics.into_iter().flatten().cloned().collect();
+    let mut topics = routes.used().to_vec();
+    for topic in more.into_iter().flatten() {
+        if !topics.contains(topic) {
+            topics.push(topic.clone());
+        }
+    }
     let answer = SideThread::default().with_timeout(WHOLE_TIMEOUT, move || {
         look(&properties, tokens, &topics, write).unwrap_or_else(|error| Survey {
             last_error: Some(error.to_string()),

@@ -179,9 +179,14 @@ impl<E: Env> Worker<E> {
     fn on_missing_topic(&mut self, topic: usize, message: String) {
         if let Some(permit) = self.throttle.permit(&message) {
             let meanwhile = self.config.ack.meanwhile();
+            let others = if self.config.topics.names().len() > 1 {
+                ", once one waits for this topic also those of the others"
+            } else {
+                ""
+            };
             tracing::warn!(
                 suppressed = permit.suppressed(),
-                "{message}; until then {meanwhile}"
+                "{message}; until then {meanwhile}{others}"
             );
         }
         self.partitions[topic].set(0);

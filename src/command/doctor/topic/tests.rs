@@ -38,15 +38,15 @@ fn topic(changed: &[(&str, &str)]) -> Topic {
     }
 }
 
-fn seen(topic: &Topic, needs: &Needs<'_>, is_dead_letter: bool) -> Report {
+fn seen(topic: &Topic, needs: &Needs<'_>, role: Role) -> Report {
     let mut report = Report::default();
-    judge(&mut report, needs, topic, is_dead_letter);
+    judge(&mut report, needs, topic, role);
     report
 }
 
 /// The only finding.
 fn finding(topic: &Topic) -> (String, String) {
-    let mut report = seen(topic, &needs(), false);
+    let mut report = seen(topic, &needs(), Role::Events);
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
     let name = report.names().remove(0);
     (name, report.findings.remove(0).remedy)
@@ -54,7 +54,7 @@ fn finding(topic: &Topic) -> (String, String) {
 
 #[test]
 fn a_topic_as_it_should_be_has_no_finding() {
-    let report = seen(&topic(&[]), &needs(), false);
+    let report = seen(&topic(&[]), &needs(), Role::Events);
     assert_eq!(report.names(), [""; 0]);
     assert_eq!(report.fine.len(), 5, "{:?}", report.fine);
     assert!(report.unknown.is_empty());
@@ -110,7 +110,10 @@ fn each_setting_that_harms_is_named_with_the_command_that_cures_it() {
         ("message.timestamp.before.max.ms", "3600000"),
         ("message.timestamp.type", "LogAppendTime"),
     ];
-    assert_eq!(seen(&topic(&stamped), &needs(), false).names(), [""; 0]);
+    assert_eq!(
+        seen(&topic(&stamped), &needs(), Role::Events).names(),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -171,6 +174,18 @@ fn what_is_not_permitted_is_named_with_the_acl_that_permits_it() {
 }
 
 #[test]
+fn kafka_topic_is_no_mistake_if_each_source_has_a_topic_of_its_own() {
+    let missing = Topic {
+        partitions: Err(Absence::Missing),
+        ..topic(&[])
+    };
+    let report = seen(&missing, &needs(), Role::Leftovers);
+    assert_eq!(report.names(), ["warning topic-missing"]);
+    let remedy = &report.findings[0].remedy;
+    assert!(remedy.starts_with("set kafka.topic to"), "{remedy}");
+}
+
+#[test]
 fn a_dead_letter_topic_that_takes_nothing_stops_nothing_while_there_is_a_journal() {
     let missing = Topic {
         partitions: Err(Absence::Missing),
@@ -181,11 +196,11 @@ fn a_dead_letter_topic_that_takes_nothing_stops_nothing_while_there_is_a_journal
         outage: None,
         ..needs()
     };
-    let names = |needs: &Needs<'_>| seen(&missing, needs, true).names();
+    let names = |needs: &Needs<'_>| seen(&missing, needs, Role::DeadLetters).names();
     assert_eq!(names(&needs()), ["warning topic-missing"]);
     assert_eq!(names(&in_memory), ["error topic-missing"]);
     let short = topic(&[("retention.ms", "1000")]);
-    assert_eq!(seen(&short, &in_memory, false).names(), [""; 0]);
+    assert_eq!(seen(&short, &in_memory, Role::Events).names(), [""; 0]);
 }
 
 #[test]
@@ -196,7 +211,7 @@ fn what_is_not_known_is_no_finding() {
         write: other(),
         ..topic(&[])
     };
-    let report = seen(&silent, &needs(), false);
+    let report = seen(&silent, &needs(), Role::Events);
     assert_eq!(report.names(), [""; 0]);
     assert_eq!(report.unknown.len(), 2, "{:?}", report.unknown);
 }
