@@ -5,7 +5,7 @@ mod reading;
 use std::collections::{HashMap, HashSet};
 
 use bytesize::ByteSize;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use self::reading::Reading;
 use super::body::BodyLimits;
@@ -159,7 +159,7 @@ impl Source {
                 max_body,
                 ..limits.clone()
             },
-            allow: config.allow.clone(),
+            allow: config.allow.iter().copied().map(canonical).collect(),
             carry: config.carry.clone(),
             key_labels: config.key_labels().collect(),
         })
@@ -193,9 +193,29 @@ pub(super) fn faults(config: &SourceConfig) -> Vec<IngestError> {
             source,
         })
     }));
+    faults.extend(config.credentials_kept().into_iter().map(|(key, header)| {
+        let message = format!(
+            "{header} holds a credential, which must not get into the journal and the topic: take it from another header"
+        );
+        let source = SettingsError { key, message };
+        IngestError::Settings { name: name(), source }
+    }));
     let scheme = Authenticator::faults(&config.scheme()).into_iter();
     faults.extend(scheme.map(|error| IngestError::of_scheme(name(), error)));
     faults
+}
+
+/// As clients' addresses are compared: IPv4 as such, even if it is written as IPv6.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else {
+        return network;
+    };
+    let prefix = mapped.prefix_len().checked_sub(96);
+    let address = mapped.addr().to_ipv4_mapped();
+    let plain = address
+        .zip(prefix)
+        .and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok());
+    plain.map_or(network, IpNet::V4)
 }
 
 /// The sources ready to serve, and from each path, with and without a slash at its end, the index of its source.

@@ -62,11 +62,7 @@ pub fn judge(report: &mut Report, needs: &Needs<'_>, topic: &Topic, role: Role) 
     let is_dead_letter = role == Role::DeadLetters;
     // With a journal, a dead letter that the topic does not take becomes a file.
     let is_needed = role == Role::Events || is_dead_letter && !needs.has_journal;
-    let worst = if is_needed {
-        Level::Error
-    } else {
-        Level::Warning
-    };
+    let worst = [Level::Warning, Level::Error][usize::from(is_needed)];
     let mut judge = Judge {
         report,
         needs,

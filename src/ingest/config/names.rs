@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use http::HeaderName;
 use toml::{Table, Value};
 
+use super::SourceConfig;
 use crate::settings::{Decoder, Kind, SettingValue, Shown};
 
 /// Headers that hold a sender's credential: they must not get into the journal and the topic.
@@ -68,6 +69,34 @@ pub enum CarriedName {
     Header(HeaderName),
     /// A query parameter, as it is called once percent-decoded.
     Parameter(String),
+}
+
+impl SourceConfig {
+    /// Headers whose values are kept although they hold a credential, each with the key that names it.
+    pub(in crate::ingest) fn credentials_kept(&self) -> Vec<(&'static str, String)> {
+        let token = self.bearer.as_ref().map(|bearer| bearer.header.as_str());
+        let places = [
+            ("event_header", self.event_header.as_ref()),
+            ("key_header", self.key_header.as_ref()),
+            ("id_header", self.id_header.as_ref()),
+        ];
+        let places = places
+            .into_iter()
+            .filter_map(|(key, header)| Some((key, header?)));
+        let carried = self.carry.iter().filter_map(|name| match name {
+            CarriedName::Header(header) => Some(("carry", header)),
+            CarriedName::Parameter(_) => None,
+        });
+        let all = places
+            .chain(carried)
+            .map(|(key, header)| (key, header.as_str()));
+        let is_credential = |header: &str| {
+            CREDENTIALS.contains(&header)
+                || token.is_some_and(|token| token.eq_ignore_ascii_case(header))
+        };
+        let kept = all.filter(|(_, header)| is_credential(header));
+        kept.map(|(key, header)| (key, header.to_owned())).collect()
+    }
 }
 
 impl CarriedName {

@@ -38,8 +38,10 @@ impl Key {
         hmac(secret).map(Self::Sha512)
     }
 
+    /// `None` if it is no public key of 32 bytes, or one of small order: a placeholder such as zeros, for which anybody can sign.
     pub(super) fn ed25519(public: &[u8]) -> Option<Self> {
-        public.try_into().ok().map(Self::Ed25519)
+        let public = public.try_into().ok()?;
+        (!is_of_small_order(&public)).then_some(Self::Ed25519(public))
     }
 
     pub(super) fn token(token: &[u8]) -> Self {
@@ -63,6 +65,30 @@ impl Key {
             }
         })
     }
+}
+
+/// True for the encodings of the eight points whose order divides 8, and for other encodings of the same points; each with
+/// either sign (RFC 8032, section 5.1.2, encodes; the points are in "Taming the Many EdDSAs", table 1).
+fn is_of_small_order(public: &[u8; 32]) -> bool {
+    const ORDER_8: [[u8; 32]; 2] = [
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef,
+            0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88,
+            0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10,
+            0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77,
+            0x92, 0xac, 0x03, 0x7a,
+        ],
+    ];
+    let mut y = *public;
+    y[31] &= 0x7f;
+    // 0 and 1; and p - 1, p and p + 1, for p = 2^255 - 19.
+    let is_tiny = y[0] <= 1 && y[1..].iter().all(|byte| *byte == 0);
+    let is_near_p =
+        (0xec..=0xee).contains(&y[0]) && y[1..31].iter().all(|byte| *byte == 0xff) && y[31] == 0x7f;
+    is_tiny || is_near_p || ORDER_8.contains(&y)
 }
 
 /// `None` if HMAC refuses the key: it accepts every length, but a blank key would be everybody's.

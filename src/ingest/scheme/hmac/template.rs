@@ -61,6 +61,18 @@ impl Template {
                 "lacks {{body}}, so anybody could change the body; {VALID}"
             ));
         }
+        let is_open = |pair: &[Piece]| {
+            let (Piece::Timestamp | Piece::Id) = pair[0] else {
+                return false;
+            };
+            !matches!(pair[1], Piece::Text(_))
+        };
+        if pieces.windows(2).any(is_open) {
+            return Err(format!(
+                "has nothing between a {{timestamp}} or {{id}} and what follows, so the end of one could be made the beginning of \
+                 the other; {VALID}"
+            ));
+        }
         if pieces.len() > MAX_PIECES {
             return Err(format!("has more than {MAX_PIECES} parts; {VALID}"));
         }
@@ -86,6 +98,11 @@ mod tests {
     fn a_template_is_text_with_placeholders_and_must_sign_the_body() {
         let pieces = |text| Template::parse(text).map(|template| template.0);
         let text = |text: &str| Piece::Text(text.to_owned());
+        for open in ["{timestamp}{body}", "{id}{timestamp}.{body}", "{id}{body}"] {
+            let refused = pieces(open).expect_err("a digit could change sides");
+            assert!(refused.contains("nothing between"), "{refused}");
+        }
+        assert!(pieces("{body}{timestamp}").is_ok(), "as Retell AI signs");
         assert_eq!(pieces("{body}"), Ok(vec![Piece::Body]));
         assert_eq!(
             pieces("v1:{timestamp}:{id}{body}\n"),
