@@ -108,6 +108,16 @@ fn a_scheme_s_settings_are_refused_by_their_key() {
             "source.0.hmac: ",
         ),
         (String::from("verify = \"github\""), "source.0.keys: "),
+        (
+            format!("verify = \"github\"\n{KEYS}\nevent_header = \"Authorization\""),
+            "source.0.event_header: authorization holds a credential",
+        ),
+        (
+            format!(
+                "verify = \"bearer\"\n{KEYS}\nbearer = {{ header = \"X-Token\" }}\ncarry = [\"X-Token\"]"
+            ),
+            "source.0.carry: x-token holds a credential",
+        ),
     ] {
         let refused = relay_refusal(&rest);
         assert!(refused.contains(expected), "{rest}: {refused}");

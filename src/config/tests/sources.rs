@@ -75,14 +75,6 @@ fn each_mistake_in_a_source_names_its_key_and_the_remedy() {
             "source.0.carry: \"http_x-a\" would stand for two things",
         ),
         (
-            "event_header = \"Authorization\"",
-            "event_header: authorization holds a credential",
-        ),
-        (
-            "carry = [\"X-Token\"]\nbearer = { header = \"X-Token\" }",
-            "carry: x-token holds a credential",
-        ),
-        (
             "event_header = \"a b\"",
             "source.0.event_header: cannot read \"a b\"; write the name",
         ),

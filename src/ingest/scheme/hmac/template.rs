@@ -105,12 +105,13 @@ mod tests {
         assert!(pieces("{body}{timestamp}").is_ok(), "as Retell AI signs");
         assert_eq!(pieces("{body}"), Ok(vec![Piece::Body]));
         assert_eq!(
-            pieces("v1:{timestamp}:{id}{body}\n"),
+            pieces("v1:{timestamp}:{id}.{body}\n"),
             Ok(vec![
                 text("v1:"),
                 Piece::Timestamp,
                 text(":"),
                 Piece::Id,
+                text("."),
                 Piece::Body,
                 text("\n")
             ])
