@@ -1,5 +1,5 @@
-//! What ingest makes of a stranger's bytes, a call each, for `tests/fuzz`: through a socket, a target would try a hundredth
-//! as many. Hidden, because it is no part of the interface.
+//! What ingest makes of a stranger's bytes, a call each, for `tests/fuzz`: through a socket, a target would try a twentieth
+//! as many inputs. Hidden, because it is no part of the interface.
 
 use std::borrow::Cow;
 
