@@ -40,6 +40,7 @@ mod server;
 mod source;
 mod stack;
 mod tls;
+mod untrusted;
 
 pub use self::config::{CarriedName, ContentType, EventTopics, ListenConfig, Paths, SourceConfig};
 pub use self::ingress::{Append, Observation};

@@ -16,7 +16,8 @@
     clippy::doc_markdown
 )]
 
-mod admin;
+#[doc(hidden)]
+pub mod admin;
 mod app;
 pub mod command;
 pub mod config;

@@ -17,6 +17,8 @@ mod downgrade;
 mod durability_table;
 mod health_path;
 mod hostile_clients;
+mod hostile_http2;
+mod hostile_texts;
 mod http2;
 mod http_contract;
 mod journal_commands;

@@ -56,6 +56,16 @@ pub struct Core {
 impl Core {
     /// Recovers what the disk holds and makes the spare.
     pub fn open(disk: &FaultyFs, segment_size: u64, budget: u64) -> Result<Self, OpenError> {
+        Self::open_as(disk, segment_size, budget, *b"0123456789abcdef")
+    }
+
+    /// As [`Core::open`], with the id of the journal if the disk has none.
+    pub fn open_as(
+        disk: &FaultyFs,
+        segment_size: u64,
+        budget: u64,
+        fresh_id: [u8; 16],
+    ) -> Result<Self, OpenError> {
         let registry = ringback::telemetry::Registry::new();
         let metrics = Metrics::register(&registry).expect("fresh metrics can be registered");
         let config = Config {
@@ -64,7 +74,7 @@ impl Core {
             ..Config::default()
         };
         let (engine, mut upkeep, recovery) =
-            recover_with(disk.clone(), &config, metrics, *b"0123456789abcdef")?;
+            recover_with(disk.clone(), &config, metrics, fresh_id)?;
         upkeep.step();
         Ok(Self {
             writer: Writer::new(engine.clone()),

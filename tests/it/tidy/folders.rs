@@ -66,6 +66,7 @@ const INGEST: &[Row] = &[
             "source",
         ],
     ),
+    ("untrusted", &["payload", "scheme"]),
     ("commit", &["ingress", "metrics"]),
     (
         "request",
