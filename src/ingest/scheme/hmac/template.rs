@@ -124,7 +124,7 @@ mod tests {
             ("body}", "without its \"{\""),
             ("{Body}", "{Body}, which is unknown"),
             ("{{body}}", "{{body}, which is unknown"),
-            ("a{id}b{id}c{id}d{id}{body}", "more than 8 parts"),
+            ("a{id}b{id}c{id}d{id}e{body}", "more than 8 parts"),
         ] {
             let refused = pieces(wrong).unwrap_err();
             assert!(refused.contains(why), "{wrong}: {refused}");
