@@ -110,13 +110,13 @@ fn a_scheme_s_settings_are_refused_by_their_key() {
         (String::from("verify = \"github\""), "source.0.keys: "),
         (
             format!("verify = \"github\"\n{KEYS}\nevent_header = \"Authorization\""),
-            "source.0.event_header: authorization holds a credential",
+            "event_header authorization holds a credential",
         ),
         (
             format!(
                 "verify = \"bearer\"\n{KEYS}\nbearer = {{ header = \"X-Token\" }}\ncarry = [\"X-Token\"]"
             ),
-            "source.0.carry: x-token holds a credential",
+            "carry x-token holds a credential",
         ),
     ] {
         let refused = relay_refusal(&rest);
