@@ -123,3 +123,33 @@ impl fmt::Debug for Key {
         formatter.write_str("Key([redacted])")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_key_for_which_anybody_can_sign_is_no_key() {
+        let key = |first: u8, middle: u8, last: u8| {
+            let mut key = [middle; 32];
+            (key[0], key[31]) = (first, last);
+            Key::ed25519(&key)
+        };
+        // 0, 1, -1, p and p + 1, some with the sign; and what is near them.
+        for (first, middle, last) in [
+            (0, 0, 0),
+            (1, 0, 0),
+            (1, 0, 0x80),
+            (0xec, 0xff, 0x7f),
+            (0xed, 0xff, 0xff),
+            (0xee, 0xff, 0x7f),
+        ] {
+            assert!(key(first, middle, last).is_none(), "{first:x}");
+        }
+        assert!(key(2, 0, 0).is_some() && key(0xeb, 0xff, 0x7f).is_some());
+        let mut of_order_8 = [0; 32];
+        let digits = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85";
+        hex::decode_to_slice(digits, &mut of_order_8).unwrap();
+        assert!(Key::ed25519(&of_order_8).is_none());
+    }
+}
