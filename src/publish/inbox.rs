@@ -27,7 +27,7 @@ pub struct SentDeadLetter {
     pub record: Record,
     /// Why it is a dead letter.
     pub reason: Reason,
-    /// Where it is now; never in a file.
+    /// The topic that took it, or why none did; never a file.
     pub place: DeadLetterPlace,
 }
 

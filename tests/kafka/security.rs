@@ -1,4 +1,4 @@
-//! Each way in which a broker may know its client: one relay that is let in and delivers, and one that is told what to change.
+//! Each way of authenticating at a broker: a relay that delivers, and one whose error names the property to change.
 
 use std::path::Path;
 

@@ -39,8 +39,8 @@ pub(super) fn token(source: Option<&Arc<TokenSource>>) -> Result<OAuthToken, Box
     Ok(source.token()?)
 }
 
-/// The least lifetime that librdkafka is told of, unless the token has less left: while the next one is fetched, it asks again
-/// when four fifths of this are over.
+/// librdkafka is told of at least this lifetime, unless the token has less left: while the next token is being fetched,
+/// librdkafka asks again after four fifths of it.
 const MIN_LIFETIME_MS: u64 = 2_000;
 /// In addition to [`request::TIMEOUT`], for reading files.
 const MORE_TIME: Duration = Duration::from_secs(1);

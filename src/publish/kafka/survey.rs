@@ -127,9 +127,9 @@ pub enum Unknown {
 pub enum Written {
     /// All replicas in sync have it.
     Acknowledged {
-        /// Where it is.
+        /// The partition that has the record.
         partition: i32,
-        /// Where it is in the partition.
+        /// The record's offset in it.
         offset: i64,
         /// From the call to the acknowledgement; connecting is not counted.
         took: Duration,

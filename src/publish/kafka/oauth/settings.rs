@@ -48,7 +48,7 @@ pub(crate) struct Settings {
     pub(super) client_id: String,
     /// As it was read at the start.
     pub(super) secret: SecretString,
-    /// Where it is read again.
+    /// The file from which the secret is read again.
     pub(super) secret_file: Option<SecretSource>,
     pub(super) scope: Option<String>,
     /// A file or folder of certificates in PEM; `None` if the system's count.

@@ -13,7 +13,7 @@ use crate::secret::SecretSource;
 /// Bounds every wait.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A token endpoint that gives the answers that it is told to, and sends each request's head and body.
+/// A token endpoint with prescribed answers; it sends each request's head and body.
 struct Endpoint {
     url: String,
     answers: mpsc::Sender<String>,
