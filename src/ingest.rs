@@ -3,7 +3,7 @@
 //! ```text
 //! server        connections: how many, HTTP/1.1 or HTTP/2, limits on heads, idleness, streams and stalled writes
 //!   stack       one tower `ServiceBuilder`
-//!     request   404, 405, 415, 413 by the head alone; then
+//!     request   404, 405, 415, 413, 429 by the head alone; then
 //!       body        collected: bounded in size and time, charged to one memory budget as it arrives
 //!       scheme      authenticated over the raw bytes, before anything is parsed
 //!       payload     read: one pass over the JSON finds the event's name, its key and its id; a source may have them in headers
@@ -32,6 +32,7 @@ mod memory;
 mod metrics;
 mod payload;
 mod provenance;
+mod rate_limit;
 mod refusal;
 mod refusal_log;
 mod request;
@@ -47,6 +48,7 @@ pub use self::ingress::{Append, Observation};
 pub use self::metrics::Metrics;
 pub use self::payload::NotJson;
 pub use self::payload::pointers::{PointerError, Role};
+pub use self::rate_limit::RateLimit;
 pub(crate) use self::scheme::fill as fill_preset;
 pub use self::scheme::{
     AuthenticateError, BearerConfig, HeaderForm, HmacConfig, KeyConfig, KeyError, PRESETS, Place,
@@ -68,6 +70,7 @@ use self::content_log::ContentLog;
 use self::health::Health;
 use self::ingress::{Ingress, Observer};
 use self::memory::Budget;
+use self::rate_limit::RateLimits;
 use self::refusal_log::RefusalLog;
 use self::server::{MAX_HEAD, Phase, Phases, Server, listener};
 use self::source::bytes;
@@ -139,6 +142,7 @@ impl<A: Append> Ingest<A> {
             appender,
             content_log: ContentLog::new(&built),
             refusal_log: Arc::new(RefusalLog::new(names)),
+            rate_limits: RateLimits::new(sources.iter().map(SourceConfig::rate_limits)),
             sources: built,
             routes,
             limits,

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 pub use self::names::{CarriedName, ContentType, EventTopics};
 
+use super::rate_limit::{Configured, RateLimit};
 use super::scheme::{
     BearerConfig, HmacConfig, KeyConfig, Preset, SchemeConfig, TwilioConfig, Verify, labels,
 };
@@ -141,6 +142,18 @@ settings! {
         allow: Vec<IpNet> = Vec::new(),
             example("allow = []
 # allow = [\"100.20.5.228/32\"]     # from where Retell AI sends, as it documents");
+        /// How many events the source takes; those beyond are answered 429 with `Retry-After`. Only authenticated requests
+        /// count.
+        rate_limit: Option<RateLimit> = None,
+            remedy("write how many events a second, for example rate_limit = { per_second = 500, burst = 1000 }"),
+            example("# rate_limit = { per_second = 500, burst = 1000 }");
+        /// How many requests to this source one client address may send, whether or not they are accepted; those beyond are
+        /// answered 429 with `Retry-After` before their body is read. An IPv6 network of 64 bits counts as one address. One address is
+        /// often one whole sender, or a proxy that is not in `listen.trusted_proxies`. 65,536 addresses are known at once, in 1.1 MiB;
+        /// beyond that, those that have paused for longest start afresh.
+        client_rate_limit: Option<RateLimit> = None,
+            remedy("write how many requests a second, for example client_rate_limit = { per_second = 100, burst = 200 }"),
+            example("# client_rate_limit = { per_second = 100, burst = 200 }");
         /// The bodies that are JSON, by their `Content-Type`: media types, or suffixes such as `"+json"`. Others, such as
         /// forms, are published as they are: pointers find nothing in them, headers do. A request without `Content-Type`
         /// is JSON. If unset, every body must be JSON, whatever its header says.
@@ -280,6 +293,15 @@ impl SourceConfig {
         let pointer = self.event_pointer.as_deref();
         self.event_header.is_none()
             && pointer.is_none_or(|pointer| pointer == self.verify.event_pointer())
+    }
+
+    /// How often events and requests may come.
+    pub(super) fn rate_limits(&self) -> Configured<'_> {
+        Configured {
+            name: &self.name,
+            events: self.rate_limit.as_ref(),
+            client: self.client_rate_limit.as_ref(),
+        }
     }
 
     /// The metric label of each key: its configured name, else its index.

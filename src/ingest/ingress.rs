@@ -15,6 +15,7 @@ use super::health::Health;
 use super::metrics::Metrics;
 use super::payload::NotJson;
 use super::provenance::client_address;
+use super::rate_limit::RateLimits;
 use super::refusal::{Problem, Reason};
 use super::refusal_log::{self, RefusalLog, Sender};
 use super::scheme::AuthenticateError;
@@ -82,6 +83,7 @@ pub(super) struct Ingress<A> {
     pub(super) routes: HashMap<String, usize>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) limits: BodyLimits,
+    pub(super) rate_limits: RateLimits,
     pub(super) commit_timeout: Duration,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) health: Option<Health>,

@@ -13,7 +13,9 @@ use super::refusal::Reason;
 use crate::telemetry::Registry;
 
 /// Every status that a request can be answered with.
-const CODES: [u16; 12] = [200, 204, 400, 401, 403, 404, 405, 408, 413, 415, 431, 503];
+const CODES: [u16; 13] = [
+    200, 204, 400, 401, 403, 404, 405, 408, 413, 415, 429, 431, 503,
+];
 /// Seconds. Dense around the time of a disk's sync, which decides an answer's time; up to the sender's limit of 10 s.
 const ANSWER_BUCKETS: [f64; 14] = [
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,

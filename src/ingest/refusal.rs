@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 
 use super::payload::NotJson;
+use super::rate_limit::Limited;
 use super::scheme::{AuthenticateError, HeaderForm};
 use crate::journal::AppendError;
 
@@ -34,6 +35,7 @@ pub(super) enum Refusal {
     /// The body ended early, or had a malformed chunk.
     BodyBroken,
     MemoryExhausted,
+    RateLimited(Limited),
     Unauthenticated(AuthenticateError),
     NotJson(NotJson),
     /// There is no string where the event's name is expected.
@@ -74,6 +76,7 @@ reasons! {
     BodyStalled = "body_stalled",
     BodyBroken = "body_broken",
     MemoryExhausted = "memory_exhausted",
+    RateLimited = "rate_limited",
     SignatureMissing = "signature_missing",
     SignatureMalformed = "signature_malformed",
     SignatureStale = "signature_stale",
@@ -200,6 +203,7 @@ impl Refusal {
                 "Too much in flight",
                 "This server is receiving too many bodies at once. Try again shortly.",
             ),
+            Self::RateLimited(limited) => rate_limited(*limited),
             Self::Unauthenticated(error) => unauthenticated(error),
             Self::NotJson(error) => Problem::after_body(
                 Reason::NotJson,
@@ -227,6 +231,21 @@ impl Refusal {
                 "This server failed while handling the request. Send it again.",
             ),
         }
+    }
+}
+
+fn rate_limited(limited: Limited) -> Problem {
+    let detail = if limited.of_client {
+        "This address sends more requests than it may. Send them more slowly."
+    } else {
+        "More events come to this path than it may take. Send them more slowly."
+    };
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let seconds = limited.wait.as_secs() + u64::from(limited.wait.subsec_nanos() > 0);
+    Problem {
+        body_unread: limited.body_unread,
+        retry_after: Some(u32::try_from(seconds).unwrap_or(u32::MAX).max(SOON)),
+        ..Problem::before_body(Reason::RateLimited, status, "Too many requests", detail)
     }
 }
 

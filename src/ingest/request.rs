@@ -86,6 +86,7 @@ async fn accept<A: Append>(
     let (source, metrics) = (&ingress.sources[index], &ingress.metrics);
     exchange.check_address(source, request.headers())?;
     check_head(request, source.limits.max_body)?;
+    exchange.check_rate(index, request.headers())?;
 
     let head_bytes = head_cost(request.headers());
     let started = exchange.started.into();
@@ -117,6 +118,8 @@ async fn accept<A: Append>(
     if is_authenticated && let Some(text) = source.authenticator.handshake(&body) {
         return Ok(handshake(text));
     }
+    let limited = ingress.rate_limits.on_event(index);
+    limited.map_err(Refusal::RateLimited)?;
 
     let (envelope, counters, unparsed, ringback_id) = {
         let content = source.reading.read(headers, &body);
@@ -310,6 +313,14 @@ impl<'a, A> Exchange<'a, A> {
             return Ok(());
         }
         Err(Refusal::AddressNotAllowed)
+    }
+
+    /// Refuses a client that sends too often, and an event that its source would not take.
+    fn check_rate(&self, index: usize, headers: &HeaderMap) -> Result<(), Refusal> {
+        let proxies = &self.ingress.trusted_proxies;
+        let client = || client_address(self.peer, headers, proxies);
+        let limited = self.ingress.rate_limits.on_head(index, client);
+        limited.map_err(Refusal::RateLimited)
     }
 
     fn metrics(&self) -> &RequestMetrics {

@@ -50,6 +50,7 @@ mod metrics_reference;
 mod monitoring;
 mod priorities;
 mod prove;
+mod rate_limits;
 mod refusals;
 mod senders;
 mod sizing_table;
