@@ -1,7 +1,7 @@
 //! Reads from a request's head what travels with the event, and the client's address. Everything is checked first.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName};
@@ -143,12 +143,19 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
         if !is_trusted(&client) {
             break;
         }
-        let Ok(address) = hop.trim().parse::<IpAddr>() else {
+        let Some(address) = hop_address(hop.trim()) else {
             break;
         };
         client = address.to_canonical();
     }
     client
+}
+
+/// An address, or one with a port as some proxies write it: `1.2.3.4:5`, `[::1]:5`, and `[::1]`.
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let address = hop.parse().ok().or_else(bracketed);
+    address.or_else(|| hop.parse::<SocketAddr>().ok().map(|hop| hop.ip()))
 }
 
 #[cfg(test)]
@@ -241,6 +248,10 @@ mod tests {
             ("10.0.0.1", "nonsense, 10.0.0.2", "10.0.0.2"),
             ("::ffff:10.0.0.1", "1.2.3.4", "1.2.3.4"),
             ("10.0.0.1", "", "10.0.0.1"),
+            ("10.0.0.1", "1.2.3.4:5678, 10.0.0.2:80", "1.2.3.4"),
+            ("10.0.0.1", "[2001:db8::1]:443", "2001:db8::1"),
+            ("10.0.0.1", "[2001:db8::1]", "2001:db8::1"),
+            ("10.0.0.1", "[1.2.3.4, 10.0.0.2", "10.0.0.2"),
         ] {
             let headers = headers(&[("x-forwarded-for", forwarded)]);
             assert_eq!(

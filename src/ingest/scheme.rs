@@ -8,6 +8,7 @@ mod bearer;
 mod claim;
 mod config;
 mod error;
+mod from_config;
 mod github;
 mod hmac;
 mod key;
@@ -18,7 +19,9 @@ mod shopify;
 mod slack;
 mod standard_webhooks;
 mod stripe;
+mod template;
 mod twilio;
+mod twilio_url;
 mod verify;
 
 pub use self::config::{BearerConfig, HmacConfig, SettingsError, TwilioConfig};
@@ -28,7 +31,7 @@ pub use self::presets::{PRESETS, Place, Preset};
 pub use self::verify::Verify;
 
 pub(super) use self::claim::UnverifiedRequest;
-pub(super) use self::config::SchemeConfig;
+pub(super) use self::from_config::SchemeConfig;
 pub(super) use self::keys::labels;
 pub(crate) use self::presets::fill;
 
@@ -64,7 +67,7 @@ pub(super) enum SchemeError {
 impl Authenticator {
     /// Reads the keys; fails if the scheme needs keys or settings and there are none.
     pub(super) fn new(config: &SchemeConfig<'_>) -> Result<Self, SchemeError> {
-        let scheme = self::verify::scheme(config)
+        let scheme = self::from_config::scheme(config)
             .map_err(|mut faults| SchemeError::Settings(faults.swap_remove(0)))?;
         let keys = self::keys::read_each(config.verify, scheme.as_deref(), config.keys);
         let keys = keys.into_iter().collect::<Result<_, _>>();
@@ -77,7 +80,7 @@ impl Authenticator {
 
     /// Everything that [`Authenticator::new`] would find wrong.
     pub(super) fn faults(config: &SchemeConfig<'_>) -> Vec<SchemeError> {
-        match self::verify::scheme(config) {
+        match self::from_config::scheme(config) {
             // What a key must look like depends on the settings.
             Err(faults) => faults.into_iter().map(SchemeError::Settings).collect(),
             Ok(scheme) => {

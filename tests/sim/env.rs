@@ -78,7 +78,12 @@ pub struct Watch {
     pub renew_by: Option<u64>,
     /// Positions that the worker knows to be written: it must not send them again.
     pub written: BTreeSet<u64>,
+    /// Dead letters since the last event was delivered; unparsed ones do not count.
+    pub dead_letters: u32,
 }
+
+/// After this many dead letters in a row, a record that cannot be decoded stays, and its producer is replaced.
+const MOST_DEAD_LETTERS: u32 = 10;
 
 /// The time to build a producer that was asked for: the records in flight drain, the back-off ends, and a slow publisher
 /// gets its turns.
@@ -113,6 +118,9 @@ impl Watch {
         let failed = code.is_some_and(|code| !purged.contains(&code));
         let is_present = report.generation == self.generation;
         self.failed |= failed && is_present;
+        if report.outcome.is_ok() {
+            self.dead_letters = 0;
+        }
         if is_present {
             self.reported(now);
         }
@@ -148,7 +156,11 @@ impl Env for SimEnv {
             self.ledger.borrow_mut().violate(words);
         }
         let mut watch = self.watch.borrow_mut();
-        let excused = watch.failed || watch.isolating || watch.stalled || losses::take_renewal();
+        let excused = watch.failed
+            || watch.isolating
+            || watch.stalled
+            || watch.dead_letters >= MOST_DEAD_LETTERS
+            || losses::take_renewal();
         if watch.generation > 0 && !excused {
             let words = format!("producer {generation} is built though nothing failed");
             self.ledger.borrow_mut().violate(words);
@@ -190,6 +202,7 @@ impl Env for SimEnv {
         payload: &[u8],
     ) -> io::Result<DeadLetterPlace> {
         let written = || Ok(DeadLetterPlace::File(format!("{position}.event").into()));
+        self.watch.borrow_mut().dead_letters += u32::from(reason != Reason::Unparsed);
         self.clock
             .log(|| format!("dead-letter {position}: {}", reason.label()));
         if self.dead_letters != DeadLetterWay::Files {
@@ -239,6 +252,7 @@ impl Env for SimEnv {
         if self.dead_letters != DeadLetterWay::Topic || position.is_multiple_of(2) {
             return false;
         }
+        self.watch.borrow_mut().dead_letters += u32::from(reason != Reason::Unparsed);
         let arrives = self.clock.now() + position * 7919 % 3000 * MS;
         let at = arrives.min(self.clock.of(deadline));
         let place = if self.disk.lock().no_dead_letters || at < arrives {

@@ -101,7 +101,7 @@ fn a_scheme_s_settings_are_refused_by_their_key() {
         (format!("verify = \"twilio\"\n{KEYS}"), "source.0.twilio: "),
         (
             format!("verify = \"twilio\"\n{KEYS}\ntwilio = {{ url = \"hooks\" }}"),
-            "source.0.twilio.url: \"hooks\" is not a URL",
+            "source.0.twilio.url: write the one that Twilio was given",
         ),
         (
             format!("verify = \"github\"\n{KEYS}\nhmac = {{ header = \"X\" }}"),

@@ -135,10 +135,15 @@ pub(super) struct Signature {
 impl Signature {
     /// From lower-case hexadecimal digits of `length` bytes, which every documented sender writes.
     pub(super) fn from_hex(text: &str, length: usize) -> Option<Self> {
-        let mut bytes = [0; MAX_SIGNATURE];
         let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        Self::from_any_hex(text, length).filter(|_| is_lower)
+    }
+
+    /// From hexadecimal digits of `length` bytes in either case.
+    pub(super) fn from_any_hex(text: &str, length: usize) -> Option<Self> {
+        let mut bytes = [0; MAX_SIGNATURE];
         hex::decode_to_slice(text, bytes.get_mut(..length)?).ok()?;
-        is_lower.then_some(Self {
+        Some(Self {
             algorithm: Algorithm::Hmac,
             bytes,
             length,

@@ -2,21 +2,11 @@
 
 use std::time::Duration;
 
-use super::KeyConfig;
-use super::hmac::{Template, is_header};
-use super::twilio::urls;
-use super::verify::Verify;
-use crate::settings::{Decoder, Kind, SettingValue, Shown, settings};
+use http::HeaderName;
 
-/// Everything that a source says of who sends to it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SchemeConfig<'a> {
-    pub(crate) verify: Verify,
-    pub(crate) keys: &'a [KeyConfig],
-    pub(crate) hmac: Option<&'a HmacConfig>,
-    pub(crate) twilio: Option<&'a TwilioConfig>,
-    pub(crate) bearer: Option<&'a BearerConfig>,
-}
+use super::template::Template;
+use super::twilio_url::TwilioUrl;
+use crate::settings::{Decoder, Kind, SettingValue, Shown, settings};
 
 /// A setting of a scheme that is missing, left over, or does not fit the others.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +46,7 @@ settings! {
     /// What `verify = "twilio"` has to know.
     pub struct TwilioConfig {
         /// The URL that Twilio was given, without its query: Twilio signs it, and behind a proxy no request shows it.
-        url: String = String::new(), required, check(|url| check_url(url));
+        url: TwilioUrl = TwilioUrl::default(), required, secret;
     }
 }
 
@@ -69,20 +59,11 @@ settings! {
 }
 
 fn check_header(name: &str) -> Result<(), String> {
-    if is_header(name) {
+    if name.parse::<HeaderName>().is_ok() {
         return Ok(());
     }
     Err(format!(
         "{name:?} is not a header's name; write one such as \"X-Signature\""
-    ))
-}
-
-fn check_url(url: &str) -> Result<(), String> {
-    if urls(url).is_some() {
-        return Ok(());
-    }
-    Err(format!(
-        "{url:?} is not a URL; write the one that Twilio was given, without its query, such as \"https://hooks.example.com/twilio\""
     ))
 }
 

@@ -1,16 +1,11 @@
 //! Any sender that signs with HMAC and one header: `verify = "hmac"` and the settings of [`HmacConfig`].
 
-mod template;
-
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 
-pub(super) use self::template::Template;
-
-use self::template::Piece;
 use super::claim::{
     Algorithm, Claim, Header, MAX_PIECES, Scheme, Signature, Signatures, SignedTime,
     UnverifiedRequest, number, only,
@@ -18,6 +13,7 @@ use super::claim::{
 use super::config::{Digest, Encoding, HmacConfig, KeyEncoding, SettingsError};
 use super::error::{AuthenticateError, HeaderForm};
 use super::key::Key;
+use super::template::{Piece, Template};
 
 /// Timestamps from here on are milliseconds: as seconds it would be the year 5138.
 const FIRST_MS: u64 = 100_000_000_000;
@@ -81,7 +77,7 @@ impl ConfiguredHmac {
             Encoding::Hex => Signature::from_hex(text, length),
             Encoding::HexUpper => {
                 let is_upper = !text.bytes().any(|byte| byte.is_ascii_lowercase());
-                Signature::from_hex(&text.to_ascii_lowercase(), length).filter(|_| is_upper)
+                Signature::from_any_hex(text, length).filter(|_| is_upper)
             }
             Encoding::Base64 => Signature::from_base64(text, length, Algorithm::Hmac),
         }
@@ -158,9 +154,4 @@ impl Scheme for ConfiguredHmac {
     fn message_id<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         only(headers, &self.id.as_ref()?.name)
     }
-}
-
-/// True if `name` can be a header's.
-pub(super) fn is_header(name: &str) -> bool {
-    name.parse::<HeaderName>().is_ok()
 }

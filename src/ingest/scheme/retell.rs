@@ -46,7 +46,7 @@ impl Scheme for Retell {
 fn parse(text: &str) -> Option<(&str, u64, Signature)> {
     let (digits, hex) = text.strip_prefix("v=")?.split_once(",d=")?;
     // Retell's own SDK takes digits of either case.
-    let signature = Signature::from_hex(&hex.to_ascii_lowercase(), 32)?;
+    let signature = Signature::from_any_hex(hex, 32)?;
     Some((digits, number(digits)?, signature))
 }
 

@@ -20,7 +20,9 @@ struct Source {
 
 impl Source {
     fn new(sample: &Sample, keys: &[&str]) -> Self {
-        let scheme = self::verify::scheme(&sample.config()).unwrap().unwrap();
+        let scheme = self::from_config::scheme(&sample.config())
+            .unwrap()
+            .unwrap();
         let keys = keys.iter().map(|key| scheme.key(key).unwrap()).collect();
         Self {
             verify: sample.verify,
@@ -249,7 +251,7 @@ fn one_of_several_signatures_is_enough_and_their_number_is_bounded() {
 fn a_message_id_is_the_sender_s_if_it_is_short_visible_ascii() {
     for sample in samples() {
         let id = |lines: &[(String, String)]| {
-            let scheme = self::verify::scheme(&sample.config()).unwrap();
+            let scheme = self::from_config::scheme(&sample.config()).unwrap();
             let authenticator = Authenticator {
                 verify: sample.verify,
                 scheme,
@@ -285,38 +287,6 @@ fn a_message_id_is_the_sender_s_if_it_is_short_visible_ascii() {
                 "{sample:?}"
             );
         }
-    }
-}
-
-#[test]
-fn twilio_s_url_counts_with_and_without_its_port() {
-    let twilio = |url: &str| super::twilio::urls(url);
-    let both = |with: &str, without: &str| Some([with.to_owned(), without.to_owned()]);
-    for (url, expected) in [
-        (
-            "https://a.example/b",
-            both("https://a.example:443/b", "https://a.example/b"),
-        ),
-        (
-            "https://a.example:8443/b",
-            both("https://a.example:8443/b", "https://a.example/b"),
-        ),
-        (
-            "http://a.example",
-            both("http://a.example:80", "http://a.example"),
-        ),
-        (
-            "https://u:p@[::1]:1/b:c",
-            both("https://u:p@[::1]:1/b:c", "https://u:p@[::1]/b:c"),
-        ),
-        ("ftp://a/b", None),
-        ("https://", None),
-        ("https:///b", None),
-        ("https://a/b?c", None),
-        ("https://a/b c", None),
-        ("a.example/b", None),
-    ] {
-        assert_eq!(twilio(url), expected, "{url}");
     }
 }
 

@@ -20,6 +20,7 @@ use super::claim::{
 use super::config::TwilioConfig;
 use super::error::AuthenticateError;
 use super::key::Key;
+use super::twilio_url::TwilioUrl;
 
 static SIGNATURE: Header = Header::new(
     "x-twilio-signature",
@@ -31,38 +32,15 @@ const BODY_HASH: &str = "bodySHA256=";
 
 #[derive(Debug)]
 pub(super) struct Twilio {
-    /// The public URL with and without its port.
-    urls: [String; 2],
+    url: TwilioUrl,
 }
 
 impl Twilio {
-    /// `None` if the URL is not one that Twilio can post to.
-    pub(super) fn new(config: &TwilioConfig) -> Option<Self> {
-        urls(&config.url).map(|urls| Self { urls })
+    pub(super) fn new(config: &TwilioConfig) -> Self {
+        Self {
+            url: config.url.clone(),
+        }
     }
-}
-
-/// The URL with its port, and without.
-pub(super) fn urls(url: &str) -> Option<[String; 2]> {
-    let (scheme, rest) = url.split_once("://")?;
-    let default = match scheme {
-        "https" => ":443",
-        "http" => ":80",
-        _ => return None,
-    };
-    let is_plain = rest.bytes().all(|byte| byte.is_ascii_graphic()) && !rest.contains(['?', '#']);
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    // A colon begins the port only behind an IPv6 address and a password.
-    let behind = authority.rfind([']', '@']).map_or(0, |at| at + 1);
-    let colon = authority[behind..].find(':').map(|at| behind + at);
-    let (host, port) = authority.split_at(colon.unwrap_or(authority.len()));
-    let port = if port.is_empty() { default } else { port };
-    (is_plain && !host.is_empty()).then(|| {
-        [
-            format!("{scheme}://{host}{port}{path}"),
-            format!("{scheme}://{host}{path}"),
-        ]
-    })
 }
 
 impl Scheme for Twilio {
@@ -93,12 +71,12 @@ impl Scheme for Twilio {
                 });
             }
         };
-        let contents = self.urls.iter().map(|url| {
+        let contents = self.url.forms().map(|url| {
             let query = query.map_or_else(String::new, |query| format!("?{query}"));
             [url.as_bytes(), query.as_bytes(), &parameters].concat()
         });
         Ok(Claim {
-            content: Content::AnyOf(contents.collect()),
+            content: Content::AnyOf(contents.into()),
             signatures: signature.into(),
             time: None,
         })

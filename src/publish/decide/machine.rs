@@ -219,6 +219,8 @@ impl Machine {
         // Any number of bodies in a row may be unparsed: that says nothing about the topic.
         if reason != Reason::Unparsed {
             self.isolation.on_dead_lettered();
+            // The record was the cause, and it is out of the way.
+            self.backoff.reset();
         }
         self.advance();
     }

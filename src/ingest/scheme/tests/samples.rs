@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::config::{Digest, Encoding};
+use super::super::twilio_url::TwilioUrl;
 use super::super::{BearerConfig, HmacConfig, SchemeConfig, TwilioConfig, Verify};
 
 /// One request that its sender has signed.
@@ -236,7 +237,7 @@ fn twilio() -> [Sample; 3] {
     let sample = |signature, uri, content_type, body: &[u8]| Sample {
         uri,
         twilio: Some(TwilioConfig {
-            url: String::from("https://mycompany.com/myapp.php"),
+            url: TwilioUrl::parse("https://mycompany.com/myapp.php").unwrap(),
         }),
         ..Sample::new(Verify::Twilio, ["12345", "another"], body)
             .signed("x-twilio-signature", signature)

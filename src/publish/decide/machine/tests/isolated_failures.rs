@@ -156,3 +156,15 @@ fn failures_are_not_counted_against_the_next_record_if_the_suspect_was_damaged_m
             .is_some_and(|suspect| (suspect.position, suspect.failures) == (1, 1))
     );
 }
+
+#[test]
+fn the_record_behind_a_dead_letter_waits_as_after_a_first_failure() {
+    let mut isolated = Isolated::after_two_failures();
+    isolated.build();
+    isolated.fail_alone(0);
+    isolated.machine.dead_lettered(0, Reason::TooLarge);
+    isolated.build();
+    isolated.fail_alone(1);
+    let wait = isolated.machine.deadline().map(|at| at - isolated.now);
+    assert_eq!(wait, Some(Duration::from_millis(75)));
+}

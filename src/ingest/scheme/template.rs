@@ -1,10 +1,10 @@
 //! `hmac.content`: what is signed, as a text with `{timestamp}`, `{id}` and `{body}` in it.
 
-use super::super::claim::MAX_PIECES;
+use super::claim::MAX_PIECES;
 
 /// A part of the signed content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) enum Piece {
+pub(super) enum Piece {
     Text(String),
     Timestamp,
     Id,
@@ -25,11 +25,11 @@ impl Piece {
 
 /// The pieces in their order; the body is among them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Template(Vec<Piece>);
+pub(super) struct Template(Vec<Piece>);
 
 impl Template {
     /// An error says what is wrong and what would be right.
-    pub(in super::super) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         const VALID: &str =
             "write text with {timestamp}, {id} and {body} in it, such as \"{timestamp}.{body}\"";
         let mut pieces = Vec::new();
