@@ -49,7 +49,7 @@ settings! {
             remedy("write an address and port such as \"0.0.0.0:9464\"");
         /// A bearer token that every request needs but `/livez` and `/readyz` without a query, which probes ask for. It is
         /// read as signing keys are, and again when its file changes and on SIGHUP. If unset, no request needs one.
-        token: Option<TokenConfig> = None, secret, reloaded,
+        token: Option<TokenConfig> = None, secret, files_reloaded,
             check(|token| token.iter().try_for_each(TokenConfig::check)),
             remedy("write where to read the token: token = { file = \"/path\" } or { env = \"NAME\" }"),
             example("# token = { file = \"/etc/ringback/secrets/admin-token\" }");

@@ -14,6 +14,7 @@ mod drain;
 mod error;
 pub mod fd_limit;
 mod ports;
+mod reload;
 mod run;
 mod watch;
 
@@ -23,10 +24,11 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use self::reload::Reloader;
 use self::run::Relay;
 use self::watch::WatchedFiles;
 use crate::admin;
-use crate::config::Config;
+use crate::config::{Config, ReloadMetrics};
 use crate::ingest::{self, Ingest};
 use crate::journal;
 use crate::publish::{self, Ack, Publisher};
@@ -37,6 +39,7 @@ use crate::telemetry;
 pub use drain::{Drain, DrainProgress};
 pub use error::AppError;
 pub use ports::Ports;
+pub use reload::ConfigFile;
 
 /// What an operator should know who has no journal and no topic of dead letters either.
 pub const NO_DEAD_LETTER_TOPIC: &str = "kafka.dead_letter_topic is not set: with ack = \"kafka\", events that Kafka refuses for good \
@@ -50,11 +53,13 @@ pub struct App {
 }
 
 impl App {
-    /// Builds everything on `ports`, in order; on error, dropping what was built undoes it.
+    /// Builds everything on `ports`, in order; on error, dropping what was built undoes it. If the configuration is in a `file`, it
+    /// is read again when that changes.
     ///
     /// `observe` may wrap the ingest side before it serves: the `dev` command watches signatures through it.
     pub async fn start(
         mut config: Config,
+        file: Option<ConfigFile>,
         ports: Ports,
         observe: impl FnOnce(Ingest) -> Ingest,
     ) -> Result<Self, AppError> {
@@ -67,7 +72,8 @@ impl App {
         let room_check = readiness.check("journal-room", CheckKind::Informational, "recovering");
         let publish_checks = publish::Checks::add(&readiness);
         // Before any file is read: a change in between then counts as one.
-        let files = WatchedFiles::new(&config);
+        let (path, file) = file.map(|file| (file.path, file.watched)).unzip();
+        let files = WatchedFiles::new(&config, file);
         let token = config.admin.token.as_ref();
         let admin = admin::serve(ports.admin, token, readiness.clone(), metrics.clone())?;
 
@@ -85,7 +91,7 @@ impl App {
             &config.listen,
             &config.source,
             journal.appender.clone(),
-            ingest::Metrics::register(metrics.registry(), &config.source)?,
+            ingest::Metrics::register(metrics.registry())?,
         )?
         .reporting(&readiness);
         if config.ack == Ack::Kafka && config.kafka.dead_letter_topic.is_none() {
@@ -103,13 +109,13 @@ impl App {
         let address = listener.local_addr()?;
         journal_check.pass("ok");
         process_check.pass("ok");
+        let reload_metrics = ReloadMetrics::register(metrics.registry())?;
         tracing::info!(%address, admin = %admin.address(), journal = %journal_id, "ready");
         Ok(Self {
             address,
             listener,
             relay: Relay {
-                ack: config.ack,
-                shutdown: config.shutdown,
+                reloader: Reloader::new(config, path, reload_metrics, &readiness),
                 files,
                 certificate_fault: None,
                 ingest: observe(ingest),

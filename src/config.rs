@@ -14,6 +14,7 @@ mod diagnostics;
 mod environment;
 mod keys;
 mod relations;
+mod reload;
 mod render;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use self::diagnostics::{Located, is_related};
 pub use self::diagnostics::{Diagnostic, Origin};
 pub use self::environment::{Environment, variable_of};
 pub use self::keys::{Config, ShutdownConfig, sections};
+pub use self::reload::{ReloadMetrics, Reloaded};
 
 /// Of what begins so, the rest is a property of librdkafka's, with dots of its own.
 const CLIENT: &str = "kafka.client.";

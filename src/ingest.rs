@@ -40,6 +40,7 @@ mod scheme;
 mod server;
 mod source;
 mod stack;
+mod table;
 mod tls;
 mod untrusted;
 
@@ -60,23 +61,20 @@ pub use self::tls::{TlsConfig, TlsError, Validity};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use self::body::BodyLimits;
-use self::checks::SourceCheck;
-use self::content_log::ContentLog;
-use self::health::Health;
 use self::ingress::{Ingress, Observer};
 use self::memory::Budget;
-use self::rate_limit::RateLimits;
 use self::refusal_log::RefusalLog;
 use self::server::{MAX_HEAD, Phase, Phases, Server, listener};
 use self::source::bytes;
+use self::table::Table;
 use self::tls::Tls;
 use crate::journal::Appender;
-use crate::readiness::Readiness;
+use crate::readiness::{Check, Readiness};
 
 /// A body whose sender has not kept pace for this long is cut if its connection is needed for another: longer than
 /// a lost packet delays it.
@@ -89,8 +87,7 @@ pub struct Ingest<A = Appender> {
     /// `None` if TLS is terminated elsewhere, if at all.
     tls: Option<Arc<Tls>>,
     listen: Arc<ListenConfig>,
-    sources: Arc<[SourceConfig]>,
-    checks: Arc<[SourceCheck]>,
+    check: Option<Check>,
 }
 
 impl<A> Clone for Ingest<A> {
@@ -100,8 +97,7 @@ impl<A> Clone for Ingest<A> {
             phases: self.phases.clone(),
             tls: self.tls.clone(),
             listen: Arc::clone(&self.listen),
-            sources: Arc::clone(&self.sources),
-            checks: Arc::clone(&self.checks),
+            check: self.check.clone(),
         }
     }
 }
@@ -119,7 +115,7 @@ pub fn inspect_certificate(tls: &TlsConfig) -> Result<Validity, Vec<TlsError>> {
 
 impl<A: Append> Ingest<A> {
     /// Reads the keys (a blank or unreadable one is an error) and the certificate, compiles the pointers, resolves the
-    /// routes. `metrics` must have been registered with the same `sources`.
+    /// routes.
     pub fn new(
         listen: &ListenConfig,
         sources: &[SourceConfig],
@@ -128,28 +124,17 @@ impl<A: Append> Ingest<A> {
     ) -> Result<Self, IngestError> {
         // A body as large as all memory for bodies still fits, with the head that is charged beside it.
         let room = bytes(listen.max_in_flight).saturating_add(MAX_HEAD as usize);
-        let limits = BodyLimits {
-            max_body: bytes(listen.max_body),
-            timeout: listen.body_timeout,
-            budget: Budget::new(room, metrics.body_bytes.clone()),
-        };
-        let (built, routes) = self::source::build(sources, &limits)?;
-        let names = sources.iter().map(|source| source.name.as_str());
+        let budget = Budget::new(room, metrics.body_bytes.clone());
+        let table = Table::new(listen, sources, &budget, &metrics, None)?;
         let tls = listen.tls.as_ref();
         let tls = tls.map(|tls| Tls::new(tls, metrics.certificate_expiry()));
         let tls = tls.transpose()?.map(Arc::new);
         let ingress = Ingress {
             appender,
-            content_log: ContentLog::new(&built),
-            refusal_log: Arc::new(RefusalLog::new(names)),
-            rate_limits: RateLimits::new(sources.iter().map(SourceConfig::rate_limits)),
-            sources: built,
-            routes,
-            limits,
+            table: ArcSwap::from_pointee(table),
             metrics: Arc::new(metrics),
-            commit_timeout: listen.commit_timeout,
-            trusted_proxies: listen.trusted_proxies.clone(),
-            health: listen.health_path.as_deref().map(Health::new),
+            budget,
+            readiness: OnceLock::new(),
             observer: OnceLock::new(),
             clock: OnceLock::new(),
         };
@@ -158,23 +143,22 @@ impl<A: Append> Ingest<A> {
             phases: Phases::new(),
             tls,
             listen: Arc::new(listen.clone()),
-            sources: sources.into(),
-            checks: Arc::default(),
+            check: None,
         })
     }
 
-    /// Answers health checks from `readiness`, and adds a check for each source to it, which reports what was refused in
-    /// the last five minutes, and one for the certificate. These inform only, and [`serve`] keeps them up to date.
+    /// Answers health checks from `readiness`, and adds a check to it with a line for each source, which reports what was
+    /// refused in the last five minutes, and one for the certificate. These inform only, and [`serve`] keeps them up to date.
     #[must_use]
     pub fn reporting(mut self, readiness: &Readiness) -> Self {
-        let names = self.sources.iter().map(|source| source.name.as_str());
-        self.checks = self::checks::add(readiness, names).into();
+        let table = self.ingress.table.load();
+        let names = table.sources.iter().map(|source| source.name.as_str());
+        self.check = Some(self::checks::add(readiness, names));
         if let Some(tls) = &self.tls {
             tls.add_check(readiness);
         }
-        if let Some(health) = &self.ingress.health {
-            health.reports(readiness);
-        }
+        // A second one has no effect; there is one readiness.
+        let _ = self.ingress.readiness.set(readiness.clone());
         self
     }
 
@@ -201,39 +185,36 @@ impl<A: Append> Ingest<A> {
         self
     }
 
-    /// Reads all keys again, from the same files and variables; on an error all old keys stay. Requests that are being
-    /// served finish with the old keys. Blocks while it reads files.
-    pub fn reload_keys(&self) -> Result<(), IngestError> {
-        let fresh: Vec<_> = self
-            .sources
-            .iter()
-            .zip(&self.ingress.sources)
-            .map(|(config, source)| {
-                let fresh = source.authenticator.read_again(&config.keys);
-                fresh.map_err(|source| IngestError::Key {
-                    name: config.name.clone(),
-                    source,
-                })
-            })
-            .collect::<Result<_, _>>()?;
-        for (source, fresh) in self.ingress.sources.iter().zip(fresh) {
-            source.authenticator.replace(fresh);
-        }
+    /// Judges the next requests by these settings, and reads their keys again; on an error everything stays as it is.
+    /// Requests that have begun end as they began. Of `listen`, what the sockets and all bodies share stays as it was at the
+    /// start. Blocks while it reads files.
+    pub fn reload(
+        &self,
+        listen: &ListenConfig,
+        sources: &[SourceConfig],
+    ) -> Result<(), IngestError> {
+        let ingress = &self.ingress;
+        let present = ingress.table.load();
+        let (budget, metrics) = (&ingress.budget, &ingress.metrics);
+        let table = Table::new(listen, sources, budget, metrics, Some(&present))?;
+        // Requests that still run are a matter of seconds; what they are refused for is counted all the same.
+        ingress.table.swap(Arc::new(table)).log_rest();
         Ok(())
     }
 
-    /// Reads the certificate and its key again; on an error the present certificate stays. `None` without TLS. Handshakes
+    /// Reads the certificate and its key; on an error the present certificate stays. `None` without TLS. Handshakes
     /// that have begun keep theirs. Blocks while it reads the files.
-    pub fn reload_certificate(&self) -> Option<Result<Validity, TlsError>> {
+    pub fn reload_certificate(&self, config: &TlsConfig) -> Option<Result<Validity, TlsError>> {
         let tls = self.tls.as_ref()?;
-        let read = tls.reload();
+        let read = tls.reload(config);
         tls.report();
         Some(read)
     }
 
     /// True if `body` is an event of the source at `index`: JSON with a string where the event's name is expected.
     pub fn validates(&self, index: usize, body: &[u8]) -> bool {
-        let source = self.ingress.sources.get(index);
+        let table = self.ingress.table.load();
+        let source = table.sources.get(index);
         source.is_some_and(|source| {
             let headers = HeaderMap::new();
             let content = source.reading.read(&headers, body);
@@ -258,8 +239,9 @@ pub async fn serve<A: Append>(
 ) -> std::io::Result<()> {
     let (ingress, phases) = (ingest.ingress, ingest.phases);
     let logs = Arc::clone(&ingress);
-    let budget = ingress.limits.budget.clone();
+    let budget = ingress.budget.clone();
     let tls = ingest.tls.clone();
+    let connection_log = Arc::new(RefusalLog::new(std::iter::empty()));
     let server = Server {
         tls: ingest.tls,
         max_connections: ingest.listen.max_connections,
@@ -269,7 +251,8 @@ pub async fn serve<A: Append>(
         started: Instant::now(),
         phases: phases.clone(),
         metrics: Arc::clone(&ingress.metrics),
-        refusal_log: Arc::clone(&ingress.refusal_log),
+        // Of connections, which have no source.
+        refusal_log: Arc::clone(&connection_log),
         make_service: Box::new(move |peer, protocol| {
             self::stack::stack(&ingress, phases.clone(), peer, protocol)
         }),
@@ -280,20 +263,21 @@ pub async fn serve<A: Append>(
     };
     let metrics = Arc::clone(&server.metrics);
     let log_overdue = || {
-        logs.refusal_log.log_overdue();
-        logs.content_log.log_overdue();
+        connection_log.log_overdue();
+        logs.table.load().log_overdue();
         if let Some(tls) = &tls {
             tls.report();
         }
     };
+    let totals = || (logs.table.load().refusals(), metrics.refusals_of_none());
     let ended = tokio::select! {
         biased;
         // Its first sample precedes the first request.
-        never = self::checks::update(&ingest.checks, &metrics, log_overdue) => match never {},
+        never = self::checks::update(ingest.check.as_ref(), totals, log_overdue) => match never {},
         ended = listener::serve(listener, Arc::new(server), shutdown) => ended,
     };
-    logs.refusal_log.log_rest();
-    logs.content_log.log_rest();
+    connection_log.log_rest();
+    logs.table.load().log_rest();
     ended
 }
 

@@ -252,6 +252,12 @@ impl Publisher {
         self.mailbox.put(|inbox| inbox.replace_producer = true);
     }
 
+    /// Events go to the topics that these sources say, from the next record on that is sent. Which events are on their way to a
+    /// topic already does not change.
+    pub fn route(&self, sources: Vec<SourceTopics>) {
+        self.mailbox.put(|inbox| inbox.routes = Some(sources));
+    }
+
     /// For a caller that may have to end [`Publisher::drain`] early.
     pub fn deadline(&self) -> Deadline {
         Deadline(self.mailbox.clone())

@@ -22,8 +22,22 @@ pub struct Readiness(Arc<Mutex<Vec<CheckState>>>);
 struct CheckState {
     name: &'static str,
     kind: CheckKind,
-    failing: bool,
-    message: String,
+    lines: Vec<CheckLine>,
+}
+
+/// What a check says of one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckLine {
+    /// True if that is not as it should be.
+    pub is_failing: bool,
+    /// Operators read it: no secrets, no bodies.
+    pub message: String,
+}
+
+impl CheckState {
+    fn is_failing(&self) -> bool {
+        self.lines.iter().any(|line| line.is_failing)
+    }
 }
 
 /// The handle through which a module reports one check.
@@ -42,12 +56,11 @@ impl Readiness {
     /// Adds a check that fails with `message` until [`Check::pass`] is called.
     pub fn check(&self, name: &'static str, kind: CheckKind, message: &str) -> Check {
         let mut checks = self.lock();
-        checks.push(CheckState {
-            name,
-            kind,
-            failing: true,
+        let lines = vec![CheckLine {
+            is_failing: true,
             message: message.to_owned(),
-        });
+        }];
+        checks.push(CheckState { name, kind, lines });
         Check {
             readiness: self.clone(),
             index: checks.len() - 1,
@@ -59,27 +72,31 @@ impl Readiness {
         !self
             .lock()
             .iter()
-            .any(|check| check.failing && check.kind == CheckKind::Gating)
+            .any(|check| check.is_failing() && check.kind == CheckKind::Gating)
     }
 
     /// The message of the check `name` if it fails; `None` if it passes or does not exist.
     pub fn failure(&self, name: &str) -> Option<String> {
         let checks = self.lock();
         let check = checks.iter().find(|check| check.name == name)?;
-        check.failing.then(|| check.message.clone())
+        let mut lines = check.lines.iter();
+        let failing = lines.find(|line| line.is_failing)?;
+        Some(failing.message.clone())
     }
 
-    /// One line per check, in the format of Kubernetes' own health endpoints: `[+]name ok`.
+    /// A line for all that each check says, in the format of Kubernetes' own health endpoints: `[+]name ok`.
     pub fn verbose(&self) -> String {
         let mut text = String::new();
         for check in self.lock().iter() {
-            let mark = match (check.failing, check.kind) {
-                (false, _) => "[+]",
-                (true, CheckKind::Gating) => "[-]",
-                (true, CheckKind::Informational) => "[!]",
-            };
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{mark}{} {}", check.name, check.message);
+            for line in &check.lines {
+                let mark = match (line.is_failing, check.kind) {
+                    (false, _) => "[+]",
+                    (true, CheckKind::Gating) => "[-]",
+                    (true, CheckKind::Informational) => "[!]",
+                };
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{mark}{} {}", check.name, line.message);
+            }
         }
         text
     }
@@ -92,21 +109,25 @@ impl Readiness {
 impl Check {
     /// The check passes.
     pub fn pass(&self, message: &str) {
-        self.set(false, message);
+        self.set_line(false, message);
     }
 
     /// The check fails. Operators read `message`: no secrets, no bodies.
     pub fn fail(&self, message: &str) {
-        self.set(true, message);
+        self.set_line(true, message);
     }
 
-    fn set(&self, failing: bool, message: &str) {
-        let mut checks = self.readiness.lock();
-        let check = &mut checks[self.index];
-        check.failing = failing;
-        if check.message != message {
-            message.clone_into(&mut check.message);
-        }
+    /// The check says this of several things. It fails if one of them does.
+    pub fn set(&self, lines: Vec<CheckLine>) {
+        self.readiness.lock()[self.index].lines = lines;
+    }
+
+    fn set_line(&self, is_failing: bool, message: &str) {
+        let message = message.to_owned();
+        self.set(vec![CheckLine {
+            is_failing,
+            message,
+        }]);
     }
 }
 

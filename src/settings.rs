@@ -43,8 +43,8 @@ pub struct Setting {
     pub bounds: Option<[String; 2]>,
     /// True if the value is a secret or may be one by mistake, so that no error repeats it.
     pub is_secret: bool,
-    /// True if a running relay reads the files that the value names again when they change. Other changes take a restart.
-    pub is_reloaded: bool,
+    /// What a running relay takes without a restart.
+    pub reload: Reload,
     /// The lines of `config/ringback.toml` that replace `key = default`.
     pub example: Option<&'static str>,
 }
@@ -112,6 +112,17 @@ impl Kind {
     pub fn is_table(&self) -> bool {
         matches!(self.shape, Shape::Section { .. } | Shape::Open)
     }
+}
+
+/// What a running relay takes of a key that changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// A change takes a restart.
+    Nothing,
+    /// The files that the value names are read again when they change. Another value takes a restart.
+    Files,
+    /// Another value, and the files that it names.
+    Value,
 }
 
 /// A type that a key may have.
@@ -187,7 +198,7 @@ impl<T: SettingValue> Row<T> {
                 set_by: None,
                 bounds: None,
                 is_secret: false,
-                is_reloaded: false,
+                reload: Reload::Nothing,
                 example: None,
             },
             default,
@@ -255,9 +266,15 @@ impl<T: SettingValue> Row<T> {
         self
     }
 
-    /// A running relay reads the files that the value names again when they change.
+    /// A running relay takes a changed value, and reads the files that it names again when they change.
     pub(crate) fn reloaded(mut self) -> Self {
-        self.setting.is_reloaded = true;
+        self.setting.reload = Reload::Value;
+        self
+    }
+
+    /// A running relay reads the files that the value names again when they change.
+    pub(crate) fn files_reloaded(mut self) -> Self {
+        self.setting.reload = Reload::Files;
         self
     }
 

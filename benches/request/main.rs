@@ -191,8 +191,7 @@ fn product(verify: Verify, keys: Vec<KeyConfig>) -> io::Result<Ingest<AtOnce>> {
         keys,
         ..SourceConfig::default()
     }];
-    let metrics =
-        ingest::Metrics::register(&Registry::new(), &sources).map_err(io::Error::other)?;
+    let metrics = ingest::Metrics::register(&Registry::new()).map_err(io::Error::other)?;
     Ingest::new(&ListenConfig::default(), &sources, AtOnce, metrics).map_err(io::Error::other)
 }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::AppError;
 use super::drain::reached;
+use super::reload::Reloader;
 use super::watch::WatchedFiles;
 use crate::admin::Admin;
 use crate::config::ShutdownConfig;
@@ -19,15 +20,13 @@ use crate::journal::{self, Appender};
 use crate::publish::{self, Ack, LAST_GRACE, Publisher};
 use crate::readiness::{Check, Readiness};
 use crate::signal::{Request, Signals};
-use crate::telemetry;
 
 /// For the last answers to senders whose events Kafka has not acknowledged.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Everything but the webhook listener, in the order in which it ends.
 pub(super) struct Relay {
-    pub(super) ack: Ack,
-    pub(super) shutdown: ShutdownConfig,
+    pub(super) reloader: Reloader,
     pub(super) files: WatchedFiles,
     /// Why the changed files of the certificate are not in use yet; they are read again until they are.
     pub(super) certificate_fault: Option<String>,
@@ -99,7 +98,9 @@ impl Relay {
                     Request::Shutdown => return Phase::Unready,
                     Request::Reload => {
                         const WHY: &str = "SIGHUP";
-                        self.reload_keys(WHY);
+                        if !self.reload_configuration(WHY) {
+                            self.reload_keys(WHY);
+                        }
                         self.certificate_fault = None;
                         self.reload_certificate(WHY);
                         self.reload_token(WHY);
@@ -107,8 +108,10 @@ impl Relay {
                         self.replace_producer(WHY);
                     }
                 },
-                changed = self.files.changed(self.certificate_fault.is_some()) => {
-                    if changed.keys {
+                changed = self.files.changed(self.due()) => {
+                    let is_reloaded = changed.configuration
+                        && self.reload_configuration("the configuration's file has changed");
+                    if changed.keys && !is_reloaded {
                         self.reload_keys("a key file has changed");
                     }
                     if changed.certificate {
@@ -142,11 +145,14 @@ impl Relay {
                 self.process_check.fail("the webhook listener has ended");
             }
         }
-        Phase::Draining(Instant::now() + self.shutdown.drain_deadline, Some(failure))
+        Phase::Draining(
+            Instant::now() + self.shutdown().drain_deadline,
+            Some(failure),
+        )
     }
 
     async fn withdraw(&mut self, signals: &mut Signals) -> Phase {
-        let delay = self.shutdown.readiness_delay;
+        let delay = self.shutdown().readiness_delay;
         self.process_check.fail("shutting down");
         self.ingest.shutting_down();
         tracing::info!(
@@ -166,21 +172,21 @@ impl Relay {
         server: &mut JoinHandle<io::Result<()>>,
         signals: &mut Signals,
     ) -> Phase {
-        let mut until = Instant::now() + self.shutdown.drain_deadline;
-        let share = match self.ack {
+        let mut until = Instant::now() + self.shutdown().drain_deadline;
+        let share = match self.ack() {
             // So that a slow body leaves time for publishing.
-            Ack::Disk => self.shutdown.drain_deadline / 2,
+            Ack::Disk => self.shutdown().drain_deadline / 2,
             // Whatever is to be published has a request that waits for it.
-            Ack::Kafka => self.shutdown.drain_deadline,
+            Ack::Kafka => self.shutdown().drain_deadline,
         };
         let mut finished = tokio::select! {
             finished = timeout(share, &mut *server) => finished.ok(),
-            () = another_shutdown(signals), if self.ack == Ack::Kafka => {
+            () = another_shutdown(signals), if self.ack() == Ack::Kafka => {
                 until = Instant::now();
                 None
             }
         };
-        if finished.is_none() && self.ack == Ack::Kafka {
+        if finished.is_none() && self.ack() == Ack::Kafka {
             tracing::warn!(
                 "shutting down: what Kafka has not acknowledged by shutdown.drain_deadline, or another signal, is answered 503"
             );
@@ -213,7 +219,7 @@ impl Relay {
     ) -> Result<(), AppError> {
         let remaining = until.saturating_duration_since(Instant::now());
         self.announce_drain(remaining);
-        let deadline = self.publisher.deadline();
+        let (ack, deadline) = (self.ack(), self.publisher.deadline());
         let mut drained = pin!(self.publisher.drain(remaining));
         let mut give_up = None;
         let left = loop {
@@ -236,7 +242,7 @@ impl Relay {
             }
             // `left` is missing from the line if it is not known.
             None => {
-                match self.ack {
+                match ack {
                     Ack::Disk => {
                         tracing::info!(left, "shut down; what is left stays in the journal");
                     }
@@ -250,11 +256,7 @@ impl Relay {
             Some(Failure::Poisoned(reason)) => Err(AppError::Poisoned { reason, left }),
             Some(Failure::ListenerEnded(reason)) => {
                 // What was in memory had no 2xx, so nothing is left for the next start.
-                let left = if self.ack == Ack::Kafka {
-                    Some(0)
-                } else {
-                    left
-                };
+                let left = if ack == Ack::Kafka { Some(0) } else { left };
                 Err(AppError::Listener { reason, left })
             }
         }
@@ -268,7 +270,7 @@ impl Relay {
         }
         let seconds = remaining.as_secs_f64().round();
         let wait = humantime::format_duration(Duration::from_secs_f64(seconds));
-        let rest = match self.ack {
+        let rest = match self.ack() {
             Ack::Disk => "stays on disk for the next start",
             Ack::Kafka => "is dropped, because nobody was promised it",
         };
@@ -281,58 +283,12 @@ impl Relay {
         );
     }
 
-    fn reload_keys(&self, why: &str) {
-        match self.ingest.reload_keys() {
-            Ok(()) => tracing::info!(why, "the keys were read again"),
-            Err(error) => {
-                let error = telemetry::chain(&error);
-                tracing::error!(why, %error, "the keys could not be read; the old ones stay in use");
-            }
-        }
+    fn ack(&self) -> Ack {
+        self.reloader.config().ack
     }
 
-    fn reload_certificate(&mut self, why: &str) {
-        let Some(read) = self.ingest.reload_certificate() else {
-            return;
-        };
-        match read {
-            Ok(validity) => {
-                self.certificate_fault = None;
-                tracing::info!(why, valid_until = %validity, "the certificate of listen.tls was read again");
-            }
-            Err(error) => {
-                let fault = telemetry::chain(&error);
-                // The same fault every few seconds is one line.
-                if self.certificate_fault.as_ref() != Some(&fault) {
-                    tracing::error!(
-                        why,
-                        error = fault,
-                        "the certificate of listen.tls cannot be used; the present one stays, and the files are read \
-                         again every few seconds"
-                    );
-                }
-                self.certificate_fault = Some(fault);
-            }
-        }
-    }
-
-    fn reload_token(&self, why: &str) {
-        match self.admin.reload_token() {
-            None => {}
-            Some(Ok(())) => tracing::info!(why, "the token of [admin] was read again"),
-            Some(Err(error)) => {
-                let error = telemetry::chain(&error);
-                tracing::error!(why, %error, "the token of [admin] could not be read; the present one stays in use");
-            }
-        }
-    }
-
-    fn replace_producer(&self, why: &str) {
-        tracing::info!(
-            why,
-            "replacing the Kafka producer; the new one reads its credentials again"
-        );
-        self.publisher.replace_producer();
+    fn shutdown(&self) -> &ShutdownConfig {
+        &self.reloader.config().shutdown
     }
 }
 
@@ -370,7 +326,9 @@ mod tests {
         );
         let config = Config::parse(&text, "test.toml", &Environment::from([])).unwrap();
         let ports = Ports::bind(config.admin.address, config.listen.address).unwrap();
-        let app = App::start(config, ports, |ingest| ingest).await.unwrap();
+        let app = App::start(config, None, ports, |ingest| ingest)
+            .await
+            .unwrap();
         let signals = Signals::listen().unwrap();
         let running = app.relay.run(server, oneshot::channel().0, signals);
         tokio::time::timeout(Duration::from_mins(1), running)

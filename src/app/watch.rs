@@ -1,5 +1,5 @@
-//! ringback checks files with keys, credentials and certificates every few seconds, and reads a changed Secret again
-//! without a signal.
+//! ringback checks its configuration and the files with keys, credentials and certificates every few seconds, and takes what
+//! has changed in a `ConfigMap` or Secret without a signal.
 
 use std::future::pending;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,6 +13,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The files, with what was last seen of them.
 pub(super) struct WatchedFiles {
+    /// The configuration itself; `None` if it is in no file.
+    configuration: Option<WatchedFile>,
     /// With the sources' keys.
     keys: Vec<WatchedFile>,
     /// With what a Kafka producer is built from.
@@ -23,9 +25,18 @@ pub(super) struct WatchedFiles {
     token: Vec<WatchedFile>,
 }
 
-struct WatchedFile {
+pub(super) struct WatchedFile {
     path: PathBuf,
     seen: Option<FileStamp>,
+    /// It had changed at the last check.
+    has_changed: bool,
+}
+
+/// Two are equal if they watch the same path.
+impl PartialEq for WatchedFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
 }
 
 /// Inode, length, and the time of the last change of content or metadata, which no program can set back.
@@ -40,6 +51,7 @@ struct FileStamp {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each combination can occur")]
 pub(super) struct ChangedFiles {
+    pub(super) configuration: bool,
     pub(super) keys: bool,
     pub(super) credentials: bool,
     pub(super) certificate: bool,
@@ -47,8 +59,8 @@ pub(super) struct ChangedFiles {
 }
 
 impl WatchedFiles {
-    /// Every file that the configuration names, as it is now.
-    pub(super) fn new(config: &Config) -> Self {
+    /// The file of the configuration, and every file that it names, as it is now.
+    pub(super) fn new(config: &Config, configuration: Option<WatchedFile>) -> Self {
         let keys = config.source.iter().flat_map(|source| &source.keys);
         let keys = keys.filter_map(|key| key.file.clone());
         let credentials = config.kafka.client.files().into_iter();
@@ -57,6 +69,7 @@ impl WatchedFiles {
         let token = config.admin.token.iter();
         let token = token.filter_map(|token| token.file.clone());
         Self {
+            configuration,
             keys: keys.map(WatchedFile::new).collect(),
             credentials: credentials.map(WatchedFile::new).collect(),
             certificate: certificate.map(WatchedFile::new).collect(),
@@ -64,36 +77,59 @@ impl WatchedFiles {
         }
     }
 
-    /// Resolves when a file has changed; never if there is none to watch. If `is_certificate_due`, the certificate counts as
-    /// changed at the next check.
-    pub(super) async fn changed(&mut self, is_certificate_due: bool) -> ChangedFiles {
+    /// Watches the files that this configuration names from now on. True if the certificate is in other files.
+    pub(super) fn watch(&mut self, config: &Config) -> bool {
+        let mut before = std::mem::replace(self, Self::new(config, None));
+        self.configuration = before.configuration.take();
+        let is_elsewhere = !self.certificate.iter().eq(&before.certificate);
+        // Of a file that was watched before, no change may be missed.
+        let keep = |files: &mut Vec<WatchedFile>, before: Vec<WatchedFile>| {
+            for watched in before {
+                if let Some(file) = files.iter_mut().find(|file| **file == watched) {
+                    *file = watched;
+                }
+            }
+        };
+        keep(&mut self.keys, before.keys);
+        keep(&mut self.certificate, before.certificate);
+        keep(&mut self.credentials, before.credentials);
+        keep(&mut self.token, before.token);
+        is_elsewhere
+    }
+
+    /// Resolves when a file has changed; never if there is none to watch. What is `due` counts as changed at the next check.
+    pub(super) async fn changed(&mut self, due: ChangedFiles) -> ChangedFiles {
         let Self {
+            configuration,
             keys,
             credentials,
             certificate,
             token,
         } = self;
         let lists = [&*keys, &*credentials, &*certificate, &*token];
-        if lists.iter().all(|list| list.is_empty()) {
+        if configuration.is_none() && lists.iter().all(|list| list.is_empty()) {
             return pending().await;
         }
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let changed = self.check(is_certificate_due);
+            let changed = self.check(due);
             if changed != ChangedFiles::default() {
                 return changed;
             }
         }
     }
 
-    fn check(&mut self, is_certificate_due: bool) -> ChangedFiles {
+    fn check(&mut self, due: ChangedFiles) -> ChangedFiles {
+        let configuration = self.configuration.as_mut();
+        let configuration = configuration
+            .is_some_and(|file| file.has_settled() || (due.configuration && !file.has_changed));
         // Each file is checked, also after one that has changed. Their readers report what they cannot read.
         let any = |files: &mut Vec<WatchedFile>| {
             let changed = files.iter_mut().filter_map(WatchedFile::check);
             changed.count() > 0
         };
         let keys = any(&mut self.keys);
-        let certificate = any(&mut self.certificate) || is_certificate_due;
+        let certificate = any(&mut self.certificate) || due.certificate;
         let token = any(&mut self.token);
         let mut credentials = false;
         for watched in &mut self.credentials {
@@ -108,6 +144,7 @@ impl WatchedFiles {
             }
         }
         ChangedFiles {
+            configuration,
             keys,
             credentials,
             certificate,
@@ -117,11 +154,19 @@ impl WatchedFiles {
 }
 
 impl WatchedFile {
-    fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf) -> Self {
         Self {
             seen: stamp(&path),
             path,
+            has_changed: false,
         }
+    }
+
+    /// True if the file has changed, but not since the last check: half of a file that is being written may be a valid
+    /// configuration, with fewer sources.
+    fn has_settled(&mut self) -> bool {
+        let has_changed = self.check().is_some();
+        std::mem::replace(&mut self.has_changed, has_changed) && !has_changed
     }
 
     /// `Some` if the file has changed since the last check; the inner value is `None` if it is gone.
@@ -153,6 +198,7 @@ mod tests {
         std::fs::write(&key, "1").unwrap();
         std::fs::write(&password, "1").unwrap();
         let mut files = WatchedFiles {
+            configuration: None,
             keys: vec![WatchedFile::new(key.clone())],
             credentials: vec![
                 WatchedFile::new(password.clone()),
@@ -162,7 +208,7 @@ mod tests {
             token: Vec::new(),
         };
         let mut check = || {
-            let changed = files.check(false);
+            let changed = files.check(ChangedFiles::default());
             (changed.keys, changed.credentials)
         };
         assert_eq!(check(), (false, false));
@@ -184,7 +230,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let paths = ["crt", "key", "token"].map(|name| folder.path().join(name));
         let [certificate, key, token] = paths.clone().map(WatchedFile::new);
+        let path = folder.path().join("toml");
+        std::fs::write(&path, "1").unwrap();
         let mut files = WatchedFiles {
+            configuration: Some(WatchedFile::new(path.clone())),
             keys: Vec::new(),
             credentials: Vec::new(),
             certificate: vec![certificate, key],
@@ -199,12 +248,24 @@ mod tests {
             token: true,
             ..none
         };
-        assert_eq!(files.check(false), none);
+        assert_eq!(files.check(ChangedFiles::default()), none);
         for (path, flags) in paths.iter().zip([certificate, certificate, token]) {
             std::fs::write(path, "1").unwrap();
-            assert_eq!(files.check(false), flags);
+            assert_eq!(files.check(ChangedFiles::default()), flags);
         }
-        assert_eq!(files.check(false), none);
-        assert_eq!(files.check(true), certificate);
+        assert_eq!(files.check(ChangedFiles::default()), none);
+        assert_eq!(files.check(certificate), certificate);
+        // A configuration counts once it is not written any more.
+        let configuration = ChangedFiles {
+            configuration: true,
+            ..none
+        };
+        for text in ["22", "333"] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(files.check(configuration), none);
+        }
+        assert_eq!(files.check(none), configuration);
+        assert_eq!(files.check(none), none);
+        assert_eq!(files.check(configuration), configuration);
     }
 }

@@ -75,7 +75,7 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     let lenient = key_is_set && !arguments.require_signature;
     let notes = lenient.then(SignatureNotes::default);
     let printer = EventPrinter::start(&kafka.bootstrap, DEFAULT_TOPIC, PARTITIONS, notes.clone())?;
-    let app = App::start(config, ports, |ingest| {
+    let app = App::start(config, None, ports, |ingest| {
         ingest.observing(lenient, move |observation| match observation {
             Observation::Accepted {
                 unparsed: Some(error),

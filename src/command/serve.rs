@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{CommandError, block_on, load};
-use crate::app::{App, Ports};
+use crate::app::{App, ConfigFile, Ports};
 use crate::config::Purpose;
 use crate::signal::Signals;
 use crate::telemetry;
@@ -17,7 +17,7 @@ Every key can be set by an environment variable, as in the second example.
 SIGTERM or Ctrl-C stops it in order: not ready for shutdown.readiness_delay, listener closed, requests answered, journal \
 published, exit 0. Another one skips what it waits for at the time: the rest of the delay, or Kafka; what is not published \
 stays in the journal. \
-SIGHUP makes it read the sources' keys, the listener's certificate, the admin token and Kafka's credentials again.")]
+A changed configuration is taken within seconds, also on SIGHUP: sources, keys and limits at once, the rest by a restart; a bad one is refused and the present one goes on. SIGHUP makes it read the listener's certificate, the admin token and Kafka's credentials again, too.")]
 pub struct ServeArgs {
     /// The configuration file (TOML); config/ringback.toml shows every key
     #[arg(short, long, value_name = "FILE", env = "RINGBACK_CONFIG")]
@@ -32,12 +32,13 @@ fn workers() -> usize {
 
 /// Runs until a signal ends it.
 pub fn run(arguments: &ServeArgs) -> Result<(), CommandError> {
+    let file = ConfigFile::new(arguments.config.clone());
     let config = load(&arguments.config, Purpose::Relay)?;
     telemetry::log("info")?;
     block_on(Some(workers()), async {
         let signals = Signals::listen()?;
         let ports = Ports::bind(config.admin.address, config.listen.address)?;
-        let app = App::start(config, ports, |ingest| ingest).await?;
+        let app = App::start(config, Some(file), ports, |ingest| ingest).await?;
         Ok(app.run(signals).await?)
     })
 }

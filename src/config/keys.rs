@@ -21,7 +21,7 @@ settings! {
         journal: journal::Config = journal::Config::default();
         kafka: publish::KafkaConfig = publish::KafkaConfig::default();
         shutdown: ShutdownConfig = ShutdownConfig::default();
-        source: Vec<ingest::SourceConfig> = Vec::new(), check(|sources| at_least_one(sources)),
+        source: Vec<ingest::SourceConfig> = Vec::new(), reloaded, check(|sources| at_least_one(sources)),
             remedy("write [[source]] in double brackets, because there may be several");
     }
 }

@@ -4,15 +4,15 @@
 //! is not genuine is the relay's task, and another replica would refuse the same.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::metrics::{Metrics, Refusals};
+use super::metrics::Refusals;
 use super::refusal::Reason;
-use crate::readiness::{Check, CheckKind, Readiness};
+use crate::readiness::{Check, CheckKind, CheckLine, Readiness};
 
 /// How far back a check looks.
 const WINDOW: Duration = Duration::from_mins(5);
@@ -23,60 +23,50 @@ const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 /// Instead of a source's name, for requests and connections that belong to none.
 const NO_SOURCE: &str = "(none)";
 
-/// Adds a check for each of `sources`, and one for what belongs to none.
-pub(super) fn add<'a>(
-    readiness: &Readiness,
-    sources: impl Iterator<Item = &'a str>,
-) -> Vec<SourceCheck> {
+/// Adds the check, with a line for each of `sources` and one for what belongs to none.
+pub(super) fn add<'a>(readiness: &Readiness, sources: impl Iterator<Item = &'a str>) -> Check {
+    let check = readiness.check("source", CheckKind::Informational, "");
     let names = sources.chain([NO_SOURCE]);
-    let checks = names.map(|name| {
-        let check = SourceCheck {
-            check: readiness.check("source", CheckKind::Informational, ""),
-            source: name.to_owned(),
-        };
-        check.set(None);
-        check
-    });
-    checks.collect()
+    check.set(names.map(|name| line(name, None)).collect());
+    check
 }
 
-/// Keeps the `checks` of all sources up to date for as long as it is polled, and calls `on_update` each time.
+/// Keeps the `check` up to date for as long as it is polled, and calls `on_update` each time. `totals` gives what was counted
+/// so far of each present source by its name, and of none.
 pub(super) async fn update(
-    checks: &[SourceCheck],
-    metrics: &Metrics,
+    check: Option<&Check>,
+    totals: impl Fn() -> (Vec<(String, Refusals)>, Refusals),
     on_update: impl Fn(),
 ) -> Infallible {
-    let mut windows: Vec<_> = checks.iter().map(|_| Window::default()).collect();
+    let mut windows: HashMap<String, Window> = HashMap::new();
     loop {
         let now = Instant::now();
-        // The last check is that of no source.
-        let sources = (0..metrics.sources.len()).map(Some).chain([None]);
-        for ((check, window), source) in checks.iter().zip(&mut windows).zip(sources) {
-            let total = metrics.refusals_of(source);
-            check.set(window.recent(now, &total).as_ref());
+        let (mut totals, of_none) = totals();
+        totals.push((NO_SOURCE.to_owned(), of_none));
+        windows.retain(|known, _| totals.iter().any(|(name, _)| name == known));
+        let lines = totals.into_iter().map(|(name, total)| {
+            let window = windows.entry(name.clone()).or_default();
+            line(&name, window.recent(now, &total).as_ref())
+        });
+        let lines = lines.collect();
+        if let Some(check) = check {
+            check.set(lines);
         }
         on_update();
         sleep(UPDATE_INTERVAL).await;
     }
 }
 
-/// The check of one source, or of none.
-#[derive(Debug, Clone)]
-pub(super) struct SourceCheck {
-    check: Check,
-    source: String,
-}
-
-impl SourceCheck {
-    /// Reports what was counted lately.
-    fn set(&self, recent: Option<&Refusals>) {
-        let source = &self.source;
-        if let Some(refused) = recent.and_then(describe) {
-            self.check.fail(&format!("{source}: {refused}"));
-        } else {
-            let message = format!("{source}: nothing refused in the last 5 minutes");
-            self.check.pass(&message);
-        }
+/// What was counted lately of one source, or of none.
+fn line(source: &str, recent: Option<&Refusals>) -> CheckLine {
+    let refused = recent.and_then(describe);
+    let words = refused.as_deref();
+    CheckLine {
+        is_failing: words.is_some(),
+        message: format!(
+            "{source}: {}",
+            words.unwrap_or("nothing refused in the last 5 minutes")
+        ),
     }
 }
 
@@ -231,9 +221,12 @@ mod tests {
 
     #[test]
     fn whatever_else_is_due_regularly_is_called_with_each_update() {
-        let metrics = Metrics::register(&crate::telemetry::Registry::new(), &[]).unwrap();
         let calls = std::cell::Cell::new(0);
-        let update = update(&[], &metrics, || calls.set(calls.get() + 1));
+        let update = update(
+            None,
+            || (Vec::new(), refusals(0, &[])),
+            || calls.set(calls.get() + 1),
+        );
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_time().build().unwrap();
         let twice = UPDATE_INTERVAL + UPDATE_INTERVAL / 2;

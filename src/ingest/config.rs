@@ -39,10 +39,10 @@ settings! {
         idle_timeout: Duration = Duration::from_secs(75),
             bounds(Duration::from_secs(1)..=Duration::from_hours(1));
         /// A request's body must be complete within this time; otherwise the answer is 408.
-        body_timeout: Duration = Duration::from_secs(10),
+        body_timeout: Duration = Duration::from_secs(10), reloaded,
             bounds(Duration::from_millis(100)..=Duration::from_mins(10));
         /// The largest body; a larger one is answered 413. The topic's `max.message.bytes` should allow it.
-        max_body: ByteSize = ByteSize::mib(8), bounds(ByteSize::kib(1)..=ByteSize::mib(512));
+        max_body: ByteSize = ByteSize::mib(8), reloaded, bounds(ByteSize::kib(1)..=ByteSize::mib(512));
         /// An event that is not synced within this time (with `ack = "kafka"`: not acknowledged by Kafka) is answered 503. It may
         /// still be published: the sender's retry carries the same id. Keep this below the sender's own timeout (Retell AI: 10 s).
         commit_timeout: Duration = Duration::from_secs(8),
@@ -55,16 +55,16 @@ settings! {
         max_in_flight: ByteSize = ByteSize::mib(64), bounds(ByteSize::kib(1)..=ByteSize::gib(64));
         /// Proxies whose X-Forwarded-For is trusted to give the client's address; it is read from the right. Networks in
         /// CIDR notation, such as `["10.0.0.0/8"]`. If there are none, the client's address is the connection's.
-        trusted_proxies: Vec<IpNet> = Vec::new();
+        trusted_proxies: Vec<IpNet> = Vec::new(), reloaded;
         /// The certificate with which ringback itself takes HTTPS, and nothing else, on this port: TLS 1.2 and 1.3, HTTP/2
         /// by ALPN. Both files are read again when one changes and on SIGHUP; while they do not fit each other, the present
-        /// certificate stays. Without `tls`, terminate TLS in front of ringback.
-        tls: Option<TlsConfig> = None, reloaded,
+        /// certificate stays. Other files can be named while ringback runs, but TLS itself is not switched on or off. Without `tls`, terminate TLS in front of ringback.
+        tls: Option<TlsConfig> = None, files_reloaded,
             remedy("write tls = { certificate = \"/path\", key = \"/path\" }"),
             example("# tls = { certificate = \"/etc/ringback/tls/tls.crt\", key = \"/etc/ringback/tls/tls.key\" }");
         /// A path on which GET and HEAD answer readiness as `/readyz` does, 200 or 503: for load balancers that check the
         /// port to which they send. No source may have it. Its requests are neither counted nor logged.
-        health_path: Option<String> = None, check(|path| path.iter().try_for_each(|path| check_health_path(path))),
+        health_path: Option<String> = None, reloaded, check(|path| path.iter().try_for_each(|path| check_health_path(path))),
             example("# health_path = \"/healthz\"");
     }
 }

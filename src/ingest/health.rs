@@ -1,7 +1,5 @@
 //! Readiness on the webhook port, for load balancers that reach no other.
 
-use std::sync::OnceLock;
-
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -11,12 +9,11 @@ use http_body_util::Full;
 use super::config::toggled;
 use crate::readiness::Readiness;
 
-/// The path of health checks, and what they report.
+/// The path of health checks.
+#[derive(Debug)]
 pub(super) struct Health {
     path: String,
     toggled: Option<String>,
-    /// Without it ingest is ready.
-    readiness: OnceLock<Readiness>,
 }
 
 impl Health {
@@ -24,18 +21,16 @@ impl Health {
         Self {
             path: path.to_owned(),
             toggled: toggled(path),
-            readiness: OnceLock::new(),
         }
     }
 
-    /// Reports this from now on. The first one stays.
-    pub(super) fn reports(&self, readiness: &Readiness) {
-        // A second one has no effect, as documented.
-        let _ = self.readiness.set(readiness.clone());
-    }
-
-    /// The answer, if `request` is a health check. A request with a body is none: the body would have to be read.
-    pub(super) fn answer<B: Body>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+    /// The answer, if `request` is a health check; without `readiness` ingest is ready. A request with a body is none: the
+    /// body would have to be read.
+    pub(super) fn answer<B: Body>(
+        &self,
+        request: &Request<B>,
+        readiness: Option<&Readiness>,
+    ) -> Option<Response<Full<Bytes>>> {
         let is_head = match *request.method() {
             Method::GET => false,
             Method::HEAD => true,
@@ -46,7 +41,6 @@ impl Health {
         if !is_asked || !request.body().is_end_stream() {
             return None;
         }
-        let readiness = self.readiness.get();
         let (status, word) = if readiness.is_none_or(Readiness::is_ready) {
             (StatusCode::OK, "ok\n")
         } else {

@@ -1,26 +1,22 @@
 //! What all requests share, and the interface to the journal.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Request;
-use ipnet::IpNet;
 
-use super::body::BodyLimits;
-use super::content_log::ContentLog;
-use super::health::Health;
+use super::memory::Budget;
 use super::metrics::Metrics;
 use super::payload::NotJson;
 use super::provenance::client_address;
-use super::rate_limit::RateLimits;
 use super::refusal::{Problem, Reason};
-use super::refusal_log::{self, RefusalLog, Sender};
+use super::refusal_log::{self, Sender};
 use super::scheme::AuthenticateError;
-use super::source::Source;
+use super::table::Table;
 use crate::journal::{AppendError, Appender, Commit};
+use crate::readiness::Readiness;
 use crate::time;
 
 /// What ingest needs of a journal; tests put a slow or failing one in its place.
@@ -78,21 +74,16 @@ pub(super) struct Observer {
 /// The shared state of ingest; one per process.
 pub(super) struct Ingress<A> {
     pub(super) appender: A,
-    pub(super) sources: Vec<Source>,
-    /// From a path to an index of `sources`.
-    pub(super) routes: HashMap<String, usize>,
+    /// By which the next requests are judged.
+    pub(super) table: ArcSwap<Table>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) limits: BodyLimits,
-    pub(super) rate_limits: RateLimits,
-    pub(super) commit_timeout: Duration,
-    pub(super) trusted_proxies: Vec<IpNet>,
-    pub(super) health: Option<Health>,
+    /// Memory for all bodies.
+    pub(super) budget: Budget,
+    /// What health checks on the webhook port report; without it ingest is ready.
+    pub(super) readiness: OnceLock<Readiness>,
     pub(super) observer: OnceLock<Observer>,
     /// Replaces the system's clock; milliseconds since the Unix epoch.
     pub(super) clock: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
-    pub(super) refusal_log: Arc<RefusalLog>,
-    /// Of events that are accepted although an operator has to change something.
-    pub(super) content_log: ContentLog,
 }
 
 impl<A> Ingress<A> {
@@ -107,6 +98,7 @@ impl<A> Ingress<A> {
     /// Reports a refused request to the observer, which shows each one, else to the log, which throttles them.
     pub(super) fn report_refusal<B>(
         &self,
+        table: &Table,
         source: Option<usize>,
         problem: &Problem,
         peer: IpAddr,
@@ -124,14 +116,14 @@ impl<A> Ingress<A> {
             });
             return;
         }
-        let client = client_address(peer, request.headers(), &self.trusted_proxies);
-        if let Some(count) = self.refusal_log.permit(source, reason, client) {
+        let client = client_address(peer, request.headers(), &table.trusted_proxies);
+        if let Some(count) = table.refusal_log.permit(source, reason, client) {
             let sender = Sender {
                 client,
                 method,
                 path,
             };
-            let source = source.map(|index| &self.sources[index]);
+            let source = source.map(|index| &table.sources[index]);
             let hint = source.and_then(|source| source.authenticator.key_hint());
             let hint = hint.filter(|_| reason == Reason::SignatureMismatch);
             let name = source.map(|source| source.name.as_str());

@@ -1,4 +1,4 @@
-//! Ingest's metrics. Every child is resolved at start, so a request looks nothing up and allocates nothing for it.
+//! Ingest's metrics. Every child is resolved with its source, so a request looks nothing up and allocates nothing for it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -41,8 +41,7 @@ pub struct Metrics {
     pub(super) commit: Histogram,
     /// Requests on unknown paths, and connections that failed without a request.
     pub(super) unknown: RequestMetrics,
-    /// In the order of the configuration.
-    pub(super) sources: Vec<SourceMetrics>,
+    families: Families,
 }
 
 /// What is counted of each request.
@@ -102,8 +101,8 @@ impl EventCounters {
 }
 
 impl Metrics {
-    /// Registers everything, with a child for each of `sources`.
-    pub fn register(registry: &Registry, sources: &[SourceConfig]) -> Result<Self, Error> {
+    /// Registers everything.
+    pub fn register(registry: &Registry) -> Result<Self, Error> {
         let families = Families::register(registry)?;
         let stages = registry.histograms(
             "stage_duration_seconds",
@@ -127,10 +126,7 @@ impl Metrics {
             validate: stages.with_label_values(&["validate"]),
             commit: stages.with_label_values(&["commit"]),
             unknown: families.requests_of(""),
-            sources: sources
-                .iter()
-                .map(|source| families.source(source))
-                .collect(),
+            families,
         })
     }
 
@@ -139,19 +135,14 @@ impl Metrics {
         self.certificate_expiry.with_label_values::<&str>(&[])
     }
 
-    /// What was counted so far of the requests to the source at `index`, or to no source.
-    pub(super) fn refusals_of(&self, index: Option<usize>) -> Refusals {
-        let matches = index.map_or(&[][..], |index| &self.sources[index].matches[..]);
-        let refused = &self.requests_of(index).rejections;
-        Refusals {
-            matched: matches.iter().map(IntCounter::get).sum(),
-            refused: refused.each_ref().map(IntCounter::get),
-        }
+    /// The metrics of one source. A source that was there before counts on.
+    pub(super) fn source(&self, source: &SourceConfig) -> SourceMetrics {
+        self.families.source(source)
     }
 
-    /// The metrics of requests to the source at `index`, or to no source.
-    pub(super) fn requests_of(&self, index: Option<usize>) -> &RequestMetrics {
-        index.map_or(&self.unknown, |index| &self.sources[index].requests)
+    /// What was counted so far of requests to no source.
+    pub(super) fn refusals_of_none(&self) -> Refusals {
+        self.unknown.refusals(0)
     }
 }
 
@@ -170,9 +161,22 @@ impl RequestMetrics {
     pub(super) fn rejected(&self, reason: Reason) {
         self.rejections[reason as usize].inc();
     }
+
+    fn refusals(&self, matched: u64) -> Refusals {
+        Refusals {
+            matched,
+            refused: self.rejections.each_ref().map(IntCounter::get),
+        }
+    }
 }
 
 impl SourceMetrics {
+    /// What was counted so far of the source's requests.
+    pub(super) fn refusals(&self) -> Refusals {
+        let matched = self.matches.iter().map(IntCounter::get).sum();
+        self.requests.refusals(matched)
+    }
+
     /// The counters of an event of this kind.
     pub(super) fn of_event(&self, kind: EventKind<'_>, has_key: bool) -> EventCounters {
         let counter = match kind {
@@ -190,6 +194,7 @@ impl SourceMetrics {
     }
 }
 
+#[derive(Debug)]
 struct Families {
     requests: IntCounterVec,
     duration: HistogramVec,
@@ -296,8 +301,7 @@ mod tests {
             keys: Vec::new(),
             ..SourceConfig::default()
         };
-        let metrics = Metrics::register(&Registry::new(), &[source]).unwrap();
-        let source = &metrics.sources[0];
+        let source = Metrics::register(&Registry::new()).unwrap().source(&source);
         for name in ["call_ended", "call_ended2", "", "none", "unparsed"] {
             source.of_event(EventKind::Named(name), true).count();
         }

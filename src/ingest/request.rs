@@ -29,14 +29,18 @@ use super::metrics::RequestMetrics;
 use super::payload::{EventFields, EventKind, NotJson};
 use super::provenance::{client_address, content_type, trace_context};
 use super::refusal::{BodyUnread, Reason, Refusal};
-use super::scheme::UnverifiedRequest;
+use super::scheme::{AuthenticateError, UnverifiedRequest};
 use super::server::MAX_HEADERS;
 use super::source::Source;
+use super::table::Table;
 use crate::event::Event;
 
 const RINGBACK_ID: HeaderName = HeaderName::from_static("ringback-id");
 /// Hexadecimal digits of an event's id.
 const ID_DIGITS: usize = 32;
+
+/// The index of the key that authenticates a request, if its source has keys.
+type Verdict = Result<Option<usize>, AuthenticateError>;
 
 /// Answers one request, whatever happens to it.
 pub(super) async fn respond<A: Append>(
@@ -44,11 +48,13 @@ pub(super) async fn respond<A: Append>(
     peer: IpAddr,
     mut request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let health = ingress.health.as_ref();
-    if let Some(answer) = health.and_then(|health| health.answer(&request)) {
+    let table = ingress.table.load_full();
+    let health = table.health.as_ref();
+    let readiness = ingress.readiness.get();
+    if let Some(answer) = health.and_then(|health| health.answer(&request, readiness)) {
         return Ok(answer);
     }
-    let mut exchange = Exchange::begin(&ingress, peer, &request);
+    let mut exchange = Exchange::begin(&ingress, &table, peer, &request);
     let outcome = {
         let mut accepting = pin!(accept(&exchange, &mut request));
         // A future that panicked is not polled again, so its broken state is never seen.
@@ -67,10 +73,10 @@ pub(super) async fn respond<A: Append>(
         && request.version() == Version::HTTP_2
         && answer.status() != StatusCode::REQUEST_TIMEOUT
     {
-        let ingress = Arc::clone(&ingress);
+        let table = Arc::clone(&table);
         tokio::spawn(async move {
             let head_bytes = head_cost(request.headers());
-            discard(request.into_body(), head_bytes, &ingress.limits).await;
+            discard(request.into_body(), head_bytes, &table.limits).await;
         });
     }
     Ok(answer)
@@ -81,9 +87,9 @@ async fn accept<A: Append>(
     exchange: &Exchange<'_, A>,
     request: &mut Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
-    let ingress = exchange.ingress;
+    let Exchange { ingress, table, .. } = *exchange;
     let index = exchange.source.ok_or(Refusal::UnknownPath)?;
-    let (source, metrics) = (&ingress.sources[index], &ingress.metrics);
+    let (source, metrics) = (&table.sources[index], &ingress.metrics);
     exchange.check_address(source, request.headers())?;
     check_head(request, source.limits.max_body)?;
     exchange.check_rate(index, request.headers())?;
@@ -103,22 +109,14 @@ async fn accept<A: Append>(
     };
     let verdict = source.authenticator.authenticate(&unverified, received_ms);
     timer.finish(&metrics.verify);
-    if let Ok(Some(key)) = verdict
-        && let Some(counter) = metrics.sources[index].matches.get(key)
-    {
-        counter.inc();
-    }
     let observer = ingress.observer.get();
     let is_lenient = observer.is_some_and(|observer| observer.lenient);
-    let verdict = match verdict {
-        Err(error) if !is_lenient => return Err(Refusal::Unauthenticated(error)),
-        verdict => verdict,
-    };
+    let verdict = check_verdict(source, verdict, is_lenient)?;
     let is_authenticated = matches!(verdict, Ok(Some(_)));
     if is_authenticated && let Some(text) = source.authenticator.handshake(&body) {
         return Ok(handshake(text));
     }
-    let limited = ingress.rate_limits.on_event(index);
+    let limited = table.rate_limits.on_event(index);
     limited.map_err(Refusal::RateLimited)?;
 
     let (envelope, counters, unparsed, ringback_id) = {
@@ -131,7 +129,7 @@ async fn accept<A: Append>(
         let id = fields.and_then(|fields| fields.id.as_deref());
         let id = id.or_else(|| source.authenticator.message_id(headers));
         let id = id.unwrap_or_else(|| body_id(&body, &mut digits));
-        ingress.content_log.event(index, id, &content);
+        table.content_log.event(index, id, &content);
         let kind = EventKind::of(&content);
         let key = fields.and_then(|fields| fields.key.as_deref());
         let unparsed = content.as_ref().err().copied();
@@ -150,9 +148,9 @@ async fn accept<A: Append>(
             is_unparsed: unparsed.is_some(),
             body: &[],
         };
-        let counters = metrics.sources[index].of_event(kind, key.is_some());
+        let counters = source.metrics.of_event(kind, key.is_some());
         if left_out > 0 {
-            metrics.sources[index].left_out.inc_by(left_out);
+            source.metrics.left_out.inc_by(left_out);
         }
         let ringback_id = HeaderValue::from_str(id).ok();
         (event.encode_envelope(), counters, unparsed, ringback_id)
@@ -177,7 +175,7 @@ async fn accept<A: Append>(
         .append(envelope, body)
         .map_err(Refusal::NotAppended)?;
     let commit = CountedCommit::<A>::new(commit, counters);
-    tokio::time::timeout(ingress.commit_timeout, commit)
+    tokio::time::timeout(table.commit_timeout, commit)
         .await
         .map_err(|_| Refusal::CommitTimeout)?
         .map_err(Refusal::NotAppended)?;
@@ -189,6 +187,19 @@ async fn accept<A: Append>(
         answer.headers_mut().insert(RINGBACK_ID, id);
     }
     Ok(answer)
+}
+
+/// The matching key, if the source has keys, is counted. `is_lenient` lets others pass, too.
+fn check_verdict(source: &Source, verdict: Verdict, is_lenient: bool) -> Result<Verdict, Refusal> {
+    match verdict {
+        Err(error) if !is_lenient => return Err(Refusal::Unauthenticated(error)),
+        Ok(Some(key)) => {
+            let counter = source.metrics.matches.get(key);
+            counter.inspect(|counter| counter.inc());
+        }
+        Ok(None) | Err(_) => {}
+    }
+    Ok(verdict)
 }
 
 /// Refuses what can be refused before a byte of the body is asked for.
@@ -269,6 +280,7 @@ impl StageTimer {
 /// One request and its answer, as they are counted and logged. Dropped without an answer, it counts a client that left.
 struct Exchange<'a, A> {
     ingress: &'a Ingress<A>,
+    table: &'a Table,
     peer: IpAddr,
     /// The index of the source that has the request's path.
     source: Option<usize>,
@@ -284,13 +296,19 @@ struct Exchange<'a, A> {
 }
 
 impl<'a, A> Exchange<'a, A> {
-    fn begin(ingress: &'a Ingress<A>, peer: IpAddr, request: &Request<Incoming>) -> Self {
+    fn begin(
+        ingress: &'a Ingress<A>,
+        table: &'a Table,
+        peer: IpAddr,
+        request: &Request<Incoming>,
+    ) -> Self {
         let client = tracing::enabled!(tracing::Level::DEBUG)
-            .then(|| client_address(peer, request.headers(), &ingress.trusted_proxies));
+            .then(|| client_address(peer, request.headers(), &table.trusted_proxies));
         // A webhook's address is its path alone, without the query.
-        let route = ingress.routes.get_key_value(request.uri().path());
+        let route = table.routes.get_key_value(request.uri().path());
         Self {
             ingress,
+            table,
             peer,
             source: route.map(|(_, index)| *index),
             path: route.map(|(path, _)| path.as_str()),
@@ -307,7 +325,7 @@ impl<'a, A> Exchange<'a, A> {
         if source.allow.is_empty() {
             return Ok(());
         }
-        let client = client_address(self.peer, headers, &self.ingress.trusted_proxies);
+        let client = client_address(self.peer, headers, &self.table.trusted_proxies);
         let mut allowed = source.allow.iter();
         if allowed.any(|network| network.contains(&client)) {
             return Ok(());
@@ -317,14 +335,16 @@ impl<'a, A> Exchange<'a, A> {
 
     /// Refuses a client that sends too often, and an event that its source would not take.
     fn check_rate(&self, index: usize, headers: &HeaderMap) -> Result<(), Refusal> {
-        let proxies = &self.ingress.trusted_proxies;
+        let proxies = &self.table.trusted_proxies;
         let client = || client_address(self.peer, headers, proxies);
-        let limited = self.ingress.rate_limits.on_head(index, client);
+        let limited = self.table.rate_limits.on_head(index, client);
         limited.map_err(Refusal::RateLimited)
     }
 
     fn metrics(&self) -> &RequestMetrics {
-        self.ingress.metrics.requests_of(self.source)
+        self.source.map_or(&self.ingress.metrics.unknown, |index| {
+            &self.table.sources[index].metrics.requests
+        })
     }
 
     /// Counts and reports a refusal; gives its answer.
@@ -333,7 +353,7 @@ impl<'a, A> Exchange<'a, A> {
         self.metrics().rejected(problem.reason);
         let path = self.path.unwrap_or(request.uri().path());
         self.ingress
-            .report_refusal(self.source, &problem, self.peer, path, request);
+            .report_refusal(self.table, self.source, &problem, self.peer, path, request);
         tracing::debug!(reason = problem.reason.label(), "refused");
         let mut answer = problem.to_response();
         if self.is_head {
@@ -352,7 +372,7 @@ impl<'a, A> Exchange<'a, A> {
         let (status, elapsed) = (answer.status().as_u16(), self.started.elapsed());
         self.metrics().answered(status, elapsed);
         if let Some(client) = self.client {
-            let sources = &self.ingress.sources;
+            let sources = &self.table.sources;
             let source = self.source.map_or("", |index| &sources[index].name);
             tracing::debug!(%client, source, status, ?elapsed, "answered");
         }

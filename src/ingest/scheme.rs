@@ -35,9 +35,6 @@ pub(super) use self::from_config::SchemeConfig;
 pub(super) use self::keys::labels;
 pub(crate) use self::presets::fill;
 
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
 use http::HeaderMap;
 
 use self::claim::Scheme;
@@ -52,7 +49,7 @@ pub(super) struct Authenticator {
     verify: Verify,
     /// `None` if anybody may send.
     scheme: Option<Box<dyn Scheme>>,
-    keys: ArcSwap<Vec<Key>>,
+    keys: Vec<Key>,
 }
 
 /// Why a source's senders cannot be authenticated.
@@ -74,7 +71,7 @@ impl Authenticator {
         Ok(Self {
             verify: config.verify,
             scheme,
-            keys: ArcSwap::from_pointee(keys.map_err(SchemeError::Key)?),
+            keys: keys.map_err(SchemeError::Key)?,
         })
     }
 
@@ -89,17 +86,6 @@ impl Authenticator {
                 faults.map(SchemeError::Key).collect()
             }
         }
-    }
-
-    /// Reads the keys again, to be put into use by [`Authenticator::replace`].
-    pub(super) fn read_again(&self, keys: &[KeyConfig]) -> Result<FreshKeys, KeyError> {
-        let keys = self::keys::read_each(self.verify, self.scheme.as_deref(), keys);
-        keys.into_iter().collect::<Result<_, _>>().map(FreshKeys)
-    }
-
-    /// Puts `fresh` into use. Running requests finish with the old keys.
-    pub(super) fn replace(&self, fresh: FreshKeys) {
-        self.keys.store(Arc::new(fresh.0));
     }
 
     /// True if the sender expects an answer with content to an event of this name, or to one without a name.
@@ -130,8 +116,7 @@ impl Authenticator {
         if let Some(time) = claim.time {
             time.check(now_ms)?;
         }
-        let keys = self.keys.load();
-        let matching = keys.iter().position(|key| key.matches(&claim));
+        let matching = self.keys.iter().position(|key| key.matches(&claim));
         matching.map(Some).ok_or_else(|| scheme.mismatch())
     }
 
@@ -149,10 +134,6 @@ impl Authenticator {
         self.scheme.as_ref()?.handshake(body)
     }
 }
-
-/// Valid keys that are not yet in use.
-#[derive(Debug)]
-pub(super) struct FreshKeys(Vec<Key>);
 
 #[cfg(test)]
 mod tests;

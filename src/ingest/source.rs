@@ -10,6 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use self::reading::Reading;
 use super::body::BodyLimits;
 use super::config::{CarriedName, SourceConfig, is_url_path, toggled};
+use super::metrics::{Metrics, SourceMetrics};
 use super::payload::pointers::{PointerError, Pointers, Role};
 use super::scheme::{Authenticator, KeyError, SchemeError, SettingsError};
 use super::tls::TlsError;
@@ -141,12 +142,17 @@ pub(super) struct Source {
     /// The networks of its senders; empty: all.
     pub(super) allow: Vec<IpNet>,
     pub(super) carry: Vec<CarriedName>,
+    pub(super) metrics: SourceMetrics,
     key_labels: Vec<String>,
 }
 
 impl Source {
     /// Compiles the pointers and reads the keys. `limits` are those of sources without a limit of their own.
-    fn new(config: &SourceConfig, limits: &BodyLimits) -> Result<Self, IngestError> {
+    fn new(
+        config: &SourceConfig,
+        limits: &BodyLimits,
+        metrics: &Metrics,
+    ) -> Result<Self, IngestError> {
         let name = config.name.clone();
         let authenticator = Authenticator::new(&config.scheme())
             .map_err(|error| IngestError::of_scheme(name.clone(), error))?;
@@ -161,6 +167,7 @@ impl Source {
             },
             allow: config.allow.iter().copied().map(canonical).collect(),
             carry: config.carry.clone(),
+            metrics: metrics.source(config),
             key_labels: config.key_labels().collect(),
         })
     }
@@ -222,6 +229,7 @@ fn canonical(network: IpNet) -> IpNet {
 pub(super) fn build(
     configs: &[SourceConfig],
     limits: &BodyLimits,
+    metrics: &Metrics,
 ) -> Result<(Vec<Source>, HashMap<String, usize>), IngestError> {
     if configs.is_empty() {
         return Err(IngestError::NoSource);
@@ -246,7 +254,7 @@ pub(super) fn build(
                 return Err(IngestError::DuplicatePath { name, path });
             }
         }
-        sources.push(Source::new(config, limits)?);
+        sources.push(Source::new(config, limits, metrics)?);
     }
     // Only now, so that a path as it is configured comes before another's variant.
     for (index, config) in configs.iter().enumerate() {

@@ -1,6 +1,5 @@
 //! Which configurations are refused, how keys are replaced while serving, and what is counted when a request is cut short.
 
-use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -38,16 +37,10 @@ fn source(name: &str, path: &str) -> SourceConfig {
     }
 }
 
-fn build(
-    sources: &[SourceConfig],
-) -> Result<(Vec<super::source::Source>, HashMap<String, usize>), IngestError> {
-    let gauge = prometheus::IntGauge::new("bytes", "bytes").unwrap();
-    let limits = BodyLimits {
-        max_body: 1 << 20,
-        timeout: Duration::from_secs(1),
-        budget: Budget::new(1 << 20, gauge),
-    };
-    super::source::build(sources, &limits)
+fn build(sources: &[SourceConfig]) -> Result<Table, IngestError> {
+    let metrics = Metrics::register(&Registry::new()).unwrap();
+    let budget = Budget::new(1 << 20, metrics.body_bytes.clone());
+    Table::new(&ListenConfig::default(), sources, &budget, &metrics, None)
 }
 
 #[test]
@@ -110,7 +103,7 @@ fn a_source_has_one_path_or_a_list_and_a_slash_at_the_end_makes_no_difference() 
         },
         source("c", "/a/"),
     ];
-    let (_, routes) = build(&sources).unwrap();
+    let Table { routes, .. } = build(&sources).unwrap();
     let served = [
         ("/a", 0),
         ("/b", 1),
@@ -188,8 +181,9 @@ fn a_reload_that_fails_keeps_every_old_key() {
     }];
     let sources = [config];
     let registry = crate::telemetry::Registry::new();
-    let metrics = Metrics::register(&registry, &sources).unwrap();
-    let ingest = Ingest::new(&ListenConfig::default(), &sources, Nowhere, metrics).unwrap();
+    let metrics = Metrics::register(&registry).unwrap();
+    let listen = ListenConfig::default();
+    let ingest = Ingest::new(&listen, &sources, Nowhere, metrics).unwrap();
     let verdict = |secret: &str| {
         let (mut headers, uri) = (http::HeaderMap::new(), http::Uri::default());
         headers.insert(
@@ -201,7 +195,7 @@ fn a_reload_that_fails_keeps_every_old_key() {
             uri: &uri,
             body: b"body",
         };
-        ingest.ingress.sources[0]
+        ingest.ingress.table.load().sources[0]
             .authenticator
             .authenticate(&request, 7)
     };
@@ -209,11 +203,11 @@ fn a_reload_that_fails_keeps_every_old_key() {
     assert_eq!(verdict("second"), Err(AuthenticateError::Mismatch));
     for bad in ["\n", "\"second\"", "\u{feff}second", "sec\nond"] {
         std::fs::write(&file, bad).unwrap();
-        assert!(ingest.reload_keys().is_err(), "{bad:?}");
+        assert!(ingest.reload(&listen, &sources).is_err(), "{bad:?}");
         assert_eq!(verdict("first"), Ok(Some(0)));
     }
     std::fs::write(&file, "second").unwrap();
-    ingest.reload_keys().unwrap();
+    ingest.reload(&listen, &sources).unwrap();
     assert_eq!(verdict("first"), Err(AuthenticateError::Mismatch));
     assert_eq!(verdict("second"), Ok(Some(0)));
 }
@@ -261,7 +255,7 @@ impl Relay {
     async fn start(journal: Scripted, commit_timeout: Duration) -> Self {
         let sources = [source("open", "/open")];
         let registry = Registry::new();
-        let metrics = Metrics::register(&registry, &sources).unwrap();
+        let metrics = Metrics::register(&registry).unwrap();
         let listen = ListenConfig {
             commit_timeout,
             ..ListenConfig::default()

@@ -36,7 +36,6 @@ settings! {
 
 /// The listener's side of TLS. The certificate may be exchanged; handshakes that have begun keep theirs.
 pub(super) struct Tls {
-    config: TlsConfig,
     acceptor: TlsAcceptor,
     present: Arc<PresentCertificate>,
     state: Mutex<State>,
@@ -81,7 +80,6 @@ impl Tls {
         server.ticketer = ring::Ticketer::new().map_err(TlsError::Setup)?;
         expiry.set(validity.end);
         Ok(Self {
-            config: config.clone(),
             acceptor: TlsAcceptor::from(Arc::new(server)),
             present,
             state: Mutex::new(State {
@@ -98,9 +96,9 @@ impl Tls {
         &self.acceptor
     }
 
-    /// Reads the files again; if they cannot be used, the present certificate stays. Blocks while it reads them.
-    pub(super) fn reload(&self) -> Result<Validity, TlsError> {
-        let fresh = certificate::read(&self.config, &provider());
+    /// Reads these files; if they cannot be used, the present certificate stays. Blocks while it reads them.
+    pub(super) fn reload(&self, config: &TlsConfig) -> Result<Validity, TlsError> {
+        let fresh = certificate::read(config, &provider());
         let mut state = self.state();
         match fresh {
             Ok(Certificate {

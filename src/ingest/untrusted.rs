@@ -24,7 +24,7 @@ impl<A> Ingest<A> {
         now_ms: u64,
     ) -> Result<Option<usize>, AuthenticateError> {
         let request = UnverifiedRequest { headers, uri, body };
-        self.ingress.sources[0]
+        self.ingress.table.load().sources[0]
             .authenticator
             .authenticate(&request, now_ms)
     }
@@ -36,7 +36,8 @@ impl<A> Ingest<A> {
         headers: &'a HeaderMap,
         body: &[u8],
     ) -> BesideTheSignature<'a> {
-        let authenticator = &self.ingress.sources[0].authenticator;
+        let table = self.ingress.table.load();
+        let authenticator = &table.sources[0].authenticator;
         (
             authenticator.message_id(headers),
             authenticator.handshake(body),
@@ -50,7 +51,8 @@ impl<A> Ingest<A> {
         headers: &'a HeaderMap,
         body: &'a [u8],
     ) -> Result<[Option<Cow<'a, str>>; 3], NotJson> {
-        let fields = self.ingress.sources[0].reading.read(headers, body)?;
+        let table = self.ingress.table.load();
+        let fields = table.sources[0].reading.read(headers, body)?;
         Ok([fields.kind, fields.key, fields.id])
     }
 }

@@ -113,7 +113,7 @@ settings! {
         /// signing keys are; only those of properties that end in `.pem` have line breaks. A file that
         /// changes is read again within seconds, and so are the files that librdkafka's own names give
         /// (`ssl.certificate.location` …): another producer takes over, without a restart.
-        client: ClientProperties = ClientProperties::default(), reloaded, example(CLIENT_EXAMPLE);
+        client: ClientProperties = ClientProperties::default(), files_reloaded, example(CLIENT_EXAMPLE);
     }
 }
 

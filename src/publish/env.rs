@@ -85,6 +85,8 @@ pub trait Env {
         isolate: bool,
         batch_bytes: u32,
     ) -> Result<Self::Client, BuildError>;
+    /// The topics of all events from now on, by their indices; for the next producer.
+    fn set_topics(&mut self, _names: &[String]) {}
     /// Writes `payload` (envelope and body) as a dead letter; it is durable when this returns `Ok`, unless that is
     /// [`DeadLetterPlace::Nowhere`].
     fn write_dead_letter(

@@ -7,6 +7,7 @@ use super::decide::blame::Reason;
 use super::decide::timestamps::TimeBounds;
 use super::env::DeadLetterPlace;
 use super::error::DeliveryError;
+use super::topics::SourceTopics;
 use crate::journal::Record;
 
 /// A delivery report.
@@ -65,6 +66,8 @@ pub struct Inbox {
     pub topics: Vec<(usize, Result<TopicState, String>)>,
     /// The present producer can no longer be relied on: another one must take over.
     pub replace_producer: bool,
+    /// From now on events go to the topics that these sources say.
+    pub routes: Option<Vec<SourceTopics>>,
     /// When to end, even if records are left.
     pub drain_deadline: Option<Instant>,
     is_rung: bool,

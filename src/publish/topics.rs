@@ -32,8 +32,18 @@ struct Route {
 impl Topics {
     /// `main` is `kafka.topic`, the topic of all that `sources` do not send elsewhere.
     pub fn new(main: &str, sources: &[SourceTopics]) -> Self {
+        Self::behind(vec![main.to_owned()], sources)
+    }
+
+    /// As these sources say from now on. Each topic keeps its index, also one that is not used any more; new ones come last.
+    #[must_use]
+    pub fn rerouted(&self, sources: &[SourceTopics]) -> Self {
+        Self::behind(self.names.clone(), sources)
+    }
+
+    fn behind(names: Vec<String>, sources: &[SourceTopics]) -> Self {
         let mut topics = Self {
-            names: vec![main.to_owned()],
+            names,
             is_main_used: sources.is_empty(),
             routes: HashMap::new(),
         };
@@ -72,6 +82,16 @@ impl Topics {
     /// sources that were removed.
     pub fn used(&self) -> &[String] {
         &self.names[usize::from(!self.is_main_used)..]
+    }
+
+    /// True if events of a configured source may go to the topic at `index`; and for `kafka.topic`.
+    pub fn is_used(&self, index: usize) -> bool {
+        let mut routes = self.routes.values();
+        index == 0
+            || routes.any(|route| {
+                let mut by_event = route.by_event.values();
+                route.usual == index || by_event.any(|topic| *topic == index)
+            })
     }
 
     /// The name of the topic at `index`.
@@ -142,5 +162,17 @@ mod tests {
             );
         }
         assert_eq!(Topics::new("one", &sources[2..]).of("retell", "x"), 0);
+        let moved = SourceTopics {
+            topic: Some(String::from("moved")),
+            ..sources[0].clone()
+        };
+        let rerouted = topics.rerouted(&[moved]);
+        assert_eq!(rerouted.names(), ["main", "payments", "invoices", "moved"]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|topic| rerouted.is_used(topic)),
+            [true, false, true, true]
+        );
+        assert_eq!(rerouted.of("stripe", "x"), 3);
+        assert_eq!(rerouted.of("github", "push"), 0);
     }
 }

@@ -17,7 +17,7 @@ use super::decide::machine::{Action, Limits, Machine};
 use super::env::{Client as _, Env};
 use super::inbox::{Inbox, Report};
 use super::metrics::Metrics;
-use super::topics::Topics;
+use super::topics::{SourceTopics, Topics};
 use crate::journal::{Reader, Record, Truncator};
 use crate::log_throttle::LogThrottle;
 use crate::readiness::Check;
@@ -154,7 +154,8 @@ impl<E: Env> Worker<E> {
         self.check_for_stall(now);
         self.refresh_topic_states(now);
         self.check_ages(now);
-        if inbox.replace_producer {
+        let adds_topics = inbox.routes.is_some_and(|sources| self.route(&sources));
+        if inbox.replace_producer || adds_topics {
             self.replace_producer(now);
         }
         if inbox.drain_deadline.is_some_and(|end| now >= end) {
@@ -283,6 +284,22 @@ impl<E: Env> Worker<E> {
             // What a report asks for is done before the next one is looked at.
             self.act();
         }
+    }
+
+    /// True if there are topics that the present producer does not know.
+    fn route(&mut self, sources: &[SourceTopics]) -> bool {
+        let topics = self.config.topics.rerouted(sources);
+        let names = topics.names();
+        let added = &names[self.partitions.len()..];
+        let adds_topics = !added.is_empty();
+        let gauges = added.iter().map(|name| self.metrics.partitions(name));
+        self.partitions.extend(gauges);
+        self.machine.extend_to(names.len());
+        self.sent.extend_to(names.len());
+        self.env.set_topics(names);
+        self.health.forget_unused(|topic| topics.is_used(topic));
+        self.config.topics = topics;
+        adds_topics
     }
 
     fn replace_producer(&mut self, now: Instant) {

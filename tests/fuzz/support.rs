@@ -51,7 +51,7 @@ pub fn ingest(source: &str, listen: &str) -> Ingest<Checked> {
     );
     let config = Config::parse(&text, "target", &Environment::default());
     let config = config.unwrap_or_else(|error| panic!("{error}"));
-    let metrics = Metrics::register(&Registry::new(), &config.source).expect("fresh metrics");
+    let metrics = Metrics::register(&Registry::new()).expect("fresh metrics");
     let ingest = Ingest::new(&config.listen, &config.source, Checked, metrics);
     ingest.unwrap_or_else(|error| panic!("{}", ringback::telemetry::chain(&error)))
 }

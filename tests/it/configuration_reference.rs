@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ringback::config::{sections, variable_of};
 use ringback::publish::{Allowed, DefaultValue, PROPERTY_RULES};
-use ringback::settings::{Kind, Setting, Shape};
+use ringback::settings::{Kind, Reload, Setting, Shape};
 use serde_json::{Map, Value, json};
 
 const COMMAND: &str = "`UPDATE=1 cargo test --test it configuration_reference`";
@@ -16,7 +16,7 @@ const INTRODUCTION: &str = "Every key can be set by environment, which wins over
     `RINGBACK_KAFKA__CLIENT__BOOTSTRAP_SERVERS`. Durations are written \"500ms\", \"10s\", \"5m\"; sizes \"64KiB\", \"8MiB\", \
     \"2GiB\". Unknown keys and values out of bounds are errors. `ringback check --config FILE` reads a file as `serve` would, \
     prints the effective configuration without secrets, and reports every mistake with its line and a remedy. \
-    Changes take effect with a restart, except for the contents of files that hold secrets.";
+    Changes are noticed within seconds. Sources and some limits are taken then; the rest takes a restart. docs/reference/configuration.md says which.";
 
 const FILE: &str = "ringback's configuration: every key, what it means, its default and its bounds. The values written here \
     are the defaults; only the broker's address and the source are yours to fill in.";
@@ -239,11 +239,13 @@ fn page_key(page: &mut String, section: &str, path: &str, key: &Setting) {
     if key.is_secret {
         facts.push(String::from("secrets only by reference"));
     }
-    if key.is_reloaded {
-        facts.push(String::from(
+    facts.extend(match key.reload {
+        Reload::Nothing => None,
+        Reload::Files => Some(String::from(
             "files that it names are read again when they change",
-        ));
-    }
+        )),
+        Reload::Value => Some(String::from("taken without a restart")),
+    });
     let facts = capital(&facts.join("; "));
     let (name, key_path) = match section {
         "" => (key.name.to_owned(), key.name.to_owned()),

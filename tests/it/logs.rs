@@ -62,7 +62,7 @@ fn a_failed_reload_of_the_keys_names_the_key_and_the_reason() {
         server.reload();
         let line = server.logged(&format!("cur {fault}"));
         assert!(
-            line.contains("the keys could not be read; the old ones stay in use"),
+            line.contains("the changed configuration is refused; the present one goes on"),
             "{line}"
         );
         assert!(

@@ -52,6 +52,7 @@ mod priorities;
 mod prove;
 mod rate_limits;
 mod refusals;
+mod reload;
 mod senders;
 mod sizing_table;
 mod sources;

@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ringback::ingest::{KeyConfig, SourceConfig, Verify};
 use ringback::telemetry::Metrics;
-use ringback::{ingest, journal, publish};
+use ringback::{config, ingest, journal, publish};
 
 const HEAD: &str = "# Metrics
 
@@ -25,18 +24,8 @@ At rest, `ringback_journal_recovered_events` + accepted − delivered − dead-l
 fn page() -> String {
     let metrics = Metrics::new().expect("a fresh registry");
     let registry = metrics.registry();
-    let source = SourceConfig {
-        name: String::from("retell"),
-        path: "/webhook".into(),
-        verify: Verify::Retell,
-        keys: vec![KeyConfig {
-            env: Some(String::from("KEY")),
-            file: None,
-            name: None,
-        }],
-        ..SourceConfig::default()
-    };
-    let _ingest = ingest::Metrics::register(registry, &[source]).expect("no name twice");
+    let _reloads = config::ReloadMetrics::register(registry).expect("no name twice");
+    let _ingest = ingest::Metrics::register(registry).expect("no name twice");
     let _journal = journal::Metrics::register(registry).expect("no name twice");
     let _publish = publish::Metrics::register(registry).expect("no name twice");
     let mut page = String::from(HEAD);

@@ -43,7 +43,7 @@ impl Source {
         let authenticator = Authenticator {
             verify: self.verify,
             scheme: Some(self.scheme),
-            keys: ArcSwap::from_pointee(self.keys),
+            keys: self.keys,
         };
         authenticator.authenticate(&request, now_ms)
     }
@@ -255,7 +255,7 @@ fn a_message_id_is_the_sender_s_if_it_is_short_visible_ascii() {
             let authenticator = Authenticator {
                 verify: sample.verify,
                 scheme,
-                keys: ArcSwap::default(),
+                keys: Vec::new(),
             };
             let headers = headers(lines);
             authenticator.message_id(&headers).map(str::to_owned)

@@ -34,6 +34,11 @@ impl Env for LibrdkafkaEnv {
         self.factory.build(generation, isolate, batch_bytes)
     }
 
+    fn set_topics(&mut self, names: &[String]) {
+        self.factory.topics = names.into();
+        self.factory.last_readings.extend_to(names.len());
+    }
+
     fn write_dead_letter(
         &mut self,
         position: u64,

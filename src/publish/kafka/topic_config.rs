@@ -135,6 +135,11 @@ impl LastReadings {
         Self(Mutex::new(vec![LastReading::default(); topics]))
     }
 
+    /// For so many topics, at least as many as before.
+    pub(super) fn extend_to(&self, topics: usize) {
+        self.lock().resize(topics, LastReading::default());
+    }
+
     /// The topic does not exist: the next one of its name may have another configuration.
     pub(super) fn forget(&self, topic: usize) {
         self.lock()[topic].at = None;

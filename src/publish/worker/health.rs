@@ -80,6 +80,14 @@ impl Health {
         self.show_healthy();
     }
 
+    /// Topics that no source uses any more are not missed.
+    pub(super) fn forget_unused(&mut self, is_used: impl Fn(usize) -> bool) {
+        self.missing.retain(|topic, _| is_used(*topic));
+        if self.is_about_topics() {
+            self.mark_healthy();
+        }
+    }
+
     fn mark_topics_missing(&mut self) {
         let messages: Vec<_> = self.missing.values().map(String::as_str).collect();
         let messages = messages.join("; ");
@@ -177,6 +185,9 @@ impl<E: Env> Worker<E> {
     }
 
     fn on_missing_topic(&mut self, topic: usize, message: String) {
+        if !self.config.topics.is_used(topic) {
+            return;
+        }
         if let Some(permit) = self.throttle.permit(&message) {
             let meanwhile = self.config.ack.meanwhile();
             let others = if self.config.topics.names().len() > 1 {

@@ -28,6 +28,11 @@ impl SentRecords {
         Self(vec![VecDeque::new(); topics])
     }
 
+    /// For so many topics, at least as many as before.
+    pub(super) fn extend_to(&mut self, topics: usize) {
+        self.0.resize(topics, VecDeque::new());
+    }
+
     pub(super) fn push(&mut self, sent: SentRecord) {
         let records = &mut self.0[sent.topic];
         let last = records.back();

@@ -21,6 +21,11 @@ impl Topic {
 }
 
 impl Machine {
+    /// For so many topics, at least as many as before.
+    pub(crate) fn extend_to(&mut self, topics: usize) {
+        self.topics.resize_with(topics, Topic::default);
+    }
+
     /// The topic's metadata shows so many partitions; 0 if they are not known at the moment. Returns true if records are being
     /// sent by another number.
     pub(crate) fn on_partitions(&mut self, topic: usize, count: i32) -> bool {

@@ -1,0 +1,228 @@
+//! Takes a changed configuration while the relay runs: all of it that can be taken, or nothing.
+
+use std::path::PathBuf;
+
+use super::run::Relay;
+use super::watch::{ChangedFiles, WatchedFile};
+use crate::config::{Config, Environment, Purpose, ReloadMetrics, Reloaded};
+use crate::ingest::Ingest;
+use crate::publish::Publisher;
+use crate::readiness::{Check, CheckKind, Readiness};
+use crate::telemetry::{self, chain};
+
+/// The configuration's file, as it was before it was read.
+pub struct ConfigFile {
+    pub(super) path: PathBuf,
+    pub(super) watched: WatchedFile,
+}
+
+impl ConfigFile {
+    /// To be called before the file is read: a change in between then counts as one.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            watched: WatchedFile::new(path.clone()),
+            path,
+        }
+    }
+}
+
+/// The configuration in use, and how another one takes its place.
+pub(super) struct Reloader {
+    config: Config,
+    /// `None` if the configuration is in no file.
+    path: Option<PathBuf>,
+    /// The largest body of the configuration at the start, in bytes.
+    largest_body: u64,
+    /// Why the changed configuration is not in use. It is read again until it is.
+    fault: Option<String>,
+    metrics: ReloadMetrics,
+    check: Check,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        config: Config,
+        path: Option<PathBuf>,
+        metrics: ReloadMetrics,
+        readiness: &Readiness,
+    ) -> Self {
+        let check = readiness.check("configuration", CheckKind::Informational, "");
+        check.pass("ok");
+        Self {
+            largest_body: config.publish().max_body,
+            config,
+            path,
+            fault: None,
+            metrics,
+            check,
+        }
+    }
+
+    /// What is in use.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// True while a changed configuration is refused: what it names may have come meanwhile.
+    pub(super) fn is_refused(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// Reads the file again and takes what it says; if that is refused, everything goes on as it is. False if it is, or if there
+    /// is no file. Blocks while it reads.
+    pub(super) fn reload(&mut self, why: &str, ingest: &Ingest, publisher: &Publisher) -> bool {
+        let Some(path) = &self.path else {
+            return false;
+        };
+        let fresh = Config::load(path, &Environment::of_process(), Purpose::Relay);
+        let reloaded = fresh
+            .map_err(|error| chain(&error))
+            .and_then(|fresh| self.take(&fresh, ingest, publisher));
+        match reloaded {
+            Ok(needs_restart) => {
+                self.fault = None;
+                self.metrics.taken();
+                self.report(why, &needs_restart);
+                true
+            }
+            Err(fault) => {
+                // The same fault every few seconds is one line.
+                if self.fault.as_ref() != Some(&fault) {
+                    tracing::error!(
+                        why,
+                        error = fault,
+                        "the changed configuration is refused; the present one goes on"
+                    );
+                    self.metrics.refused();
+                    self.check.fail(&format!(
+                        "the changed configuration is refused, and an earlier one goes on: {}",
+                        fault.replace('\n', "; ")
+                    ));
+                }
+                self.fault = Some(fault);
+                false
+            }
+        }
+    }
+
+    /// Returns the keys that need a restart.
+    fn take(
+        &mut self,
+        fresh: &Config,
+        ingest: &Ingest,
+        publisher: &Publisher,
+    ) -> Result<Vec<String>, String> {
+        let reloaded = self.config.reloaded(fresh, self.largest_body);
+        let Reloaded {
+            config,
+            needs_restart,
+        } = reloaded.map_err(|errors| errors.join("\n"))?;
+        ingest
+            .reload(&config.listen, &config.source)
+            .map_err(|error| chain(&error))?;
+        let topics = config.publish().sources;
+        if topics != self.config.publish().sources {
+            publisher.route(topics);
+        }
+        self.config = config;
+        Ok(needs_restart)
+    }
+
+    fn report(&self, why: &str, needs_restart: &[String]) {
+        let sources = self.config.source.len();
+        if needs_restart.is_empty() {
+            self.check.pass("ok");
+            tracing::info!(
+                why,
+                sources,
+                "the configuration was read again and is in use"
+            );
+            return;
+        }
+        let keys = needs_restart.join(", ");
+        self.check
+            .fail(&format!("changed, but taken only by a restart: {keys}"));
+        tracing::warn!(
+            why,
+            sources,
+            needs_restart = keys,
+            "the configuration was read again and is in use but for what needs a restart"
+        );
+    }
+}
+
+impl Relay {
+    /// What is to be read again although it has not changed, because it could not be used.
+    pub(super) fn due(&self) -> ChangedFiles {
+        ChangedFiles {
+            configuration: self.reloader.is_refused(),
+            certificate: self.certificate_fault.is_some(),
+            ..ChangedFiles::default()
+        }
+    }
+
+    /// True if it is in use.
+    pub(super) fn reload_configuration(&mut self, why: &str) -> bool {
+        let is_reloaded = self.reloader.reload(why, &self.ingest, &self.publisher);
+        if is_reloaded && self.files.watch(self.reloader.config()) {
+            self.reload_certificate(why);
+        }
+        is_reloaded
+    }
+
+    pub(super) fn reload_keys(&self, why: &str) {
+        let config = self.reloader.config();
+        match self.ingest.reload(&config.listen, &config.source) {
+            Ok(()) => tracing::info!(why, "the keys were read again"),
+            Err(error) => {
+                let error = telemetry::chain(&error);
+                tracing::error!(why, %error, "the keys could not be read; the old ones stay in use");
+            }
+        }
+    }
+
+    pub(super) fn reload_certificate(&mut self, why: &str) {
+        let tls = self.reloader.config().listen.tls.as_ref();
+        let Some(read) = tls.and_then(|tls| self.ingest.reload_certificate(tls)) else {
+            return;
+        };
+        match read {
+            Ok(validity) => {
+                self.certificate_fault = None;
+                tracing::info!(why, valid_until = %validity, "the certificate of listen.tls was read again");
+            }
+            Err(error) => {
+                let fault = telemetry::chain(&error);
+                // The same fault every few seconds is one line.
+                if self.certificate_fault.as_ref() != Some(&fault) {
+                    tracing::error!(
+                        why,
+                        error = fault,
+                        "the certificate of listen.tls cannot be used; the present one stays, and the files are read \
+                         again every few seconds"
+                    );
+                }
+                self.certificate_fault = Some(fault);
+            }
+        }
+    }
+
+    pub(super) fn reload_token(&self, why: &str) {
+        match self.admin.reload_token() {
+            None => {}
+            Some(Ok(())) => tracing::info!(why, "the token of [admin] was read again"),
+            Some(Err(error)) => {
+                let error = telemetry::chain(&error);
+                tracing::error!(why, %error, "the token of [admin] could not be read; the present one stays in use");
+            }
+        }
+    }
+
+    pub(super) fn replace_producer(&self, why: &str) {
+        tracing::info!(
+            why,
+            "replacing the Kafka producer; the new one reads its credentials again"
+        );
+        self.publisher.replace_producer();
+    }
+}

@@ -1,0 +1,92 @@
+//! What requests are judged by: everything that the configuration says of them, exchanged as a whole.
+//!
+//! A request takes the present table when its head has arrived and ends with it. So a change of the configuration drops no
+//! request, and none is judged half by the old one and half by the new one.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::body::BodyLimits;
+use super::config::{ListenConfig, SourceConfig};
+use super::content_log::ContentLog;
+use super::health::Health;
+use super::memory::Budget;
+use super::metrics::{Metrics, Refusals};
+use super::rate_limit::RateLimits;
+use super::refusal_log::RefusalLog;
+use super::source::{IngestError, Source, build, bytes};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) sources: Vec<Source>,
+    /// From a path to an index of `sources`.
+    pub(super) routes: HashMap<String, usize>,
+    /// Of requests to no source.
+    pub(super) limits: BodyLimits,
+    pub(super) commit_timeout: Duration,
+    pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) health: Option<Health>,
+    /// Shared with the tables before this one, as far as the limits are the same.
+    pub(super) rate_limits: RateLimits,
+    pub(super) refusal_log: RefusalLog,
+    /// Of events that are accepted although an operator has to change something.
+    pub(super) content_log: ContentLog,
+}
+
+impl Table {
+    /// Reads the keys; a blank or unreadable one is an error. All bodies share `budget`. `before` is the table whose place this
+    /// one takes.
+    pub(super) fn new(
+        listen: &ListenConfig,
+        sources: &[SourceConfig],
+        budget: &Budget,
+        metrics: &Metrics,
+        before: Option<&Self>,
+    ) -> Result<Self, IngestError> {
+        let limits = BodyLimits {
+            max_body: bytes(listen.max_body),
+            timeout: listen.body_timeout,
+            budget: budget.clone(),
+        };
+        let rates = sources.iter().map(SourceConfig::rate_limits);
+        let rate_limits = match before {
+            Some(before) => before.rate_limits.reconfigured(rates),
+            None => RateLimits::new(rates),
+        };
+        let (sources, routes) = build(sources, &limits, metrics)?;
+        let names = sources.iter().map(|source| source.name.as_str());
+        Ok(Self {
+            content_log: ContentLog::new(&sources),
+            rate_limits,
+            refusal_log: RefusalLog::new(names),
+            sources,
+            routes,
+            limits,
+            commit_timeout: listen.commit_timeout,
+            trusted_proxies: listen.trusted_proxies.clone(),
+            health: listen.health_path.as_deref().map(Health::new),
+        })
+    }
+
+    /// What was counted so far of the requests to each source, by its name.
+    pub(super) fn refusals(&self) -> Vec<(String, Refusals)> {
+        let sources = self.sources.iter();
+        let refusals = sources.map(|source| (source.name.clone(), source.metrics.refusals()));
+        refusals.collect()
+    }
+
+    /// Logs what was refused since the last line of each source and reason, once that line's time has come.
+    pub(super) fn log_overdue(&self) {
+        self.refusal_log.log_overdue();
+        self.content_log.log_overdue();
+    }
+
+    /// Logs the same, whenever its time would come: nothing is judged by this table any more.
+    pub(super) fn log_rest(&self) {
+        self.refusal_log.log_rest();
+        self.content_log.log_rest();
+    }
+}
