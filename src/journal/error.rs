@@ -39,6 +39,33 @@ pub enum OpenError {
         /// The segment's name.
         file: String,
     },
+    /// Two segments' headers are intact and cannot both be this journal's: the files are of two copies of it, such as a backup
+    /// and what was written since.
+    #[error(
+        "{later} begins at position {first} and {earlier} at position {earlier_first}, so they are of two copies of one journal; move one copy's files out of the folder"
+    )]
+    Contradiction {
+        /// The name of the segment with the smaller number.
+        earlier: String,
+        /// Its first position.
+        earlier_first: u64,
+        /// The name of the segment with the larger number.
+        later: String,
+        /// Its first position.
+        first: u64,
+    },
+    /// A segment's header states what no journal writes, under a right checksum.
+    #[error(
+        "{file} states positions that no journal can have ({first} after {previous_end}); move it out of the folder"
+    )]
+    Impossible {
+        /// The segment's name.
+        file: String,
+        /// Its first position.
+        first: u64,
+        /// One past the last position of the segment before.
+        previous_end: u64,
+    },
     /// An operation of the disk failed.
     #[error("cannot {operation}")]
     Io {

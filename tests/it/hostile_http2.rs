@@ -76,6 +76,13 @@ fn request(step: u32) -> u32 {
     2 * step + 1
 }
 
+/// A connection's bytes: a window of no bytes for answers, and a hundred requests whose answers have some.
+pub fn stalled_windows() -> Vec<u8> {
+    let opening = [PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])].concat();
+    let requests = (0..100).flat_map(|step| frame(HEADERS, END_HEADERS | 1, request(step), HEAD));
+    opening.into_iter().chain(requests).collect()
+}
+
 fn assert_unharmed(server: &Server, attack: &str) {
     assert_eq!(server.post(br#"{"event":"good"}"#), 204, "after {attack}");
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id()));
@@ -131,10 +138,7 @@ fn a_flood_of_frames_is_cut_off_or_takes_nothing_from_others() {
 #[test]
 fn answers_that_nobody_takes_cost_little_and_their_connections_end() {
     let server = Server::start("header_timeout = \"1s\"\nidle_timeout = \"1s\"", "");
-    // A window of no bytes for answers, which have some.
-    let opening = [PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])].concat();
-    let requests = (0..100).flat_map(|step| frame(HEADERS, END_HEADERS | 1, request(step), HEAD));
-    let attack: Vec<u8> = opening.into_iter().chain(requests).collect();
+    let attack = stalled_windows();
     let connections: Vec<_> = (0..50)
         .map(|_| {
             let mut stream = server.connect();

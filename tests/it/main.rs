@@ -26,6 +26,7 @@ mod journal_damage;
 mod journal_drain;
 mod journal_faults;
 mod journal_fixtures;
+mod journal_forged_headers;
 mod journal_gone_segments;
 mod journal_hostile;
 mod journal_identity;

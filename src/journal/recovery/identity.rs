@@ -11,6 +11,9 @@ use crate::journal::format::record::Codec;
 use crate::journal::format::scan;
 use crate::journal::format::segment::{HEADER, Header, name};
 
+/// More than a journal gives out in 2^41 opens. What is calculated from smaller positions does not overflow.
+const MAX_POSITION: u64 = 1 << 62;
+
 /// The journal's id, if it has one: from the checkpoint (`known`), from an intact header, or else from the records.
 pub(super) fn find<FS: FileSystem>(
     fs: &FS,
@@ -44,6 +47,33 @@ pub(super) fn refuse_foreign(
         }),
         None => Ok(()),
     }
+}
+
+/// Fails if intact headers cannot all be of one journal: a segment begins where the one before it ended or later, and no
+/// journal gives out [`MAX_POSITION`]. Damage cannot do that, because a checksum covers each header, but files of two copies of
+/// a journal can, and so can whoever may write into the folder. Nothing is lost by refusing: nothing was changed.
+pub(super) fn refuse_contradictions(candidates: &[Candidate]) -> Result<(), OpenError> {
+    let mut earlier: Option<&Header> = None;
+    for header in headers(candidates) {
+        let (first, previous_end) = (header.first, header.previous_end);
+        if first >= MAX_POSITION || previous_end > first {
+            return Err(OpenError::Impossible {
+                file: name(header.sequence),
+                first,
+                previous_end,
+            });
+        }
+        if let Some(earlier) = earlier.filter(|earlier| first < earlier.first) {
+            return Err(OpenError::Contradiction {
+                earlier: name(earlier.sequence),
+                earlier_first: earlier.first,
+                later: name(header.sequence),
+                first,
+            });
+        }
+        earlier = Some(header);
+    }
+    Ok(())
 }
 
 fn headers(candidates: &[Candidate]) -> impl Iterator<Item = &Header> {

@@ -72,6 +72,7 @@ pub(super) fn make<FS: FileSystem>(
     let found_id = identity::find(fs, known_id, &candidates)?;
     let journal_id = found_id.unwrap_or(fresh_id);
     identity::refuse_foreign(journal_id, &candidates)?;
+    identity::refuse_contradictions(&candidates)?;
     let codec = Codec::new(&journal_id);
     let newest_file = candidates.last().map(|last| last.sequence);
     let synced = checkpoint.and_then(|last| last.synced);

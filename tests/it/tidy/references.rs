@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use super::root;
 
 /// Folders and files with text that people read. What tools have built below them is left out.
-const ROOTS: [&str; 12] = [
+const ROOTS: [&str; 13] = [
     ".ci",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "Cargo.toml",
     "README.md",
+    "SECURITY.md",
     "benches",
     "config",
     "deploy",
