@@ -30,6 +30,17 @@ pub trait Append: Send + Sync + 'static {
 
     /// Hands over one record (payload = head then body) without blocking. Dropping the commit does not undo it.
     fn append(&self, head: Vec<u8>, body: Bytes) -> Result<Self::Commit, AppendError>;
+
+    /// As [`Append::append`], for the source at `index`, which shares the journal fairly with the others if it can.
+    fn append_for(
+        &self,
+        index: usize,
+        head: Vec<u8>,
+        body: Bytes,
+    ) -> Result<Self::Commit, AppendError> {
+        let _ = index;
+        self.append(head, body)
+    }
 }
 
 impl Append for Appender {
@@ -37,6 +48,10 @@ impl Append for Appender {
 
     fn append(&self, head: Vec<u8>, body: Bytes) -> Result<Commit, AppendError> {
         Appender::append(self, head, body)
+    }
+
+    fn append_for(&self, index: usize, head: Vec<u8>, body: Bytes) -> Result<Commit, AppendError> {
+        self.append_in(index, head, body)
     }
 }
 

@@ -84,9 +84,7 @@ async fn accept<A: Append>(
     let ingress = exchange.ingress;
     let index = exchange.source.ok_or(Refusal::UnknownPath)?;
     let (source, metrics) = (&ingress.sources[index], &ingress.metrics);
-    exchange.check_address(source, request.headers())?;
-    check_head(request, source.limits.max_body)?;
-    exchange.check_rate(index, request.headers())?;
+    exchange.check_head(index, request)?;
 
     let head_bytes = head_cost(request.headers());
     let started = exchange.started.into();
@@ -118,8 +116,7 @@ async fn accept<A: Append>(
     if is_authenticated && let Some(text) = source.authenticator.handshake(&body) {
         return Ok(handshake(text));
     }
-    let limited = ingress.rate_limits.on_event(index);
-    limited.map_err(Refusal::RateLimited)?;
+    exchange.charge_event(index)?;
 
     let (envelope, counters, unparsed, ringback_id) = {
         let content = source.reading.read(headers, &body);
@@ -174,7 +171,7 @@ async fn accept<A: Append>(
 
     let commit = ingress
         .appender
-        .append(envelope, body)
+        .append_for(index, envelope, body)
         .map_err(Refusal::NotAppended)?;
     let commit = CountedCommit::<A>::new(commit, counters);
     tokio::time::timeout(ingress.commit_timeout, commit)
@@ -191,7 +188,7 @@ async fn accept<A: Append>(
     Ok(answer)
 }
 
-/// Refuses what can be refused before a byte of the body is asked for.
+/// Refuses what no source would take.
 fn check_head(request: &Request<Incoming>, max_body: usize) -> Result<(), Refusal> {
     if request.method() != Method::POST {
         return Err(Refusal::MethodNotAllowed);
@@ -302,6 +299,14 @@ impl<'a, A> Exchange<'a, A> {
         }
     }
 
+    /// Refuses what can be refused before a byte of the body is asked for.
+    fn check_head(&self, index: usize, request: &Request<Incoming>) -> Result<(), Refusal> {
+        let (source, headers) = (&self.ingress.sources[index], request.headers());
+        self.check_address(source, headers)?;
+        check_head(request, source.limits.max_body)?;
+        self.check_rate(index, headers)
+    }
+
     /// Refuses a client whose address is not on the source's list.
     fn check_address(&self, source: &Source, headers: &HeaderMap) -> Result<(), Refusal> {
         if source.allow.is_empty() {
@@ -320,6 +325,12 @@ impl<'a, A> Exchange<'a, A> {
         let proxies = &self.ingress.trusted_proxies;
         let client = || client_address(self.peer, headers, proxies);
         let limited = self.ingress.rate_limits.on_head(index, client);
+        limited.map_err(Refusal::RateLimited)
+    }
+
+    /// Charges an authenticated event to its source's limit.
+    fn charge_event(&self, index: usize) -> Result<(), Refusal> {
+        let limited = self.ingress.rate_limits.on_event(index);
         limited.map_err(Refusal::RateLimited)
     }
 

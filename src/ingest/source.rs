@@ -157,6 +157,7 @@ impl Source {
             reading: Reading::new(config)?,
             limits: BodyLimits {
                 max_body,
+                budget: limits.budget.shared_with(&config.name),
                 ..limits.clone()
             },
             allow: config.allow.iter().copied().map(canonical).collect(),
