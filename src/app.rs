@@ -86,6 +86,7 @@ impl App {
                 Ok(words) => room_check.pass(words),
                 Err(words) => room_check.fail(words),
             }));
+        journal.appender.set_patience(config.listen.commit_timeout);
         let journal_id = journal.recovery.journal_id;
         let ingest = Ingest::new(
             &config.listen,

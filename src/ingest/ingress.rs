@@ -26,6 +26,17 @@ pub trait Append: Send + Sync + 'static {
 
     /// Hands over one record (payload = head then body) without blocking. Dropping the commit does not undo it.
     fn append(&self, head: Vec<u8>, body: Bytes) -> Result<Self::Commit, AppendError>;
+
+    /// As [`Append::append`], for the source that has this lane, which shares the journal fairly with the others if it can.
+    fn append_for(
+        &self,
+        lane: usize,
+        head: Vec<u8>,
+        body: Bytes,
+    ) -> Result<Self::Commit, AppendError> {
+        let _ = lane;
+        self.append(head, body)
+    }
 }
 
 impl Append for Appender {
@@ -33,6 +44,10 @@ impl Append for Appender {
 
     fn append(&self, head: Vec<u8>, body: Bytes) -> Result<Commit, AppendError> {
         Appender::append(self, head, body)
+    }
+
+    fn append_for(&self, lane: usize, head: Vec<u8>, body: Bytes) -> Result<Commit, AppendError> {
+        self.append_in(lane, head, body)
     }
 }
 

@@ -6,6 +6,7 @@
 //! others. If none will be free, it is refused, and its sender tries again.
 
 mod claims;
+mod share;
 mod waiting;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,11 +16,16 @@ use http::HeaderMap;
 use prometheus::IntGauge;
 
 use self::claims::Claims;
+use self::share::{Share, Shares};
 use self::waiting::WaitingBodies;
 
 /// `max_in_flight`, shared by all requests; cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Budget(Arc<Inner>);
+pub(super) struct Budget {
+    inner: Arc<Inner>,
+    /// `None` for what is no source's.
+    share: Option<Share>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -31,6 +37,7 @@ struct Inner {
     gauge: IntGauge,
     /// While there are any, memory is given to claims alone.
     open_claims: AtomicUsize,
+    shares: Shares,
     state: Mutex<State>,
 }
 
@@ -56,29 +63,37 @@ impl Budget {
     /// `limit` in bytes. `gauge` shows the sum of all charges.
     pub(super) fn new(limit: usize, gauge: IntGauge) -> Self {
         gauge.set(0);
-        Self(Arc::new(Inner {
+        let inner = Inner {
             limit,
             used: AtomicUsize::new(0),
             arriving: AtomicUsize::new(0),
             gauge,
             open_claims: AtomicUsize::new(0),
+            shares: Shares::default(),
             state: Mutex::default(),
-        }))
+        };
+        Self {
+            inner: Arc::new(inner),
+            share: None,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn free(&self) -> usize {
-        let used = self.0.used.load(Ordering::SeqCst);
-        self.0.limit.saturating_sub(used)
+        let used = self.inner.used.load(Ordering::SeqCst);
+        self.inner.limit.saturating_sub(used)
     }
 
     /// Charges `bytes` in exchange for `returned` bytes that were charged until now. These are free afterwards even if
     /// there is no room.
     fn exchange(&self, returned: usize, bytes: usize) -> Result<(), Exhausted> {
-        let inner = &self.0;
+        let inner = &self.inner;
         // Before `used`, so that memory is never taken for neither free nor in motion.
         inner.arriving.fetch_add(bytes, Ordering::SeqCst);
         let exchanged = inner
@@ -126,9 +141,10 @@ impl AsRef<[u8]> for Buffer {
 }
 
 impl Charge {
-    /// Charges `bytes` more, or nothing at all; nothing as well while others claim memory.
+    /// Charges `bytes` more, or nothing at all; nothing as well while others claim memory, or beyond the source's share.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Exhausted> {
-        if self.budget.0.open_claims.load(Ordering::SeqCst) > 0 {
+        let is_claimed = self.budget.inner.open_claims.load(Ordering::SeqCst) > 0;
+        if is_claimed || bytes > self.budget.room() {
             return Err(Exhausted);
         }
         let grown = self.budget.exchange(0, bytes);
@@ -144,12 +160,14 @@ impl Charge {
     pub(super) fn shrink(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.held, "more is returned than was charged");
         let bytes = bytes.min(self.held);
-        let inner = &self.budget.0;
+        let inner = &self.budget.inner;
         inner.used.fetch_sub(bytes, Ordering::SeqCst);
         inner.gauge.sub(as_i64(bytes));
         self.held -= bytes;
         if !self.has_arrived {
             inner.arriving.fetch_sub(bytes, Ordering::SeqCst);
+        } else if let Some(share) = &self.budget.share {
+            share.sub(bytes);
         }
         self.budget.settle();
     }
@@ -162,7 +180,10 @@ impl Charge {
     /// The body is complete: from here on, its memory waits for the journal.
     pub(super) fn arrived(&mut self) {
         self.has_arrived = true;
-        let inner = &self.budget.0;
+        if let Some(share) = &self.budget.share {
+            share.add(self.held);
+        }
+        let inner = &self.budget.inner;
         inner.arriving.fetch_sub(self.held, Ordering::SeqCst);
         self.budget.settle();
     }

@@ -90,9 +90,7 @@ async fn accept<A: Append>(
     let Exchange { ingress, table, .. } = *exchange;
     let index = exchange.source.ok_or(Refusal::UnknownPath)?;
     let (source, metrics) = (&table.sources[index], &ingress.metrics);
-    exchange.check_address(source, request.headers())?;
-    check_head(request, source.limits.max_body)?;
-    exchange.check_rate(index, request.headers())?;
+    exchange.check_head(index, request)?;
 
     let head_bytes = head_cost(request.headers());
     let started = exchange.started.into();
@@ -116,8 +114,7 @@ async fn accept<A: Append>(
     if is_authenticated && let Some(text) = source.authenticator.handshake(&body) {
         return Ok(handshake(text));
     }
-    let limited = table.rate_limits.on_event(index);
-    limited.map_err(Refusal::RateLimited)?;
+    exchange.charge_event(index)?;
 
     let (envelope, counters, unparsed, ringback_id) = {
         let content = source.reading.read(headers, &body);
@@ -172,7 +169,7 @@ async fn accept<A: Append>(
 
     let commit = ingress
         .appender
-        .append(envelope, body)
+        .append_for(source.lane, envelope, body)
         .map_err(Refusal::NotAppended)?;
     let commit = CountedCommit::<A>::new(commit, counters);
     tokio::time::timeout(table.commit_timeout, commit)
@@ -202,7 +199,7 @@ fn check_verdict(source: &Source, verdict: Verdict, is_lenient: bool) -> Result<
     Ok(verdict)
 }
 
-/// Refuses what can be refused before a byte of the body is asked for.
+/// Refuses what no source would take.
 fn check_head(request: &Request<Incoming>, max_body: usize) -> Result<(), Refusal> {
     if request.method() != Method::POST {
         return Err(Refusal::MethodNotAllowed);
@@ -320,6 +317,14 @@ impl<'a, A> Exchange<'a, A> {
         }
     }
 
+    /// Refuses what can be refused before a byte of the body is asked for.
+    fn check_head(&self, index: usize, request: &Request<Incoming>) -> Result<(), Refusal> {
+        let (source, headers) = (&self.table.sources[index], request.headers());
+        self.check_address(source, headers)?;
+        check_head(request, source.limits.max_body)?;
+        self.check_rate(index, headers)
+    }
+
     /// Refuses a client whose address is not on the source's list.
     fn check_address(&self, source: &Source, headers: &HeaderMap) -> Result<(), Refusal> {
         if source.allow.is_empty() {
@@ -338,6 +343,12 @@ impl<'a, A> Exchange<'a, A> {
         let proxies = &self.table.trusted_proxies;
         let client = || client_address(self.peer, headers, proxies);
         let limited = self.table.rate_limits.on_head(index, client);
+        limited.map_err(Refusal::RateLimited)
+    }
+
+    /// Charges an authenticated event to its source's limit.
+    fn charge_event(&self, index: usize) -> Result<(), Refusal> {
+        let limited = self.table.rate_limits.on_event(index);
         limited.map_err(Refusal::RateLimited)
     }
 

@@ -143,6 +143,8 @@ pub(super) struct Source {
     pub(super) allow: Vec<IpNet>,
     pub(super) carry: Vec<CarriedName>,
     pub(super) metrics: SourceMetrics,
+    /// Of the journal's queue; the same for as long as the source is configured, because order holds within a lane.
+    pub(super) lane: usize,
     key_labels: Vec<String>,
 }
 
@@ -163,11 +165,13 @@ impl Source {
             reading: Reading::new(config)?,
             limits: BodyLimits {
                 max_body,
+                budget: limits.budget.shared_with(&config.name),
                 ..limits.clone()
             },
             allow: config.allow.iter().copied().map(canonical).collect(),
             carry: config.carry.clone(),
             metrics: metrics.source(config),
+            lane: 0,
             key_labels: config.key_labels().collect(),
         })
     }

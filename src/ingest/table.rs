@@ -56,7 +56,11 @@ impl Table {
             Some(before) => before.rate_limits.reconfigured(rates),
             None => RateLimits::new(rates),
         };
-        let (sources, routes) = build(sources, &limits, metrics)?;
+        let (mut sources, routes) = build(sources, &limits, metrics)?;
+        assign_lanes(
+            &mut sources,
+            before.map_or(&[], |before| &before.sources[..]),
+        );
         let names = sources.iter().map(|source| source.name.as_str());
         Ok(Self {
             content_log: ContentLog::new(&sources),
@@ -88,5 +92,63 @@ impl Table {
     pub(super) fn log_rest(&self) {
         self.refusal_log.log_rest();
         self.content_log.log_rest();
+    }
+}
+
+/// A source that was there before keeps its lane; the others have the first that are free.
+fn assign_lanes(sources: &mut [Source], before: &[Source]) {
+    let kept = |name: &str| before.iter().find(|known| known.name == name);
+    let mut taken: Vec<_> = sources
+        .iter()
+        .filter_map(|source| kept(&source.name).map(|known| known.lane))
+        .collect();
+    for source in sources {
+        source.lane = kept(&source.name).map_or_else(
+            || {
+                let free = (0..).find(|lane| !taken.contains(lane)).unwrap_or_default();
+                taken.push(free);
+                free
+            },
+            |known| known.lane,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::Verify;
+    use crate::telemetry::Registry;
+
+    #[test]
+    fn a_source_keeps_its_lane_for_as_long_as_it_is_configured() {
+        let metrics = Metrics::register(&Registry::new()).unwrap();
+        let budget = Budget::new(1 << 20, metrics.body_bytes.clone());
+        let table = |names: &[&str], before: Option<&Table>| {
+            let sources = names.iter().map(|name| SourceConfig {
+                name: (*name).to_owned(),
+                path: format!("/{name}").as_str().into(),
+                verify: Verify::None,
+                ..SourceConfig::default()
+            });
+            let sources: Vec<_> = sources.collect();
+            Table::new(
+                &ListenConfig::default(),
+                &sources,
+                &budget,
+                &metrics,
+                before,
+            )
+            .unwrap()
+        };
+        let lanes = |table: &Table| {
+            let sources = table.sources.iter();
+            sources.map(|source| source.lane).collect::<Vec<_>>()
+        };
+        let first = table(&["a", "b", "c"], None);
+        assert_eq!(lanes(&first), [0, 1, 2]);
+        let second = table(&["c", "new", "a"], Some(&first));
+        assert_eq!(lanes(&second), [2, 1, 0]);
+        assert_eq!(lanes(&table(&["x", "y", "c"], Some(&second))), [0, 1, 2]);
     }
 }

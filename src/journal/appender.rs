@@ -1,11 +1,17 @@
 //! Ingest's handle and its queue: the seam between async requests and the synchronous writer.
 //!
-//! A request queues its record and waits for a one-shot answer. The writer takes the whole queue at once, so a batch is
+//! A request queues its record and waits for a one-shot answer. The writer takes all that waits, up to one batch, so a batch is
 //! whatever arrived during the last sync: no delay is added, and the busier the journal is, the more records share a sync.
 
+mod pace;
+mod queue;
+
+pub(super) use self::queue::Queue;
+
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -15,11 +21,6 @@ use super::engine::writer::Payload;
 use super::error::AppendError;
 use super::memory::Memory;
 
-/// Records that may wait for the writer. Less than `recovery::POSITION_STRIDE`, which must exceed the records that were
-/// never synced.
-const QUEUE_RECORDS: usize = 1 << 16;
-/// Bytes that may wait for the writer. Ingest's own limit on bodies in memory is usually smaller.
-const QUEUE_BYTES: u64 = 1 << 30;
 /// The largest record, in bytes: far above any body's limit, and below what the format's u32 length can hold.
 const RECORD_BYTES: u64 = 1 << 31;
 
@@ -43,21 +44,6 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.queue.close();
     }
-}
-
-/// The records that wait for the writer.
-#[derive(Default)]
-pub(super) struct Queue {
-    state: Mutex<QueueState>,
-    filled: Condvar,
-}
-
-#[derive(Default)]
-struct QueueState {
-    records: Vec<Queued>,
-    /// Bytes on disk of the records that are queued or being written.
-    bytes: u64,
-    closed: bool,
 }
 
 /// One record and who waits for it.
@@ -110,6 +96,17 @@ impl Appender {
     /// From here on the record is written whether or not anybody waits for it. `body` is dropped, and with it whatever its
     /// owner holds, once it is synced. After an error nothing was or will be written.
     pub fn append(&self, head: Vec<u8>, body: Bytes) -> Result<Commit, AppendError> {
+        self.append_in(0, head, body)
+    }
+
+    /// As [`Appender::append`], in the lane of one source: while more waits than one batch holds, each lane has an equal share of
+    /// every batch. There are as many lanes as the highest index, which is to be small. In memory there is one lane only.
+    pub fn append_in(
+        &self,
+        lane: usize,
+        head: Vec<u8>,
+        body: Bytes,
+    ) -> Result<Commit, AppendError> {
         let Handle { queue, admission } = match &self.0 {
             Store::Disk(handle) => &**handle,
             Store::Memory(memory) => return memory.append(head, body).map(Commit),
@@ -129,17 +126,20 @@ impl Appender {
             });
         }
         admission.admit(state.bytes, size)?;
-        if state.records.len() >= QUEUE_RECORDS || state.bytes + size > QUEUE_BYTES {
-            return Err(AppendError::Overloaded);
-        }
-        state.bytes += size;
-        state.records.push(record);
-        let was_empty = state.records.len() == 1;
+        let was_empty = state.push(lane, record, size, Instant::now)?;
         drop(state);
         if was_empty {
-            queue.filled.notify_one();
+            queue.wake_writer();
         }
         Ok(Commit(commit))
+    }
+
+    /// From now on, refuses a record at once ([`AppendError::Overloaded`]) if it would surely be synced later than in this time,
+    /// by what the last syncs took. In memory it does nothing: there the patience is one of the [`Limits`](super::memory::Limits).
+    pub fn set_patience(&self, patience: Duration) {
+        if let Store::Disk(handle) = &self.0 {
+            handle.queue.set_patience(patience);
+        }
     }
 
     /// Sets what is called with whether the journal has room. Only the first call counts.
@@ -170,50 +170,5 @@ impl Appender {
             Store::Disk(handle) => &handle.admission,
             Store::Memory(memory) => &memory.admission,
         }
-    }
-}
-
-impl Queue {
-    /// Accepts nothing more. What is queued is still written.
-    pub(super) fn close(&self) {
-        self.lock().closed = true;
-        self.filled.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until a record is queued or the queue is closed.
-    pub(super) fn wait(&self) {
-        let mut state = self.lock();
-        while state.records.is_empty() && !state.closed {
-            state = self
-                .filled
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Moves all records into `batch`, which is empty; false if there are none and none can come.
-    pub(super) fn take(&self, batch: &mut Vec<Queued>) -> bool {
-        debug_assert!(batch.is_empty(), "a batch would be lost");
-        let mut state = self.lock();
-        std::mem::swap(&mut state.records, batch);
-        !batch.is_empty() || !state.closed
-    }
-
-    /// These bytes no longer wait: their records are synced or refused.
-    pub(super) fn release(&self, bytes: u64) {
-        let mut state = self.lock();
-        debug_assert!(bytes <= state.bytes, "more was released than was queued");
-        state.bytes = state.bytes.saturating_sub(bytes);
-    }
-
-    /// Closes the queue and returns the records that nobody will write.
-    pub(super) fn abandon(&self) -> Vec<Queued> {
-        let mut state = self.lock();
-        state.closed = true;
-        std::mem::take(&mut state.records)
     }
 }

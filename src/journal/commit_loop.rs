@@ -58,7 +58,7 @@ impl<FS: FileSystem> Drop for CommitLoop<FS> {
 impl<FS: FileSystem> CommitLoop<FS> {
     /// An empty queue: the appender that fills it and the loop that empties it.
     pub fn new(engine: Arc<Engine<FS>>) -> (Appender, Self) {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue::new());
         let appender = Appender::new(queue.clone(), engine.admission.clone());
         let commits = Self {
             writer: Writer::new(engine.clone()),
@@ -114,7 +114,7 @@ impl<FS: FileSystem> CommitLoop<FS> {
         match result {
             CommitResult::Committed { first, count } => {
                 let done = self.batch[..count].iter();
-                self.queue.release(done.map(Payload::size).sum());
+                self.queue.committed(done.map(Payload::size).sum());
                 for (position, record) in (first..).zip(self.batch.drain(..count)) {
                     record.answer(Ok(position));
                 }

@@ -42,6 +42,8 @@ struct Entry {
     held: usize,
     /// How far the sender is behind. It stays the same while the claim is open, because the sender is not waited for.
     behind: Duration,
+    /// With the source's share.
+    budget: Budget,
     answer: Sender<Charge>,
 }
 
@@ -70,6 +72,7 @@ impl Budget {
             bytes,
             held,
             behind,
+            budget: self.clone(),
             answer: sender,
         };
         let rank = self.with_state(|state| {
@@ -94,7 +97,7 @@ impl Budget {
     /// Serves and refuses claims, if there are any. To be called after whatever may free memory or end a motion.
     pub(super) fn settle(&self) {
         // Sequentially consistent, as the changes of the sums are: either this sees the claim or the claim sees those.
-        if self.0.open_claims.load(Ordering::SeqCst) > 0 {
+        if self.inner.open_claims.load(Ordering::SeqCst) > 0 {
             self.with_state(|_| ());
         }
     }
@@ -123,7 +126,7 @@ impl Budget {
 
     fn count_claims(&self, claims: &Claims) {
         let open = claims.by_rank.len();
-        self.0.open_claims.store(open, Ordering::SeqCst);
+        self.inner.open_claims.store(open, Ordering::SeqCst);
     }
 
     fn settle_claims(&self, state: &mut State, wakers: &mut Vec<Waker>) -> Vec<Settled> {
@@ -144,7 +147,7 @@ impl Budget {
             let (bytes, held, behind) = (claim.bytes, claim.held, claim.behind);
             let kept_pace = now.checked_sub(behind);
             let before = self.in_motion(state);
-            let missing = bytes.saturating_sub(self.free());
+            let missing = bytes.saturating_sub(claim.budget.room());
             let (count, slower) = state.waiting.slower(missing, kept_pace);
             if slower >= missing {
                 let freed = state.waiting.cut(count, wakers);
@@ -153,15 +156,22 @@ impl Budget {
                     // A request that had passed by the claims was faster. None can pass any more.
                     continue;
                 }
-                let mut charge = self.charge();
-                charge.held = bytes;
                 let claim = state.claims.remove(rank);
-                settled.extend(claim.map(|claim| (claim.answer, Some(charge))));
+                settled.extend(claim.map(|claim| {
+                    let mut charge = claim.budget.charge();
+                    charge.held = bytes;
+                    (claim.answer, Some(charge))
+                }));
             } else {
                 // What became free or was charged in the meantime counts as in motion.
                 let in_motion = before.max(self.in_motion(state));
                 let others = state.claims.held - held;
-                let hope = slower.saturating_add(in_motion).saturating_add(others);
+                // Beyond its share a source waits for nobody: the flood would hold up all others' claims.
+                let hope = if bytes <= self.free() {
+                    slower
+                } else {
+                    slower.saturating_add(in_motion).saturating_add(others)
+                };
                 if hope < missing {
                     let claim = state.claims.remove(rank);
                     settled.extend(claim.map(|claim| (claim.answer, None)));
@@ -187,7 +197,7 @@ impl Budget {
 
     /// What requests hold whose bodies arrive and that wait neither for their senders nor for memory, in bytes.
     fn in_motion(&self, state: &State) -> usize {
-        let arriving = self.0.arriving.load(Ordering::SeqCst);
+        let arriving = self.inner.arriving.load(Ordering::SeqCst);
         let still = state.waiting.held() + state.claims.held;
         arriving.saturating_sub(still)
     }

@@ -8,7 +8,7 @@ const HEADER: HeaderForm = HeaderForm {
     challenge: None,
 };
 
-const ALL: [Refusal; 24] = [
+const ALL: [Refusal; 25] = [
     Refusal::UnknownPath,
     Refusal::AddressNotAllowed,
     Refusal::MethodNotAllowed,
@@ -20,6 +20,11 @@ const ALL: [Refusal; 24] = [
     Refusal::BodyStalled,
     Refusal::BodyBroken,
     Refusal::MemoryExhausted,
+    Refusal::RateLimited(Limited {
+        wait: Duration::from_millis(1001),
+        of_client: true,
+        body_unread: true,
+    }),
     Refusal::Unauthenticated(AuthenticateError::Missing(HEADER)),
     Refusal::Unauthenticated(AuthenticateError::Malformed(HEADER)),
     Refusal::Unauthenticated(AuthenticateError::Stale {
@@ -56,16 +61,28 @@ fn every_refusal_has_its_own_label_from_the_closed_list() {
 }
 
 #[test]
-fn every_503_names_whole_seconds_to_wait_and_nothing_else_does() {
+fn every_503_and_429_names_whole_seconds_to_wait_and_nothing_else_does() {
     for refusal in ALL {
         let response = refusal.problem().to_response();
         let seconds = response
             .headers()
             .get(RETRY_AFTER)
             .map(|value| value.to_str().unwrap().parse::<u32>().unwrap());
-        let unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
-        assert_eq!(seconds.is_some(), unavailable, "{refusal:?}");
-        assert!(seconds.is_none_or(|seconds| seconds >= 1));
+        let waits = [
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        let is_named = waits.contains(&response.status());
+        assert_eq!(seconds.is_some(), is_named, "{refusal:?}");
+        let least = if let Refusal::RateLimited(_) = refusal {
+            2
+        } else {
+            1
+        };
+        assert!(
+            seconds.is_none_or(|seconds| seconds >= least),
+            "{refusal:?}"
+        );
     }
 }
 

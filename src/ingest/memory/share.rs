@@ -1,0 +1,156 @@
+//! How much of the budget one source may have beside others: a multiple of what is free, so that something always is.
+//!
+//! Only bodies that are complete count, which wait for the journal: those that arrive can be cut for others. A source that
+//! floods ringback takes memory until it has three times what is free, that is three quarters of all; two such
+//! sources have three sevenths each. Nothing is set aside for sources that send nothing. This is the dynamic threshold of
+//! switches with shared memory (Choudhury and Hahne, 1998).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Budget;
+
+/// How many times the free bytes one source may have.
+const FACTOR: usize = 3;
+
+/// What the complete bodies of one source hold together, in bytes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Share(Arc<AtomicUsize>);
+
+impl Share {
+    pub(super) fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn sub(&self, bytes: usize) {
+        let before = self.0.fetch_sub(bytes, Ordering::Relaxed);
+        debug_assert!(bytes <= before, "a source returned more than it had");
+    }
+}
+
+/// All shares by the names of their sources: of a source that is configured again, the same.
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    count: AtomicUsize,
+    by_name: Mutex<Vec<(String, Share)>>,
+}
+
+impl Budget {
+    /// The same budget, charged for the source of this name, which gets only its share if there are others.
+    pub(in crate::ingest) fn shared_with(&self, source: &str) -> Self {
+        let shares = &self.inner.shares;
+        let mut by_name = { &shares.by_name }
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = by_name.iter().find(|(name, _)| name == source);
+        let share = known.map_or_else(Share::default, |(_, share)| share.clone());
+        if known.is_none() {
+            by_name.push((source.to_owned(), share.clone()));
+            shares.count.store(by_name.len(), Ordering::Relaxed);
+        }
+        Self {
+            inner: Arc::clone(&self.inner),
+            share: Some(share),
+        }
+    }
+
+    /// How many bytes more a request may have: what is free, but no more than its source's share. A source that has no
+    /// complete body is not limited, so that its largest fits.
+    pub(super) fn room(&self) -> usize {
+        let free = self.free();
+        let Some(share) = &self.share else {
+            return free;
+        };
+        let total = share.0.load(Ordering::Relaxed);
+        if total == 0 || self.inner.shares.count.load(Ordering::Relaxed) < 2 {
+            return free;
+        }
+        // The threshold after the charge, when less is free.
+        let below = FACTOR.saturating_mul(free).saturating_sub(total);
+        free.min(below / (FACTOR + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prometheus::IntGauge;
+
+    use super::super::{Charge, Exhausted};
+    use super::*;
+
+    fn budget() -> Budget {
+        Budget::new(1000, IntGauge::new("held", "held").unwrap())
+    }
+
+    /// Complete bodies of ten bytes each, until no more are given.
+    fn flood(budget: &Budget) -> Vec<Charge> {
+        let charges = (0..200).map_while(|_| {
+            let mut charge = budget.charge();
+            charge.grow(10).is_ok().then(|| {
+                charge.arrived();
+                charge
+            })
+        });
+        charges.collect()
+    }
+
+    #[test]
+    fn a_flood_leaves_a_quarter_to_others_and_two_floods_leave_a_seventh() {
+        let budget = budget();
+        let [a, b, c] = ["a", "b", "c"].map(|name| budget.shared_with(name));
+        let first = flood(&a);
+        assert_eq!(first.len(), 75);
+        let second = flood(&b);
+        assert_eq!(second.len(), 18, "three quarters of a quarter");
+        let third = flood(&c);
+        assert!(!third.is_empty(), "there is always something");
+        // As the first flood's are returned, the others get more, and the first one less.
+        drop(first);
+        let more = flood(&b);
+        assert!(second.len() + more.len() > 60);
+        drop((second, third, more));
+        assert_eq!(flood(&a).len(), 75);
+    }
+
+    #[test]
+    fn a_source_without_others_and_a_single_body_may_have_everything() {
+        let alone = budget();
+        let only = alone.shared_with("only");
+        // Configured again, it is still the only one.
+        assert_eq!(flood(&alone.shared_with("only")).len(), 100);
+        assert_eq!(flood(&only).len(), 100);
+        let _other = alone.shared_with("other");
+        let mut body = only.charge();
+        assert_eq!((body.grow(500), body.grow(500)), (Ok(()), Ok(())));
+    }
+
+    #[tokio::test]
+    async fn beyond_its_share_a_source_takes_the_memory_of_its_slow_bodies_and_waits_for_nobody() {
+        let budget = budget();
+        let [a, b] = ["a", "b"].map(|name| budget.shared_with(name));
+        let long_ago = tokio::time::Instant::now() - Duration::from_secs(5);
+        let mut charge = a.charge();
+        assert_eq!(charge.grow(100), Ok(()));
+        let bytes = Vec::new();
+        let slow = a.wait(super::super::Buffer { bytes, charge }, long_ago);
+        let fast = flood(&a);
+        assert_eq!(fast.len(), 67, "three quarters of the rest");
+        let mut charge = a.charge();
+        let mut claim = a.claim(100, &charge, Duration::ZERO);
+        charge.absorb(claim.served().await.unwrap());
+        assert_eq!((charge.held, slow.take().is_none()), (100, true));
+        drop(claim);
+        let mut claim = a.claim(10, &charge, Duration::ZERO);
+        assert_eq!(claim.served().await.map(drop), Err(Exhausted));
+        drop(claim);
+        // The other is served, as a claim as well as at once.
+        let empty = b.charge();
+        let mut claim = b.claim(10, &empty, Duration::ZERO);
+        assert_eq!(claim.served().await.map(|charge| charge.held), Ok(10));
+        drop((claim, fast, charge));
+        assert_eq!(a.share.as_ref().unwrap().0.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.free(), 1000);
+    }
+}
