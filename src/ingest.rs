@@ -8,6 +8,7 @@
 //!       scheme      authenticated over the raw bytes, before anything is parsed
 //!       payload     read: one pass over the JSON finds the event's name, its key and its id; a source may have them in headers
 //!       carry       collected: headers and query parameters that go with the event
+//!       dedup       answered at once if the source has a window and the event was committed within it
 //!       commit      appended to the journal; 204 only after its sync, or after Kafka's acknowledgement (`ack = "kafka"`)
 //! health        answers load balancers on a path of their own, before any of this
 //! tls           the listener's certificate, and its exchange
@@ -26,6 +27,7 @@ mod checks;
 mod commit;
 mod config;
 mod content_log;
+mod dedup;
 mod health;
 mod ingress;
 mod memory;
@@ -55,6 +57,8 @@ pub use self::scheme::{
 pub use self::source::IngestError;
 pub use self::tls::{TlsConfig, TlsError, Validity};
 
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -65,6 +69,7 @@ use tokio::time::Instant;
 use self::body::BodyLimits;
 use self::checks::SourceCheck;
 use self::content_log::ContentLog;
+use self::dedup::Dedup;
 use self::health::Health;
 use self::ingress::{Ingress, Observer};
 use self::memory::Budget;
@@ -138,6 +143,7 @@ impl<A: Append> Ingest<A> {
         let ingress = Ingress {
             appender,
             content_log: ContentLog::new(&built),
+            dedup: Dedup::new(sources, &metrics.sources),
             refusal_log: Arc::new(RefusalLog::new(names)),
             sources: built,
             routes,
@@ -157,6 +163,13 @@ impl<A: Append> Ingest<A> {
             sources: sources.into(),
             checks: Arc::default(),
         })
+    }
+
+    /// Reads the windows of duplicates from `folder`, the journal's, and keeps them there from now on; without this they end
+    /// with the process. An error means that a thread cannot start. Blocks while it reads.
+    pub fn remembering(self, folder: &Path) -> io::Result<Self> {
+        self.ingress.dedup.keep_in(folder)?;
+        Ok(self)
     }
 
     /// Answers health checks from `readiness`, and adds a check for each source to it, which reports what was refused in
@@ -251,7 +264,7 @@ pub async fn serve<A: Append>(
     listener: TcpListener,
     ingest: Ingest<A>,
     shutdown: impl Future<Output = ()>,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     let (ingress, phases) = (ingest.ingress, ingest.phases);
     let logs = Arc::clone(&ingress);
     let budget = ingress.limits.budget.clone();

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::body::BodyLimits;
 use super::content_log::ContentLog;
+use super::dedup::Dedup;
 use super::health::Health;
 use super::metrics::Metrics;
 use super::payload::NotJson;
@@ -91,6 +92,7 @@ pub(super) struct Ingress<A> {
     pub(super) refusal_log: Arc<RefusalLog>,
     /// Of events that are accepted although an operator has to change something.
     pub(super) content_log: ContentLog,
+    pub(super) dedup: Dedup,
 }
 
 impl<A> Ingress<A> {

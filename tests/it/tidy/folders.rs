@@ -42,6 +42,7 @@ const INGEST: &[Row] = &[
     ("carry", &["config", "provenance"]),
     ("refusal", &["payload", "scheme"]),
     ("metrics", &["config", "payload", "refusal"]),
+    ("dedup", &["config", "metrics"]),
     ("body", &["memory", "refusal"]),
     (
         "source",
@@ -56,6 +57,7 @@ const INGEST: &[Row] = &[
         &[
             "body",
             "content_log",
+            "dedup",
             "health",
             "metrics",
             "payload",
@@ -67,13 +69,14 @@ const INGEST: &[Row] = &[
         ],
     ),
     ("untrusted", &["payload", "scheme"]),
-    ("commit", &["ingress", "metrics"]),
+    ("commit", &["dedup", "ingress", "metrics"]),
     (
         "request",
         &[
             "body",
             "carry",
             "commit",
+            "dedup",
             "ingress",
             "memory",
             "metrics",
