@@ -20,6 +20,7 @@ mod watch;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -95,6 +96,10 @@ impl App {
             ingest::Metrics::register(metrics.registry())?,
         )?
         .reporting(&readiness);
+        let ingest = match config.ack {
+            Ack::Disk => remember(ingest, config.journal.path.clone()).await?,
+            Ack::Kafka => ingest,
+        };
         if config.ack == Ack::Kafka && config.kafka.dead_letter_topic.is_none() {
             tracing::warn!("{NO_DEAD_LETTER_TOPIC}");
         }
@@ -178,6 +183,13 @@ async fn open_journal(
             path: config.journal.path.display().to_string(),
             source,
         })
+}
+
+/// Reads what duplicates are known of, beside the journal, which is locked.
+async fn remember(ingest: Ingest, folder: PathBuf) -> io::Result<Ingest> {
+    #[allow(clippy::disallowed_methods, reason = "once, at the start")]
+    let ingest = tokio::task::spawn_blocking(move || ingest.remembering(&folder));
+    ingest.await.map_err(io::Error::other)?
 }
 
 fn start_publisher(

@@ -8,6 +8,7 @@
 //!       scheme      authenticated over the raw bytes, before anything is parsed
 //!       payload     read: one pass over the JSON finds the event's name, its key and its id; a source may have them in headers
 //!       carry       collected: headers and query parameters that go with the event
+//!       dedup       answered at once if the source has a window and the event was committed within it
 //!       commit      appended to the journal; 204 only after its sync, or after Kafka's acknowledgement (`ack = "kafka"`)
 //! health        answers load balancers on a path of their own, before any of this
 //! tls           the listener's certificate, and its exchange
@@ -26,6 +27,7 @@ mod checks;
 mod commit;
 mod config;
 mod content_log;
+mod dedup;
 mod health;
 mod ingress;
 mod memory;
@@ -58,6 +60,8 @@ pub use self::scheme::{
 pub use self::source::IngestError;
 pub use self::tls::{TlsConfig, TlsError, Validity};
 
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -145,6 +149,13 @@ impl<A: Append> Ingest<A> {
             listen: Arc::new(listen.clone()),
             check: None,
         })
+    }
+
+    /// Reads the windows of duplicates from `folder`, the journal's, and keeps them there from now on; without this they end
+    /// with the process. An error means that a thread cannot start. Blocks while it reads.
+    pub fn remembering(self, folder: &Path) -> io::Result<Self> {
+        self.ingress.table.load().dedup.keep_in(folder)?;
+        Ok(self)
     }
 
     /// Answers health checks from `readiness`, and adds a check to it with a line for each source, which reports what was
@@ -236,7 +247,7 @@ pub async fn serve<A: Append>(
     listener: TcpListener,
     ingest: Ingest<A>,
     shutdown: impl Future<Output = ()>,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     let (ingress, phases) = (ingest.ingress, ingest.phases);
     let logs = Arc::clone(&ingress);
     let budget = ingress.budget.clone();

@@ -12,6 +12,7 @@
 //! quarantine-<segment>-<offset>         a copy of damaged bytes
 //! torn-<segment>-<offset>               a copy of a write that a crash cut short
 //! unreadable-<segment>-<extent>-<id>    a second name that keeps a segment with an unreadable place      (set_aside)
+//! dedup-<source>-<generation>           not the journal's: ingest's windows of duplicates
 //! ```
 //!
 //! A *position* numbers a record for good. Positions are contiguous within a segment. Between two segments there may be a gap,

@@ -1,10 +1,11 @@
-//! Waits for an event's commit, and counts the event exactly when it is committed.
+//! Waits for an event's commit, and counts and marks the event exactly when it is committed.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::runtime::Handle;
 
+use super::dedup::Claim;
 use super::ingress::Append;
 use super::metrics::EventCounters;
 use crate::journal::AppendError;
@@ -13,13 +14,29 @@ use crate::journal::AppendError;
 /// passed): the rest of the wait then moves to a task, which only such events cost.
 pub(super) struct CountedCommit<A: Append> {
     /// `None` once the commit has finished.
-    pending: Option<(A::Commit, EventCounters)>,
+    pending: Option<(A::Commit, Outcome)>,
+}
+
+/// What a commit changes. Dropped without one, it returns the claim.
+struct Outcome {
+    counters: EventCounters,
+    /// `None` if the event's source has no window of duplicates.
+    claim: Option<Claim>,
+}
+
+impl Outcome {
+    fn committed(self) {
+        self.counters.count();
+        if let Some(claim) = self.claim {
+            claim.committed();
+        }
+    }
 }
 
 impl<A: Append> CountedCommit<A> {
-    pub(super) fn new(commit: A::Commit, counters: EventCounters) -> Self {
+    pub(super) fn new(commit: A::Commit, counters: EventCounters, claim: Option<Claim>) -> Self {
         Self {
-            pending: Some((commit, counters)),
+            pending: Some((commit, Outcome { counters, claim })),
         }
     }
 }
@@ -28,28 +45,29 @@ impl<A: Append> Future for CountedCommit<A> {
     type Output = Result<u64, AppendError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some((commit, counters)) = self.pending.as_mut() else {
+        let Some((commit, _)) = self.pending.as_mut() else {
             return Poll::Pending;
         };
-        let outcome = ready!(Pin::new(commit).poll(cx));
-        if outcome.is_ok() {
-            counters.count();
+        let committed = ready!(Pin::new(commit).poll(cx));
+        if let Some((_, outcome)) = self.pending.take()
+            && committed.is_ok()
+        {
+            outcome.committed();
         }
-        self.pending = None;
-        Poll::Ready(outcome)
+        Poll::Ready(committed)
     }
 }
 
 impl<A: Append> Drop for CountedCommit<A> {
     fn drop(&mut self) {
-        let Some((commit, counters)) = self.pending.take() else {
+        let Some((commit, outcome)) = self.pending.take() else {
             return;
         };
         // Without a runtime the process is ending, and its metrics with it.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 if commit.await.is_ok() {
-                    counters.count();
+                    outcome.committed();
                 }
             });
         }

@@ -63,8 +63,19 @@ pub(super) struct SourceMetrics {
     without_key: IntCounter,
     /// Values that were not carried.
     pub(super) left_out: IntCounter,
+    pub(super) dedup: DedupMetrics,
     /// By the index of the key that matched.
     pub(super) matches: Vec<IntCounter>,
+}
+
+/// What is counted of one source's window of duplicates.
+#[derive(Debug, Clone)]
+pub(super) struct DedupMetrics {
+    pub(super) duplicates: IntCounter,
+    /// Marks that were forgotten before their time for lack of room.
+    pub(super) over_capacity: IntCounter,
+    /// Marks that were not written to a file.
+    pub(super) unsaved: IntCounter,
 }
 
 /// A source's refusals by reason, and beside them the signatures that matched.
@@ -202,6 +213,8 @@ struct Families {
     accepted: IntCounterVec,
     without_key: IntCounterVec,
     left_out: IntCounterVec,
+    duplicates: IntCounterVec,
+    forgotten: IntCounterVec,
     matches: IntCounterVec,
 }
 
@@ -239,6 +252,16 @@ impl Families {
                 "Values of headers and query parameters that a source carries, left out of an event because they are no visible text or beyond 32 values and 8 KiB.",
                 &["source"],
             )?,
+            duplicates: registry.counters(
+                "events_duplicate_total",
+                "Events answered 204 without a second record, because their id was committed within the source's dedup window.",
+                &["source"],
+            )?,
+            forgotten: registry.counters(
+                "dedup_forgotten_total",
+                "Accepted events that a dedup window does not remember for its whole length: for lack of room (capacity), or after a restart, because they could not be written to its file (file).",
+                &["source", "reason"],
+            )?,
             matches: registry.counters(
                 "signature_matches_total",
                 "Requests with a matching signature, by the key that matched.",
@@ -265,6 +288,7 @@ impl Families {
     fn source(&self, source: &SourceConfig) -> SourceMetrics {
         let name = source.name.as_str();
         let kind = |kind: &str| self.accepted.with_label_values(&[name, kind]);
+        let forgotten = |reason: &str| self.forgotten.with_label_values(&[name, reason]);
         let documented = source.verify.event_kinds().iter().copied();
         let configured = source.topics.0.keys().map(String::as_str);
         let kinds: BTreeSet<_> = documented.chain(configured).collect();
@@ -279,6 +303,11 @@ impl Families {
             unparsed: kind(EventKind::Unparsed.name()),
             without_key: self.without_key.with_label_values(&[name]),
             left_out: self.left_out.with_label_values(&[name]),
+            dedup: DedupMetrics {
+                duplicates: self.duplicates.with_label_values(&[name]),
+                over_capacity: forgotten("capacity"),
+                unsaved: forgotten("file"),
+            },
             matches: source
                 .key_labels()
                 .map(|key| self.matches.with_label_values(&[name, key.as_str()]))

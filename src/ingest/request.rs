@@ -19,13 +19,15 @@ use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use prometheus::Histogram;
+use tokio::time::timeout_at;
 
 use super::body::{collect, discard};
 use super::carry::carry;
 use super::commit::CountedCommit;
+use super::dedup::Identity;
 use super::ingress::{Append, Ingress, Observation};
 use super::memory::head_cost;
-use super::metrics::RequestMetrics;
+use super::metrics::{EventCounters, RequestMetrics};
 use super::payload::{EventFields, EventKind, NotJson};
 use super::provenance::{client_address, content_type, trace_context};
 use super::refusal::{BodyUnread, Reason, Refusal};
@@ -110,13 +112,14 @@ async fn accept<A: Append>(
     let observer = ingress.observer.get();
     let is_lenient = observer.is_some_and(|observer| observer.lenient);
     let verdict = check_verdict(source, verdict, is_lenient)?;
+    let is_genuine = verdict.is_ok();
     let is_authenticated = matches!(verdict, Ok(Some(_)));
     if is_authenticated && let Some(text) = source.authenticator.handshake(&body) {
         return Ok(handshake(text));
     }
     exchange.charge_event(index)?;
 
-    let (envelope, counters, unparsed, ringback_id) = {
+    let (envelope, counters, unparsed, ringback_id, identity) = {
         let content = source.reading.read(headers, &body);
         if !is_authenticated {
             check_content(source, &content)?;
@@ -150,7 +153,10 @@ async fn accept<A: Append>(
             source.metrics.left_out.inc_by(left_out);
         }
         let ringback_id = HeaderValue::from_str(id).ok();
-        (event.encode_envelope(), counters, unparsed, ringback_id)
+        let dedup = Some(&table.dedup).filter(|_| is_genuine);
+        let identity = dedup.and_then(|dedup| dedup.identity(index, id));
+        let envelope = event.encode_envelope();
+        (envelope, counters, unparsed, ringback_id, identity)
     };
     timer.finish(&metrics.validate);
     if let Some(observer) = observer {
@@ -167,17 +173,9 @@ async fn accept<A: Append>(
     *request.headers_mut() = HeaderMap::new();
     *request.uri_mut() = Uri::default();
 
-    let commit = ingress
-        .appender
-        .append_for(source.lane, envelope, body)
-        .map_err(Refusal::NotAppended)?;
-    let commit = CountedCommit::<A>::new(commit, counters);
-    tokio::time::timeout(table.commit_timeout, commit)
-        .await
-        .map_err(|_| Refusal::CommitTimeout)?
-        .map_err(Refusal::NotAppended)?;
-    timer.finish(&metrics.commit);
-
+    if commit(exchange, source, identity, envelope, body, counters).await? {
+        timer.finish(&metrics.commit);
+    }
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     if let Some(id) = ringback_id {
@@ -197,6 +195,37 @@ fn check_verdict(source: &Source, verdict: Verdict, is_lenient: bool) -> Result<
         Ok(None) | Err(_) => {}
     }
     Ok(verdict)
+}
+
+/// Returns once the event is committed: true if it is a new one, false if it is a duplicate and was committed before.
+async fn commit<A: Append>(
+    exchange: &Exchange<'_, A>,
+    source: &Source,
+    identity: Option<Identity>,
+    envelope: Vec<u8>,
+    body: Bytes,
+    counters: EventCounters,
+) -> Result<bool, Refusal> {
+    let Exchange { ingress, table, .. } = *exchange;
+    let deadline = Instant::now() + table.commit_timeout;
+    let mut claim = None;
+    if let Some(identity) = identity {
+        let claimed = timeout_at(deadline.into(), identity.claim()).await;
+        claim = claimed.map_err(|_| Refusal::CommitTimeout)?;
+        if claim.is_none() {
+            return Ok(false);
+        }
+    }
+    let commit = ingress
+        .appender
+        .append_for(source.lane, envelope, body)
+        .map_err(Refusal::NotAppended)?;
+    let commit = CountedCommit::<A>::new(commit, counters, claim);
+    timeout_at(deadline.into(), commit)
+        .await
+        .map_err(|_| Refusal::CommitTimeout)?
+        .map_err(Refusal::NotAppended)?;
+    Ok(true)
 }
 
 /// Refuses what no source would take.

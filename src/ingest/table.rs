@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::body::BodyLimits;
 use super::config::{ListenConfig, SourceConfig};
 use super::content_log::ContentLog;
+use super::dedup::Dedup;
 use super::health::Health;
 use super::memory::Budget;
 use super::metrics::{Metrics, Refusals};
@@ -31,6 +32,8 @@ pub(super) struct Table {
     pub(super) health: Option<Health>,
     /// Shared with the tables before this one, as far as the limits are the same.
     pub(super) rate_limits: RateLimits,
+    /// Shared in the same way.
+    pub(super) dedup: Dedup,
     pub(super) refusal_log: RefusalLog,
     /// Of events that are accepted although an operator has to change something.
     pub(super) content_log: ContentLog,
@@ -56,17 +59,22 @@ impl Table {
             Some(before) => before.rate_limits.reconfigured(rates),
             None => RateLimits::new(rates),
         };
-        let (mut sources, routes) = build(sources, &limits, metrics)?;
-        assign_lanes(
-            &mut sources,
-            before.map_or(&[], |before| &before.sources[..]),
-        );
-        let names = sources.iter().map(|source| source.name.as_str());
+        let (mut built, routes) = build(sources, &limits, metrics)?;
+        assign_lanes(&mut built, before.map_or(&[], |before| &before.sources[..]));
+        let names = built.iter().map(|source| source.name.as_str());
+        let counters = built.iter().map(|source| &source.metrics.dedup);
+        let windows = sources.iter().zip(counters);
+        // Last, because windows that are shared change with it.
+        let dedup = match before {
+            Some(before) => before.dedup.reconfigured(windows),
+            None => Dedup::new(windows),
+        };
         Ok(Self {
-            content_log: ContentLog::new(&sources),
+            content_log: ContentLog::new(&built),
+            dedup,
             rate_limits,
             refusal_log: RefusalLog::new(names),
-            sources,
+            sources: built,
             routes,
             limits,
             commit_timeout: listen.commit_timeout,
@@ -105,7 +113,8 @@ fn assign_lanes(sources: &mut [Source], before: &[Source]) {
     for source in sources {
         source.lane = kept(&source.name).map_or_else(
             || {
-                let free = (0..).find(|lane| !taken.contains(lane)).unwrap_or_default();
+                let free = (0..=taken.len()).find(|lane| !taken.contains(lane));
+                let free = free.unwrap_or_default();
                 taken.push(free);
                 free
             },

@@ -12,6 +12,7 @@ mod connections;
 mod content;
 mod credentials;
 mod dead_letter_commands;
+mod dedup;
 mod doctor;
 mod downgrade;
 mod durability_table;

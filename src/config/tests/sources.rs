@@ -75,6 +75,10 @@ fn each_mistake_in_a_source_names_its_key_and_the_remedy() {
             "source.0.carry: \"http_x-a\" would stand for two things",
         ),
         (
+            "dedup = \"8days\"",
+            "source.0.dedup: is out of range; write a duration from 1s to 7days",
+        ),
+        (
             "event_header = \"a b\"",
             "source.0.event_header: cannot read \"a b\"; write the name",
         ),

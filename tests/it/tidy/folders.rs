@@ -43,6 +43,7 @@ const INGEST: &[Row] = &[
     ("carry", &["config", "provenance"]),
     ("refusal", &["payload", "rate_limit", "scheme"]),
     ("metrics", &["config", "payload", "refusal"]),
+    ("dedup", &["config", "metrics"]),
     ("body", &["memory", "refusal"]),
     (
         "source",
@@ -66,6 +67,7 @@ const INGEST: &[Row] = &[
             "body",
             "config",
             "content_log",
+            "dedup",
             "health",
             "memory",
             "metrics",
@@ -88,13 +90,14 @@ const INGEST: &[Row] = &[
         ],
     ),
     ("untrusted", &["payload", "scheme"]),
-    ("commit", &["ingress", "metrics"]),
+    ("commit", &["dedup", "ingress", "metrics"]),
     (
         "request",
         &[
             "body",
             "carry",
             "commit",
+            "dedup",
             "ingress",
             "memory",
             "metrics",
