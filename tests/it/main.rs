@@ -15,6 +15,7 @@ mod dead_letter_commands;
 mod doctor;
 mod downgrade;
 mod durability_table;
+mod fair_shares;
 mod health_path;
 mod hostile_clients;
 mod hostile_http2;
