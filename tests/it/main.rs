@@ -16,6 +16,7 @@ mod dedup;
 mod doctor;
 mod downgrade;
 mod durability_table;
+mod fair_shares;
 mod health_path;
 mod hostile_clients;
 mod hostile_http2;

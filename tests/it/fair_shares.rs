@@ -1,0 +1,249 @@
+//! A flood on one source, at three times what the disk takes, beside another source's events.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytesize::ByteSize;
+use ringback::ingest::{self, Ingest, ListenConfig, SourceConfig, Verify};
+use ringback::journal::disk::filesystem::{File, FileSystem};
+use ringback::journal::{self, Config, Metrics};
+use ringback::telemetry::Registry;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+
+use crate::support::faulty_fs::{FaultyFile, FaultyFs};
+use crate::support::server::post;
+
+/// What the disk writes in a second, in bytes.
+const CAPACITY: u64 = 32 << 20;
+/// The body of each event of the flood, in bytes.
+const FLOOD_BODY: usize = 200_000;
+/// Connections of the flood, each of which has an event due so often: more than three times the
+/// capacity, because those that wait for an answer send nothing.
+const FLOODERS: u32 = 500;
+const FLOOD_PACE: Duration = Duration::from_millis(490);
+const TIME: Duration = Duration::from_secs(6);
+
+/// A disk that writes [`CAPACITY`] bytes a second.
+#[derive(Clone, Default)]
+struct SlowDisk(FaultyFs);
+
+struct SlowFile {
+    file: FaultyFile,
+    /// Bytes that the next sync writes.
+    unsynced: AtomicU64,
+}
+
+impl SlowDisk {
+    fn slow(file: FaultyFile) -> SlowFile {
+        SlowFile {
+            file,
+            unsynced: AtomicU64::new(0),
+        }
+    }
+}
+
+impl FileSystem for SlowDisk {
+    type File = SlowFile;
+
+    fn create(&self, name: &str) -> io::Result<SlowFile> {
+        self.0.create(name).map(Self::slow)
+    }
+
+    fn open(&self, name: &str) -> io::Result<SlowFile> {
+        self.0.open(name).map(Self::slow)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn link(&self, name: &str, second: &str) -> io::Result<()> {
+        self.0.link(name, second)
+    }
+
+    fn is_same(&self, name: &str, second: &str) -> io::Result<bool> {
+        self.0.is_same(name, second)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.0.sync_directory()
+    }
+
+    fn is_looked_into(&self) -> io::Result<bool> {
+        self.0.is_looked_into()
+    }
+}
+
+impl File for SlowFile {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.unsynced
+            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(bytes, offset)
+    }
+
+    fn evict(&self, bytes: Range<u64>) {
+        self.file.evict(bytes);
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let bytes = self.unsynced.swap(0, Ordering::Relaxed);
+        let micros = bytes * 1_000_000 / CAPACITY;
+        std::thread::sleep(Duration::from_micros(micros));
+        self.file.sync()
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.file.allocate(length)
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.file.truncate(length)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+
+    fn is_removed(&self) -> io::Result<bool> {
+        self.file.is_removed()
+    }
+}
+
+/// Sends one event; gives the answer's status.
+async fn send(stream: &mut TcpStream, request: &[u8]) -> io::Result<u16> {
+    stream.write_all(request).await?;
+    let mut answer = Vec::new();
+    while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+        if stream.read_buf(&mut answer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let status = answer.get(9..12).map(String::from_utf8_lossy);
+    status
+        .and_then(|status| status.parse().ok())
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn event(bytes: usize) -> String {
+    format!(r#"{{"event":"e","text":"{}"}}"#, "a".repeat(bytes))
+}
+
+/// What came of a source's events: those answered 204, those answered otherwise or not at all, and the times of the answers.
+#[derive(Default)]
+struct Seen {
+    accepted: u64,
+    refused: u64,
+    times: Vec<Duration>,
+}
+
+/// Sends one event at each `pace`, on a connection that is made again whenever it is closed.
+async fn sender(relay: SocketAddr, request: Vec<u8>, pace: Duration, first: Duration) -> Seen {
+    let mut seen = Seen::default();
+    let begun = tokio::time::Instant::now();
+    let mut due = begun + first;
+    let mut connection = None;
+    while due < begun + TIME {
+        sleep_until(due).await;
+        let sent = Instant::now();
+        let mut stream = match connection.take() {
+            Some(stream) => stream,
+            None => TcpStream::connect(relay).await.expect("the relay listens"),
+        };
+        match send(&mut stream, &request).await {
+            Ok(204) => {
+                seen.accepted += 1;
+                connection = Some(stream);
+            }
+            Ok(_) | Err(_) => seen.refused += 1,
+        }
+        seen.times.push(sent.elapsed());
+        due += pace;
+    }
+    seen
+}
+
+async fn senders(relay: SocketAddr, path: &str, body: usize, count: u32, pace: Duration) -> Seen {
+    let request = post(path, "", event(body).as_bytes());
+    let mut tasks = JoinSet::new();
+    for number in 0..count {
+        tasks.spawn(sender(relay, request.clone(), pace, pace * number / count));
+    }
+    let mut all = Seen::default();
+    while let Some(seen) = tasks.join_next().await {
+        let seen = seen.expect("no sender panics");
+        all.accepted += seen.accepted;
+        all.refused += seen.refused;
+        all.times.extend(seen.times);
+    }
+    all.times.sort_unstable();
+    all
+}
+
+#[test]
+fn a_flood_on_one_source_at_three_times_capacity_does_not_delay_another() {
+    let source = |name: &str| SourceConfig {
+        name: name.to_owned(),
+        path: format!("/{name}").as_str().into(),
+        verify: Verify::None,
+        ..SourceConfig::default()
+    };
+    let sources = [source("flooded"), source("other")];
+    let registry = Registry::new();
+    let metrics = Metrics::register(&registry).expect("new names");
+    let config = Config {
+        budget: ByteSize::gib(1),
+        ..Config::default()
+    };
+    let journal = journal::open_with(SlowDisk::default(), &config, metrics).expect("it opens");
+    let listen = ListenConfig {
+        max_in_flight: ByteSize::mib(32),
+        ..ListenConfig::default()
+    };
+    journal.appender.set_patience(listen.commit_timeout);
+    let metrics = ingest::Metrics::register(&registry, &sources).expect("new names");
+    let ingest =
+        Ingest::new(&listen, &sources, journal.appender.clone(), metrics).expect("valid sources");
+    let relay = tokio::runtime::Runtime::new().expect("a runtime");
+    let clients = tokio::runtime::Runtime::new().expect("a runtime");
+    let listener = relay
+        .block_on(TcpListener::bind("127.0.0.1:0"))
+        .expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    relay.spawn(ingest::serve(listener, ingest, std::future::pending()));
+    let begun = Instant::now();
+    let (flood, other) = clients.block_on(async {
+        let flood = senders(address, "/flooded", FLOOD_BODY, FLOODERS, FLOOD_PACE);
+        let other = senders(address, "/other", 300, 10, Duration::from_millis(100));
+        tokio::join!(flood, other)
+    });
+    let elapsed = begun.elapsed();
+    let p99 = other.times[other.times.len() * 99 / 100];
+    println!(
+        "{elapsed:?}: flood {} accepted, {} refused; other {} accepted, p99 {p99:?}, max {:?}",
+        flood.accepted,
+        flood.refused,
+        other.accepted,
+        other.times.last(),
+    );
+    let offered = flood.accepted + flood.refused;
+    assert!(
+        flood.accepted > 0 && offered >= 3 * flood.accepted,
+        "no flood"
+    );
+    assert_eq!(other.refused, 0);
+    assert!(p99 < Duration::from_millis(250), "{p99:?}");
+}
