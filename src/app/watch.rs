@@ -120,15 +120,17 @@ impl WatchedFiles {
     }
 
     fn check(&mut self, due: ChangedFiles) -> ChangedFiles {
-        let configuration = self.configuration.as_mut();
-        let configuration = configuration
-            .is_some_and(|file| file.has_settled() || (due.configuration && !file.has_changed));
         // Each file is checked, also after one that has changed. Their readers report what they cannot read.
         let any = |files: &mut Vec<WatchedFile>| {
             let changed = files.iter_mut().filter_map(WatchedFile::check);
             changed.count() > 0
         };
         let keys = any(&mut self.keys);
+        // With a key the whole configuration is read again, which says whether the next start would succeed.
+        let configuration = self.configuration.as_mut();
+        let configuration = configuration.is_some_and(|file| {
+            file.has_settled() || ((due.configuration || keys) && !file.has_changed)
+        });
         let certificate = any(&mut self.certificate) || due.certificate;
         let token = any(&mut self.token);
         let mut credentials = false;

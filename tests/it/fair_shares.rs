@@ -214,7 +214,7 @@ fn a_flood_on_one_source_at_three_times_capacity_does_not_delay_another() {
         ..ListenConfig::default()
     };
     journal.appender.set_patience(listen.commit_timeout);
-    let metrics = ingest::Metrics::register(&registry, &sources).expect("new names");
+    let metrics = ingest::Metrics::register(&registry).expect("new names");
     let ingest =
         Ingest::new(&listen, &sources, journal.appender.clone(), metrics).expect("valid sources");
     let relay = tokio::runtime::Runtime::new().expect("a runtime");

@@ -18,7 +18,7 @@ const QUEUE_RECORDS: usize = 1 << 16;
 /// Bytes that may wait for the writer. Ingest's own limit on bodies in memory is usually smaller.
 const QUEUE_BYTES: u64 = 1 << 30;
 /// The most bytes of a batch if there are several lanes and more waits, so that none waits long for the batch before its own:
-/// 60 ms on a disk that writes 32 MiB a second. A quarter of [`BATCH_BYTES`], at little cost: its sync is short beside its write.
+/// 60 ms on a disk that writes 32 MiB a second. A quarter of [`BATCH_BYTES`].
 const SHARED_BATCH_BYTES: u64 = BATCH_BYTES / 4;
 /// How many times the free places one lane may have beside others: a flood has three quarters, two have three sevenths each.
 const LANE_FACTOR: usize = 3;
