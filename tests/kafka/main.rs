@@ -12,6 +12,7 @@ mod doctor;
 mod end_to_end;
 mod growth;
 mod outage;
+mod presets;
 mod replicas;
 mod security;
 mod sources;
@@ -112,6 +113,10 @@ const TESTS: [(&str, Test); 35] = [
     (
         "senders_by_configuration_alone_have_two_topics_one_of_which_is_missing_at_first",
         sources::two_topics,
+    ),
+    (
+        "stripe_github_and_slack_arrive_by_their_presets_also_if_added_to_a_running_relay",
+        presets::end_to_end,
     ),
     (
         "prove_reads_the_partitions_that_a_topic_gets_and_judges_only_what_it_can",
