@@ -144,7 +144,7 @@ impl Charge {
     /// Charges `bytes` more, or nothing at all; nothing as well while others claim memory, or beyond the source's share.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Exhausted> {
         let is_claimed = self.budget.inner.open_claims.load(Ordering::SeqCst) > 0;
-        if is_claimed || bytes > self.budget.room() {
+        if is_claimed || self.budget.is_beyond_share(bytes) {
             return Err(Exhausted);
         }
         let grown = self.budget.exchange(0, bytes);

@@ -145,11 +145,12 @@ impl Budget {
                 break;
             };
             let (bytes, held, behind) = (claim.bytes, claim.held, claim.behind);
+            let is_beyond_share = claim.budget.is_beyond_share(bytes);
             let kept_pace = now.checked_sub(behind);
             let before = self.in_motion(state);
-            let missing = bytes.saturating_sub(claim.budget.room());
+            let missing = bytes.saturating_sub(self.free());
             let (count, slower) = state.waiting.slower(missing, kept_pace);
-            if slower >= missing {
+            if slower >= missing && !is_beyond_share {
                 let freed = state.waiting.cut(count, wakers);
                 // What is cut changes hands in one step.
                 if self.exchange(freed, bytes).is_err() {
@@ -166,13 +167,9 @@ impl Budget {
                 // What became free or was charged in the meantime counts as in motion.
                 let in_motion = before.max(self.in_motion(state));
                 let others = state.claims.held - held;
+                let hope = slower.saturating_add(in_motion).saturating_add(others);
                 // Beyond its share a source waits for nobody: the flood would hold up all others' claims.
-                let hope = if bytes <= self.free() {
-                    slower
-                } else {
-                    slower.saturating_add(in_motion).saturating_add(others)
-                };
-                if hope < missing {
+                if hope < missing || is_beyond_share {
                     let claim = state.claims.remove(rank);
                     settled.extend(claim.map(|claim| (claim.answer, None)));
                 }

@@ -1,7 +1,8 @@
-//! How much of the budget one source may have beside others: a multiple of what is free, so that something always is.
+//! How much of the budget one source may have beside others: a multiple of what complete bodies leave, so that they always leave
+//! something.
 //!
 //! Only bodies that are complete count, which wait for the journal: those that arrive can be cut for others. A source that
-//! floods ringback takes memory until it has three times what is free, that is three quarters of all; two such
+//! floods ringback takes memory until it has three times what is left, that is three quarters of all; two such
 //! sources have three sevenths each. Nothing is set aside for sources that send nothing. This is the dynamic threshold of
 //! switches with shared memory (Choudhury and Hahne, 1998).
 
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Budget;
 
-/// How many times the free bytes one source may have.
+/// How many times the rest one source may have.
 const FACTOR: usize = 3;
 
 /// What the complete bodies of one source hold together, in bytes.
@@ -54,20 +55,22 @@ impl Budget {
         }
     }
 
-    /// How many bytes more a request may have: what is free, but no more than its source's share. A source that has no
-    /// complete body is not limited, so that its largest fits.
-    pub(super) fn room(&self) -> usize {
-        let free = self.free();
+    /// True if these bytes more are beyond the source's share, so that they are refused at once. A source that has no complete
+    /// body is not limited, so that its largest fits.
+    pub(super) fn is_beyond_share(&self, bytes: usize) -> bool {
         let Some(share) = &self.share else {
-            return free;
+            return false;
         };
+        let inner = &self.inner;
         let total = share.0.load(Ordering::Relaxed);
-        if total == 0 || self.inner.shares.count.load(Ordering::Relaxed) < 2 {
-            return free;
+        if total == 0 || inner.shares.count.load(Ordering::Relaxed) < 2 {
+            return false;
         }
-        // The threshold after the charge, when less is free.
-        let below = FACTOR.saturating_mul(free).saturating_sub(total);
-        free.min(below / (FACTOR + 1))
+        // What arrives can be cut, so nobody's slow bodies make a share smaller.
+        let arriving = inner.arriving.load(Ordering::SeqCst);
+        let complete = inner.used.load(Ordering::SeqCst).saturating_sub(arriving);
+        let rest = inner.limit.saturating_sub(complete).saturating_sub(bytes);
+        total + bytes > FACTOR.saturating_mul(rest)
     }
 }
 
@@ -127,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beyond_its_share_a_source_takes_the_memory_of_its_slow_bodies_and_waits_for_nobody() {
+    async fn beyond_its_share_a_source_is_refused_and_slow_bodies_make_no_share_smaller() {
         let budget = budget();
         let [a, b] = ["a", "b"].map(|name| budget.shared_with(name));
         let long_ago = tokio::time::Instant::now() - Duration::from_secs(5);
@@ -136,20 +139,19 @@ mod tests {
         let bytes = Vec::new();
         let slow = a.wait(super::super::Buffer { bytes, charge }, long_ago);
         let fast = flood(&a);
-        assert_eq!(fast.len(), 67, "three quarters of the rest");
+        assert_eq!(fast.len(), 75, "as without the slow one");
         let mut charge = a.charge();
-        let mut claim = a.claim(100, &charge, Duration::ZERO);
-        charge.absorb(claim.served().await.unwrap());
-        assert_eq!((charge.held, slow.take().is_none()), (100, true));
-        drop(claim);
         let mut claim = a.claim(10, &charge, Duration::ZERO);
         assert_eq!(claim.served().await.map(drop), Err(Exhausted));
         drop(claim);
-        // The other is served, as a claim as well as at once.
-        let empty = b.charge();
-        let mut claim = b.claim(10, &empty, Duration::ZERO);
-        assert_eq!(claim.served().await.map(|charge| charge.held), Ok(10));
-        drop((claim, fast, charge));
+        // The other one is served at once, and takes the slow body's memory if it needs that.
+        assert_eq!(charge.grow(10), Err(Exhausted));
+        let mut other = b.charge();
+        assert_eq!(other.grow(100), Ok(()));
+        let mut claim = b.claim(100, &other, Duration::ZERO);
+        other.absorb(claim.served().await.unwrap());
+        assert_eq!((other.held, slow.take().is_none()), (200, true));
+        drop((claim, fast, other));
         assert_eq!(a.share.as_ref().unwrap().0.load(Ordering::Relaxed), 0);
         assert_eq!(budget.free(), 1000);
     }
