@@ -11,6 +11,7 @@ mod progress;
 pub mod prove;
 mod render;
 mod serve;
+mod webhook;
 
 use std::ffi::OsString;
 use std::io;
