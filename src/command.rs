@@ -10,7 +10,11 @@ mod journal_path;
 mod progress;
 pub mod prove;
 mod render;
+mod send;
+mod sender;
 mod serve;
+mod verify;
+mod webhook;
 
 use std::ffi::OsString;
 use std::io;
@@ -53,6 +57,8 @@ const EXAMPLES: &str = "Examples:
   ringback journal status --config ringback.toml   what its journal holds
   ringback dead-letter list --config ringback.toml what was set aside
   ringback prove --config ringback.toml            does it lose anything?
+  ringback send                                    what does it answer?
+  ringback verify --request FILE                   why is it refused?
 
 Exit codes: 0 success, 1 failed while running, 2 wrong usage, 78 bad configuration.
 RINGBACK_LOG sets the log level (error, warn, info, debug, trace). Logs are JSON unless standard error is a terminal.";
@@ -73,6 +79,10 @@ enum Command {
     DeadLetter(dead_letter::DeadLetterArgs),
     /// Send events to a running relay, signed if there is a key, read the topic, and print what was lost, reordered or changed
     Prove(Box<prove::ProveArgs>),
+    /// Post samples of a sender's events, or a file, signed as the sender signs, and print the answers
+    Send(Box<send::SendArgs>),
+    /// Say why the signature of a captured request matches, or not, and what to do about it
+    Verify(Box<verify::VerifyArgs>),
 }
 
 /// Runs the command that `arguments` (program name first) ask for; errors go to standard error.
@@ -114,6 +124,8 @@ fn dispatch(command: &Command) -> Result<(), CommandError> {
         Command::Journal(arguments) => journal::run(arguments),
         Command::DeadLetter(arguments) => dead_letter::run(arguments),
         Command::Prove(arguments) => prove::run(arguments),
+        Command::Send(arguments) => send::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
     }
 }
 

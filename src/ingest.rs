@@ -55,8 +55,9 @@ pub use self::rate_limit::RateLimit;
 pub(crate) use self::scheme::fill as fill_preset;
 pub use self::scheme::{
     AuthenticateError, BearerConfig, HeaderForm, HmacConfig, KeyConfig, KeyError, PRESETS, Place,
-    Preset, SettingsError, TwilioConfig, Verify,
+    Preset, SettingsError, SignError, TwilioConfig, Verify,
 };
+pub(crate) use self::scheme::{Examined, SchemeConfig, Signer, UnverifiedRequest};
 pub use self::source::IngestError;
 pub use self::tls::{TlsConfig, TlsError, Validity};
 

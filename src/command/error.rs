@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::prove::ProveError;
+use super::send::SendError;
+use super::sender::SenderError;
+use super::verify::CaptureError;
 use crate::admin::AdminError;
 use crate::app::AppError;
 use crate::config::ConfigError;
@@ -41,6 +44,16 @@ pub enum CommandError {
     },
     #[error(transparent)]
     Prove(#[from] ProveError),
+    #[error(transparent)]
+    Sender(#[from] SenderError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error("events that were not answered 2xx: {refused} of {sent}")]
+    NotAccepted { refused: u64, sent: u64 },
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    #[error("the request is not authentic; the output says why")]
+    NotAuthentic,
     #[error("cannot start the embedded Kafka")]
     EmbeddedKafka(#[from] rdkafka::error::KafkaError),
     #[error("cannot look into the journal at {path}")]
@@ -106,7 +119,9 @@ impl CommandError {
             | Self::App(AppError::Ingest(_) | AppError::Admin(AdminError::Token(_)))
             | Self::Prove(ProveError::Key(_))
             | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,
-            Self::NoKey => EXIT_USAGE,
+            Self::NoKey | Self::Capture(_) | Self::Send(_) => EXIT_USAGE,
+            Self::Sender(error) if error.is_usage() => EXIT_USAGE,
+            Self::Sender(_) => EXIT_CONFIGURATION,
             Self::Prove(error) if error.is_usage() => EXIT_USAGE,
             _ => EXIT_FAILED,
         }

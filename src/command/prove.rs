@@ -6,15 +6,12 @@
 //! ```
 
 mod arguments;
-mod client;
 mod connection;
 mod error;
 pub mod ledger;
 mod report;
 mod run_state;
-mod tls;
 mod topic;
-mod webhook_url;
 mod workload;
 
 use std::sync::Arc;
@@ -26,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::progress::ProgressLine;
+use super::webhook::{WebhookClient, WebhookUrl, connector};
 use super::{CommandError, block_on};
 use crate::signal::{Request, Signals};
 use crate::telemetry;
@@ -34,13 +32,11 @@ pub(super) use arguments::ProveArgs;
 pub(super) use error::ProveError;
 
 use arguments::Signing;
-use client::WebhookClient;
 use connection::{Connection, Schedule};
 use ledger::{Ledger, Verdict};
 use report::ProofReport;
 use run_state::RunState;
 use topic::TopicReader;
-use webhook_url::WebhookUrl;
 use workload::Workload;
 
 /// How long the topic must be quiet after it holds everything, before the run ends: duplicates come late.
@@ -93,8 +89,14 @@ async fn prove(
         conversations: arguments.calls,
         connections: arguments.connections,
     };
-    let tls = url.certificate.as_deref().map(tls::connector).transpose()?;
+    let tls = url
+        .certificate
+        .as_deref()
+        .map(connector)
+        .transpose()
+        .map_err(ProveError::from)?;
     let url = Arc::new(url);
+    let signer = Arc::new(signing.signer().map_err(ProveError::from)?);
     let state = Arc::new(RunState::new());
     let partitions = reader.partitions();
     let reader = reader.start(workload.clone(), state.clone())?;
@@ -107,7 +109,8 @@ async fn prove(
             index,
             workload: workload.clone(),
             state: state.clone(),
-            client: WebhookClient::new(url.clone(), signing.key(), tls.clone()),
+            client: WebhookClient::new(url.clone(), tls.clone()),
+            signer: signer.clone(),
             stop: stopped.clone(),
         };
         connections.spawn(connection.run());

@@ -281,7 +281,7 @@ impl SettingValue for Paths {
 
 impl SourceConfig {
     /// What the source says of who sends to it.
-    pub(super) fn scheme(&self) -> SchemeConfig<'_> {
+    pub(crate) fn scheme(&self) -> SchemeConfig<'_> {
         SchemeConfig {
             verify: self.verify,
             keys: &self.keys,

@@ -16,6 +16,7 @@ mod keys;
 mod presets;
 mod retell;
 mod shopify;
+mod sign;
 mod slack;
 mod standard_webhooks;
 mod stripe;
@@ -28,12 +29,14 @@ pub use self::config::{BearerConfig, HmacConfig, SettingsError, TwilioConfig};
 pub use self::error::{AuthenticateError, HeaderForm};
 pub use self::keys::{KeyConfig, KeyError};
 pub use self::presets::{PRESETS, Place, Preset};
+pub use self::sign::SignError;
 pub use self::verify::Verify;
 
-pub(super) use self::claim::UnverifiedRequest;
-pub(super) use self::from_config::SchemeConfig;
+pub(crate) use self::claim::UnverifiedRequest;
+pub(crate) use self::from_config::SchemeConfig;
 pub(super) use self::keys::labels;
 pub(crate) use self::presets::fill;
+pub(crate) use self::sign::{Examined, Signer};
 
 use http::HeaderMap;
 

@@ -35,6 +35,8 @@ fn help_and_version_succeed_and_show_examples() {
         &["check", "--help"],
         &["doctor", "--help"],
         &["prove", "--help"],
+        &["send", "--help"],
+        &["verify", "--help"],
     ] {
         let output = run(arguments);
         assert!(output.status.success(), "{arguments:?}");

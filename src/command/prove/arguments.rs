@@ -5,16 +5,16 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::command::webhook::WebhookUrl;
 use crate::command::{CommandError, DEFAULT_TOPIC, RETELL_KEY, load};
 use crate::config::{Config, Purpose};
-use crate::ingest::{KeyConfig, SourceConfig, Verify};
+use crate::ingest::{KeyConfig, SchemeConfig, SignError, Signer, SourceConfig, Verify};
 use crate::secret::{SecretError, SecretForm, SecretSource};
 use crate::telemetry::chain;
 
 use super::ProveError;
-use super::webhook_url::WebhookUrl;
 use super::workload::BodySize;
 
 /// Prefixes of the properties that a consumer takes from a relay's configuration; the others are about producing.
@@ -42,11 +42,24 @@ pub(super) enum Signing {
 }
 
 impl Signing {
-    pub(super) fn key(&self) -> Option<SecretString> {
+    pub(super) fn key(&self) -> Option<&SecretString> {
         match self {
-            Self::With(key, _) => Some(key.clone()),
+            Self::With(key, _) => Some(key),
             Self::Unsigned(_) => None,
         }
+    }
+
+    /// Signs as Retell AI does; `None` if events are not signed.
+    pub(super) fn signer(&self) -> Result<Option<Signer>, SignError> {
+        let scheme = SchemeConfig {
+            verify: Verify::Retell,
+            keys: &[],
+            hmac: None,
+            twilio: None,
+            bearer: None,
+        };
+        let signer = |key: &SecretString| Signer::new(&scheme, key.expose_secret());
+        self.key().map_or(Ok(None), signer)
     }
 }
 
@@ -239,7 +252,6 @@ fn property(text: &str) -> Result<(String, String), String> {
 mod tests {
     use super::*;
     use clap::Parser as _;
-    use secrecy::ExposeSecret as _;
 
     #[derive(clap::Parser)]
     struct Line {

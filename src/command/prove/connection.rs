@@ -9,13 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Uri};
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 
-use super::client::{PostError, WebhookClient};
 use super::ledger::Reply;
 use super::run_state::{FirstReply, RunState};
 use super::workload::{Conversation, Workload};
+use crate::command::webhook::{PostError, WebhookClient};
+use crate::ingest::{Signer, UnverifiedRequest};
+use crate::time::now_ms;
 
 /// Pauses before the second, third and fourth attempt: Retell tries three more times and gives up.
 const RETRY_AFTER: [Duration; 3] = [
@@ -63,6 +67,8 @@ pub struct Connection {
     pub workload: Arc<Workload>,
     pub state: Arc<RunState>,
     pub client: WebhookClient,
+    /// `None` if events are not signed.
+    pub signer: Arc<Option<Signer>>,
     /// True once no event may be begun or retried.
     pub stop: watch::Receiver<bool>,
 }
@@ -118,11 +124,33 @@ impl Connection {
         self.workload.next_body(conversation).unwrap_or_default()
     }
 
+    /// Signed at this moment.
+    fn headers(&self, body: &Bytes) -> Result<HeaderMap, PostError> {
+        let mut headers = unsigned();
+        if let Some(signer) = &*self.signer {
+            let uri = Uri::default();
+            let request = UnverifiedRequest {
+                headers: &headers,
+                uri: &uri,
+                body,
+            };
+            // Retell's messages have no id.
+            let proof = signer.sign(&request, now_ms(), "")?;
+            headers.extend(proof);
+        }
+        Ok(headers)
+    }
+
     /// Posts until a 2xx comes, the attempts are used up, or the run is stopped.
     async fn deliver(&mut self, call: &str, number: u64, body: Bytes, due: Duration) {
         self.state.ledger().on_sent(call, number, &body, due);
         for pause in RETRY_AFTER.iter().map(Some).chain([None]) {
-            let reply = self.client.post(&body).await;
+            let headers = self.headers(&body);
+            let reply = match headers {
+                Ok(headers) => self.client.post(&headers, None, &body).await,
+                Err(error) => Err(error),
+            };
+            let reply = reply.map(|answer| answer.status);
             self.state.on_reply(if would_repeat(&reply) {
                 FirstReply::Abort
             } else {
@@ -148,6 +176,15 @@ impl Connection {
             }
         }
     }
+}
+
+/// The headers of every event, before any signature.
+fn unsigned() -> HeaderMap {
+    let agent = concat!("ringback-prove/", env!("CARGO_PKG_VERSION"));
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    headers
 }
 
 /// True if every event would be answered like this: nothing listens there, or what does will never accept it. A relay

@@ -2,7 +2,8 @@
 
 use rdkafka::error::KafkaError;
 
-use crate::ingest::Verify;
+use crate::command::webhook::CertificateError;
+use crate::ingest::{SignError, Verify};
 use crate::publish::TokenError;
 use crate::secret::SecretError;
 
@@ -31,11 +32,12 @@ pub enum ProveError {
          source with verify = \"retell\" or \"none\" (--url)"
     )]
     Scheme { source_name: String, verify: Verify },
-    /// Exit 2: the relay's certificate cannot be read on this machine.
-    #[error(
-        "prove trusts the certificate that listen.tls names, and cannot read {file}: {reason}; run it where it can"
-    )]
-    Certificate { file: String, reason: String },
+    /// Exit 2.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// Exit 78: the key is none of Retell's.
+    #[error("the key {0}")]
+    Sign(#[from] SignError),
     /// Exit 2: librdkafka does not know a property, or does not accept its value.
     #[error(
         "librdkafka refuses a property of the consumer (-X, or kafka.client in the configuration): {0}"
@@ -85,7 +87,7 @@ impl ProveError {
             Self::NoKey(_)
                 | Self::SourceKey { .. }
                 | Self::Scheme { .. }
-                | Self::Certificate { .. }
+                | Self::Certificate(_)
                 | Self::Property(_)
         )
     }

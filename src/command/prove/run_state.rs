@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::client::PostError;
 use super::ledger::Ledger;
+use crate::command::webhook::PostError;
 
 /// What the reply to the run's first event allows; until it has come, no other event is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

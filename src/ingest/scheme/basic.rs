@@ -11,6 +11,7 @@ use super::bearer::credentials;
 use super::claim::{Claim, Content, Header, Scheme, Signatures, UnverifiedRequest};
 use super::error::{AuthenticateError, HeaderForm};
 use super::key::Key;
+use super::sign::{Draft, Proof};
 
 static AUTHORIZATION: Header = Header {
     name: http::header::AUTHORIZATION,
@@ -37,6 +38,11 @@ impl Scheme for Basic {
             signatures: Signatures::default(),
             time: None,
         })
+    }
+
+    fn write(&self, draft: &Draft<'_>) -> Proof {
+        let value = format!("Basic {}", STANDARD.encode(draft.secret));
+        vec![(AUTHORIZATION.name.clone(), value)]
     }
 
     fn key(&self, secret: &str) -> Result<Key, &'static str> {

@@ -10,6 +10,7 @@ use super::claim::{Claim, Header, Scheme, Signatures, UnverifiedRequest};
 use super::config::BearerConfig;
 use super::error::{AuthenticateError, HeaderForm};
 use super::key::Key;
+use super::sign::{Draft, Proof};
 
 #[derive(Debug)]
 pub(super) struct Bearer {
@@ -51,6 +52,14 @@ impl Scheme for Bearer {
         };
         let token = token.ok_or_else(|| self.header.malformed())?;
         Ok(Claim::of(&[token.as_bytes()], Signatures::default()))
+    }
+
+    fn write(&self, draft: &Draft<'_>) -> Proof {
+        let value = match self.header.form.challenge {
+            Some(scheme) => format!("{scheme} {}", draft.secret),
+            None => draft.secret.to_owned(),
+        };
+        vec![(self.header.name.clone(), value)]
     }
 
     fn key(&self, secret: &str) -> Result<Key, &'static str> {

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, Uri};
 
 use super::error::{AuthenticateError, HeaderForm};
 use super::key::Key;
+use super::sign::{Draft, Proof};
 
 /// Signatures of one request. Senders sign once for each of their live keys, of which there are few.
 pub(super) const MAX_SIGNATURES: usize = 16;
@@ -34,6 +35,15 @@ pub(super) trait Scheme: fmt::Debug + Send + Sync {
 
     /// Makes a key of a secret as the sender shows it; an error says what such a secret looks like.
     fn key(&self, secret: &str) -> Result<Key, &'static str>;
+
+    /// The headers with which the sender proves who it is, for commands that send as it does. What they say must be what
+    /// [`Scheme::claim`] reads.
+    fn write(&self, draft: &Draft<'_>) -> Proof;
+
+    /// What the sender adds to the query of the URL of such a request.
+    fn query(&self, _request: &UnverifiedRequest<'_>) -> Option<String> {
+        None
+    }
 
     /// The sender's id of the message, which each retry repeats.
     fn message_id<'a>(&self, _headers: &'a HeaderMap) -> Option<&'a str> {
@@ -112,6 +122,14 @@ impl<'a> Content<'a> {
         match self {
             Self::Pieces(pieces, count) => matches(&pieces[..*count]),
             Self::AnyOf(contents) => contents.iter().any(|content| matches(&[content])),
+        }
+    }
+
+    /// `make` of the pieces of the last content, which is the plainest.
+    pub(super) fn last<T>(&self, make: impl FnOnce(&[&[u8]]) -> Option<T>) -> Option<T> {
+        match self {
+            Self::Pieces(pieces, count) => make(&pieces[..*count]),
+            Self::AnyOf(contents) => make(&[contents.last()?]),
         }
     }
 }

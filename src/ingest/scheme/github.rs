@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName};
 use super::claim::{Claim, Header, Scheme, Signature, UnverifiedRequest, only};
 use super::error::AuthenticateError;
 use super::key::Key;
+use super::sign::{Draft, Proof};
 
 static SIGNATURE: Header = Header::new(
     "x-hub-signature-256",
@@ -30,6 +31,14 @@ impl Scheme for Github {
             .and_then(|hex| Signature::from_hex(hex, 32))
             .ok_or_else(|| SIGNATURE.malformed())?;
         Ok(Claim::of(&[request.body], signature.into()))
+    }
+
+    fn write(&self, draft: &Draft<'_>) -> Proof {
+        let signature = format!("sha256={}", hex::encode(draft.tag));
+        vec![
+            (SIGNATURE.name.clone(), signature),
+            (DELIVERY.clone(), draft.id.to_owned()),
+        ]
     }
 
     fn key(&self, secret: &str) -> Result<Key, &'static str> {

@@ -13,6 +13,7 @@ use super::claim::{
 use super::config::{Digest, Encoding, HmacConfig, KeyEncoding, SettingsError};
 use super::error::{AuthenticateError, HeaderForm};
 use super::key::Key;
+use super::sign::{Draft, Proof};
 use super::template::{Piece, Template};
 
 /// Timestamps from here on are milliseconds: as seconds it would be the year 5138.
@@ -128,6 +129,26 @@ impl Scheme for ConfiguredHmac {
             behind: self.config.tolerance,
             ahead: Some(self.config.tolerance),
         }))
+    }
+
+    fn write(&self, draft: &Draft<'_>) -> Proof {
+        let digest = match self.config.encoding {
+            Encoding::Hex => hex::encode(draft.tag),
+            Encoding::HexUpper => hex::encode_upper(draft.tag),
+            Encoding::Base64 => STANDARD.encode(draft.tag),
+        };
+        let mut headers = vec![(
+            self.signature.name.clone(),
+            format!("{}{digest}", self.config.prefix),
+        )];
+        let beside = [
+            (&self.timestamp, draft.seconds().to_string()),
+            (&self.id, draft.id.to_owned()),
+        ];
+        for (header, value) in beside {
+            headers.extend(header.as_ref().map(|header| (header.name.clone(), value)));
+        }
+        headers
     }
 
     fn key(&self, secret: &str) -> Result<Key, &'static str> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use hmac::digest::Output;
 use hmac::{Hmac, KeyInit, Mac};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use sha1::Sha1;
@@ -46,6 +47,28 @@ impl Key {
 
     pub(super) fn token(token: &[u8]) -> Self {
         Self::Token(Sha256::digest(token).into())
+    }
+
+    /// A key of the same kind, of another secret.
+    pub(super) fn with_bytes(&self, secret: &[u8]) -> Option<Self> {
+        match self {
+            Self::Sha1(_) => Self::sha1(secret),
+            Self::Sha256(_) => Self::sha256(secret),
+            Self::Sha512(_) => Self::sha512(secret),
+            Self::Ed25519(_) => Self::ed25519(secret),
+            Self::Token(_) => Some(Self::token(secret)),
+        }
+    }
+
+    /// The signature of a content in pieces, empty if the sender shows its token instead; `None` for a public key.
+    pub(super) fn tag(&self, pieces: &[&[u8]]) -> Option<Vec<u8>> {
+        Some(match self {
+            Self::Sha1(mac) => tag(mac, pieces).to_vec(),
+            Self::Sha256(mac) => tag(mac, pieces).to_vec(),
+            Self::Sha512(mac) => tag(mac, pieces).to_vec(),
+            Self::Ed25519(_) => return None,
+            Self::Token(_) => Vec::new(),
+        })
     }
 
     /// True if this key gives one of the claimed signatures, or is the claimed token.
@@ -97,12 +120,16 @@ fn hmac<M: KeyInit>(secret: &[u8]) -> Option<M> {
     M::new_from_slice(secret?).ok()
 }
 
-fn mac_matches<M: Mac + Clone>(mac: &M, pieces: &[&[u8]], signatures: &Signatures) -> bool {
+fn tag<M: Mac + Clone>(mac: &M, pieces: &[&[u8]]) -> Output<M> {
     let mut mac = mac.clone();
     for piece in pieces {
         mac.update(piece);
     }
-    let tag = mac.finalize().into_bytes();
+    mac.finalize().into_bytes()
+}
+
+fn mac_matches<M: Mac + Clone>(mac: &M, pieces: &[&[u8]], signatures: &Signatures) -> bool {
+    let tag = tag(mac, pieces);
     let mut signatures = signatures.of(Algorithm::Hmac);
     signatures.any(|signature| tag.as_slice().ct_eq(signature).into())
 }

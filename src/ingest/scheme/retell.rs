@@ -10,6 +10,7 @@ use super::claim::{
 };
 use super::error::AuthenticateError;
 use super::key::Key;
+use super::sign::{Draft, Proof};
 
 static SIGNATURE: Header = Header::new(
     "x-retell-signature",
@@ -35,6 +36,11 @@ impl Scheme for Retell {
             behind: FIVE_MINUTES,
             ahead: Some(FIVE_MINUTES),
         }))
+    }
+
+    fn write(&self, draft: &Draft<'_>) -> Proof {
+        let signature = format!("v={},d={}", draft.now_ms, hex::encode(draft.tag));
+        vec![(SIGNATURE.name.clone(), signature)]
     }
 
     fn key(&self, secret: &str) -> Result<Key, &'static str> {

@@ -2,11 +2,14 @@
 //!
 //! <https://shopify.dev/docs/apps/build/webhooks/subscribe/https>. Shopify signs no time.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName};
 
 use super::claim::{Algorithm, Claim, Header, Scheme, Signature, UnverifiedRequest, only};
 use super::error::AuthenticateError;
 use super::key::Key;
+use super::sign::{Draft, Proof};
 
 static SIGNATURE: Header = Header::new(
     "x-shopify-hmac-sha256",
@@ -27,6 +30,13 @@ impl Scheme for Shopify {
         let signature = Signature::from_base64(text, 32, Algorithm::Hmac)
             .ok_or_else(|| SIGNATURE.malformed())?;
         Ok(Claim::of(&[request.body], signature.into()))
+    }
+
+    fn write(&self, draft: &Draft<'_>) -> Proof {
+        vec![
+            (SIGNATURE.name.clone(), STANDARD.encode(draft.tag)),
+            (WEBHOOK_ID.clone(), draft.id.to_owned()),
+        ]
     }
 
     fn key(&self, secret: &str) -> Result<Key, &'static str> {

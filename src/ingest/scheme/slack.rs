@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::claim::{Claim, Header, Scheme, Signature, SignedTime, UnverifiedRequest, number};
 use super::error::AuthenticateError;
 use super::key::Key;
+use super::sign::{Draft, Proof};
 
 static SIGNATURE: Header = Header::new(
     "x-slack-signature",
@@ -47,6 +48,14 @@ impl Scheme for Slack {
         let seconds = number(digits).ok_or_else(|| TIMESTAMP.malformed())?;
         let content = [b"v0:", digits.as_bytes(), b":", request.body];
         Ok(Claim::of(&content, signature.into()).at(SignedTime::of_seconds(seconds)))
+    }
+
+    fn write(&self, draft: &Draft<'_>) -> Proof {
+        let signature = format!("v0={}", hex::encode(draft.tag));
+        vec![
+            (TIMESTAMP.name.clone(), draft.seconds().to_string()),
+            (SIGNATURE.name.clone(), signature),
+        ]
     }
 
     fn key(&self, secret: &str) -> Result<Key, &'static str> {

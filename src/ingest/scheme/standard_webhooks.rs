@@ -16,6 +16,7 @@ use super::claim::{
 };
 use super::error::AuthenticateError;
 use super::key::Key;
+use super::sign::{Draft, Proof};
 
 const FORM: &str = "v1,<32 bytes in base64> (or v1a,<64 bytes>), several of them with spaces between, at most 16 (v1a: 4)";
 /// Some dashboards show secrets without the padding.
@@ -71,6 +72,17 @@ impl Scheme for StandardWebhooks {
         let seconds = number(digits).ok_or_else(|| timestamp.malformed())?;
         let content = [id.as_bytes(), b".", digits.as_bytes(), b".", request.body];
         Ok(Claim::of(&content, signatures).at(SignedTime::of_seconds(seconds)))
+    }
+
+    fn write(&self, draft: &Draft<'_>) -> Proof {
+        vec![
+            (WEBHOOK.id.name.clone(), draft.id.to_owned()),
+            (WEBHOOK.timestamp.name.clone(), draft.seconds().to_string()),
+            (
+                WEBHOOK.signature.name.clone(),
+                format!("v1,{}", SECRET.encode(draft.tag)),
+            ),
+        ]
     }
 
     fn key(&self, secret: &str) -> Result<Key, &'static str> {

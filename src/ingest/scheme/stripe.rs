@@ -11,6 +11,7 @@ use super::claim::{
 };
 use super::error::AuthenticateError;
 use super::key::Key;
+use super::sign::{Draft, Proof};
 
 static SIGNATURE: Header = Header::new(
     "stripe-signature",
@@ -35,6 +36,11 @@ impl Scheme for Stripe {
             behind: FIVE_MINUTES,
             ahead: None,
         }))
+    }
+
+    fn write(&self, draft: &Draft<'_>) -> Proof {
+        let signature = format!("t={},v1={}", draft.seconds(), hex::encode(draft.tag));
+        vec![(SIGNATURE.name.clone(), signature)]
     }
 
     /// All of the secret, its `whsec_` included.

@@ -11,6 +11,8 @@
 
 mod form;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest as _, Sha256};
 
@@ -20,6 +22,7 @@ use super::claim::{
 use super::config::TwilioConfig;
 use super::error::AuthenticateError;
 use super::key::Key;
+use super::sign::{Draft, Proof};
 use super::twilio_url::TwilioUrl;
 
 static SIGNATURE: Header = Header::new(
@@ -80,6 +83,18 @@ impl Scheme for Twilio {
             signatures: signature.into(),
             time: None,
         })
+    }
+
+    fn write(&self, draft: &Draft<'_>) -> Proof {
+        vec![
+            (SIGNATURE.name.clone(), STANDARD.encode(draft.tag)),
+            (IDEMPOTENCY.clone(), draft.id.to_owned()),
+        ]
+    }
+
+    fn query(&self, request: &UnverifiedRequest<'_>) -> Option<String> {
+        let hash = || format!("{BODY_HASH}{}", hex::encode(Sha256::digest(request.body)));
+        (!is_form(request.headers)).then(hash)
     }
 
     fn key(&self, secret: &str) -> Result<Key, &'static str> {

@@ -47,6 +47,17 @@ impl Verify {
         Self::Basic,
     ];
 
+    /// Those whose signature is in a header of the sender's own.
+    pub(crate) const BY_SIGNATURE: [Self; 7] = [
+        Self::Retell,
+        Self::StandardWebhooks,
+        Self::Github,
+        Self::Stripe,
+        Self::Slack,
+        Self::Shopify,
+        Self::Twilio,
+    ];
+
     /// The default of `key_pointers`.
     pub fn key_pointers(self) -> &'static [&'static str] {
         match self {

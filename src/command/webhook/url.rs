@@ -1,4 +1,4 @@
-//! The URL that `prove` posts to, given or derived from a relay's configuration.
+//! The URL that a command posts to, given or derived from a relay's configuration.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ use crate::ingest::{SourceConfig, Verify};
 /// The URL of a relay's source, in parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookUrl {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) authority: String,
-    pub(super) path: String,
+    pub host: String,
+    pub port: u16,
+    pub authority: String,
+    pub path: String,
     /// The file of the relay's certificate; `None` without TLS.
-    pub(super) certificate: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
 }
 
 /// The address that the README's examples use.
@@ -76,7 +76,11 @@ impl WebhookUrl {
             sources.find(|source: &&SourceConfig| source.verify == verify)
         };
         let signed = first(Verify::Retell).or_else(|| first(Verify::None));
-        let source = signed.or_else(|| relay.source.first())?;
+        Self::of_source(relay, signed.or_else(|| relay.source.first())?)
+    }
+
+    /// The URL of this source of a relay, seen from its own machine. `None` if port 0 is configured.
+    pub fn of_source(relay: &Config, source: &SourceConfig) -> Option<Self> {
         let address = relay.listen.address;
         let port = Some(address.port()).filter(|port| *port != 0)?;
         let (host, authority) = if address.ip().is_unspecified() {
@@ -91,6 +95,13 @@ impl WebhookUrl {
             path: source.path.iter().next()?.to_owned(),
             certificate: relay.listen.tls.as_ref().map(|tls| tls.certificate.clone()),
         })
+    }
+
+    /// The path and the query, with `query` added to it.
+    pub fn target(&self, query: Option<&str>) -> String {
+        let mark = if self.path.contains('?') { '&' } else { '?' };
+        let query = query.map_or_else(String::new, |query| format!("{mark}{query}"));
+        format!("{}{query}", self.path)
     }
 
     /// The path without a query, which identifies a source.

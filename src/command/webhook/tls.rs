@@ -13,14 +13,23 @@ use tokio_rustls::rustls::crypto::{
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    CertificateError as TlsCertificateError, ClientConfig, DigitallySignedStruct, Error,
+    SignatureScheme,
 };
 
-use super::error::ProveError;
+/// The relay's certificate cannot be read on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the certificate that listen.tls names is the one that is trusted, and {file} cannot be read: {reason}; run this where it can"
+)]
+pub struct CertificateError {
+    file: String,
+    reason: String,
+}
 
 /// Connects to the relay that has the first certificate in `file`. Blocks while it reads that.
-pub fn connector(file: &Path) -> Result<TlsConnector, ProveError> {
-    let unusable = |reason: String| ProveError::Certificate {
+pub fn connector(file: &Path) -> Result<TlsConnector, CertificateError> {
+    let unusable = |reason: String| CertificateError {
         file: file.display().to_string(),
         reason,
     };
@@ -61,7 +70,7 @@ impl ServerCertVerifier for OneCertificate {
         if *own == self.certificate {
             return Ok(ServerCertVerified::assertion());
         }
-        Err(CertificateError::ApplicationVerificationFailure.into())
+        Err(TlsCertificateError::ApplicationVerificationFailure.into())
     }
 
     fn verify_tls12_signature(

@@ -1,0 +1,229 @@
+//! `ringback send`: posts events as their sender would, and prints the answers as the sender sees them.
+
+mod answer;
+mod messages;
+mod samples;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anstream::println;
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use tokio::time::sleep_until;
+
+use super::progress::ProgressLine;
+use super::sender::{Sender, SenderArgs};
+use super::webhook::{PostError, WebhookClient, WebhookUrl, connector};
+use super::{CommandError, block_on};
+use crate::ingest::{Signer, UnverifiedRequest};
+use crate::time::now_ms;
+
+pub(super) use messages::SendError;
+
+use answer::{Answered, Tally};
+use messages::{Message, MessageArgs, Messages};
+
+/// How old a stale signature is: older than any scheme allows.
+const STALE_MS: u64 = 2 * 24 * 60 * 60 * 1000;
+/// Between two progress lines if standard error is not a terminal.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// More answers than this are only counted, and the refusals shown.
+const MAX_SHOWN: u64 = 20;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  ringback send                                  each of Retell's events, once
+  ringback send -c ringback.toml --source stripe --event invoice.paid
+  ringback send --preset github --key-env SECRET --url http://localhost:8080/gh
+  ringback send -c ringback.toml --event call_ended --call-id test-1 --tamper
+  ringback send -c ringback.toml --count 1000 --rate 200
+  ringback send -c ringback.toml --file events.ndjson --json
+
+Without options it posts to http://localhost:8080/webhook, where `ringback dev` listens, signed with RETELL_API_KEY if that is set.
+Consumers of the topic see the events as real ones; their ids begin with send-.
+
+Exit codes: 0 every answer was 2xx; 1 one was not; 2 wrong usage; 78 bad configuration.")]
+pub struct SendArgs {
+    /// The webhook URL, plain http [default: the source's in the configuration, else http://localhost:8080/webhook]
+    #[arg(long)]
+    url: Option<WebhookUrl>,
+    #[command(flatten)]
+    sender: SenderArgs,
+    #[command(flatten)]
+    messages: MessageArgs,
+    /// Events to send in all, beginning again after the last [default: each once]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Events per second at most [default: each after the answer to the one before]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
+    /// Change the body after it is signed, which must be refused
+    #[arg(long)]
+    tamper: bool,
+    /// Sign as if it were two days ago, which must be refused
+    #[arg(long)]
+    stale: bool,
+    /// Print each answer as a line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Sends, and prints each answer.
+pub(super) fn run(arguments: &SendArgs) -> Result<(), CommandError> {
+    let sender = arguments.sender.sender()?;
+    let signer = sender.keys()?.into_iter().next().map(|key| key.signer);
+    let messages = arguments.messages.read(&sender.source)?;
+    let url = arguments.webhook_url(&sender);
+    if arguments.tamper && !signer.as_ref().is_some_and(Signer::signs_body) {
+        return Err(SendError::Unsigned("--tamper", "body").into());
+    }
+    let certificate = url.certificate.as_deref();
+    let tls = certificate.map(connector).transpose();
+    let tls = tls.map_err(SendError::Certificate)?;
+    let post = Post {
+        client: WebhookClient::new(Arc::new(url), tls),
+        signer,
+        tamper: arguments.tamper,
+        stale: arguments.stale,
+    };
+    let tally = block_on(Some(1), send(arguments, post, messages))?;
+    if tally.is_accepted() {
+        return Ok(());
+    }
+    Err(CommandError::NotAccepted {
+        refused: tally.refused,
+        sent: tally.sent,
+    })
+}
+
+impl SendArgs {
+    fn webhook_url(&self, sender: &Sender) -> WebhookUrl {
+        let configured = || WebhookUrl::of_source(sender.relay.as_ref()?, &sender.source);
+        self.url.clone().or_else(configured).unwrap_or_default()
+    }
+}
+
+async fn send(
+    arguments: &SendArgs,
+    mut post: Post,
+    messages: Messages,
+) -> Result<Tally, CommandError> {
+    let count = arguments.count.unwrap_or(messages.len());
+    let started = Instant::now();
+    let mut line = ProgressLine::new(PROGRESS_INTERVAL);
+    let mut tally = Tally::default();
+    for number in 0..count {
+        if let Some(rate) = arguments.rate {
+            let due = Duration::from_secs(1).mul_f64(number_f64(number) / f64::from(rate));
+            sleep_until((started + due).into()).await;
+        }
+        let message = messages.get(number);
+        let answered = post.answered(&message).await?;
+        tally.count(&answered);
+        if arguments.json {
+            println!("{}", answered.json());
+        } else if count <= MAX_SHOWN || !answered.is_accepted() && tally.refused <= MAX_SHOWN {
+            println!("{}", answered.text());
+        }
+        let share = number_f64(number + 1) / number_f64(count);
+        line.show(|| tally.progress(count, share));
+    }
+    drop(line);
+    if count > MAX_SHOWN && !arguments.json {
+        println!("{}", tally.text(started.elapsed()));
+    }
+    Ok(tally)
+}
+
+/// For shares and times only, where the nearest number will do.
+#[allow(clippy::cast_precision_loss)]
+fn number_f64(number: u64) -> f64 {
+    number as f64
+}
+
+/// What is the same for every event.
+struct Post {
+    client: WebhookClient,
+    signer: Option<Signer>,
+    tamper: bool,
+    stale: bool,
+}
+
+impl Post {
+    async fn answered(&mut self, message: &Message) -> Result<Answered, SendError> {
+        let mut headers = message.headers.clone();
+        let agent = concat!("ringback-send/", env!("CARGO_PKG_VERSION"));
+        headers
+            .entry(USER_AGENT)
+            .or_insert(HeaderValue::from_static(agent));
+        let query = self.sign(message, &mut headers)?;
+        let mut body = message.body.clone();
+        if self.tamper {
+            body = [body.as_ref(), b" "].concat().into();
+        }
+        let begun = Instant::now();
+        let answer = self.client.post(&headers, query.as_deref(), &body).await;
+        Ok(Answered {
+            event: message.event.clone(),
+            id: message.id.clone(),
+            bytes: body.len(),
+            answer: answer.map_err(|error: PostError| error.to_string()),
+            elapsed: begun.elapsed(),
+        })
+    }
+
+    /// Adds the sender's proof; gives what the sender adds to the URL's query.
+    fn sign(
+        &self,
+        message: &Message,
+        headers: &mut HeaderMap,
+    ) -> Result<Option<String>, SendError> {
+        let Some(signer) = &self.signer else {
+            return if self.stale {
+                Err(SendError::Unsigned("--stale", "time"))
+            } else {
+                Ok(None)
+            };
+        };
+        let bare = Uri::default();
+        let request = |uri| UnverifiedRequest {
+            headers,
+            uri,
+            body: &message.body,
+        };
+        let query = signer.query(&request(&bare));
+        let target = query.as_ref().map(|query| format!("/?{query}"));
+        let uri = target
+            .and_then(|target| target.parse().ok())
+            .unwrap_or(bare.clone());
+        let now = now_ms().saturating_sub(if self.stale { STALE_MS } else { 0 });
+        let proof = signer.sign(&request(&uri), now, &message.message);
+        let proof = proof.map_err(SendError::Sign)?;
+        headers.extend(proof);
+        let signed = UnverifiedRequest {
+            headers,
+            uri: &uri,
+            body: &message.body,
+        };
+        if self.stale && !signer.signs_time(&signed) {
+            return Err(SendError::Unsigned("--stale", "time"));
+        }
+        Ok(query)
+    }
+}
+
+/// `Name: value`.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let parts = text.split_once(':').and_then(|(name, value)| {
+        let name: HeaderName = name.trim().parse().ok()?;
+        Some((name, value.trim().parse().ok()?))
+    });
+    parts.ok_or_else(|| String::from("write it as 'Name: value'"))
+}
+
+/// The headers of a body of this type.
+fn typed(content_type: &'static str) -> HeaderMap {
+    let value = HeaderValue::from_static(content_type);
+    HeaderMap::from_iter([(CONTENT_TYPE, value)])
+}

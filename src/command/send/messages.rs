@@ -1,0 +1,182 @@
+//! What is sent: samples of the sender's events, or the bodies in a file.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::samples::{Sample, samples};
+use super::{header, typed};
+use crate::command::webhook::CertificateError;
+use crate::ingest::{SignError, SourceConfig};
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "The events")]
+pub struct MessageArgs {
+    /// Only this one of the sender's events; an unknown name lists them [default: all, one after the other]
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    event: Option<String>,
+    /// The id of what the events are about, which becomes the record's key: the call, chat, object, channel or repository [default: a new one for each round]
+    #[arg(long, value_name = "ID", value_parser = id, conflicts_with = "file")]
+    call_id: Option<String>,
+    /// Send this file as it is; of a file that ends with .ndjson each line
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Another header of each request, as 'Name: value'; can be repeated
+    #[arg(long = "header", short = 'H', value_name = "HEADER", value_parser = header)]
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Why nothing, or no more, can be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    #[error("the sender has no event {name:?} among the samples; --event takes one of: {known}")]
+    NoEvent { name: String, known: String },
+    #[error("cannot read {0}")]
+    File(String, #[source] std::io::Error),
+    #[error("{0} holds no event")]
+    Empty(String),
+    #[error("{0} needs a sender that signs the {1}, and a key to sign with")]
+    Unsigned(&'static str, &'static str),
+    #[error("cannot sign: the key or the request {0}")]
+    Sign(#[source] SignError),
+    #[error(transparent)]
+    Certificate(CertificateError),
+}
+
+/// One event to be posted.
+pub struct Message {
+    /// As the sender calls it; of a file its name and line.
+    pub event: String,
+    /// What it is about; empty if a file says that.
+    pub id: String,
+    /// The id of the message.
+    pub message: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+enum Bodies {
+    Samples(Vec<Sample>),
+    File(String, Vec<Bytes>),
+}
+
+/// All of them, again and again.
+pub struct Messages {
+    bodies: Bodies,
+    id: Option<String>,
+    headers: HeaderMap,
+    run: String,
+}
+
+impl MessageArgs {
+    /// Reads the file, or chooses the samples of the source's sender.
+    pub fn read(&self, source: &SourceConfig) -> Result<Messages, SendError> {
+        let bodies = match &self.file {
+            Some(file) => {
+                let name = file.display().to_string();
+                let bytes = std::fs::read(file);
+                let bytes = bytes.map_err(|error| SendError::File(name.clone(), error))?;
+                let is_list = file.extension().is_some_and(|end| end == "ndjson");
+                let bodies = if is_list {
+                    lines(&bytes)
+                } else {
+                    vec![bytes.into()]
+                };
+                if bodies.is_empty() {
+                    return Err(SendError::Empty(name));
+                }
+                Bodies::File(name, bodies)
+            }
+            None => Bodies::Samples(self.samples(source)?),
+        };
+        Ok(Messages {
+            bodies,
+            id: self.call_id.clone(),
+            headers: self.headers.iter().cloned().collect(),
+            run: hex::encode(rand::random::<[u8; 4]>()),
+        })
+    }
+
+    fn samples(&self, source: &SourceConfig) -> Result<Vec<Sample>, SendError> {
+        let all = samples(source.preset, source.verify);
+        let Some(name) = &self.event else {
+            // A relay is not the place for what wants an answer with content.
+            let is_event = |sample: &&Sample| !source.verify.expects_content(Some(sample.event));
+            return Ok(all.iter().filter(is_event).copied().collect());
+        };
+        let chosen = all.iter().find(|sample| sample.event == *name);
+        let known = || all.iter().map(|sample| sample.event).collect::<Vec<_>>();
+        let chosen = chosen.copied().ok_or_else(|| SendError::NoEvent {
+            name: name.clone(),
+            known: known().join(", "),
+        })?;
+        Ok(vec![chosen])
+    }
+}
+
+fn lines(bytes: &[u8]) -> Vec<Bytes> {
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let lines = lines.filter(|line| !line.trim_ascii().is_empty());
+    lines.map(Bytes::copy_from_slice).collect()
+}
+
+impl Messages {
+    /// At least 1.
+    pub fn len(&self) -> u64 {
+        let length = match &self.bodies {
+            Bodies::Samples(samples) => samples.len(),
+            Bodies::File(_, bodies) => bodies.len(),
+        };
+        length as u64
+    }
+
+    /// The event with this number; after the last comes the first again, about something new.
+    pub fn get(&self, number: u64) -> Message {
+        let (round, index) = (number / self.len(), number % self.len());
+        let index = usize::try_from(index).unwrap_or_default();
+        let message = format!("send-{}-{number}", self.run);
+        match &self.bodies {
+            Bodies::Samples(samples) => {
+                let sample = samples[index];
+                let new = || format!("send-{}-{round}", self.run);
+                let id = self.id.clone().unwrap_or_else(new);
+                let mut headers = typed(sample.content_type);
+                headers.extend(sample.event_header.map(|name| {
+                    let value = HeaderValue::from_static(sample.event);
+                    (HeaderName::from_static(name), value)
+                }));
+                headers.extend(self.headers.clone());
+                Message {
+                    event: sample.event.to_owned(),
+                    body: sample.body(&id, &message).into(),
+                    id,
+                    message,
+                    headers,
+                }
+            }
+            Bodies::File(name, bodies) => {
+                let mut headers = typed("application/json");
+                headers.extend(self.headers.clone());
+                Message {
+                    event: format!("{name}:{}", index + 1),
+                    id: String::new(),
+                    message,
+                    headers,
+                    body: bodies[index].clone(),
+                }
+            }
+        }
+    }
+}
+
+/// An id that means itself in JSON, in a form and in a URL.
+fn id(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    Err(String::from(
+        "write letters, digits and - _ . : / only; for other ids send a body of your own with --file",
+    ))
+}

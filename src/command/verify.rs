@@ -1,0 +1,118 @@
+//! `ringback verify`: why does the signature of a captured request match, or not?
+
+mod capture;
+mod causes;
+mod diagnosis;
+mod json_forms;
+mod report;
+
+use anstream::println;
+use secrecy::ExposeSecret as _;
+
+use super::sender::{Sender, SenderArgs, SenderKey};
+use super::{CommandError, ERROR};
+use crate::config::Config;
+use crate::ingest::{KeyConfig, Signer, Verify};
+use crate::secret::SecretForm;
+use crate::time::now_ms;
+
+use capture::CaptureArgs;
+pub(super) use capture::CaptureError;
+use diagnosis::{Case, Stranger, diagnose};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  ringback verify -c ringback.toml --request request.txt
+  ringback verify -c ringback.toml --source stripe --request request.txt --json
+  ringback verify --body body.json --header 'X-Retell-Signature: v=…,d=…'
+  ringback verify --verify github --key-env SECRET --request - < request.txt
+  ringback verify --request request.txt --at 2026-01-31T10:00:00Z
+
+It looks at a request that was captured and says whether ringback would accept it, and if not, for which reason and what to do \
+about it: it tries the body without a final newline, as other serialisers write JSON, with the key in other encodings, with the \
+keys of other sources, and so on.
+A capture must be exact to the byte: save the body with curl --output or tcpdump, not from an editor, which may add a newline.
+
+Exit codes: 0 the request is authentic; 1 it is not; 2 wrong usage; 78 bad configuration.")]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    sender: SenderArgs,
+    #[command(flatten)]
+    capture: CaptureArgs,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads the capture, and prints what is wrong with it.
+pub(super) fn run(arguments: &VerifyArgs) -> Result<(), CommandError> {
+    let sender = arguments.sender.sender()?;
+    let verify = sender.source.verify;
+    let keys = sender.keys()?;
+    if keys.is_empty() {
+        return Err(CaptureError::Nothing(verify).into());
+    }
+    let capture = arguments.capture.read()?;
+    let strangers = strangers(&sender, &keys);
+    let diagnosis = diagnose(&Case {
+        verify,
+        keys: &keys,
+        strangers: &strangers,
+        capture: &capture,
+        now_ms: arguments.capture.at()?.unwrap_or_else(now_ms),
+    });
+    if arguments.json {
+        let json = serde_json::to_string_pretty(&diagnosis.json());
+        println!("{}", json.map_err(std::io::Error::other)?);
+    } else {
+        println!("{}", diagnosis.text(ERROR));
+    }
+    match diagnosis.causes.first() {
+        None => Ok(()),
+        Some(_) => Err(CommandError::NotAuthentic),
+    }
+}
+
+/// Other senders that the request may come from: the configuration's other sources with their keys, and every scheme
+/// that needs no settings with the keys at hand.
+fn strangers(sender: &Sender, keys: &[SenderKey]) -> Vec<Stranger> {
+    let relay = sender.relay.iter();
+    let others = relay.flat_map(|relay: &Config| &relay.source);
+    let others = others.filter(|source| source.name != sender.source.name);
+    let mut strangers = Vec::new();
+    for source in others {
+        let origins = source.keys.iter().filter_map(KeyConfig::source);
+        for origin in origins {
+            let variable = |name: &str| std::env::var(name).ok();
+            let secret = origin.read(SecretForm::Line, variable);
+            let signer = secret
+                .ok()
+                .and_then(|secret| Signer::new(&source.scheme(), secret.expose_secret()).ok());
+            strangers.extend(signer.flatten().map(|signer| Stranger {
+                verify: source.verify,
+                source: Some(source.name.clone()),
+                signer,
+            }));
+        }
+    }
+    // A text that is a key of every scheme: only the headers are looked at if the keys at hand do not fit.
+    const ANY: &str = "c2VjcmV0";
+    let twilio = sender.source.twilio.clone().unwrap_or_default();
+    for verify in Verify::BY_SIGNATURE {
+        let mut scheme = sender.source.scheme();
+        (scheme.verify, scheme.hmac, scheme.bearer) = (verify, None, None);
+        scheme.twilio = (verify == Verify::Twilio).then_some(&twilio);
+        let secrets = keys.iter().map(|key| key.secret.expose_secret());
+        let signers = secrets
+            .chain([ANY])
+            .filter_map(|secret| Signer::new(&scheme, secret).ok()?);
+        if verify != sender.source.verify {
+            strangers.extend(signers.map(|signer| Stranger {
+                verify,
+                source: None,
+                signer,
+            }));
+        }
+    }
+    strangers
+}

@@ -1,0 +1,177 @@
+//! `ringback send`: what it signs is accepted by the real relay, for every scheme.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::support::dev::ringback;
+use crate::support::server::{KEY, Server};
+
+/// Name, the lines of its source, and its key.
+const SENDERS: [(&str, &str, &str); 11] = [
+    ("vapi", "preset = \"vapi\"", "token"),
+    ("stripe", "preset = \"stripe\"", "whsec_c2VjcmV0"),
+    ("github", "preset = \"github\"", "secret"),
+    ("slack", "preset = \"slack\"", "secret"),
+    ("shopify", "preset = \"shopify\"", "secret"),
+    (
+        "twilio",
+        "preset = \"twilio\"\ntwilio = { url = \"https://hooks.example.com/twilio\" }",
+        "secret",
+    ),
+    ("svix", "preset = \"svix\"", "whsec_c2VjcmV0"),
+    ("basic", "verify = \"basic\"", "name:password"),
+    (
+        "token",
+        "verify = \"bearer\"\nbearer = { header = \"X-Token\" }",
+        "token",
+    ),
+    (
+        "upper",
+        "verify = \"hmac\"\nhmac = { header = \"X-Sign\", encoding = \"hex-upper\", digest = \"sha1\" }",
+        "secret",
+    ),
+    (
+        "hmac",
+        "verify = \"hmac\"\nhmac = { header = \"X-Sign\", prefix = \"v1=\", encoding = \"base64\", digest = \"sha512\", \
+         content = \"{id}.{timestamp}.{body}\", id_header = \"X-Id\", timestamp_header = \"X-Time\" }",
+        "secret",
+    ),
+];
+
+/// A relay with a source for each sender, and a folder with its configuration.
+fn relay() -> (Server, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut more = String::new();
+    for (name, lines, key) in SENDERS {
+        let file = folder.path().join(name);
+        std::fs::write(&file, key).expect("it can be written");
+        more.push_str(&format!(
+            "[[source]]\nname = \"{name}\"\npath = \"/{name}\"\n{lines}\nkeys = [{{ file = {file:?} }}]\n"
+        ));
+    }
+    std::fs::write(folder.path().join("more.toml"), more).expect("it can be written");
+    let server = Server::start_in(folder.path(), "127.0.0.1:1", "", "");
+    (server, folder)
+}
+
+struct Sending<'a> {
+    server: &'a Server,
+    folder: &'a tempfile::TempDir,
+}
+
+impl Sending<'_> {
+    fn send(&self, source: &str, path: &str, more: &[&str]) -> Output {
+        let url = format!("http://{}{path}", self.server.address);
+        let mut command = ringback();
+        command.args(["send", "--source", source, "--url", &url, "--config"]);
+        command.arg(self.folder.path().join("ringback.toml"));
+        let command = command.args(more).env("RETELL_API_KEY", KEY);
+        command.output().expect("the binary runs")
+    }
+}
+
+fn answers(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines = text.lines().map(serde_json::from_str);
+    lines.map(|line| line.expect("JSON lines")).collect()
+}
+
+#[test]
+fn each_sample_of_each_sender_is_accepted_and_a_changed_one_is_not() {
+    let (server, folder) = relay();
+    let sending = Sending {
+        server: &server,
+        folder: &folder,
+    };
+    for (name, lines, _) in SENDERS {
+        let path = format!("/{name}");
+        let output = sending.send(name, &path, &["--json"]);
+        assert_eq!(output.status.code(), Some(0), "{name}: {output:?}");
+        let answers = answers(&output);
+        assert!(!answers.is_empty(), "{name}");
+        for answer in answers {
+            assert_eq!(answer["status"], 204, "{name}: {answer}");
+            assert!(answer["headers"]["ringback-id"].is_string(), "{answer}");
+        }
+        let is_token = lines.contains("bearer") || lines.contains("basic") || name == "vapi";
+        let changed = sending.send(name, &path, &["--tamper"]);
+        let expected = if is_token { 2 } else { 1 };
+        assert_eq!(changed.status.code(), Some(expected), "{name}: {changed:?}");
+        let has_time = ["stripe", "slack", "svix", "hmac"].contains(&name);
+        let stale = sending.send(name, &path, &["--stale"]);
+        let expected = if has_time { 1 } else { 2 };
+        assert_eq!(stale.status.code(), Some(expected), "{name}: {stale:?}");
+    }
+    // A body that is no form makes Twilio sign its hash in the URL.
+    let file = folder.path().join("body.json");
+    std::fs::write(&file, "{\"a\":1}").expect("it can be written");
+    let file = file.to_str().expect("UTF-8");
+    let output = sending.send("twilio", "/twilio", &["--file", file]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn retell_s_events_go_by_name_id_file_and_count_and_the_answer_is_shown() {
+    let (server, folder) = relay();
+    let sending = Sending {
+        server: &server,
+        folder: &folder,
+    };
+    let send = |more: &[&str]| sending.send("retell", "/webhook", more);
+    let all = answers(&send(&["--json"]));
+    assert_eq!(all.len(), 11, "{all:?}");
+    assert!(
+        all.iter()
+            .all(|answer| answer["status"] == 204 && answer["id"] == all[0]["id"])
+    );
+    let one = send(&["--event", "call_ended", "--call-id", "test-1"]);
+    let text = String::from_utf8_lossy(&one.stdout);
+    assert!(text.starts_with("call_ended  test-1  12."), "{text}");
+    assert!(text.contains("  204 No Content  "), "{text}");
+    assert!(text.contains("\n  ringback-id: "), "{text}");
+    let many = send(&["--event", "call_started", "--count", "30", "--rate", "1000"]);
+    assert!(many.status.success(), "{many:?}");
+    let text = String::from_utf8_lossy(&many.stdout);
+    assert!(
+        text.starts_with("30 sent in ") && text.ends_with("answers: 204: 30\n"),
+        "{text}"
+    );
+    let lines = folder.path().join("events.ndjson");
+    std::fs::write(&lines, "{\"event\":\"a\"}\n\n{\"event\":\"b\"}\n").expect("it can be written");
+    let of_file = send(&["--file", lines.to_str().expect("UTF-8"), "--json"]);
+    assert_eq!(answers(&of_file).len(), 2, "{of_file:?}");
+    for refused in [
+        ["--event", "call_ended", "--tamper"],
+        ["--event", "call_ended", "--stale"],
+    ] {
+        let output = send(&refused);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("  401 Unauthorized  "), "{text}");
+        assert!(
+            text.contains("\n  content-type: application/problem+json\n"),
+            "{text}"
+        );
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("not answered 2xx: 1 of 1"), "{error}");
+    }
+    assert_eq!(
+        server.sample("ringback_events_accepted_total{kind=\"call_started\",source=\"retell\"}"),
+        31.0
+    );
+}
+
+#[test]
+fn nobody_listening_is_an_answer_that_did_not_come() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("it has one");
+    drop(socket);
+    let url = format!("http://{address}/webhook");
+    let mut command = ringback();
+    let command = command.args(["send", "--event", "call_ended", "--url", &url]);
+    let output = command.output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("cannot connect: "), "{text}");
+}
