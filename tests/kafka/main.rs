@@ -27,7 +27,7 @@ use support::cluster::Cluster;
 
 type Test = fn(&Cluster) -> Result<(), Failed>;
 
-const TESTS: [(&str, Test); 35] = [
+const TESTS: [(&str, Test); 36] = [
     (
         "each_event_arrives_byte_for_byte_under_its_key_and_in_order",
         end_to_end::each_event_arrives,
