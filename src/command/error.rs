@@ -112,16 +112,16 @@ pub enum CommandError {
 impl CommandError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
+            Self::Sender(error) if error.is_usage() => EXIT_USAGE,
             Self::Configuration(_)
+            | Self::Sender(_)
             | Self::NoJournal { .. }
             | Self::Level(_)
             | Self::Property(_)
             | Self::App(AppError::Ingest(_) | AppError::Admin(AdminError::Token(_)))
-            | Self::Prove(ProveError::Key(_))
+            | Self::Prove(ProveError::Key(_) | ProveError::Sign(_))
             | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,
             Self::NoKey | Self::Capture(_) | Self::Send(_) => EXIT_USAGE,
-            Self::Sender(error) if error.is_usage() => EXIT_USAGE,
-            Self::Sender(_) => EXIT_CONFIGURATION,
             Self::Prove(error) if error.is_usage() => EXIT_USAGE,
             _ => EXIT_FAILED,
         }

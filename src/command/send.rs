@@ -198,15 +198,15 @@ impl Post {
             .and_then(|target| target.parse().ok())
             .unwrap_or(bare.clone());
         let now = now_ms().saturating_sub(if self.stale { STALE_MS } else { 0 });
-        let proof = signer.sign(&request(&uri), now, &message.message);
+        let proof = signer.sign(&request(&uri), now, &message.delivery);
         let proof = proof.map_err(SendError::Sign)?;
         headers.extend(proof);
-        let signed = UnverifiedRequest {
+        let complete = UnverifiedRequest {
             headers,
             uri: &uri,
             body: &message.body,
         };
-        if self.stale && !signer.signs_time(&signed) {
+        if self.stale && !signer.signs_time(&complete) {
             return Err(SendError::Unsigned("--stale", "time"));
         }
         Ok(query)

@@ -20,6 +20,9 @@ use capture::CaptureArgs;
 pub(super) use capture::CaptureError;
 use diagnosis::{Case, Stranger, diagnose};
 
+/// A key of every scheme, with which only the headers are looked at, for keys at hand that do not fit.
+const ANY: &str = "c2VjcmV0";
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback verify -c ringback.toml --request request.txt
@@ -95,8 +98,6 @@ fn strangers(sender: &Sender, keys: &[SenderKey]) -> Vec<Stranger> {
             }));
         }
     }
-    // A text that is a key of every scheme: only the headers are looked at if the keys at hand do not fit.
-    const ANY: &str = "c2VjcmV0";
     let twilio = sender.source.twilio.clone().unwrap_or_default();
     for verify in Verify::BY_SIGNATURE {
         let mut scheme = sender.source.scheme();

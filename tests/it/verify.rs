@@ -171,7 +171,7 @@ fn each_broken_capture_is_refused_for_its_cause() {
             "U+FFFD",
         ),
         (
-            case("retell", &[genuine.clone()], &python),
+            case("retell", std::slice::from_ref(&genuine), &python),
             "reserialised-json",
             "written without spaces",
         ),
@@ -181,7 +181,7 @@ fn each_broken_capture_is_refused_for_its_cause() {
             "a space after each colon",
         ),
         (
-            case("retell", &[genuine.clone()], &newline),
+            case("retell", std::slice::from_ref(&genuine), &newline),
             "trailing-newline",
             "without the newline",
         ),
@@ -191,7 +191,11 @@ fn each_broken_capture_is_refused_for_its_cause() {
             "has lost",
         ),
         (
-            case("retell", &[genuine.clone()], &format!("\u{feff}{BODY}")),
+            case(
+                "retell",
+                std::slice::from_ref(&genuine),
+                &format!("\u{feff}{BODY}"),
+            ),
             "byte-order-mark",
             "without the byte",
         ),

@@ -122,7 +122,11 @@ impl Tally {
 
     /// `share` is how much of the work is done, from 0 to 1.
     pub fn progress(&self, count: u64, share: f64) -> String {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss
+        )]
         let full = ((share * BAR_WIDTH as f64) as usize).min(BAR_WIDTH);
         let bar = "█".repeat(full) + &"░".repeat(BAR_WIDTH - full);
         format!(

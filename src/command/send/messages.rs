@@ -51,7 +51,7 @@ pub struct Message {
     /// What it is about; empty if a file says that.
     pub id: String,
     /// The id of the message.
-    pub message: String,
+    pub delivery: String,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
@@ -135,7 +135,7 @@ impl Messages {
     pub fn get(&self, number: u64) -> Message {
         let (round, index) = (number / self.len(), number % self.len());
         let index = usize::try_from(index).unwrap_or_default();
-        let message = format!("send-{}-{number}", self.run);
+        let delivery = format!("send-{}-{number}", self.run);
         match &self.bodies {
             Bodies::Samples(samples) => {
                 let sample = samples[index];
@@ -149,9 +149,9 @@ impl Messages {
                 headers.extend(self.headers.clone());
                 Message {
                     event: sample.event.to_owned(),
-                    body: sample.body(&id, &message).into(),
+                    body: sample.body(&id, &delivery).into(),
                     id,
-                    message,
+                    delivery,
                     headers,
                 }
             }
@@ -161,7 +161,7 @@ impl Messages {
                 Message {
                     event: format!("{name}:{}", index + 1),
                     id: String::new(),
-                    message,
+                    delivery,
                     headers,
                     body: bodies[index].clone(),
                 }

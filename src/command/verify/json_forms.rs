@@ -4,6 +4,7 @@
 //! form finds the one that the sender signed, unless its numbers or its order of members were unusual.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use serde::de::IgnoredAny;
 
@@ -135,7 +136,8 @@ fn escape(plain: &str, scalars: Scalars) -> String {
 /// `\uXXXX`, twice beyond the basic plane.
 fn push_units(text: &mut String, c: char) {
     for unit in c.encode_utf16(&mut [0; 2]) {
-        text.push_str(&format!("\\u{unit:04x}"));
+        // Writing into a text never fails.
+        let _ = write!(text, "\\u{unit:04x}");
     }
 }
 

@@ -360,7 +360,7 @@ fn what_is_signed_here_verifies_and_is_what_the_sender_s_own_library_writes() {
         let is_proof = |name: &HeaderName| {
             let mut proofs = sample.headers[..sample.signed_headers].iter();
             let id = sample.id.is_some_and(|(id, _)| name == id);
-            id || proofs.any(|(proof, _)| name == proof.as_str())
+            id || proofs.any(|(other, _)| name == other.as_str())
         };
         let all = headers(&sample.headers);
         let mut bare = all.clone();
@@ -376,22 +376,22 @@ fn what_is_signed_here_verifies_and_is_what_the_sender_s_own_library_writes() {
             body: &sample.body,
         };
         let id = sample.id.map_or("msg_1", |(_, id)| id);
-        let signed = match signer.sign(&request(&bare), sample.now_ms, id) {
+        let proof = match signer.sign(&request(&bare), sample.now_ms, id) {
             Err(SignError::Public) => {
                 assert!(sample.key.starts_with("whpk_"), "{sample:?}");
                 continue;
             }
-            signed => signed.unwrap(),
+            proof => proof.unwrap(),
         };
         let examined = {
             let mut complete = bare.clone();
-            complete.extend(signed.clone());
+            complete.extend(proof.clone());
             signer.examine(&request(&complete), sample.now_ms).unwrap()
         };
         assert!(examined.is_match && examined.stale.is_none(), "{sample:?}");
         // The sender's own has Svix's names, or signed the URL with its port.
         let is_other_form = all.contains_key("svix-id") || sample.uri == "/twilio";
-        for (name, value) in signed.iter().filter(|_| !is_other_form) {
+        for (name, value) in proof.iter().filter(|_| !is_other_form) {
             assert_eq!(all.get(name), Some(value), "{sample:?}");
         }
     }
