@@ -183,19 +183,8 @@ fn a_storm_of_signals_drops_no_request_and_ends_with_the_last_configuration() {
     let next = || (String::from("/open"), String::new());
     under_load(&relay.server, next, |_| {
         for round in 0..200_u8 {
-            // Replaced in one step: half of a file may be valid, with half of its sources.
-            let text = source(
-                "more",
-                &format!("max_body = \"{}KiB\"", 1 + u16::from(round)),
-            );
-            let folder = tempfile::tempdir_in(relay.folder.path()).expect("a folder");
-            let config = write(folder.path(), "", "", &text);
-            let journal = relay.folder.path().join("journal");
-            let written = fs::read_to_string(&config).expect("it was written");
-            let other = folder.path().join("journal").display().to_string();
-            let written = written.replace(&other, &journal.display().to_string());
-            fs::write(&config, written).expect("it can be written");
-            fs::rename(&config, relay.folder.path().join("ringback.toml")).expect("a rename");
+            let limit = format!("max_body = \"{}KiB\"", 1 + u16::from(round));
+            relay.write("", &source("more", &limit));
             relay.server.reload();
         }
         let before = count(&relay.server, IN_USE);

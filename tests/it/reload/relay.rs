@@ -45,9 +45,17 @@ impl Relay {
     }
 }
 
+/// Replaces the configuration in one step: half of a file may be valid, with half of its sources.
 pub fn write(folder: &Path, listen: &str, journal: &str, sources: &str) -> PathBuf {
-    fs::write(folder.join("more.toml"), sources).expect("it can be written");
-    write_config(folder, "127.0.0.1:1", listen, journal)
+    let new = tempfile::tempdir_in(folder).expect("a temporary folder");
+    fs::write(new.path().join("more.toml"), sources).expect("it can be written");
+    let written = write_config(new.path(), "127.0.0.1:1", listen, journal);
+    let text = fs::read_to_string(&written).expect("it was written");
+    let [old, own] = [new.path(), folder].map(|path| path.join("journal").display().to_string());
+    fs::write(&written, text.replace(&old, &own)).expect("it can be written");
+    let config = folder.join("ringback.toml");
+    fs::rename(&written, &config).expect("a rename");
+    config
 }
 
 pub fn source(name: &str, more: &str) -> String {
