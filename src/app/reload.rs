@@ -174,6 +174,8 @@ impl Relay {
         let config = self.reloader.config();
         match self.ingest.reload(&config.listen, &config.source) {
             Ok(()) => tracing::info!(why, "the keys were read again"),
+            // The configuration's refusal names the key at fault, too.
+            Err(_) if self.reloader.is_refused() => {}
             Err(error) => {
                 let error = telemetry::chain(&error);
                 tracing::error!(why, %error, "the keys could not be read; the old ones stay in use");

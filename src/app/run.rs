@@ -109,10 +109,14 @@ impl Relay {
                     }
                 },
                 changed = self.files.changed(self.due()) => {
-                    let is_reloaded = changed.configuration
-                        && self.reload_configuration("the configuration's file has changed");
+                    let why = if changed.keys {
+                        "a key file has changed"
+                    } else {
+                        "the configuration's file has changed"
+                    };
+                    let is_reloaded = changed.configuration && self.reload_configuration(why);
                     if changed.keys && !is_reloaded {
-                        self.reload_keys("a key file has changed");
+                        self.reload_keys(why);
                     }
                     if changed.certificate {
                         self.reload_certificate("a file of listen.tls has changed");

@@ -143,7 +143,7 @@ settings! {
             example("allow = []
 # allow = [\"100.20.5.228/32\"]     # from where Retell AI sends, as it documents");
         /// How many events the source takes; those beyond are answered 429 with `Retry-After`. Only authenticated requests
-        /// count.
+        /// count, duplicates included.
         rate_limit: Option<RateLimit> = None,
             remedy("write how many events a second, for example rate_limit = { per_second = 500, burst = 1000 }"),
             example("# rate_limit = { per_second = 500, burst = 1000 }");

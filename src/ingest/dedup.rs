@@ -124,8 +124,18 @@ impl Dedup {
                 metrics: metrics.clone(),
             }))
         });
+        let windows: Vec<_> = windows.collect();
+        for window in self.windows.iter().flatten() {
+            let mut kept = windows.iter().flatten();
+            if !kept.any(|kept| kept.source == window.source) {
+                tracing::info!(
+                    source = window.source,
+                    "the source has no dedup any more: its window of duplicates is dropped"
+                );
+            }
+        }
         Self {
-            windows: windows.collect(),
+            windows,
             clock: self.clock,
             saver: self.saver.clone(),
         }

@@ -226,6 +226,9 @@ fn page() -> String {
         };
         let doc = section_doc(&section.kind).join("\n\n");
         let _ = write!(page, "\n## `{heading}`\n\n{doc}\n");
+        if section.reload == Reload::Value {
+            page.push_str("\nAll of it is taken without a restart.\n");
+        }
         for key in element.keys() {
             page_key(&mut page, section.name, &path, key);
         }

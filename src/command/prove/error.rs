@@ -29,7 +29,7 @@ pub enum ProveError {
     /// Exit 2: prove cannot sign as this source's sender does.
     #[error(
         "source {source_name} takes requests with verify = \"{verify}\", and prove signs only as Retell AI does; run it against a \
-         source with verify = \"retell\" or \"none\" (--url)"
+         source with verify = \"retell\" or \"none\" (--url); `ringback send` signs as other senders do"
     )]
     Scheme { source_name: String, verify: Verify },
     /// Exit 2.

@@ -32,10 +32,20 @@ impl Relay {
 
     /// Rewrites the configuration, asks for it, and waits until it is in use.
     pub fn reload(&self, listen: &str, sources: &str) {
-        let before = count(&self.server, IN_USE);
+        // Without what is read because the file has changed, which may be an earlier one.
+        let asked = || {
+            let log = self.server.log();
+            let lines = log.iter().filter(|line| line.contains(IN_USE));
+            lines.filter(|line| line.contains("SIGHUP")).count()
+        };
+        let before = asked();
         self.write(listen, sources);
         self.server.reload();
-        await_more(&self.server, IN_USE, before);
+        let deadline = Instant::now() + PATIENCE;
+        while asked() <= before {
+            assert!(Instant::now() < deadline, "{:#?}", self.server.log());
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn matches(&self, key: &str) -> f64 {
@@ -68,14 +78,6 @@ pub fn count(server: &Server, what: &str) -> usize {
         .iter()
         .filter(|line| line.contains(what))
         .count()
-}
-
-pub fn await_more(server: &Server, what: &str, before: usize) {
-    let deadline = Instant::now() + PATIENCE;
-    while count(server, what) <= before {
-        assert!(Instant::now() < deadline, "{what}: {:#?}", server.log());
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// A sender that keeps its connection.
