@@ -34,7 +34,7 @@ const ANY: &str = "c2VjcmV0";
 It looks at a request that was captured and says whether ringback would accept it, and if not, for which reason and what to do \
 about it: it tries the body without a final newline, as other serialisers write JSON, with the key in other encodings, with the \
 keys of other sources, and so on.
-A capture must be exact to the byte: save the body with curl --output or tcpdump, not from an editor, which may add a newline.
+A capture must be exact to the byte: save what a listener gets (nc -l 8099 > request.txt), not an editor, which may add a newline.
 
 Exit codes: 0 the request is authentic; 1 it is not; 2 wrong usage; 78 bad configuration.")]
 pub struct VerifyArgs {

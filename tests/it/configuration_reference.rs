@@ -14,7 +14,7 @@ const COMMAND: &str = "`UPDATE=1 cargo test --test it configuration_reference`";
 const INTRODUCTION: &str = "Every key can be set by environment, which wins over the file: `RINGBACK_<SECTION>__<KEY>`, such as \
     `RINGBACK_KAFKA__TOPIC` or `RINGBACK_SOURCE__0__PATH` (`RINGBACK_ACK` has no section); librdkafka's names with underscores for their dots, such as \
     `RINGBACK_KAFKA__CLIENT__BOOTSTRAP_SERVERS`. Durations are written \"500ms\", \"10s\", \"5m\"; sizes \"64KiB\", \"8MiB\", \
-    \"2GiB\". Unknown keys and values out of bounds are errors. `ringback check --config FILE` reads a file as `serve` would, \
+    \"2GiB\". Relative paths begin in the folder in which ringback is started. Unknown keys and values out of bounds are errors. `ringback check --config FILE` reads a file as `serve` would, \
     prints the effective configuration without secrets, and reports every mistake with its line and a remedy. \
     Changes are noticed within seconds. Sources and some limits are taken then; the rest takes a restart. docs/reference/configuration.md says which.";
 
