@@ -149,11 +149,27 @@ impl Charge {
         }
         let grown = self.budget.exchange(0, bytes);
         match grown {
-            Ok(()) => self.held += bytes,
+            Ok(()) => self.hold(bytes),
             // A claim may have counted on it in the meantime.
             Err(Exhausted) => self.budget.settle(),
         }
         grown
+    }
+
+    /// These bytes were charged.
+    fn hold(&mut self, bytes: usize) {
+        self.held += bytes;
+        if let Some(share) = &self.budget.share {
+            share.all.add(bytes);
+        }
+    }
+
+    /// Gives away what it holds, which another charge holds from now on.
+    fn give(&mut self) -> usize {
+        if let Some(share) = &self.budget.share {
+            share.all.sub(self.held);
+        }
+        std::mem::take(&mut self.held)
     }
 
     /// Returns `bytes` before the rest.
@@ -164,10 +180,13 @@ impl Charge {
         inner.used.fetch_sub(bytes, Ordering::SeqCst);
         inner.gauge.sub(as_i64(bytes));
         self.held -= bytes;
+        if let Some(share) = &self.budget.share {
+            share.all.sub(bytes);
+        }
         if !self.has_arrived {
             inner.arriving.fetch_sub(bytes, Ordering::SeqCst);
         } else if let Some(share) = &self.budget.share {
-            share.sub(bytes);
+            share.complete.sub(bytes);
         }
         self.budget.settle();
     }
@@ -181,7 +200,7 @@ impl Charge {
     pub(super) fn arrived(&mut self) {
         self.has_arrived = true;
         if let Some(share) = &self.budget.share {
-            share.add(self.held);
+            share.complete.add(self.held);
         }
         let inner = &self.budget.inner;
         inner.arriving.fetch_sub(self.held, Ordering::SeqCst);

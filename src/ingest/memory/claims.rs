@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 use tokio::time::Instant;
 
+use super::waiting::Claimant;
 use super::{Budget, Charge, Exhausted, State};
 
 /// Who is served first: in whole seconds, who is least behind, because less than that may be the scheduler's doing; of
@@ -146,12 +147,12 @@ impl Budget {
             };
             let (bytes, held, behind) = (claim.bytes, claim.held, claim.behind);
             let is_beyond_share = claim.budget.is_beyond_share(bytes);
-            let kept_pace = now.checked_sub(behind);
+            let claimant = Claimant::new(&claim.budget, now, behind);
             let before = self.in_motion(state);
             let missing = bytes.saturating_sub(self.free());
-            let (count, slower) = state.waiting.slower(missing, kept_pace);
+            let (slowest, slower) = state.waiting.slower(missing, claimant);
             if slower >= missing && !is_beyond_share {
-                let freed = state.waiting.cut(count, wakers);
+                let freed = state.waiting.cut(&slowest, wakers);
                 // What is cut changes hands in one step.
                 if self.exchange(freed, bytes).is_err() {
                     // A request that had passed by the claims was faster. None can pass any more.
@@ -160,7 +161,7 @@ impl Budget {
                 let claim = state.claims.remove(rank);
                 settled.extend(claim.map(|claim| {
                     let mut charge = claim.budget.charge();
-                    charge.held = bytes;
+                    charge.hold(bytes);
                     (claim.answer, Some(charge))
                 }));
             } else {

@@ -14,11 +14,19 @@ use super::Budget;
 /// How many times the rest one source may have.
 const FACTOR: usize = 3;
 
-/// What the complete bodies of one source hold together, in bytes.
+/// What the bodies of one source hold together, in bytes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Share(Arc<AtomicUsize>);
+pub(super) struct Share {
+    pub(super) complete: Held,
+    /// With those that arrive.
+    pub(super) all: Held,
+}
 
-impl Share {
+/// A sum of bytes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Held(Arc<AtomicUsize>);
+
+impl Held {
     pub(super) fn add(&self, bytes: usize) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -26,6 +34,10 @@ impl Share {
     pub(super) fn sub(&self, bytes: usize) {
         let before = self.0.fetch_sub(bytes, Ordering::Relaxed);
         debug_assert!(bytes <= before, "a source returned more than it had");
+    }
+
+    pub(super) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -62,7 +74,7 @@ impl Budget {
             return false;
         };
         let inner = &self.inner;
-        let total = share.0.load(Ordering::Relaxed);
+        let total = share.complete.get();
         if total == 0 || inner.shares.count.load(Ordering::Relaxed) < 2 {
             return false;
         }
@@ -152,7 +164,34 @@ mod tests {
         other.absorb(claim.served().await.unwrap());
         assert_eq!((other.held, slow.take().is_none()), (200, true));
         drop((claim, fast, other));
-        assert_eq!(a.share.as_ref().unwrap().0.load(Ordering::Relaxed), 0);
+        assert_eq!(a.share.as_ref().unwrap().complete.get(), 0);
         assert_eq!(budget.free(), 1000);
+    }
+
+    #[tokio::test]
+    async fn a_flood_does_not_cut_a_smaller_source_s_body_that_is_only_a_moment_late() {
+        let budget = budget();
+        let [flood, other] = ["flood", "other"].map(|name| budget.shared_with(name));
+        let now = tokio::time::Instant::now();
+        let ago = |millis| now.checked_sub(Duration::from_millis(millis)).unwrap();
+        let waiting = |of: &Budget, held, kept_pace| {
+            let mut charge = of.charge();
+            assert_eq!(charge.grow(held), Ok(()));
+            let bytes = Vec::new();
+            of.wait(super::super::Buffer { bytes, charge }, kept_pace)
+        };
+        let late = waiting(&other, 100, ago(500));
+        let theirs = waiting(&flood, 900, ago(100));
+        let empty = flood.charge();
+        let mut claim = flood.claim(50, &empty, Duration::ZERO);
+        let served = claim.served().await.map(|charge| charge.held);
+        assert_eq!((served, theirs.take().is_none()), (Ok(50), true));
+        assert!(late.take().is_some(), "it is the slowest, but smaller");
+        // One that is late for a second gives way to everybody.
+        let late = waiting(&other, 100, ago(2000));
+        let _theirs = waiting(&flood, 850, ago(0));
+        let mut claim = flood.claim(80, &empty, Duration::ZERO);
+        assert!(claim.served().await.is_ok());
+        assert!(late.take().is_none());
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -12,6 +13,31 @@ use super::{Budget, Buffer};
 
 /// When the body's sender last kept pace, then a number that makes the key unique.
 type Key = (Instant, u64);
+
+/// A sender that is behind for less than this is not cut for a source whose bodies hold more than its own source's: a flood
+/// would cut whoever sends his head first and his body a moment later.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whose claim the slower bodies are to be cut for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claimant {
+    now: Instant,
+    /// When its sender last kept pace.
+    kept_pace: Option<Instant>,
+    /// What the bodies of its source hold, in bytes.
+    of_source: usize,
+}
+
+impl Claimant {
+    pub(super) fn new(budget: &Budget, now: Instant, behind: Duration) -> Self {
+        let share = budget.share.as_ref();
+        Self {
+            now,
+            kept_pace: now.checked_sub(behind),
+            of_source: share.map_or(0, |share| share.all.get()),
+        }
+    }
+}
 
 /// All waiting bodies of one budget.
 #[derive(Debug, Default)]
@@ -71,33 +97,33 @@ impl WaitingBodies {
         self.held
     }
 
-    /// How many of the slowest hold `missing` bytes, and what they hold; fewer if the bodies that are slower than a
-    /// sender which last kept pace at `kept_pace` hold less.
-    pub(super) fn slower(&self, missing: usize, kept_pace: Option<Instant>) -> (usize, usize) {
-        let (mut count, mut held) = (0, 0);
-        for ((theirs, _), entry) in &self.by_pace {
-            if held >= missing || kept_pace.is_none_or(|ours| *theirs >= ours) {
+    /// The slowest that hold `missing` bytes, and what they hold; fewer if the bodies that are slower than the claimant's
+    /// and may be cut for it hold less.
+    pub(super) fn slower(&self, missing: usize, claimant: Claimant) -> (Vec<Key>, usize) {
+        let (mut slowest, mut held) = (Vec::new(), 0);
+        for (key, entry) in &self.by_pace {
+            let (theirs, _) = *key;
+            if held >= missing || claimant.kept_pace.is_none_or(|ours| theirs >= ours) {
                 break;
             }
+            let is_patient = claimant.now.saturating_duration_since(theirs) < PATIENCE;
+            if is_patient && entry.of_source() < claimant.of_source {
+                continue;
+            }
             held += entry.buffer.charge.held;
-            count += 1;
+            slowest.push(*key);
         }
-        (count, held)
+        (slowest, held)
     }
 
-    /// Cuts the `count` slowest. Gives what they were charged, in bytes, which is the caller's now, and the wakers of
-    /// their requests.
-    pub(super) fn cut(&mut self, count: usize, wakers: &mut Vec<Waker>) -> usize {
+    /// Cuts these. Gives what they were charged, in bytes, which is the caller's now, and the wakers of their requests.
+    pub(super) fn cut(&mut self, slowest: &[Key], wakers: &mut Vec<Waker>) -> usize {
         let mut freed = 0;
-        for _ in 0..count {
-            let slowest = self.by_pace.pop_first();
-            let Some((_, Entry { mut buffer, waker })) = slowest else {
-                break;
-            };
-            let held = std::mem::take(&mut buffer.charge.held);
-            self.held -= held;
-            freed += held;
-            wakers.push(waker);
+        for key in slowest {
+            if let Some(Entry { mut buffer, waker }) = self.remove(key) {
+                freed += buffer.charge.give();
+                wakers.push(waker);
+            }
         }
         freed
     }
@@ -116,6 +142,14 @@ impl WaitingBodies {
         let entry = self.by_pace.remove(key)?;
         self.held -= entry.buffer.charge.held;
         Some(entry)
+    }
+}
+
+impl Entry {
+    /// What the bodies of its source hold, in bytes; those of no source give way to everybody.
+    fn of_source(&self) -> usize {
+        let share = self.buffer.charge.budget.share.as_ref();
+        share.map_or(usize::MAX, |share| share.all.get())
     }
 }
 
