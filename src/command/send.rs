@@ -136,7 +136,7 @@ async fn send(
     Ok(tally)
 }
 
-/// For shares and times only, where the nearest number will do.
+/// For shares and times only, for which the nearest number is exact enough.
 #[allow(clippy::cast_precision_loss)]
 fn number_f64(number: u64) -> f64 {
     number as f64

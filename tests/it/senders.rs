@@ -57,7 +57,7 @@ fn relay() -> (Server, tempfile::TempDir) {
 }
 
 fn mac(pieces: &[&[u8]]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(b"secret").expect("any length will do");
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"secret").expect("HMAC takes any length");
     for piece in pieces {
         mac.update(piece);
     }

@@ -16,7 +16,7 @@ const SIGNED: u128 = 1_767_225_600_000;
 const OTHER_KEY: &str = "whsec_c2VjcmV0";
 
 fn hex_mac(key: &[u8], pieces: &[&str]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length will do");
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes any length");
     for piece in pieces {
         mac.update(piece.as_bytes());
     }

@@ -154,7 +154,7 @@ impl Table {
     fn home(&self, fingerprint: &Fingerprint) -> usize {
         #[allow(
             clippy::cast_possible_truncation,
-            reason = "any bits of a hash will do"
+            reason = "any bits of a hash are as good as others"
         )]
         let hash = self.places.hash_one(fingerprint) as usize;
         hash & (self.index.len() - 1)

@@ -303,7 +303,7 @@ pub fn signature(key: &str, unix_ms: u128, body: &[u8]) -> String {
 
 /// The signature header's value.
 pub fn digest(key: &str, unix_ms: u128, body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("any length will do");
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes any length");
     mac.update(body);
     mac.update(unix_ms.to_string().as_bytes());
     let digest = hex::encode(mac.finalize().into_bytes());

@@ -59,7 +59,7 @@ pub fn now_ms() -> i64 {
 
 /// `X-Retell-Signature` of this time.
 pub fn signature(key: &str, body: &[u8], unix_ms: i64) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("any length will do");
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes any length");
     mac.update(body);
     mac.update(unix_ms.to_string().as_bytes());
     format!("v={unix_ms},d={}", hex::encode(mac.finalize().into_bytes()))
