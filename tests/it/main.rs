@@ -48,6 +48,7 @@ mod journal_unreadable;
 mod journal_unreadable_extent;
 mod journal_unreadable_headers;
 mod kafka_state;
+mod late_bodies;
 mod logs;
 mod metrics_reference;
 mod monitoring;
