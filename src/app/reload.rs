@@ -1,6 +1,6 @@
 //! Takes a changed configuration while the relay runs: all of it that can be taken, or nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::run::Relay;
 use super::watch::{ChangedFiles, WatchedFile};
@@ -74,10 +74,7 @@ impl Reloader {
         let Some(path) = &self.path else {
             return false;
         };
-        let fresh = Config::load(path, &Environment::of_process(), Purpose::Relay);
-        let reloaded = fresh
-            .map_err(|error| chain(&error))
-            .and_then(|fresh| self.take(&fresh, ingest, publisher));
+        let reloaded = read_again(path).and_then(|fresh| self.take(&fresh, ingest, publisher));
         match reloaded {
             Ok(needs_restart) => {
                 self.fault = None;
@@ -124,8 +121,25 @@ impl Reloader {
         if topics != self.config.publish().sources {
             publisher.route(topics);
         }
+        self.report_removed(&config);
         self.config = config;
         Ok(needs_restart)
+    }
+
+    /// Says what becomes of the events of sources that `config` does not have any more: nothing else would, if that topic is
+    /// missing.
+    fn report_removed(&self, config: &Config) {
+        let is_left = |name: &str| config.source.iter().any(|source| source.name == name);
+        let names = self.config.source.iter().map(|source| source.name.as_str());
+        let removed: Vec<_> = names.filter(|name| !is_left(name)).collect();
+        if !removed.is_empty() {
+            tracing::warn!(
+                sources = removed.join(", "),
+                topic = config.kafka.topic,
+                "these sources were removed: what they still have in the journal goes to kafka.topic, which must exist, or \
+                 everything behind it waits"
+            );
+        }
     }
 
     fn report(&self, why: &str, needs_restart: &[String]) {
@@ -149,6 +163,18 @@ impl Reloader {
             "the configuration was read again and is in use but for what needs a restart"
         );
     }
+}
+
+/// The configuration as it is in its file now, or why it cannot be read.
+fn read_again(path: &Path) -> Result<Config, String> {
+    // A pipe, which a shell's <(…) is, has had its content. Opening another one could wait for ever.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(format!(
+            "{} is not a regular file, so that it cannot be read again: write the configuration to a file, and start with that",
+            path.display()
+        ));
+    }
+    Config::load(path, &Environment::of_process(), Purpose::Relay).map_err(|error| chain(&error))
 }
 
 impl Relay {

@@ -114,6 +114,7 @@ fn sources_come_and_go_under_load_and_their_counters_stay() {
             await_page(server, |page| page.contains("source more: "));
             go_on();
             relay.reload("", "");
+            server.logged("\"sources\":\"more\",\"topic\":\"retell-events\"");
             assert_eq!(post(), 404);
             assert_eq!(accepted(), f64::from(round));
             await_page(server, |page| !page.contains("source more: "));
@@ -175,6 +176,22 @@ fn a_bad_configuration_is_refused_with_its_reason_and_the_former_goes_on() {
     let page = server.admin("/readyz?verbose");
     assert!(page.contains("[+]configuration ok"), "{page}");
     assert_eq!(Sender::new(server).post("/more", ""), 404);
+}
+
+#[test]
+fn a_configuration_that_is_replaced_by_a_pipe_is_refused_and_hangs_nothing() {
+    let relay = Relay::start("", "");
+    let config = relay.folder.path().join("ringback.toml");
+    fs::remove_file(&config).expect("it is there");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, &config, mode).expect("a pipe can be made");
+    relay.server.reload();
+    let line = relay.server.logged(REFUSED);
+    assert!(line.contains("is not a regular file"), "{line}");
+    assert_eq!(Sender::new(&relay.server).post("/open", ""), 204);
+    relay.server.terminate();
+    let Relay { server, .. } = relay;
+    assert!(server.wait().success());
 }
 
 #[test]
