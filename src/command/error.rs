@@ -48,8 +48,12 @@ pub enum CommandError {
     Sender(#[from] SenderError),
     #[error(transparent)]
     Send(#[from] SendError),
-    #[error("events that were not answered 2xx: {refused} of {sent}")]
-    NotAccepted { refused: u64, sent: u64 },
+    #[error("events that were not answered {expected}: {others} of {sent}")]
+    OtherAnswers {
+        others: u64,
+        sent: u64,
+        expected: &'static str,
+    },
     #[error(transparent)]
     Capture(#[from] CaptureError),
     #[error("the request is not authentic; the output says why")]

@@ -21,7 +21,7 @@ use crate::time::now_ms;
 
 pub(super) use messages::SendError;
 
-use answer::{Answered, Tally};
+use answer::{Answered, Expected, Tally};
 use messages::{Message, MessageArgs, Messages};
 
 /// How old a stale signature is: older than any scheme allows.
@@ -43,7 +43,7 @@ const MAX_SHOWN: u64 = 20;
 Without options it posts to http://localhost:8080/webhook, where `ringback dev` listens, signed with RETELL_API_KEY if that is set.
 Consumers of the topic see the events as real ones; their ids begin with send-.
 
-Exit codes: 0 every answer was 2xx; 1 one was not; 2 wrong usage; 78 bad configuration.")]
+Exit codes: 0 every answer was 2xx, or 401 with --tamper and --stale; 1 one was not; 2 wrong usage; 78 bad configuration.")]
 pub struct SendArgs {
     /// The webhook URL, plain http [default: the source's in the configuration, else http://localhost:8080/webhook]
     #[arg(long)]
@@ -88,12 +88,19 @@ pub(super) fn run(arguments: &SendArgs) -> Result<(), CommandError> {
         stale: arguments.stale,
     };
     let tally = block_on(Some(1), send(arguments, post, messages))?;
-    if tally.is_accepted() {
+    let expected = if arguments.tamper || arguments.stale {
+        Expected::Unauthorized
+    } else {
+        Expected::Accepted
+    };
+    let others = tally.sent - tally.expected(expected);
+    if others == 0 {
         return Ok(());
     }
-    Err(CommandError::NotAccepted {
-        refused: tally.refused,
+    Err(CommandError::OtherAnswers {
+        others,
         sent: tally.sent,
+        expected: expected.words(),
     })
 }
 

@@ -11,15 +11,18 @@ use crate::ingest::{KeyConfig, SignError, Signer, SourceConfig, Verify};
 use crate::secret::{SecretError, SecretForm, SecretSource};
 use crate::telemetry::chain;
 
+/// The variable that names the configuration for every command.
+const CONFIG: &str = "RINGBACK_CONFIG";
+
 /// Who sends.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "The sender")]
 pub struct SenderArgs {
-    /// Take the path, the scheme and the keys from a source of this configuration file (TOML)
+    /// Take the path, the scheme and the keys from a source of this configuration file (TOML) [default: `RINGBACK_CONFIG`, if set]
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["verify", "preset", "settings"])]
     config: Option<PathBuf>,
     /// The source in the configuration [default: the only one]
-    #[arg(long, value_name = "NAME", requires = "config")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["verify", "preset", "settings"])]
     source: Option<String>,
     /// Without a configuration: the scheme, as in verify = "…" [default: retell]
     #[arg(long, value_name = "SCHEME", conflicts_with = "preset")]
@@ -41,6 +44,8 @@ pub struct SenderArgs {
 /// Why the command line names no sender. All are errors of usage but the last two.
 #[derive(Debug, thiserror::Error)]
 pub enum SenderError {
+    #[error("--source needs the configuration that has it: give --config FILE, or set {CONFIG}")]
+    NoConfig,
     #[error("the configuration has no source {name:?}; --source takes one of: {known}")]
     NoSource { name: String, known: String },
     #[error("the configuration has several sources; choose one with --source: {known}")]
@@ -87,8 +92,12 @@ pub struct SenderKey {
 impl SenderArgs {
     /// Reads the configuration, if there is one, but no key.
     pub fn sender(&self) -> Result<Sender, CommandError> {
-        let relay = self.config.as_deref();
-        let relay = relay.map(|file| load(file, Purpose::Publish)).transpose()?;
+        let relay = self.config_file();
+        let relay = relay.map(|file| load(&file, Purpose::Publish));
+        let relay = relay.transpose()?;
+        if relay.is_none() && self.source.is_some() {
+            return Err(SenderError::NoConfig.into());
+        }
         let mut source = match &relay {
             Some(relay) => self.configured(relay)?.clone(),
             None => self.described()?,
@@ -111,6 +120,17 @@ impl SenderArgs {
             origins,
             is_assumed,
         })
+    }
+
+    /// The variable is no default of the option, because a sender that the command line describes needs no configuration.
+    fn config_file(&self) -> Option<PathBuf> {
+        if self.verify.is_some() || self.preset.is_some() || !self.settings.is_empty() {
+            return None;
+        }
+        let variable = || std::env::var_os(CONFIG).filter(|file| !file.is_empty());
+        self.config
+            .clone()
+            .or_else(|| variable().map(PathBuf::from))
     }
 
     fn configured<'a>(&self, relay: &'a Config) -> Result<&'a SourceConfig, SenderError> {

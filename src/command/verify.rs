@@ -87,15 +87,18 @@ fn strangers(sender: &Sender, keys: &[SenderKey]) -> Vec<Stranger> {
         let origins = source.keys.iter().filter_map(KeyConfig::source);
         for origin in origins {
             let variable = |name: &str| std::env::var(name).ok();
-            let secret = origin.read(SecretForm::Line, variable);
-            let signer = secret
-                .ok()
-                .and_then(|secret| Signer::new(&source.scheme(), secret.expose_secret()).ok());
-            strangers.extend(signer.flatten().map(|signer| Stranger {
-                verify: source.verify,
-                source: Some(source.name.clone()),
-                signer,
-            }));
+            let Ok(secret) = origin.read(SecretForm::Line, variable) else {
+                continue;
+            };
+            // Also by the scheme that was asked for: the sender may have been given the other source's key.
+            for scheme in [source.scheme(), sender.source.scheme()] {
+                let signer = Signer::new(&scheme, secret.expose_secret());
+                strangers.extend(signer.ok().flatten().map(|signer| Stranger {
+                    verify: scheme.verify,
+                    source: Some(source.name.clone()),
+                    signer,
+                }));
+            }
         }
     }
     let twilio = sender.source.twilio.clone().unwrap_or_default();

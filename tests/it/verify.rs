@@ -128,6 +128,31 @@ fn a_genuine_request_is_authentic_also_with_the_lines_that_curl_prints() {
 }
 
 #[test]
+fn the_variable_of_other_commands_names_the_configuration_unless_the_sender_is_described() {
+    let folder = folder();
+    let body = folder.path().join("body");
+    std::fs::write(&body, BODY).expect("it can be written");
+    let verify = |more: &[&str]| {
+        let mut command = ringback();
+        command.args(["verify", "--at", "2026-01-01T00:00:00Z", "--body"]);
+        command.arg(&body).args(more);
+        command.env("RINGBACK_CONFIG", folder.path().join("ringback.toml"));
+        let command = command
+            .env("RETELL_API_KEY", KEY)
+            .env("OTHER_KEY", OTHER_KEY);
+        command.output().expect("the binary runs")
+    };
+    let signed = stripe(OTHER_KEY.as_bytes());
+    for sender in [
+        &["--source", "stripe"][..],
+        &["--verify", "stripe", "--key-env", "OTHER_KEY"],
+    ] {
+        let output = verify(&[sender, &["--header", &signed]].concat());
+        assert_eq!(output.status.code(), Some(0), "{sender:?}: {output:?}");
+    }
+}
+
+#[test]
 fn each_broken_capture_is_refused_for_its_cause() {
     let folder = folder();
     let genuine = retell(BODY);
@@ -150,6 +175,11 @@ fn each_broken_capture_is_refused_for_its_cause() {
             case("retell", &[header(&other_key)], BODY),
             "wrong-key",
             "a key of source \"retell-test\"",
+        ),
+        (
+            case("stripe", &[stripe(KEY.as_bytes())], BODY),
+            "wrong-key",
+            "a key of source \"retell\"",
         ),
         (
             case("retell", &[header(&foreign_key)], BODY),
@@ -296,6 +326,7 @@ fn the_text_says_cause_and_remedy_and_wrong_usage_exits_2() {
         &["verify", "--body", "/dev/null", "--at", "yesterday"],
         &["verify", "--body", "/dev/null", "--header", "nonsense"],
         &["send", "--preset", "stripe"],
+        &["send", "--source", "stripe"],
         &["send", "--event", "nonsense"],
         &["send", "--call-id", "a\"b"],
         &["send", "--tamper", "--verify", "none"],

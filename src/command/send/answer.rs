@@ -91,6 +91,23 @@ impl Answered {
     }
 }
 
+/// The answers for which events are sent.
+#[derive(Debug, Clone, Copy)]
+pub enum Expected {
+    Accepted,
+    /// What is sent was changed or is too old.
+    Unauthorized,
+}
+
+impl Expected {
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Accepted => "2xx",
+            Self::Unauthorized => "401, though they must be refused",
+        }
+    }
+}
+
 /// How many answers of each status there were.
 #[derive(Default)]
 pub struct Tally {
@@ -110,8 +127,12 @@ impl Tally {
         *self.by_status.entry(status).or_default() += 1;
     }
 
-    pub fn is_accepted(&self) -> bool {
-        self.refused == 0
+    /// How many answers were as expected.
+    pub fn expected(&self, expected: Expected) -> u64 {
+        match expected {
+            Expected::Accepted => self.sent - self.refused,
+            Expected::Unauthorized => self.by_status.get("401").copied().unwrap_or_default(),
+        }
     }
 
     fn answers(&self) -> String {

@@ -13,7 +13,7 @@ use crate::ingest::{SignError, SourceConfig};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "The events")]
 pub struct MessageArgs {
-    /// Only this one of the sender's events; an unknown name lists them [default: all, one after the other]
+    /// Only this one of the sender's events; an unknown name lists them [default: all that want no answer with content, one after the other]
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
     event: Option<String>,
     /// The id of what the events are about, which becomes the record's key: the call, chat, object, channel or repository [default: a new one for each round]

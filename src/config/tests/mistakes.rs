@@ -151,7 +151,7 @@ fn an_unknown_key_names_the_nearest_valid_one_or_all() {
 fn a_required_key_is_named_with_its_source_s_line_and_a_remedy() {
     let refused = refusal(&MINIMAL.replace("verify = \"none\"\n", ""), []);
     let expected = "test.toml:4: source.0.verify: is missing; write how this source's requests are authenticated: \
-                    verify = \"retell\", or verify = \"none\" to accept events from anybody";
+                    preset = \"github\" or another known sender's name, or verify = \"retell\", or verify = \"none\" to accept events from anybody";
     assert_eq!(refused, expected);
 }
 
@@ -316,7 +316,7 @@ fn a_variable_that_fits_no_key_hides_no_other_mistake() {
 fn a_misspelt_scheme_gets_the_nearest_one_and_all() {
     let refused = refusal(&MINIMAL.replace("\"none\"", "\"retel\""), []);
     let expected = "test.toml:7: source.0.verify: cannot read \"retel\" (did you mean \"retell\"?); write how this source's \
-                    requests are authenticated: verify = \"retell\", or verify = \"none\" to accept events from anybody";
+                    requests are authenticated: preset = \"github\" or another known sender's name, or verify = \"retell\", or verify = \"none\" to accept events from anybody";
     assert_eq!(refused, expected);
     let refused = refusal(&MINIMAL.replace("\"none\"", "7"), []);
     assert!(refused.contains("cannot read 7; write how"), "{refused}");

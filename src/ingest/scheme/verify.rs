@@ -138,8 +138,8 @@ impl SettingValue for Verify {
     fn kind() -> Kind {
         Kind::scalar(
             "scheme",
-            "write how this source's requests are authenticated: verify = \"retell\", or verify = \"none\" to accept events \
-             from anybody",
+            "write how this source's requests are authenticated: preset = \"github\" or another known sender's name, or \
+             verify = \"retell\", or verify = \"none\" to accept events from anybody",
             r#"{"enum": ["none", "retell", "standard-webhooks", "github", "stripe", "slack", "shopify", "twilio", "hmac", "bearer", "basic"]}"#,
         )
     }
