@@ -19,31 +19,51 @@ use tokio::time::sleep_until;
 use crate::support::faulty_fs::{FaultyFile, FaultyFs};
 use crate::support::server::post;
 
-/// What the disk writes in a second, in bytes.
-const CAPACITY: u64 = 32 << 20;
 /// The body of each event of the flood, in bytes.
 const FLOOD_BODY: usize = 200_000;
-/// Connections of the flood, each of which has an event due so often: more than three times the
-/// capacity, because those that wait for an answer send nothing.
-const FLOODERS: u32 = 500;
-const FLOOD_PACE: Duration = Duration::from_millis(490);
 const TIME: Duration = Duration::from_secs(6);
 
-/// A disk that writes [`CAPACITY`] bytes a second.
-#[derive(Clone, Default)]
-struct SlowDisk(FaultyFs);
+/// A disk, and a flood of more than three times what it takes: those that wait for an answer send nothing.
+struct Scale {
+    /// What the disk writes in a second, in bytes.
+    capacity: u64,
+    /// Connections of the flood, each of which has an event due so often.
+    flooders: u32,
+    pace: Duration,
+}
+
+/// Little work, so that the waits for the disk are long beside those for a processor.
+const SHORT: Scale = Scale {
+    capacity: 8 << 20,
+    flooders: 400,
+    pace: Duration::from_secs(1),
+};
+const LONG: Scale = Scale {
+    capacity: 32 << 20,
+    flooders: 500,
+    pace: Duration::from_millis(490),
+};
+
+#[derive(Clone)]
+struct SlowDisk {
+    inner: FaultyFs,
+    /// Bytes a second.
+    capacity: u64,
+}
 
 struct SlowFile {
     file: FaultyFile,
     /// Bytes that the next sync writes.
     unsynced: AtomicU64,
+    capacity: u64,
 }
 
 impl SlowDisk {
-    fn slow(file: FaultyFile) -> SlowFile {
+    fn slow(&self, file: FaultyFile) -> SlowFile {
         SlowFile {
             file,
             unsynced: AtomicU64::new(0),
+            capacity: self.capacity,
         }
     }
 }
@@ -52,35 +72,35 @@ impl FileSystem for SlowDisk {
     type File = SlowFile;
 
     fn create(&self, name: &str) -> io::Result<SlowFile> {
-        self.0.create(name).map(Self::slow)
+        self.inner.create(name).map(|file| self.slow(file))
     }
 
     fn open(&self, name: &str) -> io::Result<SlowFile> {
-        self.0.open(name).map(Self::slow)
+        self.inner.open(name).map(|file| self.slow(file))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        self.0.list()
+        self.inner.list()
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.remove(name)
+        self.inner.remove(name)
     }
 
     fn link(&self, name: &str, second: &str) -> io::Result<()> {
-        self.0.link(name, second)
+        self.inner.link(name, second)
     }
 
     fn is_same(&self, name: &str, second: &str) -> io::Result<bool> {
-        self.0.is_same(name, second)
+        self.inner.is_same(name, second)
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        self.0.sync_directory()
+        self.inner.sync_directory()
     }
 
     fn is_looked_into(&self) -> io::Result<bool> {
-        self.0.is_looked_into()
+        self.inner.is_looked_into()
     }
 }
 
@@ -101,7 +121,7 @@ impl File for SlowFile {
 
     fn sync(&self) -> io::Result<()> {
         let bytes = self.unsynced.swap(0, Ordering::Relaxed);
-        let micros = bytes * 1_000_000 / CAPACITY;
+        let micros = bytes * 1_000_000 / self.capacity;
         std::thread::sleep(Duration::from_micros(micros));
         self.file.sync()
     }
@@ -142,12 +162,18 @@ fn event(bytes: usize) -> String {
     format!(r#"{{"event":"e","text":"{}"}}"#, "a".repeat(bytes))
 }
 
-/// What came of a source's events: those answered 204, those answered otherwise or not at all, and the times of the answers.
+/// What came of a source's events: those answered otherwise than 204 or not at all, and the times of the others' answers.
 #[derive(Default)]
 struct Seen {
-    accepted: u64,
-    refused: u64,
+    refused: usize,
     times: Vec<Duration>,
+}
+
+impl Seen {
+    /// The time within which this share of the answers came.
+    fn quantile(&self, percent: usize) -> Duration {
+        self.times[self.times.len() * percent / 100]
+    }
 }
 
 /// Sends one event at each `pace`, on a connection that is made again whenever it is closed.
@@ -165,12 +191,11 @@ async fn sender(relay: SocketAddr, request: Vec<u8>, pace: Duration, first: Dura
         };
         match send(&mut stream, &request).await {
             Ok(204) => {
-                seen.accepted += 1;
+                seen.times.push(sent.elapsed());
                 connection = Some(stream);
             }
             Ok(_) | Err(_) => seen.refused += 1,
         }
-        seen.times.push(sent.elapsed());
         due += pace;
     }
     seen
@@ -185,7 +210,6 @@ async fn senders(relay: SocketAddr, path: &str, body: usize, count: u32, pace: D
     let mut all = Seen::default();
     while let Some(seen) = tasks.join_next().await {
         let seen = seen.expect("no sender panics");
-        all.accepted += seen.accepted;
         all.refused += seen.refused;
         all.times.extend(seen.times);
     }
@@ -208,7 +232,13 @@ fn a_flood_on_one_source_at_three_times_capacity_does_not_delay_another() {
         budget: ByteSize::gib(1),
         ..Config::default()
     };
-    let journal = journal::open_with(SlowDisk::default(), &config, metrics).expect("it opens");
+    let is_long = std::env::var_os("RINGBACK_TEST_LONG").is_some();
+    let scale = if is_long { LONG } else { SHORT };
+    let disk = SlowDisk {
+        inner: FaultyFs::default(),
+        capacity: scale.capacity,
+    };
+    let journal = journal::open_with(disk, &config, metrics).expect("it opens");
     let listen = ListenConfig {
         max_in_flight: ByteSize::mib(32),
         ..ListenConfig::default()
@@ -226,24 +256,23 @@ fn a_flood_on_one_source_at_three_times_capacity_does_not_delay_another() {
     relay.spawn(ingest::serve(listener, ingest, std::future::pending()));
     let begun = Instant::now();
     let (flood, other) = clients.block_on(async {
-        let flood = senders(address, "/flooded", FLOOD_BODY, FLOODERS, FLOOD_PACE);
+        let flood = senders(address, "/flooded", FLOOD_BODY, scale.flooders, scale.pace);
         let other = senders(address, "/other", 300, 10, Duration::from_millis(100));
         tokio::join!(flood, other)
     });
     let elapsed = begun.elapsed();
-    let p99 = other.times[other.times.len() * 99 / 100];
+    let accepted = flood.times.len();
+    let (flooded, median, p99) = (flood.quantile(50), other.quantile(50), other.quantile(99));
     println!(
-        "{elapsed:?}: flood {} accepted, {} refused; other {} accepted, p99 {p99:?}, max {:?}",
-        flood.accepted,
+        "{elapsed:?}: flood {accepted} accepted, median {flooded:?}, {} refused; other {} accepted, median {median:?}, p99 {p99:?}",
         flood.refused,
-        other.accepted,
-        other.times.last(),
+        other.times.len(),
     );
-    let offered = flood.accepted + flood.refused;
-    assert!(
-        flood.accepted > 0 && offered >= 3 * flood.accepted,
-        "no flood"
-    );
+    assert!(flood.refused >= 2 * accepted, "no flood");
     assert_eq!(other.refused, 0);
-    assert!(p99 < Duration::from_millis(250), "{p99:?}");
+    // In one queue both would wait as long. How long that is depends on the machine.
+    assert!(3 * median < flooded, "{median:?} beside {flooded:?}");
+    if is_long {
+        assert!(p99 < Duration::from_millis(250), "{p99:?}");
+    }
 }
