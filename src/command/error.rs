@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::init::InitError;
 use super::prove::ProveError;
 use super::send::SendError;
 use super::sender::SenderError;
@@ -31,6 +32,8 @@ pub enum CommandError {
     Level(#[from] LevelError),
     #[error(transparent)]
     App(#[from] AppError),
+    #[error(transparent)]
+    Init(#[from] InitError),
     #[error(
         "--require-signature needs the key: set RETELL_API_KEY to the API key that signs the webhooks"
     )]
@@ -105,6 +108,12 @@ pub enum CommandError {
     /// The runtime, a thread or a temporary folder.
     #[error("cannot start")]
     Io(#[from] io::Error),
+    #[error("cannot write the manual pages to {folder}; name a folder with ringback man DIR")]
+    Man {
+        folder: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot write the output")]
     Output(#[source] io::Error),
 }
@@ -123,6 +132,7 @@ impl CommandError {
             | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,
             Self::NoKey | Self::Capture(_) | Self::Send(_) => EXIT_USAGE,
             Self::Prove(error) if error.is_usage() => EXIT_USAGE,
+            Self::Init(error) if error.is_usage() => EXIT_USAGE,
             _ => EXIT_FAILED,
         }
     }
