@@ -34,6 +34,9 @@ pub enum CommandError {
     App(#[from] AppError),
     #[error(transparent)]
     Init(#[from] InitError),
+    /// With a file that is there, if one is.
+    #[error("no configuration is given: {}", remedy(*.0))]
+    NoConfiguration(Option<&'static str>),
     #[error(
         "--require-signature needs the key: set RETELL_API_KEY to the API key that signs the webhooks"
     )]
@@ -118,6 +121,16 @@ pub enum CommandError {
     Output(#[source] io::Error),
 }
 
+fn remedy(found: Option<&str>) -> String {
+    match found {
+        Some(file) => format!("to use the one that is here, run ringback serve --config {file}"),
+        None => String::from(
+            "name the file with --config FILE or RINGBACK_CONFIG; ringback init writes one, ringback dev needs none, and \
+             config/ringback.toml shows every key",
+        ),
+    }
+}
+
 impl CommandError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
@@ -130,7 +143,7 @@ impl CommandError {
             | Self::App(AppError::Ingest(_) | AppError::Admin(AdminError::Token(_)))
             | Self::Prove(ProveError::Key(_) | ProveError::Sign(_))
             | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,
-            Self::NoKey | Self::Capture(_) | Self::Send(_) => EXIT_USAGE,
+            Self::NoKey | Self::NoConfiguration(_) | Self::Capture(_) | Self::Send(_) => EXIT_USAGE,
             Self::Prove(error) if error.is_usage() => EXIT_USAGE,
             Self::Init(error) if error.is_usage() => EXIT_USAGE,
             _ => EXIT_FAILED,

@@ -60,6 +60,7 @@ mod refusals;
 mod reload;
 mod send;
 mod senders;
+mod serve;
 mod sizing_table;
 mod sources;
 mod support;
