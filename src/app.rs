@@ -10,9 +10,11 @@
 //! Draining publishes until the journal is empty, `drain_deadline` has passed or another signal comes, then writes the final
 //! checkpoint. With `ack = "kafka"` the requests are what must be drained: Closing may take all of that time.
 
+mod account;
 mod drain;
 mod error;
 pub mod fd_limit;
+pub mod outage;
 mod ports;
 mod reload;
 mod run;
@@ -25,6 +27,7 @@ use std::path::PathBuf;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use self::account::Account;
 use self::reload::Reloader;
 use self::run::Relay;
 use self::watch::WatchedFiles;
@@ -116,6 +119,7 @@ impl App {
         journal_check.pass("ok");
         process_check.pass("ok");
         let reload_metrics = ReloadMetrics::register(metrics.registry())?;
+        let account = Account::new(ingest.clone(), journal_metrics.clone(), publisher.metrics());
         tracing::info!(%address, admin = %admin.address(), journal = %journal_id, "ready");
         Ok(Self {
             address,
@@ -129,6 +133,7 @@ impl App {
                 journal_metrics,
                 readiness,
                 publisher,
+                account,
                 process_check,
                 journal_check,
                 admin,
@@ -144,6 +149,16 @@ impl App {
     /// The admin listener's address, with the port that the system chose if port 0 was configured.
     pub fn admin_address(&self) -> SocketAddr {
         self.relay.admin.address()
+    }
+
+    /// The configuration in use.
+    pub fn config(&self) -> &Config {
+        self.relay.reloader.config()
+    }
+
+    /// The state of the journal.
+    pub fn journal(&self) -> Option<journal::Snapshot> {
+        self.relay.journal_metrics.snapshot()
     }
 
     /// Serves until a signal asks for the end (`Ok`), the journal is poisoned or the listener ends on its own (`Err`).

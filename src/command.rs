@@ -1,12 +1,15 @@
 //! The command line: one module per command.
 
 mod check;
+mod completions;
 mod dead_letter;
 mod dev;
 mod doctor;
 mod error;
+mod init;
 mod journal;
 mod journal_path;
+mod man;
 mod progress;
 pub mod prove;
 mod render;
@@ -21,7 +24,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::config::{Config, Environment, Purpose};
@@ -51,6 +54,7 @@ const VERSION: &str = concat!(
 
 const EXAMPLES: &str = "Examples:
   ringback dev                                     try it: nothing to install
+  ringback init                                    write a configuration
   ringback check --config ringback.toml            is this configuration good?
   ringback doctor --config ringback.toml           are Kafka and the disk?
   ringback serve --config ringback.toml            the relay
@@ -69,6 +73,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run relay, embedded Kafka and journal on this machine, and show each event as it arrives in the topic
     Dev(dev::DevArgs),
+    /// Write a first configuration, from flags or from answers on the terminal
+    Init(Box<init::InitArgs>),
     /// Read the configuration as `serve` does and print it, secrets redacted; bind nothing
     Check(check::Arguments),
     /// Ask the real cluster and the real disk what would go wrong, each finding with its remedy
@@ -83,6 +89,10 @@ enum Command {
     Send(Box<send::SendArgs>),
     /// Say why the signature of a captured request matches, or not, and what to do about it
     Verify(Box<verify::VerifyArgs>),
+    /// Print the completions for a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages into a folder
+    Man(man::ManArgs),
 }
 
 /// Runs the command that `arguments` (program name first) ask for; errors go to standard error.
@@ -119,6 +129,7 @@ fn dispatch(command: &Command) -> Result<(), CommandError> {
     match command {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Dev(arguments) => dev::run(arguments),
+        Command::Init(arguments) => init::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Journal(arguments) => journal::run(arguments),
@@ -126,6 +137,8 @@ fn dispatch(command: &Command) -> Result<(), CommandError> {
         Command::Prove(arguments) => prove::run(arguments),
         Command::Send(arguments) => send::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
+        Command::Completions(arguments) => completions::run(arguments, CommandLine::command()),
+        Command::Man(arguments) => man::run(arguments, CommandLine::command()),
     }
 }
 
@@ -161,7 +174,6 @@ fn printed(result: io::Result<()>) -> Result<(), CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     /// The texts that end the help of this command and of its subcommands.
     fn endings(command: &clap::Command) -> Vec<String> {

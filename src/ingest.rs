@@ -48,7 +48,7 @@ mod untrusted;
 
 pub use self::config::{CarriedName, ContentType, EventTopics, ListenConfig, Paths, SourceConfig};
 pub use self::ingress::{Append, Observation};
-pub use self::metrics::Metrics;
+pub use self::metrics::{Figures, Metrics};
 pub use self::payload::NotJson;
 pub use self::payload::pointers::{PointerError, Role};
 pub use self::rate_limit::RateLimit;
@@ -195,6 +195,11 @@ impl<A: Append> Ingest<A> {
         // A second clock has no effect, as documented.
         let _ = self.ingress.clock.set(Box::new(clock));
         self
+    }
+
+    /// What has become of the requests so far.
+    pub fn figures(&self) -> Figures {
+        self.ingress.metrics.figures()
     }
 
     /// Judges the next requests by these settings, and reads their keys again; on an error everything stays as it is.

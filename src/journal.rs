@@ -73,14 +73,13 @@ use self::disk::real::DiskFileSystem;
 use self::engine::Engine;
 use self::engine::upkeep::Upkeep;
 use self::memory::{Memory, MemoryReader};
-use self::metrics::Snapshot;
 use self::threads::Threads;
 use crate::settings::settings;
 
 pub use self::appender::{Appender, Commit};
 pub use self::engine::reader::Record;
 pub use self::error::{AppendError, OpenError, ReadError};
-pub use self::metrics::Metrics;
+pub use self::metrics::{Metrics, Snapshot};
 pub use self::reader::Reader;
 pub use self::recovery::Recovery;
 pub use self::truncator::Truncator;
@@ -230,6 +229,7 @@ fn snapshot<FS: FileSystem>(engine: &Engine<FS>) -> Snapshot {
     Snapshot {
         bytes: state.budget_used(),
         budget,
+        written: state.bytes_written(),
         unpublished: state.unpublished(),
         oldest_seconds,
         // A journal that refuses is full, even if some bytes, too few for the last record, are left. On a full disk the forecast

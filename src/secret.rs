@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 
-pub use self::guess::{has_random_word, looks_like_secret};
+pub use self::guess::{has_random_word, is_variable_name, looks_like_secret};
 
 /// Longer than any key or list of certificates, in bytes. A file that never ends must not fill the memory.
 const MAX_LENGTH: u64 = 1024 * 1024;

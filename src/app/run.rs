@@ -10,6 +10,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::AppError;
+use super::account::Account;
 use super::drain::reached;
 use super::reload::Reloader;
 use super::watch::WatchedFiles;
@@ -35,6 +36,7 @@ pub(super) struct Relay {
     pub(super) journal_metrics: journal::Metrics,
     pub(super) readiness: Readiness,
     pub(super) publisher: Publisher,
+    pub(super) account: Account,
     pub(super) process_check: Check,
     pub(super) journal_check: Check,
     /// Answers until everything else has ended.
@@ -108,6 +110,7 @@ impl Relay {
                         self.replace_producer(WHY);
                     }
                 },
+                () = reached(Some(self.account.due)) => self.account.report_rate(),
                 changed = self.files.changed(self.due()) => {
                     let why = if changed.keys {
                         "a key file has changed"
@@ -239,6 +242,7 @@ impl Relay {
                 }
             }
         };
+        self.account.summarize(left);
         match failure.or_else(|| self.appender.poison().map(Failure::Poisoned)) {
             None if left == Some(0) => {
                 tracing::info!(left, "shut down; the journal is empty");

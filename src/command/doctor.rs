@@ -11,10 +11,9 @@ mod report;
 mod topic;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::{CommandError, load, printed};
-use crate::app::fd_limit;
+use crate::app::{fd_limit, outage};
 use crate::config::{Config, Purpose};
 use crate::journal::probe::Probe;
 use crate::publish::{self, Ack};
@@ -23,9 +22,6 @@ use crate::telemetry;
 use self::finding::Report;
 use self::machine::Disk;
 use self::topic::{Needs, Role};
-
-/// What the journal takes of its budget for an event of 7 KB that is synced alone.
-const EVENT_BYTES: u64 = 8192;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -83,7 +79,7 @@ fn examine(config: &Config, arguments: &DoctorArgs) -> Result<Report, CommandErr
         machine::disk(&mut report, &disk, &probe);
         let configured = config.journal.budget.as_u64();
         let budget = probe.map_or(configured, |probe| probe.budget(&config.journal));
-        outage = Some(outage_held(budget, arguments.events_per_second));
+        outage = Some(outage::held_at(budget, arguments.events_per_second));
     }
     let kafka = config.publish();
     let survey = publish::survey(&kafka, arguments.write)?;
@@ -111,9 +107,4 @@ fn examine(config: &Config, arguments: &DoctorArgs) -> Result<Report, CommandErr
     cluster::written(&mut report, &survey);
     clock::clocks(&mut report, &survey, &needs.principal);
     Ok(report)
-}
-
-/// How long an outage a journal of this many bytes holds.
-fn outage_held(budget: u64, events_per_second: u32) -> Duration {
-    Duration::from_secs(budget / EVENT_BYTES / u64::from(events_per_second))
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::init::InitError;
 use super::prove::ProveError;
 use super::send::SendError;
 use super::sender::SenderError;
@@ -31,6 +32,11 @@ pub enum CommandError {
     Level(#[from] LevelError),
     #[error(transparent)]
     App(#[from] AppError),
+    #[error(transparent)]
+    Init(#[from] InitError),
+    /// With a file that is there, if one is.
+    #[error("no configuration is given: {}", remedy(*.0))]
+    NoConfiguration(Option<&'static str>),
     #[error(
         "--require-signature needs the key: set RETELL_API_KEY to the API key that signs the webhooks"
     )]
@@ -109,8 +115,24 @@ pub enum CommandError {
     /// The runtime, a thread or a temporary folder.
     #[error("cannot start")]
     Io(#[from] io::Error),
+    #[error("cannot write the manual pages to {folder}; name a folder with ringback man DIR")]
+    Man {
+        folder: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot write the output")]
     Output(#[source] io::Error),
+}
+
+fn remedy(found: Option<&str>) -> String {
+    match found {
+        Some(file) => format!("to use the one that is here, run ringback serve --config {file}"),
+        None => String::from(
+            "name the file with --config FILE or RINGBACK_CONFIG; ringback init writes one, ringback dev needs none, and \
+             config/ringback.toml shows every key",
+        ),
+    }
 }
 
 impl CommandError {
@@ -125,8 +147,9 @@ impl CommandError {
             | Self::App(AppError::Ingest(_) | AppError::Admin(AdminError::Token(_)))
             | Self::Prove(ProveError::Key(_) | ProveError::Sign(_))
             | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,
-            Self::NoKey | Self::Capture(_) | Self::Send(_) => EXIT_USAGE,
+            Self::NoKey | Self::NoConfiguration(_) | Self::Capture(_) | Self::Send(_) => EXIT_USAGE,
             Self::Prove(error) if error.is_usage() => EXIT_USAGE,
+            Self::Init(error) if error.is_usage() => EXIT_USAGE,
             _ => EXIT_FAILED,
         }
     }

@@ -1,12 +1,17 @@
 //! `ringback serve`: the relay.
 
-use std::path::PathBuf;
+mod overview;
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 
 use super::{CommandError, block_on, load};
 use crate::app::{App, ConfigFile, Ports};
 use crate::config::Purpose;
 use crate::signal::Signals;
 use crate::telemetry;
+use overview::Overview;
+use sd_notify::NotifyState;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -21,8 +26,11 @@ A changed configuration is taken within seconds, also on SIGHUP: sources, keys a
 pub struct ServeArgs {
     /// The configuration file (TOML); config/ringback.toml shows every key
     #[arg(short, long, value_name = "FILE", env = "RINGBACK_CONFIG")]
-    config: PathBuf,
+    config: Option<PathBuf>,
 }
+
+/// Where a configuration is found most often.
+const USUAL: [&str; 2] = ["ringback.toml", "/etc/ringback/ringback.toml"];
 
 /// The number of threads that serve requests: half of the cores. The journal's and Kafka's threads need the other half;
 /// with more workers, moving tasks between them costs more than they gain.
@@ -32,13 +40,27 @@ fn workers() -> usize {
 
 /// Runs until a signal ends it.
 pub fn run(arguments: &ServeArgs) -> Result<(), CommandError> {
-    let file = ConfigFile::new(arguments.config.clone());
-    let config = load(&arguments.config, Purpose::Relay)?;
+    let Some(path) = &arguments.config else {
+        let found = USUAL.into_iter().find(|path| Path::new(path).exists());
+        return Err(CommandError::NoConfiguration(found));
+    };
+    let file = ConfigFile::new(path.clone());
+    let config = load(path, Purpose::Relay)?;
     telemetry::log("info")?;
     block_on(Some(workers()), async {
         let signals = Signals::listen()?;
         let ports = Ports::bind(config.admin.address, config.listen.address)?;
         let app = App::start(config, Some(file), ports, |ingest| ingest).await?;
+        let overview = Overview::of(&app);
+        if std::io::stderr().is_terminal() {
+            anstream::eprintln!("{}", overview.screen());
+        } else {
+            overview.log();
+        }
+        // Nothing unless systemd waits for it (Type=notify).
+        if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+            tracing::warn!(%error, "systemd was not told that ringback is ready");
+        }
         Ok(app.run(signals).await?)
     })
 }

@@ -1,5 +1,7 @@
 //! Ingest's metrics. Every child is resolved with its source, so a request looks nothing up and allocates nothing for it.
 
+mod figures;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use super::config::SourceConfig;
 use super::payload::EventKind;
 use super::refusal::Reason;
 use crate::telemetry::Registry;
+
+pub use self::figures::Figures;
 
 /// Every status that a request can be answered with.
 const CODES: [u16; 13] = [

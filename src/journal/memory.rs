@@ -259,6 +259,7 @@ impl Memory {
         Snapshot {
             bytes: state.bytes,
             budget: self.admission.budget(),
+            written: 0,
             unpublished: state.pending,
             oldest_seconds: oldest.map_or(0.0, |at| now.duration_since(at).as_secs_f64()),
             // It holds what arrives in seconds, so a rate of the last minute would forecast nothing.

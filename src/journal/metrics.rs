@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub bytes: u64,
     /// The budget in force, in bytes.
     pub budget: u64,
+    /// Written to the journal's files since the process started, and what was found there, in bytes. 0 if it is in memory.
+    pub written: u64,
     /// Records not yet published.
     pub unpublished: u64,
     /// The age of the oldest of them, in seconds.
@@ -95,9 +97,14 @@ impl Metrics {
         })
     }
 
+    /// The gauges' values; `None` before the journal is open, and once it is closed.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        self.source.get().and_then(|source| source())
+    }
+
     /// What has become of the records so far.
     pub fn figures(&self) -> Figures {
-        let now = self.source.get().and_then(|source| source());
+        let now = self.snapshot();
         Figures {
             corrupt: self.corrupt.get(),
             unreadable: self.unreadable.get(),

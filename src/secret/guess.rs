@@ -34,7 +34,7 @@ fn is_random(word: &str) -> bool {
 }
 
 /// True if `text` is in capitals, as variables are by convention, and does not look like a secret.
-pub(super) fn is_variable_name(text: &str) -> bool {
+pub fn is_variable_name(text: &str) -> bool {
     let is_capital = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     text.bytes().all(is_capital) && !looks_like_secret(text)
 }

@@ -162,7 +162,7 @@ impl<F> State<F> {
     }
 
     /// Bytes of all segments up to the last synced record, since the process started.
-    pub(super) fn bytes_written(&self) -> u64 {
+    pub(in crate::journal) fn bytes_written(&self) -> u64 {
         self.segments.back().map_or(0, |last| last.base + last.used)
     }
 

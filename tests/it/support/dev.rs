@@ -6,8 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use rustix::pty::{self, OpenptFlags};
-use rustix::termios::Winsize;
+use super::terminal;
 
 /// Keeps a hung process from hanging the tests.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,18 +64,7 @@ impl Dev {
         temporary: &std::path::Path,
         columns: u16,
     ) -> Self {
-        // It must not become the controlling terminal of the tests.
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
-        let terminal = pty::openpt(flags).expect("a terminal");
-        pty::unlockpt(&terminal).expect("it is ours");
-        let size = Winsize {
-            ws_row: 24,
-            ws_col: columns,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        rustix::termios::tcsetwinsize(&terminal, size).expect("it takes a size");
-        let user = pty::ioctl_tiocgptpeer(&terminal, flags).expect("its other side");
+        let (terminal, user) = terminal::open(columns);
         let child = spawn(arguments, key, temporary, user.into());
         Self::reading(child, File::from(terminal))
     }

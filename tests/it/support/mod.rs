@@ -11,6 +11,7 @@ pub mod mock_kafka;
 pub mod prometheus;
 pub mod publisher;
 pub mod server;
+pub mod terminal;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,166 @@
+//! What a running relay has done, in one line: now and then how long an outage it can hold at the rate that it sees, and at the
+//! end a summary.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::outage;
+use crate::ingest::Ingest;
+use crate::journal;
+use crate::publish;
+
+/// After so long there is a rate worth reporting.
+const FIRST_REPORT: Duration = Duration::from_mins(10);
+/// Then once a day: a log is read for what is new.
+const INTERVAL: Duration = Duration::from_hours(24);
+
+/// Where the figures are read from, and when they are reported.
+pub(super) struct Account {
+    ingest: Ingest,
+    journal: journal::Metrics,
+    publish: publish::Metrics,
+    started: Instant,
+    /// When the rate is reported next.
+    pub(super) due: Instant,
+    last: Seen,
+}
+
+/// Totals at a moment.
+#[derive(Clone, Copy)]
+struct Seen {
+    at: Instant,
+    events: u64,
+    /// Written to the journal.
+    bytes: u64,
+}
+
+impl Account {
+    pub(super) fn new(
+        ingest: Ingest,
+        journal: journal::Metrics,
+        publish: publish::Metrics,
+    ) -> Self {
+        let started = Instant::now();
+        let bytes = journal.snapshot().map_or(0, |now| now.written);
+        Self {
+            ingest,
+            journal,
+            publish,
+            started,
+            due: started + FIRST_REPORT,
+            last: Seen {
+                at: started,
+                events: 0,
+                bytes,
+            },
+        }
+    }
+
+    /// Logs how long an outage the journal can hold at the rate since the last report, if there were events.
+    pub(super) fn report_rate(&mut self) {
+        let now = Instant::now();
+        self.due = now + INTERVAL;
+        let Some(journal) = self.journal.snapshot() else {
+            return;
+        };
+        let seen = Seen {
+            at: now,
+            events: self.ingest.figures().accepted,
+            bytes: journal.written,
+        };
+        if let Some(rate) = Rate::between(&self.last, &seen) {
+            let room = journal.budget.saturating_sub(journal.bytes);
+            tracing::info!(
+                events_per_second = rate.events_per_second(),
+                bytes_per_event = rate.bytes / rate.events,
+                holds = outage::words(outage::held(room, rate.bytes_per_second())),
+                "at the rate seen so far, the journal can hold an outage of Kafka of this length"
+            );
+        }
+        self.last = seen;
+    }
+
+    /// Logs what has become of all events since the start. `left` is missing from the line if it is not known.
+    pub(super) fn summarize(&self, left: Option<u64>) {
+        let ingest = self.ingest.figures();
+        let publish = self.publish.figures();
+        let refused: u64 = ingest.refused.iter().map(|(_, requests)| requests).sum();
+        let mut reasons: Vec<_> = ingest
+            .refused
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let reasons = reasons
+            .iter()
+            .map(|(reason, count)| format!("{reason} {count}"));
+        let reasons: Vec<_> = reasons.collect();
+        tracing::info!(
+            accepted = ingest.accepted,
+            duplicates = ingest.duplicates,
+            delivered = publish.delivered,
+            dead_letters = publish.dead_letters,
+            left,
+            refused,
+            reasons = reasons.join(", "),
+            uptime = outage::words(self.started.elapsed()),
+            "summary"
+        );
+    }
+}
+
+/// What came between two moments.
+struct Rate {
+    events: u64,
+    bytes: u64,
+    seconds: f64,
+}
+
+impl Rate {
+    /// `None` without events, or if the journal is in memory, where nothing is written.
+    fn between(before: &Seen, after: &Seen) -> Option<Self> {
+        let rate = Self {
+            events: after.events.checked_sub(before.events)?,
+            bytes: after.bytes.checked_sub(before.bytes)?,
+            seconds: after.at.duration_since(before.at).as_secs_f64(),
+        };
+        (rate.events > 0 && rate.bytes > 0 && rate.seconds > 0.0).then_some(rate)
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    fn bytes_per_second(&self) -> f64 {
+        self.bytes as f64 / self.seconds
+    }
+
+    /// To three digits behind the point, so that a few events an hour are not none.
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    fn events_per_second(&self) -> f64 {
+        (self.events as f64 / self.seconds * 1_000.0).round() / 1_000.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_needs_events_on_disk() {
+        let before = Seen {
+            at: Instant::now(),
+            events: 100,
+            bytes: 1 << 20,
+        };
+        let after = |events, bytes| Seen {
+            at: before.at + Duration::from_secs(600),
+            events: before.events + events,
+            bytes: before.bytes + bytes,
+        };
+        let rate = Rate::between(&before, &after(6_000, 6_000 * 4_096)).expect("there were events");
+        assert!((rate.events_per_second() - 10.0).abs() < 1e-9);
+        assert!((rate.bytes_per_second() - 40_960.0).abs() < 1e-6);
+        assert!(Rate::between(&before, &after(0, 4_096)).is_none());
+        assert!(Rate::between(&before, &after(1, 0)).is_none());
+        assert!(Rate::between(&after(1, 1), &before).is_none());
+    }
+}

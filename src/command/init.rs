@@ -1,0 +1,124 @@
+//! `ringback init`: a first configuration, from flags, or from answers on a terminal.
+
+mod answers;
+mod ask;
+mod file;
+
+use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::{CommandError, printed};
+use answers::Answers;
+
+/// Where to write, and what is known already.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  ringback init                                  asks, and writes ringback.toml
+  ringback init --preset stripe --brokers kafka-0:9092
+  ringback init --preset github --brokers kafka-0:9093 --topic github \\
+    --kafka-security SASL_SSL --sasl-user relay --output /etc/ringback/ringback.toml
+  ringback init --yes --output -                 the defaults, on standard output
+
+On a terminal it asks for what no flag says; elsewhere the sender and the brokers must be given, or --yes for the defaults.
+No secret is asked for or written, only where ringback will read it.
+Exit codes: 0 written, 1 cannot write, 2 something is missing or wrong, or the file exists.")]
+pub struct InitArgs {
+    /// The file to write; "-" is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "ringback.toml")]
+    output: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    force: bool,
+    /// Ask nothing and take the defaults: Retell AI, and a Kafka at localhost:9092
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    answers: Answers,
+}
+
+/// Why there is no new configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    #[error(
+        "nobody can be asked, because this is not a terminal: give {0}, or --yes for the defaults"
+    )]
+    NotAsked(String),
+    #[error("this has no default: give {0}")]
+    NoDefault(String),
+    #[error("--set {line:?} is not a line of a source: {reason}")]
+    Setting { line: String, reason: String },
+    #[error("a flag is wrong: {0}")]
+    Invalid(file::Fault),
+    #[error("{0} exists; replace it with --force, or name another file with --output")]
+    Exists(String),
+    #[error("the input has ended before the last question; nothing was written")]
+    Ended,
+    #[error("cannot write {0}")]
+    Write(String, #[source] io::Error),
+}
+
+impl InitError {
+    /// True if the command line or an answer is at fault.
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::Write(..))
+    }
+}
+
+/// Writes the file, and prints what to do next.
+pub fn run(arguments: &InitArgs) -> Result<(), CommandError> {
+    let output = arguments.output.as_path();
+    let to_stdout = output == Path::new("-");
+    if !to_stdout && !arguments.force && output.exists() {
+        return Err(InitError::Exists(output.display().to_string()).into());
+    }
+    let mut answers = arguments.answers.clone();
+    answers.prepare(output)?;
+    file::check(&answers).map_err(InitError::Invalid)?;
+    let is_interactive = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if is_interactive && !arguments.yes {
+        ask::complete(&mut answers, &mut io::stdin().lock(), &mut io::stderr())?;
+    }
+    answers.require(arguments.yes)?;
+    let text = file::text(&answers);
+    if to_stdout {
+        return printed(anstream::stdout().write_all(text.as_bytes()));
+    }
+    write(output, &text, arguments.force)?;
+    printed(anstream::stdout().write_all(next_steps(output, &answers).as_bytes()))
+}
+
+/// An existing file is replaced only on request, also if it has appeared since the questions began.
+fn write(file: &Path, text: &str, force: bool) -> Result<(), InitError> {
+    let shown = || file.display().to_string();
+    let mut options = fs::File::options();
+    let options = options.write(true).create(true).truncate(true);
+    let opened = options.create_new(!force).open(file);
+    let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => InitError::Exists(shown()),
+        _ => InitError::Write(shown(), error),
+    })
+}
+
+fn next_steps(file: &Path, answers: &Answers) -> String {
+    let file = file.display();
+    let secrets = answers.secrets();
+    let exports = secrets.iter().map(|secret| match secret {
+        answers::Secret::Variable(name, what) => format!("  export {name}=…    # {what}\n"),
+        answers::Secret::File(path, what) => format!("  # {what} goes into {path}\n"),
+    });
+    let exports: String = exports.collect();
+    format!(
+        "Wrote {file}. Next:
+
+{exports}  ringback check --config {file}     # is it right?
+  ringback doctor --config {file}    # would it work with this Kafka and this disk?
+  ringback serve --config {file}     # the relay
+  ringback send --config {file}      # from another terminal: a sample event
+
+ringback never creates a topic: create {topic:?} if Kafka does not have it yet.
+",
+        topic = answers.topic(),
+    )
+}
