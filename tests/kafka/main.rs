@@ -170,11 +170,33 @@ const TESTS: [(&str, Test); 36] = [
 ];
 
 /// Each with the tools that it needs beside those of the cluster.
-const CONSUMERS: [(&str, Test, &[&str]); 1] = [(
-    "the_python_consumer_keeps_exactly_what_was_sent_in_order",
-    consumers::python,
-    &["python3"],
-)];
+const CONSUMERS: [(&str, Test, &[&str]); 5] = [
+    (
+        "the_consumer_in_python_keeps_exactly_what_was_sent_in_order",
+        consumers::python,
+        &["python3"],
+    ),
+    (
+        "the_consumer_in_node_keeps_exactly_what_was_sent_in_order",
+        consumers::node,
+        &["node", "npm"],
+    ),
+    (
+        "the_consumer_in_java_keeps_exactly_what_was_sent_in_order",
+        consumers::java,
+        &[],
+    ),
+    (
+        "the_consumer_in_go_keeps_exactly_what_was_sent_in_order",
+        consumers::go,
+        &["go"],
+    ),
+    (
+        "the_consumer_in_rust_keeps_exactly_what_was_sent_in_order",
+        consumers::rust,
+        &[],
+    ),
+];
 
 fn main() {
     let mut arguments = Arguments::from_args();

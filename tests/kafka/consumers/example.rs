@@ -1,9 +1,10 @@
 //! A consumer of docs/consumers, built and run by the lines that its page has for it.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
@@ -11,12 +12,16 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// The consumers, with their page.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/consumers");
+/// The oldest Node that has SQLite and that the Kafka client takes, and the one that npm has if the installed one is older.
+const OLDEST_NODE: (u32, u32) = (22, 22);
+const NODE: &str = "24.22.3";
 /// Where copies of them are built, which are kept for the next time.
 const BUILT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/consumers");
 
 /// A consumer that is built, its table in a folder of its own.
 pub struct Example {
     folder: PathBuf,
+    path: OsString,
     run: String,
     bootstrap: String,
     topic: String,
@@ -43,13 +48,20 @@ impl Example {
     /// Runs the lines of the language's section but the last one, in a copy of its folder.
     pub fn build(language: &str, bootstrap: &str, topic: &str) -> Result<Self, Box<dyn Error>> {
         let (build, run) = lines(language)?;
-        let folder = copy(&language.to_lowercase())?;
-        let status = shell(&build, &folder).status()?;
-        if !status.success() {
-            return Err(format!("{language}: its page's lines fail: {build}").into());
-        }
+        let folder = match language {
+            // It is an example of this crate, so cargo must find that above it.
+            "Rust" => Path::new(FOLDER).join("rust"),
+            _ => copy(&language.to_lowercase())?,
+        };
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = match language {
+            "Node" => with_node(path)?,
+            _ => path,
+        };
+        succeed(shell(&build, &folder).env("PATH", &path))?;
         Ok(Self {
             folder,
+            path,
             run: format!("exec {run}"),
             bootstrap: bootstrap.to_owned(),
             topic: topic.to_owned(),
@@ -61,11 +73,12 @@ impl Example {
     pub fn start(&self) -> Consumer {
         let mut command = shell(&self.run, &self.folder);
         let command = command
+            .env("PATH", &self.path)
             .env("BOOTSTRAP_SERVERS", &self.bootstrap)
             .env("TOPIC", &self.topic)
             .env("GROUP", &self.topic)
             .env("DATABASE", self.database());
-        let child = command.stdout(std::process::Stdio::null()).spawn();
+        let child = command.stdout(Stdio::null()).spawn();
         Consumer(child.expect("a shell runs"))
     }
 
@@ -137,7 +150,7 @@ fn lines(language: &str) -> Result<(String, String), Box<dyn Error>> {
         Some(block.split_once("\n```")?.0)
     });
     let block = block.ok_or_else(|| format!("the page has no lines for {language}"))?;
-    let (build, run) = block.rsplit_once('\n').unwrap_or(("true", block));
+    let (build, run) = block.rsplit_once('\n').unwrap_or(("", block));
     Ok((build.to_owned(), run.to_owned()))
 }
 
@@ -154,6 +167,41 @@ fn copy(name: &str) -> Result<PathBuf, Box<dyn Error>> {
         return Err(format!("{} cannot be copied", from.display()).into());
     }
     Ok(Path::new(BUILT).join(name))
+}
+
+/// This path, and before it that of a Node that is new enough, if the installed one is not.
+fn with_node(path: OsString) -> Result<OsString, Box<dyn Error>> {
+    let version = Command::new("node").arg("--version").output()?.stdout;
+    let version = String::from_utf8(version)?;
+    let mut numbers = version.trim().trim_start_matches('v').split('.');
+    let mut number = || numbers.next().unwrap_or_default().parse::<u32>();
+    if (number()?, number()?) >= OLDEST_NODE {
+        return Ok(path);
+    }
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => return Err(format!("npm has no Node for {other}").into()),
+    };
+    let package = format!("node-linux-{arch}");
+    let prefix = Path::new(BUILT).join("node-runtime");
+    std::fs::create_dir_all(&prefix)?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--silent", "--no-fund", "--no-audit", "--prefix"]);
+    succeed(npm.arg(&prefix).arg(format!("{package}@{NODE}")))?;
+    let folder = prefix.join("node_modules").join(package).join("bin");
+    let folders = [folder].into_iter().chain(std::env::split_paths(&path));
+    Ok(std::env::join_paths(folders)?)
+}
+
+fn succeed(command: &mut Command) -> Result<(), Box<dyn Error>> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if !output.status.success() {
+        let words = [output.stdout, output.stderr].concat();
+        let words = String::from_utf8_lossy(&words);
+        return Err(format!("{command:?}: {words}").into());
+    }
+    Ok(())
 }
 
 fn shell(line: &str, folder: &Path) -> Command {

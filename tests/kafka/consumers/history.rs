@@ -12,10 +12,12 @@ use crate::support::cluster::Cluster;
 use crate::support::relay::{KEY, Relay, Site};
 use crate::support::sender::Sender;
 use crate::support::topic::{self, Record};
-use crate::support::{PATIENCE, events};
+use crate::support::{PATIENCE, events, eventually};
 
 /// Each event whose number is a multiple of this is posted twice.
 const RETRIED: u64 = 50;
+/// What the topic takes in the end: Kafka's default, in bytes.
+const LIMIT: &str = "1048588";
 /// Each of so many records is repeated.
 const REPEATED: usize = 7;
 
@@ -87,19 +89,18 @@ impl<'a> History<'a> {
         self.relay().await_drained();
         let records = self.records();
         self.resent = records.len() - positions(&records).len();
-        let producer = self.producer();
-        for record in records.iter().step_by(REPEATED) {
-            self.produce(&producer, record, &record.headers);
-        }
-        self.produce(&producer, &records[0], &BTreeMap::new());
-        producer.flush(PATIENCE).expect("all are sent");
+        let repeated = records.iter().step_by(REPEATED);
+        let none = BTreeMap::new();
+        let foreign = (&records[0], &none);
+        let copies = repeated.map(|record| (record, &record.headers));
+        self.produce(copies.chain([foreign]).collect());
     }
 
     /// Publishes the event that the topic has refused, now that it takes it, twice: as if the first replay had been killed before
     /// it removed the file.
     pub fn replay_dead_letter(&mut self) {
-        let limit = ("max.message.bytes", "1048588");
-        self.cluster.configure_topic(&self.topic, limit.0, limit.1);
+        self.cluster
+            .configure_topic(&self.topic, "max.message.bytes", LIMIT);
         let mut command = self.site.tool(&["dead-letter", "replay", "--all"]);
         let output = command.output().expect("the binary runs");
         let words = String::from_utf8_lossy(&output.stdout);
@@ -110,19 +111,14 @@ impl<'a> History<'a> {
             mark.is_some_and(|mark| mark == "replayed")
         };
         let replayed = records.iter().find(replayed).expect("it was published");
-        let producer = self.producer();
-        self.produce(&producer, replayed, &replayed.headers);
-        producer.flush(PATIENCE).expect("it is sent");
+        self.produce(vec![(replayed, &replayed.headers)]);
         // `ringback_journal` with `ringback_position` names each accepted request once, whatever was repeated.
         assert_eq!(positions(&records).len(), self.accepted);
     }
 
     /// All that is in the topic.
     pub fn records(&self) -> Vec<Record> {
-        let end: i64 = topic::counts(&self.cluster.bootstrap, &self.topic)
-            .iter()
-            .sum();
-        let end = usize::try_from(end).expect("a test's count");
+        let end = self.end();
         topic::read_until(&self.cluster.bootstrap, &self.topic, |records| {
             records.len() >= end
         })
@@ -143,35 +139,40 @@ impl<'a> History<'a> {
         self.resent
     }
 
-    fn producer(&self) -> BaseProducer {
-        let mut client = ClientConfig::new();
-        client.set("bootstrap.servers", &self.cluster.bootstrap);
-        client.set("message.max.bytes", "1048588");
-        client.create().expect("a producer")
+    /// Publishes these records once more, with these headers.
+    fn produce(&self, copies: Vec<(&Record, &BTreeMap<String, String>)>) {
+        let before = self.end();
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.cluster.bootstrap)
+            .set("message.max.bytes", LIMIT)
+            // Far below what the topic takes at first.
+            .set("batch.num.messages", "10")
+            .create()
+            .expect("a producer");
+        let count = copies.len();
+        for (record, headers) in copies {
+            let headers = headers
+                .iter()
+                .fold(OwnedHeaders::new(), |all, (key, value)| {
+                    let value = Some(value);
+                    all.insert(Header { key, value })
+                });
+            let copy = BaseRecord::to(&self.topic)
+                .partition(record.partition)
+                .key(record.key.as_deref().expect("every event has a call"))
+                .payload(&record.value)
+                .headers(headers);
+            let queued = producer.send(copy).map_err(|(error, _)| error);
+            queued.expect("there is room");
+        }
+        producer.flush(PATIENCE).expect("all are sent");
+        eventually("all copies are there", || self.end() == before + count);
     }
 
-    /// The record once more, with these headers.
-    fn produce(
-        &self,
-        producer: &BaseProducer,
-        record: &Record,
-        headers: &BTreeMap<String, String>,
-    ) {
-        let headers = headers
-            .iter()
-            .fold(OwnedHeaders::new(), |all, (key, value)| {
-                let value = Some(value);
-                all.insert(Header { key, value })
-            });
-        let copy = BaseRecord::to(&self.topic)
-            .partition(record.partition)
-            .key(record.key.as_deref().expect("every event has a call"))
-            .payload(&record.value)
-            .headers(headers);
-        producer
-            .send(copy)
-            .map_err(|(error, _)| error)
-            .expect("there is room");
+    /// How many records there are.
+    fn end(&self) -> usize {
+        let counts = topic::counts(&self.cluster.bootstrap, &self.topic);
+        usize::try_from(counts.iter().sum::<i64>()).expect("a test's count")
     }
 }
 
