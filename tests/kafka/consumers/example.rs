@@ -53,12 +53,12 @@ impl Example {
             "Rust" => Path::new(FOLDER).join("rust"),
             _ => copy(&language.to_lowercase())?,
         };
+        succeed(&mut shell(&build, &folder))?;
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = match language {
             "Node" => with_node(path)?,
             _ => path,
         };
-        succeed(shell(&build, &folder).env("PATH", &path))?;
         Ok(Self {
             folder,
             path,
@@ -207,5 +207,12 @@ fn succeed(command: &mut Command) -> Result<(), Box<dyn Error>> {
 fn shell(line: &str, folder: &Path) -> Command {
     let mut command = Command::new("bash");
     command.args(["-euc", line]).current_dir(folder);
+    // Cargo's words about this crate would have another cargo build what depends on them once more.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
