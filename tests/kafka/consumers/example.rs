@@ -207,11 +207,14 @@ fn succeed(command: &mut Command) -> Result<(), Box<dyn Error>> {
 fn shell(line: &str, folder: &Path) -> Command {
     let mut command = Command::new("bash");
     command.args(["-euc", line]).current_dir(folder);
-    // Cargo's words about this crate would have another cargo build what depends on them once more.
+    // What cargo says about this crate would have another cargo build some of its dependencies once more.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(name);
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
+        {
+            command.env_remove(&name);
         }
     }
     command
