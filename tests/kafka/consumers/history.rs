@@ -7,7 +7,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use super::{CALLS, DEAD_LETTER};
+use super::{CALLS, DEAD_LETTER, KEYLESS};
 use crate::support::cluster::Cluster;
 use crate::support::relay::{KEY, Relay, Site};
 use crate::support::sender::Sender;
@@ -157,11 +157,11 @@ impl<'a> History<'a> {
                     let value = Some(value);
                     all.insert(Header { key, value })
                 });
-            let copy = BaseRecord::to(&self.topic)
+            let mut copy = BaseRecord::to(&self.topic)
                 .partition(record.partition)
-                .key(record.key.as_deref().expect("every event has a call"))
                 .payload(&record.value)
                 .headers(headers);
+            copy.key = record.key.as_deref();
             let queued = producer.send(copy).map_err(|(error, _)| error);
             queued.expect("there is room");
         }
@@ -179,10 +179,10 @@ impl<'a> History<'a> {
 /// The event with this number: one of its call's ten.
 fn body(number: u64) -> Vec<u8> {
     let call = format!("call-{}", number % CALLS);
-    if number == DEAD_LETTER {
-        events::noisy_event(&call, number, 70_000)
-    } else {
-        events::event(&call, number, 200)
+    match number {
+        DEAD_LETTER => events::noisy_event(&call, number, 70_000),
+        KEYLESS => br#"{"event":"transcript_updated"}"#.to_vec(),
+        _ => events::event(&call, number, 200),
     }
 }
 

@@ -162,7 +162,7 @@ fn ledger(acknowledged: &Acknowledged, records: &[Record]) -> Ledger {
 }
 
 /// The call and number that [`super::events::event`] has put into a body; numbers grow within a call.
-pub fn event_of(body: &[u8]) -> (String, u64) {
+fn event_of(body: &[u8]) -> (String, u64) {
     let event: serde_json::Value = serde_json::from_slice(body).expect("every test event is JSON");
     let call = event["call"]["call_id"].as_str().expect("it has a call");
     let number = event["call"]["n"].as_u64().expect("and a number");
