@@ -7,6 +7,7 @@ mod acknowledged;
 mod aged;
 mod brokers;
 mod causes;
+mod consumers;
 mod death;
 mod doctor;
 mod end_to_end;
@@ -168,37 +169,71 @@ const TESTS: [(&str, Test); 36] = [
     ),
 ];
 
+/// Each with the tools that it needs beside those of the cluster.
+const CONSUMERS: [(&str, Test, &[&str]); 5] = [
+    (
+        "the_consumer_in_python_keeps_exactly_what_was_sent_in_order",
+        consumers::python,
+        &["python3"],
+    ),
+    (
+        "the_consumer_in_node_keeps_exactly_what_was_sent_in_order",
+        consumers::node,
+        &["node", "npm"],
+    ),
+    (
+        "the_consumer_in_java_keeps_exactly_what_was_sent_in_order",
+        consumers::java,
+        &[],
+    ),
+    (
+        "the_consumer_in_go_keeps_exactly_what_was_sent_in_order",
+        consumers::go,
+        &["go"],
+    ),
+    (
+        "the_consumer_in_rust_keeps_exactly_what_was_sent_in_order",
+        consumers::rust,
+        &[],
+    ),
+];
+
 fn main() {
     let mut arguments = Arguments::from_args();
     // All tests share one cluster, and some stop and start it.
     arguments.test_threads = Some(1);
-    let missing: Vec<_> = ["java", "mvn"]
-        .into_iter()
-        .filter(|tool| !support::is_on_path(tool))
-        .collect();
-    let ignored = !missing.is_empty() && std::env::var_os("CI").is_none();
-    if ignored {
-        eprintln!(
-            "the real-Kafka tests are ignored: {} not found on the path",
-            missing.join(" and ")
-        );
-    }
     let cluster = std::sync::Arc::new(std::sync::OnceLock::new());
-    let trials = TESTS.map(|(name, test)| {
+    let trial = |name: &str, test: Test, needs: &[&str]| {
         let cluster = cluster.clone();
-        let kind = if ignored { "needs java and mvn" } else { "" };
         let run = move || {
             let cluster = cluster.get_or_init(Cluster::start);
             cluster.heal();
             test(cluster)
         };
+        let missing = missing(needs);
+        let ignored = !missing.is_empty() && std::env::var_os("CI").is_none();
         Trial::test(name, run)
-            .with_kind(kind)
+            .with_kind(if ignored {
+                format!("needs {missing}")
+            } else {
+                String::new()
+            })
             .with_ignored_flag(ignored)
-    });
-    let conclusion = libtest_mimic::run(&arguments, trials.into());
+    };
+    let tests = TESTS.iter().map(|(name, test)| trial(name, *test, &[]));
+    let consumers = CONSUMERS
+        .iter()
+        .map(|(name, test, needs)| trial(name, *test, needs));
+    let conclusion = libtest_mimic::run(&arguments, tests.chain(consumers).collect());
     if let Some(cluster) = cluster.get() {
         cluster.stop();
     }
     conclusion.exit();
+}
+
+/// Those of these tools and of the cluster's that are not on the path, as words; empty if all are.
+fn missing(needs: &[&str]) -> String {
+    let tools = ["java", "mvn"].iter().chain(needs);
+    let missing = tools.filter(|tool| !support::is_on_path(tool));
+    missing.copied().collect::<Vec<_>>().join(" and ")
 }

@@ -22,7 +22,7 @@ const ROOTS: [&str; 13] = [
     "src",
     "tests",
 ];
-const BUILT: [&str; 3] = ["target", "node_modules", "mutants"];
+const BUILT: [&str; 4] = ["target", "node_modules", "venv", "mutants"];
 
 /// Every text file below [`ROOTS`].
 fn texts() -> Vec<(PathBuf, String)> {

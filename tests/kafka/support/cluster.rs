@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaResult;
@@ -168,6 +171,14 @@ impl Cluster {
             let leaders = self.leaders(name);
             leaders.len() == count && !leaders.contains(&-1)
         });
+    }
+
+    /// Gives a topic this setting, and to all others their defaults.
+    pub fn configure_topic(&self, name: &str, key: &str, value: &str) {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(name)).set(key, value);
+        let made = wait(self.admin().alter_configs([&change], &options()));
+        let result = made.expect("the request is sound").remove(0);
+        result.expect("the topic is there and takes it");
     }
 
     /// Limits the bytes per second that each broker takes from each client; `None` removes the limit.
