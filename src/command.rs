@@ -21,7 +21,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::config::{Config, Environment, Purpose};
@@ -55,7 +55,7 @@ const EXAMPLES: &str = "Examples:
   ringback doctor --config ringback.toml           are Kafka and the disk?
   ringback serve --config ringback.toml            the relay
   ringback journal status --config ringback.toml   what its journal holds
-  ringback dead-letter list --config ringback.toml what was set aside
+  ringback dead-letter list -c ringback.toml       what was set aside
   ringback prove --config ringback.toml            does it lose anything?
   ringback send                                    what does it answer?
   ringback verify --request FILE                   why is it refused?
@@ -83,6 +83,11 @@ enum Command {
     Send(Box<send::SendArgs>),
     /// Say why the signature of a captured request matches, or not, and what to do about it
     Verify(Box<verify::VerifyArgs>),
+}
+
+/// The command line as clap knows it, for checks of what the documentation says.
+pub fn command_line() -> clap::Command {
+    CommandLine::command()
 }
 
 /// Runs the command that `arguments` (program name first) ask for; errors go to standard error.
@@ -161,7 +166,6 @@ fn printed(result: io::Result<()>) -> Result<(), CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     /// The texts that end the help of this command and of its subcommands.
     fn endings(command: &clap::Command) -> Vec<String> {
