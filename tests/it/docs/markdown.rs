@@ -114,9 +114,12 @@ impl Page {
         pieces.skip(1).step_by(2)
     }
 
-    /// The code spans, and the lines of blocks that are neither a patch nor a configuration.
+    /// The code spans, and the lines of blocks other than programs, patches and configurations.
     pub fn code(&self) -> impl Iterator<Item = Piece<'_>> {
-        let is_told = |block: &&Block| !matches!(block.language.as_str(), "diff" | "toml");
+        let is_told = |block: &&Block| {
+            let language = block.language.as_str();
+            matches!(language, "" | "sh" | "bash" | "console" | "text" | "yaml")
+        };
         let blocks = self.blocks.iter().filter(is_told);
         let lines = blocks.flat_map(|block| {
             let lines = block.text.lines().enumerate();

@@ -119,6 +119,23 @@ fn every_key_that_is_named_exists() {
 }
 
 #[test]
+fn every_setting_that_is_shown_is_a_key_or_a_part_of_one() {
+    let page = reference("configuration");
+    let keys = keys(&page);
+    none(40, |span| {
+        let Some((name, _)) = span.split_once(" = ") else {
+            return Vec::new();
+        };
+        if !name.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
+            return Vec::new();
+        }
+        let is_last = |key: &&str| key.rsplit('.').next() == Some(name);
+        let is_known = keys.iter().any(is_last) || page.contains(&format!("\n- `{name}` ("));
+        vec![(name.to_owned(), is_known)]
+    });
+}
+
+#[test]
 fn every_variable_of_a_key_that_is_named_exists() {
     let page = reference("configuration");
     let known: BTreeSet<_> = page
