@@ -59,7 +59,7 @@ const EXAMPLES: &str = "Examples:
   ringback doctor --config ringback.toml           are Kafka and the disk?
   ringback serve --config ringback.toml            the relay
   ringback journal status --config ringback.toml   what its journal holds
-  ringback dead-letter list --config ringback.toml what was set aside
+  ringback dead-letter list -c ringback.toml       what was set aside
   ringback prove --config ringback.toml            does it lose anything?
   ringback send                                    what does it answer?
   ringback verify --request FILE                   why is it refused?
@@ -93,6 +93,11 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// Write the manual pages into a folder
     Man(man::ManArgs),
+}
+
+/// The command line as clap knows it, for checks of what the documentation says.
+pub fn command_line() -> clap::Command {
+    CommandLine::command()
 }
 
 /// Runs the command that `arguments` (program name first) ask for; errors go to standard error.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::root;
+use crate::docs::markdown::anchor;
 
 /// Folders and files with text that people read. What tools have built below them is left out.
 const ROOTS: [&str; 13] = [
@@ -103,15 +104,6 @@ fn no_issue_of_this_project_is_named_by_its_number() {
             assert!(found.is_empty(), "{}: {found:?}", path.display());
         }
     }
-}
-
-/// The anchor that a renderer of Markdown gives to a heading.
-fn anchor(heading: &str) -> String {
-    let text = heading.trim_start_matches('#').trim().to_lowercase();
-    let kept = text
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 fn read(name: &str) -> String {
