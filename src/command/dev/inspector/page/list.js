@@ -43,11 +43,13 @@ export function pick(n, { focus = false } = {}) {
   go({ request: n, with: null }, { replace });
 }
 
-/** Closes the detail view; without one, gives the cursor up and follows again. */
+/** Closes the detail view, and follows again unless one has scrolled; without one, gives the cursor up and follows. */
 export function close() {
   if (state.route.request) {
     go({ request: null, tab: null, with: null });
-    document.getElementById('grid')?.focus();
+    const grid = document.getElementById('grid');
+    grid.focus();
+    if (grid.scrollTop === 0) showNewest();
   } else {
     changed({ cursor: null, frozen: null });
   }

@@ -47,7 +47,7 @@ export class Compare extends Component {
     const isListed = [...alike, ...rest].some(row => row.n === chosen);
     return html`<div class="compare">
       <p><label>Compare #${data.n} with${' '}
-        <select value=${chosen ?? ''} onChange=${event => go({ with: event.target.value }, { replace: Boolean(chosen) })}>
+        <select aria-label=${`Compare #${data.n} with`} value=${chosen ?? ''} onChange=${event => go({ with: event.target.value }, { replace: Boolean(chosen) })}>
           <option value="">another request…</option>
           ${chosen && !isListed && html`<option value=${chosen}>#${chosen}</option>`}
           ${alike.length > 0 && html`<optgroup label="Same event or call">${alike.map(option)}</optgroup>`}
@@ -90,7 +90,7 @@ class Sides extends Component {
 }
 
 function Table({ label, left, right, rows }) {
-  return html`<table class="pairs sides"><caption class="unseen">${label}</caption>
+  return html`<table class="pairs sides" aria-label=${label}>
     <thead><tr><td></td><th scope="col">#${left.n}</th><th scope="col">#${right.n}</th></tr></thead>
     <tbody>${rows.map(([name, a, b]) => html`<tr class=${a === b ? '' : 'differs'}><th scope="row">${name}</th>${cells(a, b)}</tr>`)}</tbody></table>`;
 }
@@ -100,8 +100,8 @@ function Bodies({ left, right }) {
   const [a, b] = [left, right].map(linesOf);
   if (a.join('\n') === b.join('\n')) return html`<p>The same JSON, written differently: white space differs.</p>`;
   const pairs = around(diff(a.slice(0, MAX_LINES), b.slice(0, MAX_LINES)));
-  return html`<table class="sides lines"><caption class="unseen">Lines of the bodies</caption>
-    <thead class="unseen"><tr><th scope="col">#${left.n}</th><th scope="col">#${right.n}</th></tr></thead>
+  return html`<table class="sides lines" aria-label="Lines of the bodies">
+    <thead><tr><th scope="col">#${left.n}</th><th scope="col">#${right.n}</th></tr></thead>
     <tbody>${pairs.map(pair => (typeof pair === 'number'
       ? html`<tr class="skipped"><td colspan="2">${pair} equal ${pair === 1 ? 'line' : 'lines'}</td></tr>`
       : html`<tr class=${pair[0] === pair[1] ? '' : 'differs'}>${cells(pair[0], pair[1])}</tr>`))}</tbody></table>`;

@@ -44,7 +44,7 @@ export class Samples extends Component {
     const check = name => event => this.setState({ [name]: event.target.checked });
     return html`<${Dialog} title="Send a sample">
       <div class="form">
-        <label>Source<select id="sample-source" value=${source.name} onChange=${event => this.setState({ source: event.target.value })}>
+        <label>Source<select id="sample-source" aria-label="Source" value=${source.name} onChange=${event => this.setState({ source: event.target.value })}>
           ${sources.map(each => html`<option value=${each.name}>${each.name}</option>`)}</select></label>
         <label>Id of the call<input id="sample-key" value=${key} placeholder="a new one each time" spellcheck=${false}
           onInput=${event => this.setState({ key: event.target.value })} /></label>
@@ -64,7 +64,7 @@ export class Samples extends Component {
 
 export function Keys() {
   return html`<${Dialog} title="Keyboard">
-    <table class="pairs"><caption class="unseen">Keys</caption><tbody>
+    <table class="pairs" aria-label="Keys"><tbody>
       ${KEYS.map(([keys, what]) => html`<tr><th scope="row">${keys.map(key => html`<kbd>${key}</kbd> `)}</th><td>${what}</td></tr>`)}
     </tbody></table>
     <label class="check"><input type="checkbox" checked=${letters()} onChange=${event => setLetters(event.target.checked)} /> Keys that are one letter or sign</label>

@@ -24,13 +24,13 @@ export function Empty() {
     <h2>Waiting for the first request</h2>
     ${sample && html`<p>
       <button class="primary" onClick=${send}>Send a sample event</button>${' '}
-      <button onClick=${() => changed({ dialog: 'samples' })}>Choose one…</button>
+      <button onClick=${() => changed({ dialog: 'samples', sent: null })}>Choose one…</button>
     </p>`}
     <${Sent} place="empty" />
     <p>or post one from a terminal:</p>
     <div class="command"><pre>${firstCurl()}</pre><${Copy} name="first curl" text=${firstCurl()} /></div>
     <p>To receive real ones, give your sender the address of a tunnel to this machine, with one of these paths:</p>
-    <table class="plain"><caption class="unseen">Sources</caption><tbody>
+    <table class="plain" aria-label="Sources"><tbody>
       ${state.info.sources.map(each => html`<tr><th scope="row">${each.name}</th><td><code>${each.path}</code></td></tr>`)}
     </tbody></table>
   </div>`;

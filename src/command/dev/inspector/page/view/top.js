@@ -17,7 +17,7 @@ export function Top({ clear }) {
     ${info && html`<p class="fact"><span class="faint">Webhooks</span> <code>${info.webhook}</code> <${Copy} name="webhook" text=${info.webhook} /></p>
     <p class="fact topic"><span class="faint">Topic</span> <code>${info.topic}</code> <span class="faint">at</span> <code>${info.bootstrap}</code></p>`}
     <div class="buttons">
-      <button class="primary" onClick=${() => changed({ dialog: 'samples' })}>Send a sample</button>
+      <button class="primary" onClick=${() => changed({ dialog: 'samples', sent: null })}>Send a sample</button>
       <button onClick=${clear} title="Empties the list in this window; ringback keeps the requests, and reloading shows them">Clear list</button>
       <button onClick=${() => changed({ dialog: 'keys' })} aria-label="Keyboard shortcuts" aria-keyshortcuts="?">?</button>
     </div>
@@ -30,18 +30,15 @@ export function Filters() {
   const choosing = name => event => go({ [name]: event.target.value });
   const clear = () => go({ text: null, call: null, event: null, status: null });
   return html`<form class="filters" role="search" aria-label="Filters" onSubmit=${event => event.preventDefault()}>
-    <label class="text"><span class="unseen">Text in body, head or call</span>
-      <input id="text" type="search" placeholder="Text in body or head  ( / )" value=${route.text ?? ''} onInput=${typing('text')} spellcheck=${false} /></label>
-    <label class="call"><span class="unseen">Call</span>
-      <input id="call" type="search" placeholder="Call" value=${route.call ?? ''} onInput=${typing('call')} spellcheck=${false} /></label>
-    <label><span class="unseen">Event</span>
-      <select id="event" value=${route.event ?? ''} onChange=${choosing('event')}><${Events} chosen=${route.event} /></select></label>
-    <label><span class="unseen">Answer</span>
-      <select id="status" value=${route.status ?? ''} onChange=${choosing('status')}>
-        <option value="">Any answer</option>
-        ${ANSWERS.map(([value, words]) => html`<option value=${value}>${words}</option>`)}
-        ${codes(route.status).map(code => html`<option value=${code}>${code}</option>`)}
-      </select></label>
+    <input id="text" type="search" aria-label="Text in body, head or call" placeholder="Text in body or head  ( / )" value=${route.text ?? ''}
+      onInput=${typing('text')} spellcheck=${false} />
+    <input id="call" type="search" aria-label="Call" placeholder="Call" value=${route.call ?? ''} onInput=${typing('call')} spellcheck=${false} />
+    <select id="event" aria-label="Event" value=${route.event ?? ''} onChange=${choosing('event')}><${Events} chosen=${route.event} /></select>
+    <select id="status" aria-label="Answer" value=${route.status ?? ''} onChange=${choosing('status')}>
+      <option value="">Any answer</option>
+      ${ANSWERS.map(([value, words]) => html`<option value=${value}>${words}</option>`)}
+      ${codes(route.status).map(code => html`<option value=${code}>${code}</option>`)}
+    </select>
     ${isFiltered(route) && html`<button type="button" onClick=${clear}>Clear filters</button>`}
     <p class="count">${counts()}</p>
   </form>`;
