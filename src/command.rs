@@ -9,6 +9,7 @@ mod journal;
 mod journal_path;
 mod progress;
 pub mod prove;
+mod recording;
 mod render;
 mod send;
 mod sender;

@@ -20,6 +20,7 @@ use crate::ingest::{Signer, UnverifiedRequest};
 use crate::time::now_ms;
 
 pub(super) use messages::SendError;
+pub(super) use samples::samples;
 
 use answer::{Answered, Tally};
 use messages::{Message, MessageArgs, Messages};

@@ -23,6 +23,7 @@ mod hostile_http2;
 mod hostile_texts;
 mod http2;
 mod http_contract;
+mod inspector;
 mod journal_commands;
 mod journal_damage;
 mod journal_drain;

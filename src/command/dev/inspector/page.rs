@@ -1,5 +1,9 @@
 //! The files of the inspector's page, in the binary as they are in the folder: there is no build step.
 
+/// What the page may load and run: its own files, and nothing that a request's body could smuggle in.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
@@ -42,7 +46,14 @@ mod tests {
     const MAX_LINES: usize = 300;
     /// Each would run a body's text, or ask another host.
     const FORBIDDEN: [&str; 8] = [
-        "innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "Function(", "dangerously", "http:",
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacent",
+        "document.write",
+        "eval(",
+        "Function(",
+        "dangerously",
+        "http:",
     ];
 
     fn folder() -> PathBuf {
@@ -72,7 +83,9 @@ mod tests {
             let imports = text.lines().filter_map(|line| line.split_once(" from '"));
             for (_, import) in imports {
                 let import = import.trim_end_matches("';");
-                let path = folder().join(parent.strip_prefix("/").unwrap()).join(import);
+                let path = folder()
+                    .join(parent.strip_prefix("/").unwrap())
+                    .join(import);
                 assert!(path.is_file(), "{name} imports {import}");
             }
         }
@@ -89,7 +102,10 @@ mod tests {
             if *kind != JS {
                 continue;
             }
-            assert!(text.starts_with("// "), "{name} does not begin with what it is for");
+            assert!(
+                text.starts_with("// "),
+                "{name} does not begin with what it is for"
+            );
             for word in FORBIDDEN {
                 assert!(!text.contains(word), "{name} has {word}");
             }
