@@ -12,7 +12,11 @@ import { sending } from './sending.js';
 const { BINARY, SCREENSHOTS } = process.env;
 const asked = process.argv.slice(2);
 
-export const step = text => console.log(`browser: ${text}`);
+/** All flows, or those that are named. */
+const names = asked.filter(name => !name.startsWith('--'));
+const wanted = name => names.length === 0 || names.includes(name);
+
+const step = text => console.log(`browser: ${text}`);
 
 let relay = await Relay.start(BINARY);
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
@@ -30,12 +34,12 @@ try {
   const tools = { relay, context, binary: BINARY, step };
   const first = await context();
   const page = await open(first, relay);
-  await sending(page, tools);
-  await reading(page, tools);
+  if (wanted('sending')) await sending(page, tools);
+  if (wanted('reading')) await reading(page, tools);
   healthy(page);
-  await access(tools);
-  await safety(page, tools);
-  await load(page, { ...tools, seconds: asked.includes('--long') ? 60 : 5 });
+  if (wanted('access')) await access(tools);
+  if (wanted('safety')) await safety(tools);
+  if (wanted('load')) await load(page, { ...tools, seconds: asked.includes('--long') ? 60 : 5 });
   if (asked.includes('--screenshots')) await screenshots({ ...tools, folder: SCREENSHOTS });
   relay = await restart(page);
   const foreign = [...hosts].filter(host => host !== new URL(relay.inspector).host);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { request } from './relay.js';
 
-export async function safety(page, { relay, context, step }) {
+export async function safety({ relay, context, step }) {
   await headers(relay, step);
   await otherPages(relay, context, step);
 }

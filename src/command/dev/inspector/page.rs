@@ -8,6 +8,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// A path's content type and bytes.
 type File = (&'static str, &'static str, &'static [u8]);
@@ -21,6 +22,8 @@ macro_rules! files {
 static FILES: &[File] = files! {
     HTML: "index.html";
     SVG: "icon.svg";
+    // Whoever has the binary has the licences of what is in it.
+    TEXT: "vendor/htm.LICENSE" "vendor/preact.LICENSE";
     CSS: "look.css" "style.css";
     JS: "actions.js" "app.js" "bytes.js" "curl.js" "diff.js" "filter.js" "format.js" "html.js" "json.js" "keys.js" "list.js"
         "open.js" "route.js" "rows.js" "store.js" "stream.js" "vendor/htm.js" "vendor/preact.js" "view/body.js" "view/compare.js"
@@ -67,8 +70,7 @@ mod tests {
             for entry in fs::read_dir(folder().join(part)).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.strip_prefix(folder()).unwrap().to_str().unwrap();
-                let is_text = name.ends_with(".md") || name.ends_with("LICENSE");
-                if path.is_dir() || is_text {
+                if path.is_dir() || name == "vendor/README.md" {
                     continue;
                 }
                 let (_, bytes) = file(&format!("/{name}")).expect(name);

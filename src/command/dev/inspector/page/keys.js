@@ -57,6 +57,7 @@ const ACTIONS = {
   t: () => go({ tab: 'timeline' }),
 };
 const NEEDS_OPEN = ['r', 'e', 'c', 'f', 't'];
+const NEEDS_WHOLE = ['r', 'c'];
 
 /** Listens for as long as the page lives. */
 export function listen() {
@@ -70,6 +71,7 @@ export function listen() {
     } else if (!field && event.key in ACTIONS && letters()) {
       const { data } = state.open;
       if (NEEDS_OPEN.includes(event.key) && !data) return;
+      if (NEEDS_WHOLE.includes(event.key) && !data.body_is_whole) return;
       event.preventDefault();
       ACTIONS[event.key](data);
     }

@@ -60,10 +60,10 @@ export class Detail extends Component {
 
 function Actions({ data }) {
   return html`<div class="actions">
-    <button onClick=${() => sendAgain(data)} disabled=${!data.body_is_whole}>Send again</button>
+    ${data.body_is_whole && html`<button onClick=${() => sendAgain(data)}>Send again</button>`}
     <button onClick=${() => go({ tab: 'edit' })}>Edit and send</button>
-    <${Copy} name="curl" make=${() => asCurl(data)} label="Copy as curl" />
-    <a class="button" href=${`api/requests/${data.n}/fixture`} download>Save as fixture</a>
+    ${data.body_is_whole && html`<${Copy} name="curl" make=${() => asCurl(data)} label="Copy as curl" />
+      <a class="button" href=${`api/requests/${data.n}/fixture`} download>Save as fixture</a>`}
     <${Sent} place="detail" />
   </div>`;
 }
@@ -119,8 +119,9 @@ class Tabs extends Component {
 const typeOf = headers => headers.find(([name]) => name.toLowerCase() === 'content-type')?.[1];
 
 function RequestBody({ data }) {
+  if (!data.body_is_whole && data.body === '') return html`<p class="faint">Not read: the request was refused before its body.</p>`;
   return html`
-    ${!data.body_is_whole && html`<p class="callout warn">Only the beginning of this body is kept, because it is large. It cannot be sent again from here.</p>`}
+    ${!data.body_is_whole && html`<p class="callout warn">Only the beginning of this body is kept, because it is large. It cannot be sent again as it was.</p>`}
     <${Body} name="request body" base64=${data.body} type=${typeOf(data.headers)} />`;
 }
 
