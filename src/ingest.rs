@@ -54,8 +54,6 @@ pub use self::observer::{Observation, ObservedRefusal, ObservedRequest};
 pub use self::payload::NotJson;
 pub use self::payload::pointers::{PointerError, Role};
 pub use self::rate_limit::RateLimit;
-#[cfg(test)]
-pub(crate) use self::refusal::labels as refusal_labels;
 pub(crate) use self::scheme::fill as fill_preset;
 pub use self::scheme::{
     AuthenticateError, BearerConfig, HeaderForm, HmacConfig, KeyConfig, KeyError, PRESETS, Place,
@@ -115,6 +113,15 @@ impl<A> Clone for Ingest<A> {
 /// Everything that [`Ingest::new`] would find wrong with this source alone, its keys included.
 pub fn source_faults(source: &SourceConfig) -> Vec<IngestError> {
     self::source::faults(source)
+}
+
+/// The labels under which refused requests and clients that leave are counted.
+#[cfg(test)]
+pub(crate) fn refusal_labels() -> impl Iterator<Item = &'static str> {
+    use self::refusal::Reason;
+    let reasons = Reason::ALL.into_iter();
+    let of_requests = reasons.take_while(|reason| *reason != Reason::HeaderTimeout);
+    of_requests.map(Reason::label)
 }
 
 /// When the listener's certificate is valid, or everything that [`Ingest::new`] would find wrong with it. Blocks while it

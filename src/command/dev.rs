@@ -3,6 +3,7 @@
 //! The relay is the real one, on a temporary journal. Kafka is librdkafka's in-process mock, to which other clients that use
 //! librdkafka can connect too. Others ask for a newer list of API versions than it knows, and cannot read its answer.
 
+mod configuration;
 mod display;
 mod inspector;
 mod kafka;
@@ -10,14 +11,12 @@ mod signatures;
 mod terminal;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
 use std::sync::Arc;
 
 use anstream::println;
 
 use super::{CommandError, DEFAULT_TOPIC, RETELL_KEY, block_on};
 use crate::app::{App, AppError, Ports};
-use crate::config::{Config, Environment};
 use crate::ingest::Observation;
 use crate::signal::Signals;
 use crate::telemetry;
@@ -85,8 +84,7 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     let inspector_port = page.local_addr()?.port();
     let folder = tempfile::Builder::new().prefix("ringback-dev-").tempdir()?;
     let kafka = EmbeddedKafka::start(DEFAULT_TOPIC)?;
-    let text = configuration(arguments, folder.path(), &kafka.bootstrap, key_is_set);
-    let config = Config::parse(&text, "ringback dev", &Environment::default())?;
+    let config = configuration::read(arguments, folder.path(), &kafka.bootstrap, key_is_set)?;
 
     let is_lenient = key_is_set && !arguments.require_signature;
     let lenient = is_lenient.then(|| String::from(SOURCE));
@@ -109,11 +107,10 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     })
     .await
     .map_err(name_option)?;
-    let webhook = format!("http://localhost:{}", app.address().port());
     let inspected = Inspected::new(
         store,
         sources,
-        webhook,
+        app.address(),
         DEFAULT_TOPIC.to_owned(),
         kafka.bootstrap.clone(),
     );
@@ -172,41 +169,6 @@ fn name_option(error: AppError) -> CommandError {
         },
         other => CommandError::App(other),
     }
-}
-
-/// A configuration file like a user's own, so that `dev` starts as `serve` does.
-fn configuration(arguments: &DevArgs, folder: &Path, bootstrap: &str, key_is_set: bool) -> String {
-    let source = if key_is_set {
-        format!("verify = \"retell\"\nkeys = [{{ env = \"{RETELL_KEY}\" }}]")
-    } else {
-        String::from("verify = \"none\"")
-    };
-    let folder = toml::Value::String(folder.display().to_string());
-    let DevArgs {
-        port, admin_port, ..
-    } = arguments;
-    format!(
-        r#"[listen]
-address = "127.0.0.1:{port}"
-[admin]
-address = "127.0.0.1:{admin_port}"
-[journal]
-path = {folder}
-segment_size = "16MiB"
-budget = "256MiB"
-[kafka]
-topic = "{DEFAULT_TOPIC}"
-[kafka.client]
-"bootstrap.servers" = "{bootstrap}"
-[shutdown]
-readiness_delay = "0s"
-drain_deadline = "3s"
-[[source]]
-name = "{SOURCE}"
-path = "/webhook"
-{source}
-"#
-    )
 }
 
 /// What is printed once, when everything runs.

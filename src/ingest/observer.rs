@@ -144,6 +144,18 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// The body was read at `received_ms`, and its signature looked at.
+    pub(super) fn is_read(
+        &mut self,
+        received_ms: u64,
+        body: &Bytes,
+        verdict: &Result<Option<usize>, AuthenticateError>,
+    ) {
+        self.received_ms = Some(received_ms);
+        self.body = Some(body.clone());
+        self.verdict = Some(verdict.clone());
+    }
+
     /// The request as far as it is known; `now_ms` is the time if its body was not read.
     pub(super) fn request<'a, B>(
         &'a self,

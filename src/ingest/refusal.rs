@@ -105,15 +105,6 @@ reasons! {
     TlsUnused = "tls_unused",
 }
 
-/// The labels of everything that [`Refusal`] and a client that leaves are counted under.
-#[cfg(test)]
-pub(crate) fn labels() -> impl Iterator<Item = &'static str> {
-    let reasons = Reason::ALL.into_iter();
-    reasons
-        .take_while(|reason| *reason != Reason::HeaderTimeout)
-        .map(Reason::label)
-}
-
 /// Seconds after which room in memory or in the queue is likely: both empty with the next syncs.
 const SOON: u32 = 1;
 /// Seconds for what needs a drained journal or a new process.

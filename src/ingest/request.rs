@@ -122,9 +122,7 @@ async fn accept<A: Append>(
     timer.finish(&metrics.verify);
     let observer = ingress.observer.get();
     if let Some(seen) = seen {
-        seen.received_ms = Some(received_ms);
-        seen.body = Some(body.clone());
-        seen.verdict = Some(verdict.clone());
+        seen.is_read(received_ms, &body, &verdict);
     }
     let is_lenient = observer.is_some_and(|observer| observer.is_lenient(&source.name));
     let verdict = check_verdict(source, verdict, is_lenient)?;
@@ -173,7 +171,7 @@ async fn accept<A: Append>(
         let identity = dedup.and_then(|dedup| dedup.identity(index, id));
         let envelope = event.encode_envelope();
         if let Some((observer, seen)) = observer.zip(seen.as_mut()) {
-            let observed = ObservedRequest {
+            let whole = ObservedRequest {
                 source: Some(&source.name),
                 event: fields.and_then(|fields| fields.kind.as_deref()),
                 key,
@@ -182,7 +180,7 @@ async fn accept<A: Append>(
                 unparsed,
                 ..seen.request(request, exchange.peer, || received_ms)
             };
-            observer.observe(&Observation::Accepted(observed));
+            observer.observe(&Observation::Accepted(whole));
             (seen.is_accepted, seen.body) = (true, None);
             // The observer's time is no part of a stage.
             timer = StageTimer(Instant::now());

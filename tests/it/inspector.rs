@@ -2,40 +2,10 @@
 
 use serde_json::Value;
 
-use crate::support::dev::Dev;
-use crate::support::page::Page;
-use crate::support::server::{exchange_with, now_ms, post, signature};
+use crate::support::page::{Inspected, base64};
+use crate::support::server::{now_ms, signature};
 
 const BODY: &[u8] = br#"{"event":"call_ended","call":{"call_id":"a <script>"}}"#;
-
-/// A `dev` with its inspector, and the address of its webhooks.
-struct Inspected {
-    page: Page,
-    webhooks: String,
-    dev: Dev,
-    _folder: tempfile::TempDir,
-}
-
-impl Inspected {
-    fn start(arguments: &[&str], key: Option<&str>) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let dev = Dev::start(arguments, key, folder.path());
-        let page = Page {
-            port: dev.inspector(),
-        };
-        Self {
-            page,
-            webhooks: dev.address(),
-            dev,
-            _folder: folder,
-        }
-    }
-
-    fn post(&self, path: &str, headers: &str, body: &[u8]) -> String {
-        let headers = format!("{headers}Connection: close\r\n");
-        exchange_with(&self.webhooks, &post(path, &headers, body))
-    }
-}
 
 #[test]
 fn a_row_comes_at_once_is_completed_by_kafka_and_a_reconnect_gets_only_what_it_missed() {
@@ -288,11 +258,6 @@ fn streams_are_bounded_and_closed_ones_make_room() {
             .status
             == 200
     });
-}
-
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 fn port(address: &str) -> &str {

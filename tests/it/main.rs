@@ -24,6 +24,7 @@ mod hostile_texts;
 mod http2;
 mod http_contract;
 mod inspector;
+mod inspector_send;
 mod journal_commands;
 mod journal_damage;
 mod journal_drain;

@@ -14,11 +14,13 @@ mod lines;
 mod page;
 mod remedies;
 mod reply;
+mod sending;
 mod store;
 mod stream;
 mod verdict;
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -32,8 +34,10 @@ use http::header::{
 };
 use http::{Method, Request, StatusCode};
 use http_body::Body;
+use http_body_util::BodyExt as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, oneshot};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -41,6 +45,8 @@ use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
+
+use crate::command::webhook::WebhookUrl;
 
 pub use self::known::KnownSources;
 pub use self::store::{Bounds, Store};
@@ -62,8 +68,8 @@ const MAX_CONNECTIONS: usize = 64;
 pub struct Inspected {
     pub store: Arc<Store>,
     pub sources: KnownSources,
-    /// The URL of the webhook listener, without a path.
-    pub webhook: String,
+    /// The webhook listener of this process.
+    pub listener: Arc<WebhookUrl>,
     pub topic: String,
     pub bootstrap: String,
     streams: Streams,
@@ -73,14 +79,14 @@ impl Inspected {
     pub fn new(
         store: Arc<Store>,
         sources: KnownSources,
-        webhook: String,
+        listener: SocketAddr,
         topic: String,
         bootstrap: String,
     ) -> Self {
         Self {
             store,
             sources,
-            webhook,
+            listener: Arc::new(WebhookUrl::of_listener(listener)),
             topic,
             bootstrap,
             streams: Streams::new(),
@@ -190,11 +196,17 @@ async fn accept(listener: TcpListener, address: SocketAddr, inspected: Inspected
 
 async fn answer<B>(request: Request<B>, inspected: &Inspected) -> Reply
 where
-    B: Body<Data = Bytes> + Send,
+    B: Body<Data = Bytes, Error: Display> + Send,
 {
     let path = request.uri().path();
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return reply::not_allowed("GET, HEAD");
+    let is_post = matches!(path, "/api/send" | "/api/sample");
+    let is_allowed = if is_post {
+        *request.method() == Method::POST
+    } else {
+        matches!(*request.method(), Method::GET | Method::HEAD)
+    };
+    if !is_allowed {
+        return reply::not_allowed(if is_post { "POST" } else { "GET, HEAD" });
     }
     if let Some((content_type, bytes)) = page::file(path) {
         return reply::bytes(content_type, bytes);
@@ -207,6 +219,14 @@ where
             inspected.streams.open(&inspected.store, last)
         }
         "/api/search" => api::search(inspected, request.uri().query().unwrap_or_default()).await,
+        "/api/send" => match read(request).await {
+            Ok(send) => sending::send(inspected, send).await,
+            Err(refused) => refused,
+        },
+        "/api/sample" => match read(request).await {
+            Ok(sample) => sending::sample(inspected, sample).await,
+            Err(refused) => refused,
+        },
         _ => {
             let Some((n, is_fixture)) = request_path(path) else {
                 return reply::error(StatusCode::NOT_FOUND, "The inspector has no such path.");
@@ -223,6 +243,21 @@ where
     }
 }
 
+/// The body of a request, read from JSON.
+async fn read<B, T>(request: Request<B>) -> Result<T, Reply>
+where
+    B: Body<Data = Bytes, Error: Display>,
+    T: DeserializeOwned,
+{
+    let bad = |reason: &dyn Display| {
+        let sentence = format!("The body of the request cannot be read: {reason}.");
+        reply::error(StatusCode::BAD_REQUEST, &sentence)
+    };
+    let body = request.into_body().collect().await;
+    let body = body.map_err(|error| bad(&error))?.to_bytes();
+    serde_json::from_slice(&body).map_err(|error| bad(&error))
+}
+
 /// The number in `/api/requests/{n}`; true if the request is wanted as a fixture.
 fn request_path(path: &str) -> Option<(u64, bool)> {
     let rest = path.strip_prefix("/api/requests/")?;
@@ -231,4 +266,10 @@ fn request_path(path: &str) -> Option<(u64, bool)> {
         None => (rest, false),
     };
     Some((n.parse().ok()?, is_fixture))
+}
+
+/// A path with its query.
+fn target(path: &str, query: Option<&str>) -> String {
+    let query = query.map_or_else(String::new, |query| format!("?{query}"));
+    format!("{path}{query}")
 }

@@ -165,14 +165,14 @@ impl<'a, A> Exchange<'a, A> {
         let source = self.source.map(|index| &self.table.sources[index]);
         let label = |key| source.and_then(|source| source.key_label(key));
         let verdict = seen.verdict.clone();
-        let observed = || ObservedRequest {
+        let whole = || ObservedRequest {
             source: source.map(|source| source.name.as_str()),
             signature: verdict.map(|verdict| verdict.map(label)),
             ..seen.request(request, self.peer, || self.ingress.now_ms())
         };
         observer.observe(&Observation::Answered {
             number: seen.number,
-            request: (!seen.is_accepted).then(observed),
+            request: (!seen.is_accepted).then(whole),
             status: answer.status().as_u16(),
             headers: answer.headers(),
             body: body_of(answer),

@@ -6,7 +6,43 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
-use super::server::PATIENCE;
+use super::dev::Dev;
+use super::server::{PATIENCE, exchange_with, post};
+
+/// A `dev` with its inspector, and the address of its webhooks.
+pub struct Inspected {
+    pub page: Page,
+    pub webhooks: String,
+    pub dev: Dev,
+    _folder: tempfile::TempDir,
+}
+
+impl Inspected {
+    pub fn start(arguments: &[&str], key: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dev = Dev::start(arguments, key, folder.path());
+        let page = Page {
+            port: dev.inspector(),
+        };
+        Self {
+            page,
+            webhooks: dev.address(),
+            dev,
+            _folder: folder,
+        }
+    }
+
+    /// Posts a webhook; gives the answer.
+    pub fn post(&self, path: &str, headers: &str, body: &[u8]) -> String {
+        let headers = format!("{headers}Connection: close\r\n");
+        exchange_with(&self.webhooks, &post(path, &headers, body))
+    }
+}
+
+pub fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
 
 /// The inspector at this port.
 pub struct Page {

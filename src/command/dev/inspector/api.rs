@@ -23,7 +23,7 @@ pub fn info(inspected: &Inspected) -> Reply {
     let info = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "run": inspected.streams.run(),
-        "webhook": inspected.webhook,
+        "webhook": format!("http://localhost:{}", inspected.listener.port),
         "topic": inspected.topic,
         "bootstrap": inspected.bootstrap,
         "now_ms": now_ms(),

@@ -8,6 +8,7 @@ mod kept;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
@@ -23,6 +24,8 @@ use crate::time::now_ms;
 
 /// The longest body that is kept whole has this part of the store's bytes: 4 MiB.
 const SHARES: usize = 32;
+/// How many of the newest requests are looked at for one that the inspector itself has sent.
+const RECENT: usize = 10_000;
 /// The metric's label of a client that left.
 const CLIENT_GONE: &str = "client_gone";
 /// The metric's label of the only refusal after which an event may still come to the topic.
@@ -188,5 +191,16 @@ impl Store {
     pub fn older(&self, before: Option<u64>, most: usize) -> Vec<(Arc<Row>, Arc<Captured>)> {
         let kept = self.read();
         kept.below(before.unwrap_or(kept.next()), most)
+    }
+
+    /// The newest request that came from `client`. If it repeats one, that is entered.
+    pub fn sent_from(&self, client: SocketAddr, again: Option<u64>) -> Option<u64> {
+        self.change(|kept| {
+            let n = kept.newest(RECENT, |request| request.client == client)?;
+            if again.is_some() {
+                kept.change(n, |entry| Arc::make_mut(&mut entry.row).again = again);
+            }
+            Some(n)
+        })
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::command::dev::inspector::lines::Lines;
+use crate::command::dev::inspector::target;
 use crate::ingest::{AuthenticateError, ObservedRequest};
 
 /// Bytes of an entry beside its texts: the structs below and its places in the indices, rounded up.
@@ -104,9 +105,7 @@ impl Captured {
 
     /// The path with the query.
     pub fn target(&self) -> String {
-        let query = self.query.iter();
-        let query: String = query.map(|query| format!("?{query}")).collect();
-        format!("{}{query}", self.path)
+        target(&self.path, self.query.as_deref())
     }
 }
 

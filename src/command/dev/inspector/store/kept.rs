@@ -193,6 +193,13 @@ impl Kept {
         parts.collect()
     }
 
+    /// The newest of the last `most` requests that is `wanted`.
+    pub fn newest(&self, most: usize, wanted: impl Fn(&Captured) -> bool) -> Option<u64> {
+        let mut entries = self.entries.iter().rev().take(most);
+        let found = entries.find(|entry| wanted(&entry.request));
+        found.map(|entry| entry.row.n)
+    }
+
     /// The number that comes next.
     pub fn next(&self) -> u64 {
         self.next

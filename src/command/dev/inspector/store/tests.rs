@@ -1,6 +1,5 @@
 //! What is kept, within bounds, and what a page learns of it.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -157,7 +156,7 @@ fn the_number_and_the_bytes_of_what_is_kept_are_bounded_and_a_long_body_is_cut()
     };
     let store = Store::new(bounds);
     for number in 1..=100 {
-        accept(&store, number, "a", &[b' '; 100 * 1024]);
+        accept(&store, number, "a", &b" ".repeat(100 * 1024));
         answer(&store, number, false);
     }
     let changes = store.changes(0, 1000);
