@@ -3,6 +3,7 @@ import { chromium } from 'playwright-core';
 import { access } from './access.js';
 import { load } from './load.js';
 import { healthy, open } from './page.js';
+import { pure } from './pure.js';
 import { reading } from './reading.js';
 import { Relay } from './relay.js';
 import { safety } from './safety.js';
@@ -18,6 +19,7 @@ const wanted = name => names.length === 0 || names.includes(name);
 
 const step = text => console.log(`browser: ${text}`);
 
+pure({ step });
 let relay = await Relay.start(BINARY);
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
 const hosts = new Set();

@@ -1,72 +1,95 @@
-// JSON is laid out from its tokens, not parsed and written again: numbers, escapes, order and doubled members stay as they were sent.
+// JSON is laid out from its characters, not parsed and written again: numbers, escapes, order and doubled members stay as they were sent.
 
-const TOKEN = /("[^"\\]*(?:\\.[^"\\]*)*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(true|false|null)|([{}[\],:])|\s+/gy;
+/** Places of colours that are noted: more are not shown at once. */
+const MAX_SPANS = 20_000;
 
-/** The tokens of a JSON document as [kind, text], or null if it is none. */
-export function tokens(text) {
+const isSpace = character => character === ' ' || character === '\n' || character === '\r' || character === '\t';
+
+/** One text made of pieces, and the places of what has a colour in it: [kind, from, to]. */
+class Layout {
+  #pieces = [];
+  #length = 0;
+  spans = [];
+
+  add(piece, kind) {
+    if (kind && this.spans.length < MAX_SPANS) this.spans.push([kind, this.#length, this.#length + piece.length]);
+    this.#pieces.push(piece);
+    this.#length += piece.length;
+  }
+
+  done() {
+    return { text: this.#pieces.join(''), spans: this.spans };
+  }
+}
+
+/** A JSON document with one member a line: {text, spans}. Null if it is none. */
+export function layOut(json) {
   try {
-    JSON.parse(text);
+    JSON.parse(json);
   } catch {
     return null;
   }
-  const found = [];
-  TOKEN.lastIndex = 0;
-  for (let match = TOKEN.exec(text); match; match = TOKEN.exec(text)) {
-    const [, string, number, word, mark] = match;
-    if (string !== undefined) found.push(['string', string]);
-    else if (number !== undefined) found.push(['number', number]);
-    else if (word !== undefined) found.push(['word', word]);
-    else if (mark !== undefined) found.push(['mark', mark]);
+  const layout = new Layout();
+  let depth = 0;
+  const line = () => layout.add(`\n${'  '.repeat(depth)}`);
+  const next = from => {
+    let at = from;
+    while (isSpace(json[at])) at += 1;
+    return at;
+  };
+  for (let at = next(0); at < json.length; at = next(at)) {
+    const character = json[at];
+    let end = at + 1;
+    if (character === '"') {
+      end = stringEnd(json, at);
+      layout.add(json.slice(at, end), json[next(end)] === ':' ? 'name' : 'string');
+    } else if (character === '{' || character === '[') {
+      const inside = next(end);
+      if (json[inside] === '}' || json[inside] === ']') {
+        layout.add(character + json[inside]);
+        end = inside + 1;
+      } else {
+        layout.add(character);
+        depth += 1;
+        line();
+      }
+    } else if (character === '}' || character === ']') {
+      depth -= 1;
+      line();
+      layout.add(character);
+    } else if (character === ',') {
+      layout.add(',');
+      line();
+    } else if (character === ':') {
+      layout.add(': ');
+    } else {
+      while (end < json.length && !',]}'.includes(json[end]) && !isSpace(json[end])) end += 1;
+      layout.add(json.slice(at, end), 'tfn'.includes(character) ? 'word' : 'number');
+    }
+    at = end;
   }
-  // The name of a member is a string before a colon.
-  for (let at = 1; at < found.length; at += 1) {
-    if (found[at][1] === ':' && found[at][0] === 'mark') found[at - 1][0] = 'name';
-  }
-  return found;
+  return layout.done();
 }
 
-/** The text of the tokens with one member a line, and the places of what has a colour: {text, spans: [kind, from, to]}. */
-export function layOut(list) {
-  const spans = [];
-  let text = '';
-  let depth = 0;
-  const line = () => {
-    text += `\n${'  '.repeat(depth)}`;
-  };
-  list.forEach(([kind, token], at) => {
-    const opens = token === '{' || token === '[';
-    const closes = token === '}' || token === ']';
-    if (kind !== 'mark') {
-      spans.push([kind, text.length, text.length + token.length]);
-      text += token;
-    } else if (closes) {
-      depth -= 1;
-      const before = list[at - 1];
-      if (!(before[0] === 'mark' && (before[1] === '{' || before[1] === '['))) line();
-      text += token;
-    } else {
-      text += token === ':' ? ': ' : token;
-      if (opens) depth += 1;
-      const next = list[at + 1];
-      const isEmpty = opens && next[0] === 'mark' && (next[1] === '}' || next[1] === ']');
-      if ((opens && !isEmpty) || token === ',') line();
-    }
-  });
-  return { text, spans };
+/** Where the string that begins at `from` ends: behind the first quote with an even number of backslashes before it. */
+function stringEnd(json, from) {
+  for (let at = json.indexOf('"', from + 1); ; at = json.indexOf('"', at + 1)) {
+    let escapes = 0;
+    while (json[at - 1 - escapes] === '\\') escapes += 1;
+    if (escapes % 2 === 0) return at + 1;
+  }
 }
 
 /** A body as it is read best: JSON laid out, a form as one line for each field. Null if it is neither. */
 export function pretty(text, contentType) {
-  const list = tokens(text);
-  if (list) return layOut(list);
-  if (!/x-www-form-urlencoded/i.test(contentType ?? '')) return null;
-  const spans = [];
-  let laidOut = '';
+  const laidOut = layOut(text);
+  if (laidOut || !/x-www-form-urlencoded/i.test(contentType ?? '')) return laidOut;
+  const layout = new Layout();
   for (const [name, value] of new URLSearchParams(text)) {
-    spans.push(['name', laidOut.length, laidOut.length + name.length]);
-    laidOut += `${name} = `;
-    spans.push(['string', laidOut.length, laidOut.length + value.length]);
-    laidOut += `${value}\n`;
+    layout.add(name, 'name');
+    layout.add(' = ');
+    layout.add(value, 'string');
+    layout.add('\n');
   }
-  return { text: laidOut.trimEnd(), spans };
+  return layout.done();
 }

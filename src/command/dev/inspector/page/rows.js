@@ -1,6 +1,7 @@
 // The kept requests by number, and the numbers of those that a filter lets through.
 
 export class Rows {
+  // Rows arrive in the order in which they changed, so there are holes for a while.
   #rows = [];
   #base = 1;
   #match = () => true;
@@ -19,18 +20,28 @@ export class Rows {
     return this.#base + this.#rows.length - 1;
   }
 
-  get size() {
-    return this.#rows.length;
-  }
+  /** How many there are. */
+  size = 0;
 
   /** The kept requests that `test` is true of, oldest first. */
   which(test) {
-    return this.#rows.filter(row => row && test(row));
+    return this.#rows.filter(test);
+  }
+
+  /** At most `most` kept requests that `test` is true of, newest first. */
+  latest(test, most) {
+    const found = [];
+    for (let at = this.#rows.length - 1; at >= 0 && found.length < most; at -= 1) {
+      const row = this.#rows[at];
+      if (row && test(row)) found.push(row);
+    }
+    return found;
   }
 
   clear() {
     this.#rows = [];
     this.#base = 1;
+    this.size = 0;
     this.view = [];
     this.events = new Map();
     this.statuses = new Set();
@@ -38,10 +49,11 @@ export class Rows {
 
   /** Takes new and changed rows; those below `first` are no longer kept. */
   take(first, rows) {
+    if (this.#rows.length === 0) this.#base = first;
     for (const row of rows) {
-      if (this.#rows.length === 0) this.#base = row.n;
       if (row.n < this.#base) continue;
       const before = this.get(row.n);
+      if (!before) this.size += 1;
       this.#rows[row.n - this.#base] = row;
       this.#see(row);
       this.#place(row, before !== undefined && this.#match(before));
@@ -86,7 +98,9 @@ export class Rows {
   #forget(first) {
     const count = Math.min(first - this.#base, this.#rows.length);
     if (count <= 0) return;
-    this.#rows.splice(0, count);
+    this.#rows.splice(0, count).forEach(() => {
+      this.size -= 1;
+    });
     this.#base += count;
     this.view.splice(0, this.upto(this.#base - 1));
   }

@@ -38,10 +38,10 @@ let timer = null;
 
 /** Gathers what is new into one sentence. */
 function count(rows) {
-  const { newest } = state.rows;
   for (const row of rows) {
-    if (row.n > newest) fresh += 1;
-    if (row.status >= 300 && state.rows.get(row.n)?.status !== row.status) refused += 1;
+    const before = state.rows.get(row.n);
+    if (!before) fresh += 1;
+    if (row.status >= 300 && before?.status !== row.status) refused += 1;
   }
   if (timer === null && fresh > 0) timer = setTimeout(sayCount, SAY_MS);
 }

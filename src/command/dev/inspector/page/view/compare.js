@@ -8,7 +8,7 @@ import { pretty } from '../json.js';
 import { go } from '../route.js';
 import { state } from '../store.js';
 
-/** Requests to choose from, newest first. */
+/** Requests to choose from, of each kind. */
 const CHOICES = 50;
 /** Equal lines around a change. */
 const CONTEXT = 3;
@@ -60,9 +60,10 @@ export class Compare extends Component {
 }
 
 function choices(data) {
-  const rows = state.rows.which(row => row.n !== data.n).reverse();
   const isAlike = row => (row.event !== null && row.event === data.event) || (row.key !== null && row.key === data.key);
-  return [rows.filter(isAlike).slice(0, CHOICES), rows.filter(row => !isAlike(row)).slice(0, CHOICES)];
+  const alike = state.rows.latest(row => row.n !== data.n && isAlike(row), CHOICES);
+  const rest = state.rows.latest(row => row.n !== data.n && !isAlike(row), CHOICES);
+  return [alike, rest];
 }
 
 class Sides extends Component {

@@ -44,7 +44,7 @@ export class Samples extends Component {
     const check = name => event => this.setState({ [name]: event.target.checked });
     return html`<${Dialog} title="Send a sample">
       <div class="form">
-        <label>Source<select id="sample-source" aria-label="Source" value=${source.name} onChange=${event => this.setState({ source: event.target.value })}>
+        <label>Source<select id="sample-source" autofocus=${true} aria-label="Source" value=${source.name} onChange=${event => this.setState({ source: event.target.value })}>
           ${sources.map(each => html`<option value=${each.name}>${each.name}</option>`)}</select></label>
         <label>Id of the call<input id="sample-key" value=${key} placeholder="a new one each time" spellcheck=${false}
           onInput=${event => this.setState({ key: event.target.value })} /></label>

@@ -54,8 +54,11 @@ export class List extends Component {
     const at = shownCount() - state.rows.upto(state.cursor);
     const top = at * this.rowHeight;
     const bottom = top + this.rowHeight - this.state.height + this.headHeight;
-    if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
-    else if (bottom > this.scroller.scrollTop) this.scroller.scrollTop = bottom;
+    const { scrollTop } = this.scroller;
+    const isFar = top < scrollTop - this.state.height || bottom > scrollTop + this.state.height;
+    if (isFar) this.scroller.scrollTop = top - this.state.height / 2;
+    else if (top < scrollTop) this.scroller.scrollTop = top;
+    else if (bottom > scrollTop) this.scroller.scrollTop = bottom;
   }
 
   get headHeight() {
