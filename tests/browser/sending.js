@@ -18,7 +18,7 @@ async function firstClick(page, relay, step) {
   await page.getByRole('heading', { name: 'Waiting for the first request' }).waitFor();
   const started = Date.now();
   await button(page, 'Send a sample event').click();
-  await page.getByRole('gridcell', { name: /^\d@\d+$/ }).waitFor();
+  await page.getByRole('gridcell', { name: /^\d+@\d+$/ }).waitFor();
   step(`one click, and an event is there with its offset, after ${Date.now() - started} ms`);
 }
 
