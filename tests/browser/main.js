@@ -42,14 +42,13 @@ try {
   if (wanted('access')) await access(tools);
   if (wanted('safety')) await safety(tools);
   if (wanted('load')) await load(page, { ...tools, seconds: asked.includes('--long') ? 60 : 5 });
-  if (asked.includes('--screenshots')) await screenshots({ ...tools, folder: SCREENSHOTS });
-  relay = await restart(page);
+  if (wanted('restart')) relay = await restart(page);
   const foreign = [...hosts].filter(host => host !== new URL(relay.inspector).host);
   if (foreign.length > 0) throw new Error(`the page has asked ${foreign.join(', ')}`);
   step('no request left the inspector');
+  if (asked.includes('--screenshots')) await screenshots({ ...tools, folder: SCREENSHOTS });
 } catch (error) {
   failed = error;
-  if (process.env.SHOT) for (const each of browser.contexts().flatMap(one => one.pages())) { console.log(each.url(), each.failed); await each.screenshot({ path: process.env.SHOT }); }
 }
 await browser.close();
 await relay.stop();

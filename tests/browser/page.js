@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 /** Longer than anything takes on a busy machine. */
-const PATIENCE_MS = 8_000;
+const PATIENCE_MS = 30_000;
 
 /** Opens the page at `query` and waits until it is connected. */
 export async function open(context, relay, query = '') {

@@ -25,7 +25,7 @@ function quotedText(text) {
 }
 
 /**
- * The command that sends `request` (method, path, query, headers as Latin-1) to `origin`, such as http://localhost:8080.
+ * The command that sends `request` (method, path, query, headers as Latin-1) to `origin`: scheme, host and port.
  * `body` is its text, or null if `base64` (the same body) is no text.
  */
 export function curl(origin, request, body, base64) {
