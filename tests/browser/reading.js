@@ -118,7 +118,7 @@ async function compare(page, { relay, step }) {
   await panel(page).getByLabel(`Compare #${n} with`).selectOption(String(n - 1));
   const bodies = panel(page).getByRole('table', { name: 'Lines of the bodies' });
   await bodies.waitFor();
-  assert.deepEqual([await bodies.locator('del').allTextContents(), await bodies.locator('ins').allTextContents()], [['b'], ['a']]);
+  assert.deepEqual([await bodies.locator('del').allTextContents(), await bodies.locator('ins').allTextContents()], [['a'], ['b']]);
   assert.deepEqual(address(page), { request: String(n), tab: 'compare', with: String(n - 1) });
   await close(page);
   step('of two requests side by side, what differs is marked');

@@ -1,7 +1,7 @@
 // Pictures for docs/inspector.md.
 import { mkdir, writeFile } from 'node:fs/promises';
 import assert from 'node:assert/strict';
-import { having, open, panel, until } from './page.js';
+import { delivered, having, open, panel, until } from './page.js';
 import { small } from './png.js';
 import { Relay } from './relay.js';
 
@@ -21,7 +21,7 @@ export async function screenshots({ binary, context, folder, step }) {
     const shoot = (name, options, query) => shot(relay, context, `${folder}/${name}.png`, options, query);
     await shoot('light', wide, `?request=${n}`);
     await shoot('dark', { ...wide, colorScheme: 'dark' }, `?request=${n}&tab=timeline`);
-    const refused = await having(relay, 'cus_tampered');
+    const refused = await having(relay, 'in_1Tampered');
     await shoot('refused', { ...wide, colorScheme: 'dark' }, `?request=${refused}`);
     await shoot('compare', wide, `?request=${n}&tab=compare&with=${n - 1}`);
     await shoot('narrow', narrow, '');
@@ -36,13 +36,16 @@ async function samples(relay) {
   const others = [['stripe', 'invoice.paid'], ['github', 'push'], ['slack', 'message'], ['shopify', 'orders/create'], ['vapi', 'end-of-call-report'],
     ['standard-webhooks', 'contact.created'], ['twilio', 'completed'], ['stripe', 'payment_intent.succeeded']];
   const { sources } = await relay.api('info');
+  // The first record waits for the producer to connect.
+  const { n } = await sample(relay, { source: 'retell', event: 'chat_started' });
+  await delivered(relay, n);
   for (const [source, event] of others) {
     const known = sources.find(each => each.name === source).samples;
     await sample(relay, { source, event: (known.find(each => each.event === event) ?? known[0]).event });
   }
   await relay.post('{"event":"call_ended"}', { path: '/webhok' });
   for (const event of ['call_started', 'transcript_updated', 'call_ended', 'call_analyzed']) await sample(relay, { source: 'retell', event, key: CALL });
-  await sample(relay, { source: 'stripe', event: 'invoice.paid', key: 'cus_tampered', tamper: true });
+  await sample(relay, { source: 'stripe', event: 'invoice.paid', key: 'in_1Tampered', tamper: true });
   await sample(relay, { source: 'github', event: 'ping' });
 }
 
@@ -60,5 +63,6 @@ async function shot(relay, context, path, options, query) {
 async function sample(relay, wanted) {
   const body = JSON.stringify({ key: null, tamper: false, stale: false, ...wanted });
   const answer = await fetch(`${relay.inspector}/api/sample`, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
-  assert.ok(answer.ok, `${wanted.source} ${wanted.event}: ${await answer.text()}`);
+  assert.ok(answer.ok, `${wanted.source} ${wanted.event}: ${answer.status}`);
+  return answer.json();
 }

@@ -2,7 +2,7 @@
 import { ask } from '../actions.js';
 import { fromBase64, hexdump, text as textOf } from '../bytes.js';
 import { diff, inner } from '../diff.js';
-import { clock, title } from '../format.js';
+import { clock, count, title } from '../format.js';
 import { Component, html } from '../html.js';
 import { pretty } from '../json.js';
 import { go } from '../route.js';
@@ -54,7 +54,7 @@ export class Compare extends Component {
           ${rest.length > 0 && html`<optgroup label="Others">${rest.map(option)}</optgroup>`}
         </select></label></p>
       ${error && html`<p class="callout bad">${error}</p>`}
-      ${other && html`<${Sides} left=${data} right=${other} />`}
+      ${other && (other.n < data.n ? html`<${Sides} left=${other} right=${data} />` : html`<${Sides} left=${data} right=${other} />`)}
     </div>`;
   }
 }
@@ -96,16 +96,21 @@ function Table({ label, left, right, rows }) {
     <tbody>${rows.map(([name, a, b]) => html`<tr class=${a === b ? '' : 'differs'}><th scope="row">${name}</th>${cells(a, b)}</tr>`)}</tbody></table>`;
 }
 
-function Bodies({ left, right }) {
-  if (left.body === right.body) return html`<p class="faint">The same, byte for byte.</p>`;
-  const [a, b] = [left, right].map(linesOf);
-  if (a.join('\n') === b.join('\n')) return html`<p>The same JSON, written differently: white space differs.</p>`;
-  const pairs = around(diff(a.slice(0, MAX_LINES), b.slice(0, MAX_LINES)));
-  return html`<table class="sides lines" aria-label="Lines of the bodies">
-    <thead><tr><th scope="col">#${left.n}</th><th scope="col">#${right.n}</th></tr></thead>
-    <tbody>${pairs.map(pair => (typeof pair === 'number'
-      ? html`<tr class="skipped"><td colspan="2">${pair} equal ${pair === 1 ? 'line' : 'lines'}</td></tr>`
-      : html`<tr class=${pair[0] === pair[1] ? '' : 'differs'}>${cells(pair[0], pair[1])}</tr>`))}</tbody></table>`;
+class Bodies extends Component {
+  state = { all: false };
+
+  render({ left, right }, { all }) {
+    if (left.body === right.body) return html`<p class="faint">The same, byte for byte.</p>`;
+    const [a, b] = [left, right].map(linesOf);
+    if (a.join('\n') === b.join('\n')) return html`<p>The same JSON, written differently: white space differs.</p>`;
+    const pairs = diff(a.slice(0, MAX_LINES), b.slice(0, MAX_LINES));
+    const show = () => this.setState({ all: true });
+    return html`<table class="sides lines" aria-label="Lines of the bodies">
+      <thead><tr><th scope="col">#${left.n}</th><th scope="col">#${right.n}</th></tr></thead>
+      <tbody>${(all ? pairs : around(pairs)).map(pair => (typeof pair === 'number'
+        ? html`<tr class="skipped"><td colspan="2"><button class="link" onClick=${show}>${count(pair)} equal ${pair === 1 ? 'line' : 'lines'}</button></td></tr>`
+        : html`<tr class=${pair[0] === pair[1] ? '' : 'differs'}>${cells(pair[0], pair[1])}</tr>`))}</tbody></table>`;
+  }
 }
 
 /** The two cells of a row, with the part marked in which they differ. */

@@ -138,7 +138,9 @@ class Row extends Component {
 const mark = row => row.n === state.cursor;
 
 function eventOf(row) {
-  return html`${title(row)}${row.again !== null && html` <span class="tag" title=${`Sent again from request ${row.again}`}>again</span>`}`;
+  // Nearly all are POST, and the path is what differs.
+  const name = row.event ?? (row.method === 'POST' ? row.path : title(row));
+  return html`${name}${row.again !== null && html` <span class="tag" title=${`Sent again from request ${row.again}`}>again</span>`}`;
 }
 
 function placeOf(row) {
