@@ -12,6 +12,7 @@ mod journal_path;
 mod man;
 mod progress;
 pub mod prove;
+mod recording;
 mod render;
 mod send;
 mod sender;

@@ -32,6 +32,7 @@ mod health;
 mod ingress;
 mod memory;
 mod metrics;
+mod observer;
 mod payload;
 mod provenance;
 mod rate_limit;
@@ -47,8 +48,9 @@ mod tls;
 mod untrusted;
 
 pub use self::config::{CarriedName, ContentType, EventTopics, ListenConfig, Paths, SourceConfig};
-pub use self::ingress::{Append, Observation};
+pub use self::ingress::Append;
 pub use self::metrics::{Figures, Metrics};
+pub use self::observer::{Observation, ObservedRefusal, ObservedRequest};
 pub use self::payload::NotJson;
 pub use self::payload::pointers::{PointerError, Role};
 pub use self::rate_limit::RateLimit;
@@ -71,8 +73,9 @@ use http::HeaderMap;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use self::ingress::{Ingress, Observer};
+use self::ingress::Ingress;
 use self::memory::Budget;
+use self::observer::Observer;
 use self::refusal_log::RefusalLog;
 use self::server::{MAX_HEAD, Phase, Phases, Server, listener};
 use self::source::bytes;
@@ -110,6 +113,15 @@ impl<A> Clone for Ingest<A> {
 /// Everything that [`Ingest::new`] would find wrong with this source alone, its keys included.
 pub fn source_faults(source: &SourceConfig) -> Vec<IngestError> {
     self::source::faults(source)
+}
+
+/// The labels under which refused requests and clients that leave are counted.
+#[cfg(test)]
+pub(crate) fn refusal_labels() -> impl Iterator<Item = &'static str> {
+    use self::refusal::Reason;
+    let reasons = Reason::ALL.into_iter();
+    let of_requests = reasons.take_while(|reason| *reason != Reason::HeaderTimeout);
+    of_requests.map(Reason::label)
 }
 
 /// When the listener's certificate is valid, or everything that [`Ingest::new`] would find wrong with it. Blocks while it
@@ -174,17 +186,17 @@ impl<A: Append> Ingest<A> {
         self
     }
 
-    /// Calls `on_event` just before each event is appended, and for each refusal. If `lenient`, events are accepted
-    /// whatever their signature, which only `dev` may do. The first observer stays.
+    /// Calls `on_event` just before each event is appended, and for each answer. Events of the source that `lenient` names
+    /// are accepted whatever their signature, which only `dev` may do. The first observer stays.
     #[must_use]
     pub fn observing(
         self,
-        lenient: bool,
+        lenient: Option<String>,
         on_event: impl Fn(&Observation<'_>) + Send + Sync + 'static,
     ) -> Self {
-        let on_event = Box::new(on_event);
         // A second observer has no effect, as documented.
-        let _ = self.ingress.observer.set(Observer { lenient, on_event });
+        let observer = Observer::new(lenient, Box::new(on_event));
+        let _ = self.ingress.observer.set(observer);
         self
     }
 

@@ -3,25 +3,30 @@
 //! The relay is the real one, on a temporary journal. Kafka is librdkafka's in-process mock, to which other clients that use
 //! librdkafka can connect too. Others ask for a newer list of API versions than it knows, and cannot read its answer.
 
+mod configuration;
 mod display;
+mod inspector;
 mod kafka;
 mod signatures;
 mod terminal;
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use anstream::println;
 
 use super::{CommandError, DEFAULT_TOPIC, RETELL_KEY, block_on};
 use crate::app::{App, AppError, Ports};
-use crate::config::{Config, Environment};
 use crate::ingest::Observation;
 use crate::signal::Signals;
 use crate::telemetry;
 use display::EventPrinter;
+use inspector::{Bounds, Inspected, Inspector, KnownSources, Store};
 use kafka::{EmbeddedKafka, PARTITIONS};
 use signatures::SignatureNotes;
+
+/// The source that the quick start posts to.
+const SOURCE: &str = "retell";
 
 /// Everything else is fixed, so that the quick start's curl works word for word.
 #[derive(Debug, clap::Args)]
@@ -44,6 +49,9 @@ pub struct DevArgs {
     /// Port of /metrics, /livez and /readyz on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 9464)]
     admin_port: u16,
+    /// Port of the inspector, a page on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 4041)]
+    inspector_port: u16,
     /// Refuse events without a valid signature (needs RETELL_API_KEY)
     #[arg(long)]
     require_signature: bool,
@@ -67,41 +75,80 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let ports = Ports::bind(local(arguments.admin_port), local(arguments.port));
     let ports = ports.map_err(name_option)?;
+    let address = local(arguments.inspector_port);
+    let page = TcpListener::bind(address).map_err(|source| CommandError::Port {
+        address,
+        option: "--inspector-port",
+        source,
+    })?;
+    let inspector_port = page.local_addr()?.port();
     let folder = tempfile::Builder::new().prefix("ringback-dev-").tempdir()?;
     let kafka = EmbeddedKafka::start(DEFAULT_TOPIC)?;
-    let text = configuration(arguments, folder.path(), &kafka.bootstrap, key_is_set);
-    let config = Config::parse(&text, "ringback dev", &Environment::default())?;
+    let config = configuration::read(arguments, folder.path(), &kafka.bootstrap, key_is_set)?;
 
-    let lenient = key_is_set && !arguments.require_signature;
-    let notes = lenient.then(SignatureNotes::default);
-    let printer = EventPrinter::start(&kafka.bootstrap, DEFAULT_TOPIC, PARTITIONS, notes.clone())?;
+    let is_lenient = key_is_set && !arguments.require_signature;
+    let lenient = is_lenient.then(|| String::from(SOURCE));
+    let notes = is_lenient.then(SignatureNotes::default);
+    let store = Arc::new(Store::new(Bounds::default()));
+    let printer = EventPrinter::start(
+        &kafka.bootstrap,
+        DEFAULT_TOPIC,
+        PARTITIONS,
+        notes.clone(),
+        Arc::clone(&store),
+    )?;
+    let sources = KnownSources::new(config.source.clone());
+    let observed = Arc::clone(&store);
     let app = App::start(config, None, ports, |ingest| {
-        ingest.observing(lenient, move |observation| match observation {
-            Observation::Accepted {
-                unparsed: Some(error),
-                ..
-            } => display::unparsed(*error),
-            Observation::Accepted { id, signature, .. } => {
-                if let Some(notes) = &notes {
-                    notes.keep(id, signature.as_ref().err());
-                }
-            }
-            Observation::Refused {
-                status,
-                reason,
-                detail,
-                method,
-                path,
-            } => display::refusal((method, path), *status, reason, detail),
+        ingest.observing(lenient, move |observation| {
+            observed.observe(observation);
+            show(observation, notes.as_ref());
         })
     })
     .await
     .map_err(name_option)?;
-    greet(arguments, &app, &kafka.bootstrap, key_is_set);
+    let inspected = Inspected::new(
+        store,
+        sources,
+        app.address(),
+        DEFAULT_TOPIC.to_owned(),
+        kafka.bootstrap.clone(),
+    );
+    let _inspector = Inspector::start(page, inspected)?;
+    let greeting = Greeting {
+        arguments,
+        key_is_set,
+        inspector_port,
+    };
+    greeting.print(&app, &kafka.bootstrap);
     let outcome = app.run(signals).await;
     printer.stop();
     println!("\nStopped. The journal and the topic were temporary and are gone.");
     Ok(outcome?)
+}
+
+/// Prints what the topic does not show, and keeps the notes on signatures until it shows their events.
+fn show(observation: &Observation<'_>, notes: Option<&SignatureNotes>) {
+    match observation {
+        Observation::Accepted(request) => {
+            if let Some(error) = request.unparsed {
+                display::unparsed(error);
+            } else if let Some((notes, verdict)) = notes.zip(request.signature.as_ref()) {
+                notes.keep(request.id.unwrap_or_default(), verdict.as_ref().err());
+            }
+        }
+        Observation::Answered {
+            status,
+            refusal: Some(refusal),
+            ..
+        } => display::refusal(
+            (refusal.method, refusal.path),
+            *status,
+            refusal.reason,
+            refusal.detail,
+        ),
+        Observation::Answered { .. } | Observation::Left { .. } => {}
+    }
 }
 
 /// Replaces the configuration key in an error, which `dev` has no file for, by the option that chooses another port.
@@ -124,53 +171,32 @@ fn name_option(error: AppError) -> CommandError {
     }
 }
 
-/// A configuration file like a user's own, so that `dev` starts as `serve` does.
-fn configuration(arguments: &DevArgs, folder: &Path, bootstrap: &str, key_is_set: bool) -> String {
-    let source = if key_is_set {
-        format!("verify = \"retell\"\nkeys = [{{ env = \"{RETELL_KEY}\" }}]")
-    } else {
-        String::from("verify = \"none\"")
-    };
-    let folder = toml::Value::String(folder.display().to_string());
-    let DevArgs {
-        port, admin_port, ..
-    } = arguments;
-    format!(
-        r#"[listen]
-address = "127.0.0.1:{port}"
-[admin]
-address = "127.0.0.1:{admin_port}"
-[journal]
-path = {folder}
-segment_size = "16MiB"
-budget = "256MiB"
-[kafka]
-topic = "{DEFAULT_TOPIC}"
-[kafka.client]
-"bootstrap.servers" = "{bootstrap}"
-[shutdown]
-readiness_delay = "0s"
-drain_deadline = "3s"
-[[source]]
-name = "retell"
-path = "/webhook"
-{source}
-"#
-    )
+/// What is printed once, when everything runs.
+struct Greeting<'a> {
+    arguments: &'a DevArgs,
+    key_is_set: bool,
+    inspector_port: u16,
 }
 
-fn greet(arguments: &DevArgs, app: &App, bootstrap: &str, key_is_set: bool) {
-    let bold = anstyle::Style::new().bold();
-    let (on, off) = (bold.render(), bold.render_reset());
-    let port = app.address().port();
-    let signatures = match (key_is_set, arguments.require_signature) {
-        (false, _) => "not checked: set RETELL_API_KEY to check each one",
-        (true, false) => "checked, not required (--require-signature refuses invalid ones)",
-        (true, true) => "required",
-    };
-    println!(
-        "{on}ringback dev{off}: relay, Kafka and journal on this machine; nothing is kept
+impl Greeting<'_> {
+    fn print(&self, app: &App, bootstrap: &str) {
+        let Self {
+            arguments,
+            key_is_set,
+            inspector_port,
+        } = *self;
+        let bold = anstyle::Style::new().bold();
+        let (on, off) = (bold.render(), bold.render_reset());
+        let port = app.address().port();
+        let signatures = match (key_is_set, arguments.require_signature) {
+            (false, _) => "not checked: set RETELL_API_KEY to check each one",
+            (true, false) => "checked, not required (--require-signature refuses invalid ones)",
+            (true, true) => "required",
+        };
+        println!(
+            "{on}ringback dev{off}: relay, Kafka and journal on this machine; nothing is kept
 
+  {on}Inspector{off}   http://localhost:{inspector_port}/
   {on}Webhooks{off}    http://localhost:{port}/webhook
   {on}Signatures{off}  {signatures}
   {on}Kafka{off}       {bootstrap}, topic {DEFAULT_TOPIC}, {PARTITIONS} partitions: an embedded
@@ -186,10 +212,11 @@ fn greet(arguments: &DevArgs, app: &App, bootstrap: &str, key_is_set: bool) {
   Below: each event as it arrives in the topic, and each refused request.
   Ctrl-C stops.
 ",
-        try_it = try_it(arguments, port, bootstrap),
-        admin = app.admin_address().port(),
-    );
-    display::heading(key_is_set && !arguments.require_signature);
+            try_it = try_it(arguments, port, bootstrap),
+            admin = app.admin_address().port(),
+        );
+        display::heading(key_is_set && !arguments.require_signature);
+    }
 }
 
 /// A command for another terminal whose event is answered 204.

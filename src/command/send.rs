@@ -3,29 +3,32 @@
 mod answer;
 mod messages;
 mod samples;
+mod signing;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anstream::println;
 use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::sleep_until;
 
 use super::progress::ProgressLine;
 use super::sender::{Sender, SenderArgs};
 use super::webhook::{PostError, WebhookClient, WebhookUrl, connector};
 use super::{CommandError, block_on};
-use crate::ingest::{Signer, UnverifiedRequest};
-use crate::time::now_ms;
+use crate::ingest::Signer;
 
-pub(super) use messages::SendError;
+pub(super) use messages::{Message, SendError, id};
+pub(super) use samples::samples;
+pub(super) use signing::sign;
 
 use answer::{Answered, Expected, Tally};
-use messages::{Message, MessageArgs, Messages};
+use messages::{MessageArgs, Messages};
 
-/// How old a stale signature is: older than any scheme allows.
-const STALE_MS: u64 = 2 * 24 * 60 * 60 * 1000;
+/// What sends, unless the request says something else.
+pub(super) const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("ringback-send/", env!("CARGO_PKG_VERSION")));
 /// Between two progress lines if standard error is not a terminal.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// More answers than this are only counted, and the refusals shown.
@@ -160,11 +163,16 @@ struct Post {
 impl Post {
     async fn answered(&mut self, message: &Message) -> Result<Answered, SendError> {
         let mut headers = message.headers.clone();
-        let agent = concat!("ringback-send/", env!("CARGO_PKG_VERSION"));
-        headers
-            .entry(USER_AGENT)
-            .or_insert(HeaderValue::from_static(agent));
-        let query = self.sign(message, &mut headers)?;
+        headers.entry(USER_AGENT).or_insert(AGENT);
+        let mut query = None;
+        match &self.signer {
+            Some(signer) => {
+                let Message { body, delivery, .. } = message;
+                query = sign(signer, &mut headers, None, body, delivery, self.stale)?;
+            }
+            None if self.stale => return Err(SendError::Unsigned("--stale", "time")),
+            None => {}
+        }
         let mut body = message.body.clone();
         if self.tamper {
             body = [body.as_ref(), b" "].concat().into();
@@ -178,45 +186,6 @@ impl Post {
             answer: answer.map_err(|error: PostError| error.to_string()),
             elapsed: begun.elapsed(),
         })
-    }
-
-    /// Adds the sender's proof; gives what the sender adds to the URL's query.
-    fn sign(
-        &self,
-        message: &Message,
-        headers: &mut HeaderMap,
-    ) -> Result<Option<String>, SendError> {
-        let Some(signer) = &self.signer else {
-            return if self.stale {
-                Err(SendError::Unsigned("--stale", "time"))
-            } else {
-                Ok(None)
-            };
-        };
-        let bare = Uri::default();
-        let request = |uri| UnverifiedRequest {
-            headers,
-            uri,
-            body: &message.body,
-        };
-        let query = signer.query(&request(&bare));
-        let target = query.as_ref().map(|query| format!("/?{query}"));
-        let uri = target
-            .and_then(|target| target.parse().ok())
-            .unwrap_or(bare.clone());
-        let now = now_ms().saturating_sub(if self.stale { STALE_MS } else { 0 });
-        let proof = signer.sign(&request(&uri), now, &message.delivery);
-        let proof = proof.map_err(SendError::Sign)?;
-        headers.extend(proof);
-        let complete = UnverifiedRequest {
-            headers,
-            uri: &uri,
-            body: &message.body,
-        };
-        if self.stale && !signer.signs_time(&complete) {
-            return Err(SendError::Unsigned("--stale", "time"));
-        }
-        Ok(query)
     }
 }
 

@@ -182,6 +182,16 @@ impl SenderArgs {
 }
 
 impl Sender {
+    /// The sender of a source that is known already.
+    pub fn of(source: SourceConfig) -> Self {
+        Self {
+            relay: None,
+            origins: source.keys.iter().filter_map(KeyConfig::source).collect(),
+            source,
+            is_assumed: false,
+        }
+    }
+
     /// The keys that can be read here, in their order; empty if nothing is signed.
     pub fn keys(&self) -> Result<Vec<SenderKey>, SenderError> {
         let verify = self.source.verify;

@@ -9,16 +9,17 @@ mod report;
 use anstream::println;
 use secrecy::ExposeSecret as _;
 
-use super::sender::{Sender, SenderArgs, SenderKey};
+use super::sender::{SenderArgs, SenderKey};
 use super::{CommandError, ERROR};
-use crate::config::Config;
-use crate::ingest::{KeyConfig, Signer, Verify};
+use crate::ingest::{KeyConfig, Signer, SourceConfig, Verify};
 use crate::secret::SecretForm;
 use crate::time::now_ms;
 
 use capture::CaptureArgs;
-pub(super) use capture::CaptureError;
-use diagnosis::{Case, Stranger, diagnose};
+pub(super) use capture::{Capture, CaptureError};
+use diagnosis::Stranger;
+pub(super) use diagnosis::{Case, diagnose};
+pub(super) use report::Diagnosis;
 
 /// A key of every scheme, with which only the headers are looked at, for keys at hand that do not fit.
 const ANY: &str = "c2VjcmV0";
@@ -56,7 +57,9 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), CommandError> {
         return Err(CaptureError::Nothing(verify).into());
     }
     let capture = arguments.capture.read()?;
-    let strangers = strangers(&sender, &keys);
+    let relay = sender.relay.as_ref();
+    let all = relay.map_or(&[][..], |relay| &relay.source);
+    let strangers = strangers(all, &sender.source, &keys);
     let diagnosis = diagnose(&Case {
         verify,
         keys: &keys,
@@ -76,12 +79,14 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), CommandError> {
     }
 }
 
-/// Other senders that the request may come from: the configuration's other sources with their keys, and every scheme
-/// that needs no settings with the keys at hand.
-fn strangers(sender: &Sender, keys: &[SenderKey]) -> Vec<Stranger> {
-    let relay = sender.relay.iter();
-    let others = relay.flat_map(|relay: &Config| &relay.source);
-    let others = others.filter(|source| source.name != sender.source.name);
+/// Other senders that a request to `own` may come from: the other sources among `all` with their keys, and every scheme that
+/// needs no settings with the keys at hand.
+pub(super) fn strangers(
+    all: &[SourceConfig],
+    own: &SourceConfig,
+    keys: &[SenderKey],
+) -> Vec<Stranger> {
+    let others = all.iter().filter(|source| source.name != own.name);
     let mut strangers = Vec::new();
     for source in others {
         let origins = source.keys.iter().filter_map(KeyConfig::source);
@@ -91,7 +96,7 @@ fn strangers(sender: &Sender, keys: &[SenderKey]) -> Vec<Stranger> {
                 continue;
             };
             // Also by the scheme that was asked for: the sender may have been given the other source's key.
-            for scheme in [source.scheme(), sender.source.scheme()] {
+            for scheme in [source.scheme(), own.scheme()] {
                 let signer = Signer::new(&scheme, secret.expose_secret());
                 strangers.extend(signer.ok().flatten().map(|signer| Stranger {
                     verify: scheme.verify,
@@ -101,16 +106,16 @@ fn strangers(sender: &Sender, keys: &[SenderKey]) -> Vec<Stranger> {
             }
         }
     }
-    let twilio = sender.source.twilio.clone().unwrap_or_default();
+    let twilio = own.twilio.clone().unwrap_or_default();
     for verify in Verify::BY_SIGNATURE {
-        let mut scheme = sender.source.scheme();
+        let mut scheme = own.scheme();
         (scheme.verify, scheme.hmac, scheme.bearer) = (verify, None, None);
         scheme.twilio = (verify == Verify::Twilio).then_some(&twilio);
         let secrets = keys.iter().map(|key| key.secret.expose_secret());
         let signers = secrets
             .chain([ANY])
             .filter_map(|secret| Signer::new(&scheme, secret).ok()?);
-        if verify != sender.source.verify {
+        if verify != own.verify {
             strangers.extend(signers.map(|signer| Stranger {
                 verify,
                 source: None,

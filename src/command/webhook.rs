@@ -4,6 +4,6 @@ mod client;
 mod tls;
 mod url;
 
-pub use self::client::{Answer, PostError, WebhookClient};
+pub use self::client::{Answer, PostError, WebhookClient, remove_transport};
 pub use self::tls::{CertificateError, connector};
 pub use self::url::WebhookUrl;

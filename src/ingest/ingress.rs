@@ -9,11 +9,10 @@ use http::Request;
 
 use super::memory::Budget;
 use super::metrics::Metrics;
-use super::payload::NotJson;
+use super::observer::Observer;
 use super::provenance::client_address;
 use super::refusal::{Problem, Reason};
 use super::refusal_log::{self, Sender};
-use super::scheme::AuthenticateError;
 use super::table::Table;
 use crate::journal::{AppendError, Appender, Commit};
 use crate::readiness::Readiness;
@@ -51,41 +50,6 @@ impl Append for Appender {
     }
 }
 
-/// What the observer given to [`Ingest::observing`](super::Ingest::observing) learns of each request.
-#[derive(Debug, Clone)]
-pub enum Observation<'a> {
-    /// The event is accepted and about to be appended.
-    Accepted {
-        /// Its `ce_id`, which its record in the topic has too.
-        id: &'a str,
-        /// The label of the key that matched (`None` if the source verifies nothing), or what is wrong with the
-        /// signature.
-        signature: Result<Option<&'a str>, AuthenticateError>,
-        /// Why the body is not JSON, if it is not: the event becomes a dead letter and does not come to the topic.
-        unparsed: Option<NotJson>,
-    },
-    /// The request is refused.
-    Refused {
-        /// The answer's status.
-        status: u16,
-        /// The metric's label.
-        reason: &'static str,
-        /// What the sender has to fix, as the answer states it.
-        detail: &'a str,
-        /// The request's method, as it was sent.
-        method: &'a str,
-        /// The path of the URL, as it was sent.
-        path: &'a str,
-    },
-}
-
-/// Sees every request.
-pub(super) struct Observer {
-    /// True if events are accepted whatever their signature.
-    pub(super) lenient: bool,
-    pub(super) on_event: Box<dyn Fn(&Observation<'_>) + Send + Sync>,
-}
-
 /// The shared state of ingest; one per process.
 pub(super) struct Ingress<A> {
     pub(super) appender: A,
@@ -110,7 +74,7 @@ impl<A> Ingress<A> {
         time::now_ms()
     }
 
-    /// Reports a refused request to the observer, which shows each one, else to the log, which throttles them.
+    /// Reports a refused request to the log, which throttles them, unless an observer shows each one.
     pub(super) fn report_refusal<B>(
         &self,
         table: &Table,
@@ -120,17 +84,10 @@ impl<A> Ingress<A> {
         path: &str,
         request: &Request<B>,
     ) {
-        let (reason, method) = (problem.reason, request.method().as_str());
-        if let Some(observer) = self.observer.get() {
-            (observer.on_event)(&Observation::Refused {
-                status: problem.status.as_u16(),
-                reason: reason.label(),
-                detail: &problem.detail,
-                method,
-                path,
-            });
+        if self.observer.get().is_some() {
             return;
         }
+        let (reason, method) = (problem.reason, request.method().as_str());
         let client = client_address(peer, request.headers(), &table.trusted_proxies);
         if let Some(count) = table.refusal_log.permit(source, reason, client) {
             let sender = Sender {

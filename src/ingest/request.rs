@@ -5,7 +5,7 @@ mod exchange;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,9 +25,10 @@ use super::body::{collect, discard};
 use super::carry::carry;
 use super::commit::CountedCommit;
 use super::dedup::Identity;
-use super::ingress::{Append, Ingress, Observation};
+use super::ingress::{Append, Ingress};
 use super::memory::head_cost;
 use super::metrics::EventCounters;
+use super::observer::{Observation, ObservedRequest, Observer, Seen};
 use super::payload::{EventFields, EventKind, NotJson};
 use super::provenance::{content_type, trace_context};
 use super::refusal::{BodyUnread, Refusal};
@@ -45,7 +46,7 @@ type Verdict = Result<Option<usize>, AuthenticateError>;
 /// Answers one request, whatever happens to it.
 pub(super) async fn respond<A: Append>(
     ingress: Arc<Ingress<A>>,
-    peer: IpAddr,
+    peer: SocketAddr,
     mut request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let table = ingress.table.load_full();
@@ -55,8 +56,10 @@ pub(super) async fn respond<A: Append>(
         return Ok(answer);
     }
     let mut exchange = Exchange::begin(&ingress, &table, peer, &request);
+    let mut seen = ingress.observer.get().map(Observer::next);
+    exchange.number = seen.as_ref().map(|seen| seen.number);
     let outcome = {
-        let mut accepting = pin!(accept(&exchange, &mut request));
+        let mut accepting = pin!(accept(&exchange, &mut request, &mut seen));
         // A future that panicked is not polled again, so its broken state is never seen.
         poll_fn(|cx| {
             catch_unwind(AssertUnwindSafe(|| accepting.as_mut().poll(cx)))
@@ -64,8 +67,17 @@ pub(super) async fn respond<A: Append>(
         })
         .await
     };
-    let answer = outcome.unwrap_or_else(|refusal| exchange.refuse(&refusal, &request));
+    let (answer, problem) = match outcome {
+        Ok(answer) => (answer, None),
+        Err(refusal) => {
+            let problem = refusal.problem();
+            (exchange.refuse(&problem, &request), Some(problem))
+        }
+    };
     exchange.answered(&answer);
+    if let Some(seen) = seen {
+        exchange.observe_answer(&seen, &request, &answer, problem.as_ref());
+    }
     let is_unread = answer.extensions().get::<BodyUnread>().is_some();
     // Over HTTP/1 the server reads on before it closes the connection; here the stream would be reset at once. Nothing
     // more is read of a body that was too slow.
@@ -86,6 +98,7 @@ pub(super) async fn respond<A: Append>(
 async fn accept<A: Append>(
     exchange: &Exchange<'_, A>,
     request: &mut Request<Incoming>,
+    seen: &mut Option<Box<Seen>>,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
     let Exchange { ingress, table, .. } = *exchange;
     let index = exchange.source.ok_or(Refusal::UnknownPath)?;
@@ -108,7 +121,10 @@ async fn accept<A: Append>(
     let verdict = source.authenticator.authenticate(&unverified, received_ms);
     timer.finish(&metrics.verify);
     let observer = ingress.observer.get();
-    let is_lenient = observer.is_some_and(|observer| observer.lenient);
+    if let Some(seen) = seen {
+        seen.is_read(received_ms, &body, &verdict);
+    }
+    let is_lenient = observer.is_some_and(|observer| observer.is_lenient(&source.name));
     let verdict = check_verdict(source, verdict, is_lenient)?;
     let is_genuine = verdict.is_ok();
     let is_authenticated = matches!(verdict, Ok(Some(_)));
@@ -117,7 +133,7 @@ async fn accept<A: Append>(
     }
     exchange.charge_event(index)?;
 
-    let (envelope, counters, unparsed, ringback_id, identity) = {
+    let (envelope, counters, ringback_id, identity) = {
         let content = source.reading.read(headers, &body);
         if !is_authenticated {
             check_content(source, &content)?;
@@ -154,25 +170,32 @@ async fn accept<A: Append>(
         let dedup = Some(&table.dedup).filter(|_| is_genuine);
         let identity = dedup.and_then(|dedup| dedup.identity(index, id));
         let envelope = event.encode_envelope();
-        (envelope, counters, unparsed, ringback_id, identity)
+        if let Some((observer, seen)) = observer.zip(seen.as_mut()) {
+            let whole = ObservedRequest {
+                source: Some(&source.name),
+                event: fields.and_then(|fields| fields.kind.as_deref()),
+                key,
+                id: Some(id),
+                signature: Some(verdict.map(|key| source.key_label(key))),
+                unparsed,
+                ..seen.request(request, exchange.peer, || received_ms)
+            };
+            observer.observe(&Observation::Accepted(whole));
+            (seen.is_accepted, seen.body) = (true, None);
+            // The observer's time is no part of a stage.
+            timer = StageTimer(Instant::now());
+        }
+        (envelope, counters, ringback_id, identity)
     };
     timer.finish(&metrics.validate);
-    if let Some(observer) = observer {
-        let id = ringback_id.as_ref().and_then(|id| id.to_str().ok());
-        (observer.on_event)(&Observation::Accepted {
-            id: id.unwrap_or_default(),
-            signature: verdict.map(|key| source.key_label(key)),
-            unparsed,
-        });
-        // The observer's time is not part of the commit.
-        timer = StageTimer(Instant::now());
-    }
     // The head is not needed any more, its charge has been returned, and the commit may take long on a slow disk.
     *request.headers_mut() = HeaderMap::new();
     *request.uri_mut() = Uri::default();
 
     if commit(exchange, source, identity, envelope, body, counters).await? {
         timer.finish(&metrics.commit);
+    } else if let Some(seen) = seen {
+        seen.is_duplicate = true;
     }
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::NO_CONTENT;

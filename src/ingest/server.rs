@@ -17,7 +17,7 @@ pub(super) use self::phase::{Phase, Phases};
 pub(super) use self::sniff::Protocol;
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub(super) struct Server {
     pub(super) metrics: Arc<Metrics>,
     pub(super) refusal_log: Arc<RefusalLog>,
     /// Makes the service of one connection from its peer's address and its protocol.
-    pub(super) make_service: Box<dyn Fn(IpAddr, Protocol) -> HttpService + Send + Sync>,
+    pub(super) make_service: Box<dyn Fn(SocketAddr, Protocol) -> HttpService + Send + Sync>,
     /// Ends the request whose body has stalled for longest, so that its connection comes free; false if none has.
     pub(super) cut_stalled_body: Box<dyn Fn() -> bool + Send + Sync>,
 }

@@ -1,6 +1,6 @@
 //! The tower stack of one connection, the only place that states its order.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use super::server::{HttpService, Phase, Phases, Protocol};
 pub(super) fn stack<A: Append>(
     ingress: &Arc<Ingress<A>>,
     phases: Phases,
-    peer: IpAddr,
+    peer: SocketAddr,
     protocol: Protocol,
 ) -> HttpService {
     let ingress = Arc::clone(ingress);

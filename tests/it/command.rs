@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::Output;
 
 use crate::build_commit;
-use crate::support::dev::{Dev, ringback};
+use crate::support::dev::{Dev, port_in, ringback};
 use crate::support::server::{Server, now_ms, signature, write_config};
 
 fn run(arguments: &[&str]) -> Output {
@@ -262,12 +262,9 @@ fn no_line_of_dev_is_longer_than_a_terminal_of_80_columns() {
     ] {
         let temporary = tempfile::tempdir().expect("a temporary folder");
         let dev = Dev::start_on_terminal(arguments, key, temporary.path(), 80);
-        let mut lines = dev.lines_until("http://localhost:");
-        let address = lines.last().and_then(|line| {
-            let (_, port) = line.split_once("http://localhost:")?;
-            Some(format!("127.0.0.1:{}", port.split('/').next()?))
-        });
-        let address = address.expect("the line has it");
+        let mut lines = dev.lines_until("  Webhooks ");
+        let webhooks = lines.last().expect("the line that was waited for");
+        let address = format!("127.0.0.1:{}", port_in(webhooks));
         lines.extend(dev.lines_until("to Kafka"));
         let body = include_bytes!("../fixtures/quick-start-call-ended.json");
         let signature = signature("key_1", now_ms(), body);
@@ -289,8 +286,13 @@ fn no_line_of_dev_is_longer_than_a_terminal_of_80_columns() {
 fn dev_reports_a_taken_port_and_nothing_else() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = taken.local_addr().expect("it has one").port().to_string();
-    for (option, other) in [("--port", "--admin-port"), ("--admin-port", "--port")] {
-        let output = run(&["dev", option, &port, other, "0"]);
+    let options = ["--port", "--admin-port", "--inspector-port"];
+    for option in options {
+        let mut arguments = vec!["dev", option, port.as_str()];
+        for other in options.iter().filter(|other| **other != option) {
+            arguments.extend([*other, "0"]);
+        }
+        let output = run(&arguments);
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(text(&output.stdout), "");
         let expected = format!(

@@ -14,7 +14,15 @@ fn every_command_refuses_an_unknown_log_level_before_anything_else() {
     for command in [
         &["serve", "--config", "/nonexistent.toml"][..],
         &["check", "--config", "/nonexistent.toml"],
-        &["dev", "--port", "0", "--admin-port", "0"],
+        &[
+            "dev",
+            "--port",
+            "0",
+            "--admin-port",
+            "0",
+            "--inspector-port",
+            "0",
+        ],
         &["journal", "status", "--path", "/nonexistent"],
         &["journal", "drain", "--config", "/nonexistent.toml"],
         &["dead-letter", "list", "--path", "/nonexistent"],

@@ -25,6 +25,8 @@ mod hostile_texts;
 mod http2;
 mod http_contract;
 mod init;
+mod inspector;
+mod inspector_send;
 mod journal_commands;
 mod journal_damage;
 mod journal_drain;

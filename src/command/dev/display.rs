@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::inspector::Store;
 use super::signatures::SignatureNotes;
 use super::terminal::{columns, shortened, width, wrapped};
 use crate::command::CommandError;
@@ -36,12 +37,14 @@ pub struct EventPrinter {
 }
 
 impl EventPrinter {
-    /// Reads every partition from its beginning. With `notes`, a row ends with the note on its event's signature.
+    /// Reads every partition from its beginning. With `notes`, a row ends with the note on its event's signature. `store` learns
+    /// where each event is.
     pub fn start(
         bootstrap: &str,
         topic: &str,
         partitions: i32,
         notes: Option<SignatureNotes>,
+        store: Arc<Store>,
     ) -> Result<Self, CommandError> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
@@ -63,6 +66,7 @@ impl EventPrinter {
                 while !stopped.load(Ordering::Relaxed) {
                     match consumer.poll(POLL_TIMEOUT) {
                         Some(Ok(message)) => {
+                            store.delivered(&message);
                             let id = header(&message, "ce_id").unwrap_or_default();
                             let note = notes.as_ref().and_then(|notes| notes.take(id));
                             let row = Row::of(&message).line(columns(), note.as_deref());

@@ -141,19 +141,9 @@ impl Messages {
                 let sample = samples[index];
                 let new = || format!("send-{}-{round}", self.run);
                 let id = self.id.clone().unwrap_or_else(new);
-                let mut headers = typed(sample.content_type);
-                headers.extend(sample.event_header.map(|name| {
-                    let value = HeaderValue::from_static(sample.event);
-                    (HeaderName::from_static(name), value)
-                }));
-                headers.extend(self.headers.clone());
-                Message {
-                    event: sample.event.to_owned(),
-                    body: sample.body(&id, &delivery).into(),
-                    id,
-                    delivery,
-                    headers,
-                }
+                let mut message = sample.message(id, delivery);
+                message.headers.extend(self.headers.clone());
+                message
             }
             Bodies::File(name, bodies) => {
                 let mut headers = typed("application/json");
@@ -171,7 +161,7 @@ impl Messages {
 }
 
 /// An id that means itself in JSON, in a form and in a URL.
-fn id(text: &str) -> Result<String, String> {
+pub fn id(text: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         return Ok(text.to_owned());

@@ -3,6 +3,10 @@
 //! Where a sender's own ids are, the samples have `SAMPLE_ID` (what the event is about, hence the record's key) and
 //! `SAMPLE_MESSAGE` (the message).
 
+use http::{HeaderName, HeaderValue};
+
+use super::messages::Message;
+use super::typed;
 use crate::ingest::{Preset, Verify};
 
 /// One event, as its sender would post it.
@@ -21,6 +25,22 @@ impl Sample {
     pub fn body(&self, id: &str, message: &str) -> String {
         let text = self.text.replace("SAMPLE_ID", id);
         text.replace("SAMPLE_MESSAGE", message)
+    }
+
+    /// The request about `id`, without its signature; `delivery` is the message's id.
+    pub fn message(&self, id: String, delivery: String) -> Message {
+        let mut headers = typed(self.content_type);
+        headers.extend(self.event_header.map(|name| {
+            let value = HeaderValue::from_static(self.event);
+            (HeaderName::from_static(name), value)
+        }));
+        Message {
+            event: self.event.to_owned(),
+            body: self.body(&id, &delivery).into(),
+            id,
+            delivery,
+            headers,
+        }
     }
 }
 

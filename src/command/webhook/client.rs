@@ -2,11 +2,15 @@
 
 use std::error::Error as _;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -47,7 +51,13 @@ pub enum PostError {
 pub struct WebhookClient {
     url: Arc<WebhookUrl>,
     tls: Option<TlsConnector>,
-    connection: Option<SendRequest<Full<Bytes>>>,
+    connection: Option<Connection>,
+}
+
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// Its own end.
+    client: SocketAddr,
 }
 
 /// A reply.
@@ -57,6 +67,27 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// At most 64 KiB; less if the connection broke meanwhile.
     pub body: Bytes,
+    /// From where the request was sent.
+    pub client: SocketAddr,
+}
+
+/// Removes the headers that describe a connection or how a body is cut into pieces: a request that is sent again has its own.
+pub fn remove_transport(headers: &mut HeaderMap) {
+    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+    for name in [
+        CONNECTION,
+        CONTENT_LENGTH,
+        EXPECT,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
 }
 
 impl WebhookClient {
@@ -76,7 +107,24 @@ impl WebhookClient {
         query: Option<&str>,
         body: &Bytes,
     ) -> Result<Answer, PostError> {
-        let request = self.request(headers, query, body)?;
+        let target = self.url.target(query);
+        self.send(&Method::POST, &target, headers, body).await
+    }
+
+    /// As [`WebhookClient::post`], by this method to this path and query.
+    pub async fn send(
+        &mut self,
+        method: &Method,
+        target: &str,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Result<Answer, PostError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(http::header::HOST, &self.url.authority)
+            .body(Full::new(body.clone()))?;
+        request.headers_mut().extend(headers.clone());
         // Taken out, so that a connection with an unfinished reply is closed and never used again.
         let mut connection = self.connection.take();
         let exchange = self.exchange(&mut connection, request);
@@ -89,11 +137,12 @@ impl WebhookClient {
 
     async fn exchange(
         &self,
-        connection: &mut Option<SendRequest<Full<Bytes>>>,
+        connection: &mut Option<Connection>,
         mut request: Request<Full<Bytes>>,
     ) -> Result<Answer, PostError> {
-        if let Some(mut kept) = connection.take().filter(SendRequest::is_ready) {
-            match kept.try_send_request(request).await {
+        let kept = connection.take();
+        if let Some(mut kept) = kept.filter(|kept| kept.sender.is_ready()) {
+            match kept.sender.try_send_request(request).await {
                 Ok(reply) => return finish(reply, kept, connection).await,
                 // The relay had closed the idle connection before any of the request was sent: not an attempt yet.
                 Err(mut error) => match error.take_message() {
@@ -103,16 +152,17 @@ impl WebhookClient {
             }
         }
         let mut fresh = self.connect().await?;
-        let reply = fresh.send_request(request).await;
+        let reply = fresh.sender.send_request(request).await;
         finish(reply.map_err(PostError::Broken)?, fresh, connection).await
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, PostError> {
+    async fn connect(&self) -> Result<Connection, PostError> {
         let address = (self.url.host.as_str(), self.url.port);
         let stream = TcpStream::connect(address)
             .await
             .map_err(PostError::Connect)?;
         stream.set_nodelay(true).map_err(PostError::Connect)?;
+        let client = stream.local_addr().map_err(PostError::Connect)?;
         let stream = match &self.tls {
             None => Either::Left(stream),
             Some(tls) => {
@@ -127,28 +177,15 @@ impl WebhookClient {
             .map_err(PostError::Broken)?;
         // Ends with the sender; its errors reach the request that waits for a reply.
         tokio::spawn(driver);
-        Ok(sender)
-    }
-
-    fn request(
-        &self,
-        headers: &HeaderMap,
-        query: Option<&str>,
-        body: &Bytes,
-    ) -> Result<Request<Full<Bytes>>, PostError> {
-        let mut request = Request::post(self.url.target(query))
-            .header(http::header::HOST, &self.url.authority)
-            .body(Full::new(body.clone()))?;
-        request.headers_mut().extend(headers.clone());
-        Ok(request)
+        Ok(Connection { sender, client })
     }
 }
 
 /// Reads the reply to its end, and keeps the connection if that succeeds.
 async fn finish(
     reply: http::Response<hyper::body::Incoming>,
-    used: SendRequest<Full<Bytes>>,
-    connection: &mut Option<SendRequest<Full<Bytes>>>,
+    used: Connection,
+    connection: &mut Option<Connection>,
 ) -> Result<Answer, PostError> {
     let (head, mut incoming) = reply.into_parts();
     let mut body = BytesMut::new();
@@ -167,6 +204,7 @@ async fn finish(
             }
         }
     };
+    let client = used.client;
     if is_whole {
         *connection = Some(used);
     }
@@ -174,6 +212,7 @@ async fn finish(
         status: head.status.as_u16(),
         headers: head.headers,
         body: body.freeze(),
+        client,
     })
 }
 

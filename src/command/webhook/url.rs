@@ -1,6 +1,7 @@
 //! The URL that a command posts to, given or derived from a relay's configuration.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -95,6 +96,17 @@ impl WebhookUrl {
             path: source.path.iter().next()?.to_owned(),
             certificate: relay.listen.tls.as_ref().map(|tls| tls.certificate.clone()),
         })
+    }
+
+    /// The URL of a listener on this machine, without TLS, and without a path.
+    pub fn of_listener(address: SocketAddr) -> Self {
+        Self {
+            host: address.ip().to_string(),
+            port: address.port(),
+            authority: format!("localhost:{}", address.port()),
+            path: String::from("/"),
+            certificate: None,
+        }
     }
 
     /// The path and the query, with `query` added to it.

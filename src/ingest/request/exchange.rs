@@ -1,6 +1,6 @@
 //! What is kept of a request from its head to its answer, what is refused by its head alone, and what is counted of its answer.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -12,8 +12,9 @@ use hyper::body::Incoming;
 
 use crate::ingest::ingress::Ingress;
 use crate::ingest::metrics::RequestMetrics;
+use crate::ingest::observer::{Observation, ObservedRefusal, ObservedRequest, Seen, body_of};
 use crate::ingest::provenance::client_address;
-use crate::ingest::refusal::{BodyUnread, Reason, Refusal};
+use crate::ingest::refusal::{BodyUnread, Problem, Reason, Refusal};
 use crate::ingest::server::MAX_HEADERS;
 use crate::ingest::source::Source;
 use crate::ingest::table::Table;
@@ -22,7 +23,7 @@ use crate::ingest::table::Table;
 pub(super) struct Exchange<'a, A> {
     pub(super) ingress: &'a Ingress<A>,
     pub(super) table: &'a Table,
-    peer: IpAddr,
+    pub(super) peer: SocketAddr,
     /// The index of the source that has the request's path.
     pub(super) source: Option<usize>,
     /// That path, which outlives the request's head.
@@ -34,17 +35,19 @@ pub(super) struct Exchange<'a, A> {
     is_head: bool,
     has_body: bool,
     is_answered: bool,
+    /// The request's, if there is an observer.
+    pub(super) number: Option<u64>,
 }
 
 impl<'a, A> Exchange<'a, A> {
     pub(super) fn begin(
         ingress: &'a Ingress<A>,
         table: &'a Table,
-        peer: IpAddr,
+        peer: SocketAddr,
         request: &Request<Incoming>,
     ) -> Self {
         let client = tracing::enabled!(tracing::Level::DEBUG)
-            .then(|| client_address(peer, request.headers(), &table.trusted_proxies));
+            .then(|| client_address(peer.ip(), request.headers(), &table.trusted_proxies));
         // A webhook's address is its path alone, without the query.
         let route = table.routes.get_key_value(request.uri().path());
         Self {
@@ -58,6 +61,7 @@ impl<'a, A> Exchange<'a, A> {
             is_head: request.method() == Method::HEAD,
             has_body: !request.body().is_end_stream(),
             is_answered: false,
+            number: None,
         }
     }
 
@@ -78,7 +82,7 @@ impl<'a, A> Exchange<'a, A> {
         if source.allow.is_empty() {
             return Ok(());
         }
-        let client = client_address(self.peer, headers, &self.table.trusted_proxies);
+        let client = client_address(self.peer.ip(), headers, &self.table.trusted_proxies);
         let mut allowed = source.allow.iter();
         if allowed.any(|network| network.contains(&client)) {
             return Ok(());
@@ -89,7 +93,7 @@ impl<'a, A> Exchange<'a, A> {
     /// Refuses a client that sends too often, and an event that its source would not take.
     fn check_rate(&self, index: usize, headers: &HeaderMap) -> Result<(), Refusal> {
         let proxies = &self.table.trusted_proxies;
-        let client = || client_address(self.peer, headers, proxies);
+        let client = || client_address(self.peer.ip(), headers, proxies);
         let limited = self.table.rate_limits.on_head(index, client);
         limited.map_err(Refusal::RateLimited)
     }
@@ -109,14 +113,19 @@ impl<'a, A> Exchange<'a, A> {
     /// Counts and reports a refusal; gives its answer.
     pub(super) fn refuse(
         &self,
-        refusal: &Refusal,
+        problem: &Problem,
         request: &Request<Incoming>,
     ) -> Response<Full<Bytes>> {
-        let problem = refusal.problem();
         self.metrics().rejected(problem.reason);
         let path = self.path.unwrap_or(request.uri().path());
-        self.ingress
-            .report_refusal(self.table, self.source, &problem, self.peer, path, request);
+        self.ingress.report_refusal(
+            self.table,
+            self.source,
+            problem,
+            self.peer.ip(),
+            path,
+            request,
+        );
         tracing::debug!(reason = problem.reason.label(), "refused");
         let mut answer = problem.to_response();
         if self.is_head {
@@ -141,12 +150,51 @@ impl<'a, A> Exchange<'a, A> {
         }
         self.is_answered = true;
     }
+
+    /// Tells the observer of the answer, and of the request unless it was accepted.
+    pub(super) fn observe_answer(
+        &self,
+        seen: &Seen,
+        request: &Request<Incoming>,
+        answer: &Response<Full<Bytes>>,
+        problem: Option<&Problem>,
+    ) {
+        let Some(observer) = self.ingress.observer.get() else {
+            return;
+        };
+        let source = self.source.map(|index| &self.table.sources[index]);
+        let label = |key| source.and_then(|source| source.key_label(key));
+        let verdict = seen.verdict.clone();
+        let whole = || ObservedRequest {
+            source: source.map(|source| source.name.as_str()),
+            signature: verdict.map(|verdict| verdict.map(label)),
+            ..seen.request(request, self.peer, || self.ingress.now_ms())
+        };
+        observer.observe(&Observation::Answered {
+            number: seen.number,
+            request: (!seen.is_accepted).then(whole),
+            status: answer.status().as_u16(),
+            headers: answer.headers(),
+            body: body_of(answer),
+            refusal: problem.map(|problem| ObservedRefusal {
+                reason: problem.reason.label(),
+                detail: &problem.detail,
+                method: request.method().as_str(),
+                path: self.path.unwrap_or(request.uri().path()),
+            }),
+            is_duplicate: seen.is_duplicate,
+            elapsed: self.started.elapsed(),
+        });
+    }
 }
 
 impl<A> Drop for Exchange<'_, A> {
     fn drop(&mut self) {
         if !self.is_answered {
             self.metrics().rejected(Reason::ClientGone);
+            if let Some((observer, number)) = self.ingress.observer.get().zip(self.number) {
+                observer.observe(&Observation::Left { number });
+            }
         }
     }
 }

@@ -73,7 +73,7 @@ async fn serve_to_end(
     let protocol = sniff(&mut stream, server, deadline).await;
     let fault = match protocol {
         Ok(Some(protocol)) => {
-            let service = (server.make_service)(peer.ip(), protocol);
+            let service = (server.make_service)(peer, protocol);
             let service = tracked(service, Arc::clone(activity));
             match protocol {
                 Protocol::Http1 => http1::serve(&mut stream, service, activity, server).await,

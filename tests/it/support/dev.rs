@@ -28,7 +28,15 @@ fn spawn(
 ) -> Child {
     let mut command = ringback();
     command
-        .args(["dev", "--port", "0", "--admin-port", "0"])
+        .args([
+            "dev",
+            "--port",
+            "0",
+            "--admin-port",
+            "0",
+            "--inspector-port",
+            "0",
+        ])
         .args(arguments)
         .env("TMPDIR", temporary)
         // A terminal gets colours.
@@ -108,14 +116,15 @@ impl Dev {
         self.lines.recv_timeout(PATIENCE).expect("a line comes")
     }
 
+    /// The inspector's port. Call it once, before [`Dev::address`].
+    pub fn inspector(&self) -> u16 {
+        let line = self.line_with("  Inspector ");
+        port_in(&line).parse().expect("a port")
+    }
+
     /// The webhooks' address. Call it once, before waiting for later lines.
     pub fn address(&self) -> String {
-        let line = self.line_with("http://localhost:");
-        let (_, rest) = line
-            .split_once("http://localhost:")
-            .expect("it was looked for");
-        let port = rest.split('/').next().expect("a split has a first part");
-        format!("127.0.0.1:{port}")
+        format!("127.0.0.1:{}", port_in(&self.line_with("  Webhooks ")))
     }
 
     /// The embedded Kafka's address. Call it once, after [`Dev::address`].
@@ -132,6 +141,12 @@ impl Dev {
         rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it still runs");
         self.child.wait().expect("it ends").code()
     }
+}
+
+/// The port of the URL in a line.
+pub fn port_in(line: &str) -> &str {
+    let (_, rest) = line.split_once("http://localhost:").expect("it has a URL");
+    rest.split('/').next().expect("a split has a first part")
 }
 
 impl Drop for Dev {

@@ -6,6 +6,7 @@ pub mod core;
 pub mod dev;
 pub mod faulty_fs;
 pub mod mock_kafka;
+pub mod page;
 #[path = "../../kafka/support/prometheus.rs"]
 #[allow(dead_code, reason = "the tests on a real Kafka use the rest of it")]
 pub mod prometheus;

@@ -265,6 +265,17 @@ pub fn post(path: &str, more: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
+/// Sends `bytes` to `address` on a new connection and reads until it is closed.
+pub fn exchange_with(address: &str, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a bound");
+    // A refusal may close the connection before everything is sent.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
 /// A relay with bodies of at most 64 KiB, memory for two of them, and timeouts that a busy machine never reaches.
 pub fn small_limits() -> Server {
     limits("60s", "60s")

@@ -59,6 +59,7 @@ const INGEST: &[Row] = &[
     ),
     ("checks", &["metrics", "refusal"]),
     ("refusal_log", &["refusal"]),
+    ("observer", &["payload", "scheme"]),
     ("content_log", &["payload", "refusal_log", "source"]),
     ("server", &["metrics", "refusal", "refusal_log", "tls"]),
     (
@@ -81,11 +82,10 @@ const INGEST: &[Row] = &[
         &[
             "memory",
             "metrics",
-            "payload",
+            "observer",
             "provenance",
             "refusal",
             "refusal_log",
-            "scheme",
             "table",
         ],
     ),
@@ -101,6 +101,7 @@ const INGEST: &[Row] = &[
             "ingress",
             "memory",
             "metrics",
+            "observer",
             "payload",
             "provenance",
             "refusal",
