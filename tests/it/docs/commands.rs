@@ -27,6 +27,10 @@ fn simple_commands(script: &str) -> Vec<Vec<String>> {
                 word.take_if(|word| c == '>' && word.parse::<u8>().is_ok());
                 words.extend(word.take());
                 commands.push(std::mem::take(&mut words));
+                // The file of a redirection is no command; `<(` begins one.
+                if matches!(c, '<' | '>') && chars.peek() != Some(&'(') {
+                    words.push(String::from(REDIRECTION));
+                }
             }
             c if c.is_whitespace() => words.extend(word.take()),
             c => word.get_or_insert_default().push(c),
@@ -36,6 +40,9 @@ fn simple_commands(script: &str) -> Vec<Vec<String>> {
     commands.push(words);
     commands
 }
+
+/// Stands before what follows a redirection.
+const REDIRECTION: &str = ">";
 
 fn is_ringback(word: &str) -> bool {
     word.rsplit('/').next() == Some("ringback")
@@ -49,7 +56,8 @@ fn arguments(words: &[String]) -> Option<&[String]> {
     let behind = dashes.map_or(&[][..], |at| &words[at + 1..]);
     match (words.first()?.as_str(), words.get(1)) {
         (first, _) if is_ringback(first) => Some(&words[1..]),
-        ("cargo", Some(run)) if run == "run" => Some(behind),
+        // Without `--` it has no arguments for ringback, or runs an example.
+        ("cargo", Some(run)) if run == "run" => dashes.map(|_| behind),
         _ if is_ringback(behind.first()?) => Some(&behind[1..]),
         _ => None,
     }
@@ -193,8 +201,8 @@ fn every_example_of_a_help_text_parses() {
 
 #[test]
 fn commands_are_found_as_people_write_them() {
-    let script = "A=1 ringback dev --port 0 # try\ncargo run --release -- dev && x/ringback check \\\n  -c a.toml | jq '.[] | b' 2>&1\n\
-                  kubectl exec r-0 -- ringback journal status\ncat <(ringback serve --config \"a b\")\necho ringback x";
+    let script = "A=1 ringback dev --port 0 # try\ncargo run --release -- dev && x/ringback check \\\n  -c a.toml | jq '.[] | b' 2>&1 >ringback\n\
+                  kubectl exec r-0 -- ringback journal status\ncat <(ringback serve --config \"a b\")\necho ringback x\ncargo run --example b";
     let commands = simple_commands(script);
     let found: Vec<_> = commands
         .iter()

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders without pages of this project's own: what tools have built, and texts that tests feed to parsers.
-const LEFT_OUT: [&str; 8] = [
+/// Folders without pages of this project's own: what tools have built, what others have written, and texts that tests feed
+/// to parsers.
+const LEFT_OUT: [&str; 9] = [
     ".git",
     ".tools",
     "corpus",
@@ -13,6 +14,7 @@ const LEFT_OUT: [&str; 8] = [
     "mutants",
     "node_modules",
     "target",
+    "vendor",
 ];
 
 pub fn root() -> &'static Path {
