@@ -152,7 +152,7 @@ mod tests {
             bytes: 1 << 20,
         };
         let after = |events, bytes| Seen {
-            at: before.at + Duration::from_secs(600),
+            at: before.at + Duration::from_mins(10),
             events: before.events + events,
             bytes: before.bytes + bytes,
         };

@@ -47,7 +47,7 @@ fn the_log_says_once_what_is_served_and_at_the_end_what_has_become_of_it() {
     assert_eq!(line["unpublished"], 0);
     assert_eq!(
         line["sources"],
-        "open /open not verified: accepts events from anybody; retell /webhook retell, key from the environment variable \
+        "open /open not verified: accepts events from anybody; retell /webhook verify = retell, key from the environment variable \
          RETELL_API_KEY"
     );
     // 1 GiB / 8 KiB = 131,072 events.
@@ -128,8 +128,8 @@ fn a_terminal_shows_one_screen_at_the_start_and_the_summary_after_ctrl_c() {
         "ringback is ready. Ctrl-C stops it.",
         "  Webhooks  http://127.0.0.1:",
         "  Sources   open    /open     not verified: accepts events from anybody",
-        "            retell  /webhook  retell, key from the environment variable RETELL_API_KEY",
-        "  Kafka     kafka-0:9092: topic retell-events",
+        "            retell  /webhook  verify = retell, key from the environment variable RETELL_API_KEY",
+        "  Kafka     kafka-0:9092, topic retell-events",
         "; 0 events in it",
         "  Outage    of Kafka it can hold: ",
         " at 10 events/s, ",

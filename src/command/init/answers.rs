@@ -17,7 +17,7 @@ pub const DEFAULT_SECURITY: &str = "PLAINTEXT";
 pub const DEFAULT_MECHANISM: &str = "SCRAM-SHA-512";
 pub const DEFAULT_USER: &str = "ringback";
 pub const DEFAULT_PASSWORD: &str = "KAFKA_PASSWORD";
-/// The documented header of senders that follow no convention; the user replaces it.
+/// Only a suggestion: each sender has a name of its own.
 pub const DEFAULT_HEADER: &str = "X-Signature";
 
 /// `None` and an empty list are not answered yet. Paths are text, because TOML has no other.

@@ -108,7 +108,7 @@ impl Overview {
             let title = if index == 0 { "Sources" } else { "" };
             row(title, &format!("{name:<names$}  {path:<paths$}  {how}"));
         }
-        row("Kafka", &format!("{}: {}", self.brokers, self.topics));
+        row("Kafka", &format!("{}, {}", self.brokers, self.topics));
         match (&self.journal, self.outages()) {
             (Some(journal), Some(outages)) => {
                 let (budget, waiting) = (size(journal.budget), count(journal.unpublished, "event"));
@@ -151,7 +151,7 @@ fn describe(source: &SourceConfig) -> [String; 3] {
         Verify::None => String::from("not verified: accepts events from anybody"),
         verify => {
             let keys: Vec<_> = source.keys.iter().map(key).collect();
-            format!("{verify}, {}", keys.join(", "))
+            format!("verify = {verify}, {}", keys.join(", "))
         }
     };
     [source.name.clone(), paths.join(", "), how].map(|text| printable(&text))
