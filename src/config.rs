@@ -47,6 +47,8 @@ pub enum Purpose {
     Relay,
     /// Everything but the sources; of these the topics.
     Publish,
+    /// The sources, their keys included, and the limits of `[listen]`: for a relay that has everything else of its own.
+    Sources,
     /// `[journal]` alone.
     Journal,
 }
@@ -56,6 +58,7 @@ impl Purpose {
         match self {
             Self::Relay => true,
             Self::Publish => !key.starts_with("source") || key.contains(".topic"),
+            Self::Sources => key.starts_with("source") || key.starts_with("listen."),
             Self::Journal => key.starts_with("journal."),
         }
     }
@@ -125,7 +128,7 @@ impl Config {
             &file,
             environment,
             purpose,
-            purpose == Purpose::Relay,
+            matches!(purpose, Purpose::Relay | Purpose::Sources),
         )
     }
 
@@ -175,11 +178,13 @@ impl Config {
                 refuse(key, String::from(NO_JOURNAL));
             }
         }
-        if purpose != Purpose::Journal {
+        if matches!(purpose, Purpose::Relay | Purpose::Publish) {
             config.check_properties(is_read, is_complete, &mut refuse);
         }
         if with_keys {
             config.check_sources(is_read, &mut refuse);
+        }
+        if with_keys && purpose == Purpose::Relay {
             config.check_listeners(is_read, &mut refuse);
         }
         // Parse errors are always reported, other errors only for keys that this command uses.

@@ -5,26 +5,35 @@
 
 mod configuration;
 mod display;
+mod forward;
 mod inspector;
 mod kafka;
+mod record;
 mod signatures;
 mod terminal;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anstream::println;
 
-use super::{CommandError, DEFAULT_TOPIC, RETELL_KEY, block_on};
+use super::webhook::WebhookUrl;
+use super::{CommandError, RETELL_KEY, block_on};
 use crate::app::{App, AppError, Ports};
-use crate::ingest::Observation;
+use crate::ingest::{Observation, SourceConfig};
 use crate::signal::Signals;
 use crate::telemetry;
 use display::EventPrinter;
+use forward::Forwarder;
 use inspector::{Bounds, Inspected, Inspector, KnownSources, Store};
 use kafka::{EmbeddedKafka, PARTITIONS};
+use record::{Recorder, RecorderQueue};
 use signatures::SignatureNotes;
+use terminal::wrapped;
 
+/// The blanks before what stands below a value of the greeting.
+const MARGIN: &str = "              ";
 /// The source that the quick start posts to.
 const SOURCE: &str = "retell";
 
@@ -33,15 +42,22 @@ const SOURCE: &str = "retell";
 #[command(after_help = "Examples:
   ringback dev
   ringback dev --port 9000 --admin-port 9001
-  RETELL_API_KEY=key_… ringback dev
+  ringback dev --config ringback.toml
+  ringback dev --forward http://localhost:3000/webhook --record calls.ndjson
   RETELL_API_KEY=key_… ringback dev --require-signature
+
+The inspector is a page on this machine: the live list of requests, each one in full, with what its signature shows and where its \
+event is in Kafka. It sends samples of every sender, and requests again. Other senders than Retell AI have the paths /webhooks/<name>, \
+with keys that are made at each start and that only the inspector knows.
 
 A row has the time at which the event arrived in the topic (UTC), its name, key, partition and offset, its size, and the \
 time from the POST to Kafka. The embedded Kafka is for kcat, confluent-kafka and other clients that use librdkafka; Java's \
 clients wait for ever, and so does kafka-python without api_version=(2, 3).
 
 With RETELL_API_KEY set, each row shows whether the event's signature is valid; with --require-signature, events \
-without a valid signature are refused.")]
+without a valid signature are refused. With --config, signatures are required as the file says.
+
+A recording holds the requests with their credentials. `ringback send --file FILE` sends it again.")]
 pub struct DevArgs {
     /// Port of the webhook listener on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
@@ -52,8 +68,17 @@ pub struct DevArgs {
     /// Port of the inspector, a page on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 4041)]
     inspector_port: u16,
+    /// Take the sources, and the limits of [listen], from this configuration file (TOML); Kafka, journal and ports stay dev's own
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Post each accepted event to this URL too, plain http, and show its answer
+    #[arg(long, value_name = "URL")]
+    forward: Option<WebhookUrl>,
+    /// Write each request into this new file as it is answered
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Refuse events without a valid signature (needs RETELL_API_KEY)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "config")]
     require_signature: bool,
 }
 
@@ -62,7 +87,8 @@ pub fn run(arguments: &DevArgs) -> Result<(), CommandError> {
     // The terminal belongs to the events; problems still show.
     // The journal is temporary: it may be on any kind of volume.
     telemetry::log("warn,librdkafka=error,ringback::journal::disk::volume=off")?;
-    let key_is_set = std::env::var_os(RETELL_KEY).is_some_and(|key| !key.is_empty());
+    let key = std::env::var_os(RETELL_KEY).filter(|key| !key.is_empty());
+    let key_is_set = key.is_some() && arguments.config.is_none();
     if arguments.require_signature && !key_is_set {
         return Err(CommandError::NoKey);
     }
@@ -72,6 +98,8 @@ pub fn run(arguments: &DevArgs) -> Result<(), CommandError> {
 async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError> {
     // First, so that an early signal leaves no temporary folder behind.
     let signals = Signals::listen()?.without_reload();
+    let own = configuration::own(arguments)?;
+    let topics = configuration::topics(own.as_ref());
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let ports = Ports::bind(local(arguments.admin_port), local(arguments.port));
     let ports = ports.map_err(name_option)?;
@@ -83,48 +111,103 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     })?;
     let inspector_port = page.local_addr()?.port();
     let folder = tempfile::Builder::new().prefix("ringback-dev-").tempdir()?;
-    let kafka = EmbeddedKafka::start(DEFAULT_TOPIC)?;
-    let config = configuration::read(arguments, folder.path(), &kafka.bootstrap, key_is_set)?;
+    let kafka = EmbeddedKafka::start(topics.clone())?;
+    let bootstrap = kafka.bootstrap.as_str();
+    let config = configuration::read(arguments, own, folder.path(), bootstrap, key_is_set)?;
 
     let is_lenient = key_is_set && !arguments.require_signature;
     let lenient = is_lenient.then(|| String::from(SOURCE));
     let notes = is_lenient.then(SignatureNotes::default);
-    let store = Arc::new(Store::new(Bounds::default()));
-    let printer = EventPrinter::start(
-        &kafka.bootstrap,
-        DEFAULT_TOPIC,
-        PARTITIONS,
-        notes.clone(),
-        Arc::clone(&store),
-    )?;
-    let sources = KnownSources::new(config.source.clone());
-    let observed = Arc::clone(&store);
+    let store = Arc::new(Store::new(arguments.bounds()));
+    let recorder = arguments.record.as_deref();
+    let recorder = recorder.map(|file| Recorder::start(file, Arc::clone(&store)));
+    let recorder = recorder.transpose()?;
+    let watch = Watch {
+        store: Arc::clone(&store),
+        notes: notes.clone(),
+        forwarder: arguments
+            .forward
+            .clone()
+            .map(|url| Forwarder::start(url, Arc::clone(&store))),
+        recorder: recorder.as_ref().map(Recorder::queue),
+    };
+    let sources = config.source.clone();
+    let consumed = Arc::clone(&store);
+    let printer = EventPrinter::start(bootstrap, &topics, PARTITIONS, notes, consumed)?;
     let app = App::start(config, None, ports, |ingest| {
-        ingest.observing(lenient, move |observation| {
-            observed.observe(observation);
-            show(observation, notes.as_ref());
-        })
+        ingest.observing(lenient, move |observation| watch.observe(observation))
     })
     .await
     .map_err(name_option)?;
-    let inspected = Inspected::new(
-        store,
-        sources,
-        app.address(),
-        DEFAULT_TOPIC.to_owned(),
-        kafka.bootstrap.clone(),
-    );
-    let _inspector = Inspector::start(page, inspected)?;
     let greeting = Greeting {
         arguments,
         key_is_set,
         inspector_port,
+        topic: &topics[0],
+        sources: &sources,
     };
-    greeting.print(&app, &kafka.bootstrap);
+    greeting.print(&app, bootstrap);
+    let known = KnownSources::new(sources);
+    let topic = topics[0].clone();
+    let inspected = Inspected::new(store, known, app.address(), topic, bootstrap.to_owned());
+    let inspector = Inspector::start(page, inspected)?;
     let outcome = app.run(signals).await;
+    drop(inspector);
     printer.stop();
     println!("\nStopped. The journal and the topic were temporary and are gone.");
+    if let Some(recorder) = recorder {
+        // It has reported already what went wrong.
+        let total = recorder.stop().unwrap_or_default();
+        println!("{}", total.text(arguments.record.as_deref()));
+    }
     Ok(outcome?)
+}
+
+impl DevArgs {
+    fn bounds(&self) -> Bounds {
+        let usual = Bounds::default();
+        let is_handed_on = self.forward.is_some() || self.record.is_some();
+        Bounds {
+            // What is handed on must be whole.
+            body: if is_handed_on {
+                usual.bytes / 2
+            } else {
+                usual.body
+            },
+            ..usual
+        }
+    }
+}
+
+/// Everything that is told of each request.
+struct Watch {
+    store: Arc<Store>,
+    notes: Option<SignatureNotes>,
+    forwarder: Option<Forwarder>,
+    recorder: Option<RecorderQueue>,
+}
+
+impl Watch {
+    fn observe(&self, observation: &Observation<'_>) {
+        let answered = self.store.observe(observation);
+        show(observation, self.notes.as_ref());
+        let Some(n) = answered else { return };
+        if let Some(recorder) = &self.recorder {
+            recorder.record(n);
+        }
+        let is_new = matches!(
+            observation,
+            Observation::Answered {
+                request: None,
+                refusal: None,
+                is_duplicate: false,
+                ..
+            }
+        );
+        if let Some(forwarder) = self.forwarder.as_ref().filter(|_| is_new) {
+            forwarder.forward(n);
+        }
+    }
 }
 
 /// Prints what the topic does not show, and keeps the notes on signatures until it shows their events.
@@ -176,30 +259,22 @@ struct Greeting<'a> {
     arguments: &'a DevArgs,
     key_is_set: bool,
     inspector_port: u16,
+    topic: &'a str,
+    sources: &'a [SourceConfig],
 }
 
 impl Greeting<'_> {
     fn print(&self, app: &App, bootstrap: &str) {
-        let Self {
-            arguments,
-            key_is_set,
-            inspector_port,
-        } = *self;
         let bold = anstyle::Style::new().bold();
         let (on, off) = (bold.render(), bold.render_reset());
-        let port = app.address().port();
-        let signatures = match (key_is_set, arguments.require_signature) {
-            (false, _) => "not checked: set RETELL_API_KEY to check each one",
-            (true, false) => "checked, not required (--require-signature refuses invalid ones)",
-            (true, true) => "required",
-        };
+        let (inspector, topic) = (self.inspector_port, self.topic);
         println!(
             "{on}ringback dev{off}: relay, Kafka and journal on this machine; nothing is kept
 
-  {on}Inspector{off}   http://localhost:{inspector_port}/
-  {on}Webhooks{off}    http://localhost:{port}/webhook
+  {on}Inspector{off}   http://localhost:{inspector}/
+  {on}Webhooks{off}    {webhooks}
   {on}Signatures{off}  {signatures}
-  {on}Kafka{off}       {bootstrap}, topic {DEFAULT_TOPIC}, {PARTITIONS} partitions: an embedded
+  {on}Kafka{off}       {bootstrap}, topic {topic}, {PARTITIONS} partitions: an embedded
               mock in memory, for kcat, confluent-kafka and other clients that
               use librdkafka (Java's clients wait for ever); beyond 5 MiB per
               partition it deletes the oldest events
@@ -207,34 +282,79 @@ impl Greeting<'_> {
 
   {try_it}
   Read the topic:
-    kcat -C -b {bootstrap} -t {DEFAULT_TOPIC} -f '%k %h %s\\n'
+    kcat -C -b {bootstrap} -t {topic} -f '%k %h %s\\n'
 
   Below: each event as it arrives in the topic, and each refused request.
   Ctrl-C stops.
 ",
-            try_it = try_it(arguments, port, bootstrap),
+            webhooks = self.webhooks(app.address().port()),
+            signatures = self.signatures(),
+            try_it = self.try_it(app.address().port(), bootstrap),
             admin = app.admin_address().port(),
         );
-        display::heading(key_is_set && !arguments.require_signature);
+        display::heading(self.key_is_set && !self.arguments.require_signature);
     }
-}
 
-/// A command for another terminal whose event is answered 204.
-fn try_it(arguments: &DevArgs, port: u16, bootstrap: &str) -> String {
-    if arguments.require_signature {
-        // Few enough bytes for the mock's partitions.
-        return format!(
-            "Try it in another terminal. Set {RETELL_KEY} there too, because it signs
+    /// The first source's URL, and the paths of the others.
+    fn webhooks(&self, port: u16) -> String {
+        let mut paths = self
+            .sources
+            .iter()
+            .filter_map(|source| source.path.iter().next());
+        let first = paths.next().unwrap_or_default();
+        let others = if self.arguments.config.is_some() {
+            paths
+                .map(|path| format!("\n{MARGIN}{path}"))
+                .collect::<Vec<_>>()
+                .concat()
+        } else {
+            let names = configuration::SENDERS.join(", ");
+            format!(
+                "\n{MARGIN}{}",
+                wrapped(&format!("/webhooks/NAME for {names}"), 64, 2)
+                    .replace('\n', &format!("\n{MARGIN}"))
+            )
+        };
+        format!("http://localhost:{port}{first}{others}")
+    }
+
+    fn signatures(&self) -> String {
+        if let Some(file) = &self.arguments.config {
+            return format!("as {} says", file.display());
+        }
+        String::from(match (self.key_is_set, self.arguments.require_signature) {
+            (false, _) => "not checked on /webhook: set RETELL_API_KEY to check each one",
+            (true, false) => "checked, not required (--require-signature refuses invalid ones)",
+            (true, true) => "required",
+        })
+    }
+
+    /// A command for another terminal whose event is answered 204.
+    fn try_it(&self, port: u16, bootstrap: &str) -> String {
+        if let Some((file, first)) = self.arguments.config.as_ref().zip(self.sources.first()) {
+            let (file, name) = (file.display(), &first.name);
+            let path = first.path.iter().next().unwrap_or_default();
+            return format!(
+                "Try it in another terminal, which needs the sources' keys too:
+    ringback send --config {file} --source {name} \\
+      --url http://localhost:{port}{path}"
+            );
+        }
+        if self.arguments.require_signature {
+            // Few enough bytes for the mock's partitions.
+            return format!(
+                "Try it in another terminal. Set {RETELL_KEY} there too, because it signs
   the events:
     ringback prove --url http://localhost:{port}/webhook \\
       --bootstrap {bootstrap} --rate 20 --duration 5s --size 2KiB"
-        );
-    }
-    format!(
-        r#"Try it:
+            );
+        }
+        format!(
+            r#"Try it:
     curl --location 'localhost:{port}/webhook' --include \
       --header 'Content-Type: application/json' \
       --data '{{"event":"call_ended",
         "call":{{"call_id":"Jabr9TXYYJHfvl6Syypi88rdAHYHmcq6"}}}}'"#
-    )
+        )
+    }
 }

@@ -42,6 +42,12 @@ pub enum CommandError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot create the recording {file}: name a new file, in a folder that exists")]
+    Record {
+        file: String,
+        #[source]
+        source: io::Error,
+    },
     #[error(transparent)]
     Prove(#[from] ProveError),
     #[error(transparent)]

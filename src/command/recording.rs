@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde_json::{Value, json};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::{Deserialize, Serialize};
 
 /// The first line: the format and its version.
 pub const HEADER: &str = r#"{"ringback_recording":1}"#;
@@ -21,21 +22,169 @@ pub struct Recorded {
     pub body: Bytes,
 }
 
+#[derive(Deserialize)]
+struct Header {
+    ringback_recording: u64,
+}
+
+/// [`Recorded`] as its line has it.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    at_ms: u64,
+    method: String,
+    path: String,
+    query: Option<String>,
+    headers: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    /// If it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+}
+
+/// A request that can be sent.
+#[derive(Debug, Clone)]
+pub struct Replayed {
+    pub method: Method,
+    /// The path with the query.
+    pub target: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
 impl Recorded {
     /// Its line, without the line break.
-    pub fn line(&self) -> String {
-        let (name, body) = match std::str::from_utf8(&self.body) {
-            Ok(text) => ("body", text.to_owned()),
-            Err(_) => ("body_base64", STANDARD.encode(&self.body)),
+    pub fn line(self) -> String {
+        let (body, body_base64) = match std::str::from_utf8(&self.body) {
+            Ok(text) => (Some(text.to_owned()), None),
+            Err(_) => (None, Some(STANDARD.encode(&self.body))),
         };
-        let mut line = json!({
-            "at_ms": self.at_ms,
-            "method": self.method,
-            "path": self.path,
-            "query": self.query,
-            "headers": self.headers,
-        });
-        line[name] = Value::String(body);
-        line.to_string()
+        let line = Line {
+            at_ms: self.at_ms,
+            method: self.method,
+            path: self.path,
+            query: self.query,
+            headers: self.headers,
+            body,
+            body_base64,
+        };
+        // Numbers and texts under fixed names can always be written.
+        serde_json::to_string(&line).unwrap_or_default()
+    }
+}
+
+/// The requests of a recording, in their order; `None` if the file is none. An error names the line.
+pub fn read(file: &[u8]) -> Option<Result<Vec<Replayed>, String>> {
+    let mut lines = file.split(|byte| *byte == b'\n').zip(1..);
+    let (first, _) = lines.next()?;
+    let header: Header = serde_json::from_slice(first).ok()?;
+    if header.ringback_recording != 1 {
+        let version = header.ringback_recording;
+        return Some(Err(format!(
+            "line 1: this is version {version} of the format, and this ringback knows version 1"
+        )));
+    }
+    let lines = lines.filter(|(line, _)| !line.trim_ascii().is_empty());
+    let requests = lines
+        .map(|(line, number)| replayed(line).map_err(|reason| format!("line {number}: {reason}")));
+    Some(requests.collect())
+}
+
+fn replayed(line: &[u8]) -> Result<Replayed, String> {
+    let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let method = line.method.parse::<Method>();
+    let method = method.map_err(|_| format!("{:?} is not a method", line.method))?;
+    if !line.path.starts_with('/') {
+        return Err(format!(
+            "the path {:?} does not begin with \"/\"",
+            line.path
+        ));
+    }
+    let body = match (line.body, line.body_base64) {
+        (Some(text), None) => text.into_bytes(),
+        (None, Some(encoded)) => {
+            let decoded = STANDARD.decode(encoded);
+            decoded.map_err(|_| String::from("body_base64 is not base64"))?
+        }
+        _ => return Err(String::from("give exactly one of body and body_base64")),
+    };
+    let query = line.query.map(|query| format!("?{query}"));
+    Ok(Replayed {
+        method,
+        target: format!("{}{}", line.path, query.unwrap_or_default()),
+        headers: headers(&line.headers)?,
+        body: body.into(),
+    })
+}
+
+/// Headers of names and values; the reason if one is none. A value is Latin-1 text; one with other characters is sent as UTF-8.
+pub fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        let latin: Option<Vec<u8>> = value.chars().map(|c| u8::try_from(c).ok()).collect();
+        let bytes = latin.unwrap_or_else(|| value.clone().into_bytes());
+        let header = HeaderName::from_bytes(name.as_bytes()).ok();
+        let header = header.zip(HeaderValue::from_bytes(&bytes).ok());
+        let (header, value) = header.ok_or_else(|| {
+            format!("{name:?} is not a header: a name has no spaces, a value no line breaks")
+        })?;
+        headers.append(header, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_comes_back_byte_for_byte() {
+        let recorded = |body: &'static [u8]| Recorded {
+            at_ms: 1,
+            method: String::from("POST"),
+            path: String::from("/a"),
+            query: Some(String::from("b=c")),
+            headers: vec![("x-a".into(), "\u{fc}".into()), ("x-a".into(), "2".into())],
+            body: Bytes::from_static(body),
+        };
+        for body in [&b"{\"a\":\n\"\xc3\xbc\"}"[..], b"\xff\0", b""] {
+            let file = format!("{HEADER}\n{}\n\n", recorded(body).line());
+            let requests = read(file.as_bytes()).unwrap().unwrap();
+            let [request] = requests.as_slice() else {
+                panic!("one request: {requests:?}");
+            };
+            assert_eq!(
+                (&request.body[..], request.target.as_str()),
+                (body, "/a?b=c")
+            );
+            assert_eq!(request.headers.get_all("x-a").iter().count(), 2);
+            assert_eq!(request.headers["x-a"].as_bytes(), b"\xfc");
+        }
+    }
+
+    #[test]
+    fn what_is_no_recording_is_told_from_a_broken_one() {
+        assert!(read(b"").is_none());
+        assert!(read(b"{\"event\":\"call_ended\"}\n").is_none());
+        let fault = |rest: &str| {
+            read(format!("{HEADER}\n{rest}").as_bytes())
+                .unwrap()
+                .unwrap_err()
+        };
+        assert!(
+            read(b"{\"ringback_recording\":2}")
+                .unwrap()
+                .unwrap_err()
+                .contains("version 2")
+        );
+        assert!(fault("\nx").starts_with("line 3: "), "{}", fault("\nx"));
+        let line = |more: &str| {
+            fault(&format!(
+                "{{\"at_ms\":1,\"method\":\"POST\",\"path\":\"/\",\"query\":null,{more}}}"
+            ))
+        };
+        assert!(line("\"headers\":[]").contains("exactly one of body"));
+        assert!(line("\"headers\":[[\"a b\",\"\"]],\"body\":\"\"").contains("not a header"));
+        assert!(line("\"headers\":[],\"body_base64\":\"?\"").contains("not base64"));
     }
 }

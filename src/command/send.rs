@@ -15,7 +15,7 @@ use tokio::time::sleep_until;
 
 use super::progress::ProgressLine;
 use super::sender::{Sender, SenderArgs};
-use super::webhook::{PostError, WebhookClient, WebhookUrl, connector};
+use super::webhook::{Answer, PostError, WebhookClient, WebhookUrl, connector};
 use super::{CommandError, block_on};
 use crate::ingest::Signer;
 
@@ -42,8 +42,10 @@ const MAX_SHOWN: u64 = 20;
   ringback send -c ringback.toml --event call_ended --call-id test-1 --tamper
   ringback send -c ringback.toml --count 1000 --rate 200
   ringback send -c ringback.toml --file events.ndjson --json
+  ringback send --file recording.ndjson --rate 20
 
 Without options it posts to http://localhost:8080/webhook, where `ringback dev` listens, signed with RETELL_API_KEY if that is set.
+A recording of `ringback dev --record` is sent as it was, so signatures that have a time are stale after a while.
 Consumers of the topic see the events as real ones; their ids begin with send-.
 
 Exit codes: 0 every answer was 2xx; 1 one was not; 2 wrong usage; 78 bad configuration.")]
@@ -78,7 +80,12 @@ pub(super) fn run(arguments: &SendArgs) -> Result<(), CommandError> {
     let signer = sender.keys()?.into_iter().next().map(|key| key.signer);
     let messages = arguments.messages.read(&sender.source)?;
     let url = arguments.webhook_url(&sender);
-    if arguments.tamper && !signer.as_ref().is_some_and(Signer::signs_body) {
+    if messages.are_recorded() {
+        let flags = [("--tamper", arguments.tamper), ("--stale", arguments.stale)];
+        if let Some((flag, _)) = flags.into_iter().find(|(_, is_set)| *is_set) {
+            return Err(SendError::Recorded(flag).into());
+        }
+    } else if arguments.tamper && !signer.as_ref().is_some_and(Signer::signs_body) {
         return Err(SendError::Unsigned("--tamper", "body").into());
     }
     let certificate = url.certificate.as_deref();
@@ -133,7 +140,7 @@ async fn send(
         line.show(|| tally.progress(count, share));
     }
     drop(line);
-    if count > MAX_SHOWN && !arguments.json {
+    if (count > MAX_SHOWN || messages.are_recorded()) && !arguments.json {
         println!("{}", tally.text(started.elapsed()));
     }
     Ok(tally)
@@ -155,6 +162,12 @@ struct Post {
 
 impl Post {
     async fn answered(&mut self, message: &Message) -> Result<Answered, SendError> {
+        if let Some((method, target)) = &message.recorded {
+            let Message { headers, body, .. } = message;
+            let begun = Instant::now();
+            let answer = self.client.send(method, target, headers, body).await;
+            return Ok(answered(message, body.len(), answer, begun));
+        }
         let mut headers = message.headers.clone();
         headers.entry(USER_AGENT).or_insert(AGENT);
         let mut query = None;
@@ -172,13 +185,22 @@ impl Post {
         }
         let begun = Instant::now();
         let answer = self.client.post(&headers, query.as_deref(), &body).await;
-        Ok(Answered {
-            event: message.event.clone(),
-            id: message.id.clone(),
-            bytes: body.len(),
-            answer: answer.map_err(|error: PostError| error.to_string()),
-            elapsed: begun.elapsed(),
-        })
+        Ok(answered(message, body.len(), answer, begun))
+    }
+}
+
+fn answered(
+    message: &Message,
+    bytes: usize,
+    answer: Result<Answer, PostError>,
+    begun: Instant,
+) -> Answered {
+    Answered {
+        event: message.event.clone(),
+        id: message.id.clone(),
+        bytes,
+        answer: answer.map_err(|error| error.to_string()),
+        elapsed: begun.elapsed(),
     }
 }
 

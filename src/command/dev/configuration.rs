@@ -8,10 +8,11 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytesize::ByteSize;
 
 use super::{DevArgs, SOURCE};
-use crate::command::{CommandError, DEFAULT_TOPIC, RETELL_KEY};
-use crate::config::{Config, Environment};
+use crate::command::{CommandError, DEFAULT_TOPIC, RETELL_KEY, load};
+use crate::config::{Config, Environment, Purpose};
 
 /// The senders beside Retell AI, each by its preset, at `/webhooks/<name>`. Their keys are made at each start, so that the
 /// inspector can sign samples, and nobody has to choose any.
@@ -25,20 +26,57 @@ pub const SENDERS: [&str; 7] = [
     "standard-webhooks",
 ];
 
+/// The user's own sources, and the limits of `[listen]`, from the file of `--config`. What is wrong with them is an error as for
+/// `serve`; what `dev` has of its own is not looked at.
+pub fn own(arguments: &DevArgs) -> Result<Option<Config>, CommandError> {
+    let file = arguments.config.as_deref();
+    file.map(|file| load(file, Purpose::Sources)).transpose()
+}
+
+/// Every topic that events may go to; the first is the one of sources that name none.
+pub fn topics(own: Option<&Config>) -> Vec<String> {
+    let Some(own) = own else {
+        return vec![DEFAULT_TOPIC.to_owned()];
+    };
+    let of_sources = own.source.iter().flat_map(|source| {
+        let by_event = source.topics.0.values();
+        by_event.chain(source.topic.as_ref())
+    });
+    let mut topics = vec![own.kafka.topic.clone()];
+    for topic in of_sources {
+        if !topics.contains(topic) {
+            topics.push(topic.clone());
+        }
+    }
+    topics
+}
+
 /// A configuration like a user's own, so that `dev` starts as `serve` does. Keys and journal are below `folder`.
 pub fn read(
     arguments: &DevArgs,
+    own: Option<Config>,
     folder: &Path,
     bootstrap: &str,
     key_is_set: bool,
 ) -> Result<Config, CommandError> {
     let mut text = base(arguments, folder, bootstrap);
-    text.push_str(&own_sources(folder, key_is_set)?);
-    Ok(Config::parse(
-        &text,
-        "ringback dev",
-        &Environment::default(),
-    )?)
+    text.push_str(&match own {
+        Some(_) => own_source(false),
+        None => own_sources(folder, key_is_set)?,
+    });
+    let mut config = Config::parse(&text, "ringback dev", &Environment::default())?;
+    if let Some(own) = own {
+        let address = config.listen.address;
+        config.listen = own.listen;
+        (config.listen.address, config.listen.tls) = (address, None);
+        config.kafka.topic = own.kafka.topic;
+        config.source = own.source;
+        // As the relation of the two keys demands.
+        let largest = config.publish().max_body;
+        let least = ByteSize::b(4 * largest);
+        config.journal.budget = config.journal.budget.max(least);
+    }
+    Ok(config)
 }
 
 /// Everything but the sources.
@@ -67,13 +105,18 @@ drain_deadline = "3s"
     )
 }
 
-fn own_sources(folder: &Path, key_is_set: bool) -> io::Result<String> {
+/// The source of the quick start.
+fn own_source(key_is_set: bool) -> String {
     let proof = if key_is_set {
         format!("verify = \"retell\"\nkeys = [{{ env = \"{RETELL_KEY}\" }}]")
     } else {
         String::from("verify = \"none\"")
     };
-    let mut text = format!("[[source]]\nname = \"{SOURCE}\"\npath = \"/webhook\"\n{proof}\n");
+    format!("[[source]]\nname = \"{SOURCE}\"\npath = \"/webhook\"\n{proof}\n")
+}
+
+fn own_sources(folder: &Path, key_is_set: bool) -> io::Result<String> {
+    let mut text = own_source(key_is_set);
     let folder = folder.join("keys");
     create_dir(&folder)?;
     for name in SENDERS {

@@ -37,11 +37,11 @@ pub struct EventPrinter {
 }
 
 impl EventPrinter {
-    /// Reads every partition from its beginning. With `notes`, a row ends with the note on its event's signature. `store` learns
+    /// Reads every partition of the topics from its beginning. With `notes`, a row ends with the note on its event's signature. `store` learns
     /// where each event is.
     pub fn start(
         bootstrap: &str,
-        topic: &str,
+        topics: &[String],
         partitions: i32,
         notes: Option<SignatureNotes>,
         store: Arc<Store>,
@@ -54,8 +54,10 @@ impl EventPrinter {
             .set("fetch.wait.max.ms", "20")
             .create()?;
         let mut assignment = TopicPartitionList::new();
-        for partition in 0..partitions {
-            assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+        for topic in topics {
+            for partition in 0..partitions {
+                assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+            }
         }
         consumer.assign(&assignment)?;
         let stop = Arc::new(AtomicBool::new(false));

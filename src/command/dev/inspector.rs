@@ -49,7 +49,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::command::webhook::WebhookUrl;
 
 pub use self::known::KnownSources;
-pub use self::store::{Bounds, Store};
+pub use self::store::{Bounds, Captured, Forwarded, Store};
 
 use self::guard::Guard;
 use self::reply::Reply;

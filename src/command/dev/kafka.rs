@@ -21,15 +21,18 @@ pub struct EmbeddedKafka {
 }
 
 impl EmbeddedKafka {
-    /// Starts one broker with one topic; returns when clients can connect.
-    pub fn start(topic: &'static str) -> Result<Self, CommandError> {
+    /// Starts one broker with these topics; returns when clients can connect.
+    pub fn start(topics: Vec<String>) -> Result<Self, CommandError> {
         let (stop, stopped) = mpsc::channel::<Infallible>();
         let (started, start) = mpsc::channel::<Result<String, KafkaError>>();
         let thread = thread::Builder::new()
             .name(String::from("mock-kafka"))
             .spawn(move || {
                 let made = MockCluster::new(1).and_then(|cluster| {
-                    cluster.create_topic(topic, PARTITIONS, 1).map(|()| cluster)
+                    let mut topics = topics.iter();
+                    topics
+                        .try_for_each(|topic| cluster.create_topic(topic, PARTITIONS, 1))
+                        .map(|()| cluster)
                 });
                 let _cluster = match made {
                     Ok(cluster) => {

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::samples::{Sample, samples};
 use super::{header, typed};
-use crate::command::webhook::CertificateError;
+use crate::command::recording::{self, Replayed};
+use crate::command::webhook::{CertificateError, remove_transport};
 use crate::ingest::{SignError, SourceConfig};
 
 #[derive(Debug, clap::Args)]
@@ -19,7 +20,8 @@ pub struct MessageArgs {
     /// The id of what the events are about, which becomes the record's key: the call, chat, object, channel or repository [default: a new one for each round]
     #[arg(long, value_name = "ID", value_parser = id, conflicts_with = "file")]
     call_id: Option<String>,
-    /// Send this file as it is; of a file that ends with .ndjson each line
+    /// Send this file as it is; of a file that ends with .ndjson each line; of a recording (ringback dev --record) each request
+    /// with its own head, to its own path
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Another header of each request, as 'Name: value'; can be repeated
@@ -36,6 +38,10 @@ pub enum SendError {
     File(String, #[source] std::io::Error),
     #[error("{0} holds no event")]
     Empty(String),
+    #[error("{file}: {reason}")]
+    Recording { file: String, reason: String },
+    #[error("a recording is sent as it is: leave out {0}")]
+    Recorded(&'static str),
     #[error("{0} needs a sender that signs the {1}, and a key to sign with")]
     Unsigned(&'static str, &'static str),
     #[error("cannot sign: the key or the request {0}")]
@@ -54,11 +60,14 @@ pub struct Message {
     pub delivery: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// Of a recorded request, which is sent as it was; then the method and the path with the query.
+    pub recorded: Option<(Method, String)>,
 }
 
 enum Bodies {
     Samples(Vec<Sample>),
     File(String, Vec<Bytes>),
+    Recording(String, Vec<Replayed>),
 }
 
 /// All of them, again and again.
@@ -77,6 +86,17 @@ impl MessageArgs {
                 let name = file.display().to_string();
                 let bytes = std::fs::read(file);
                 let bytes = bytes.map_err(|error| SendError::File(name.clone(), error))?;
+                if let Some(requests) = recording::read(&bytes) {
+                    let file = || name.clone();
+                    let requests = requests.map_err(|reason| SendError::Recording {
+                        file: file(),
+                        reason,
+                    })?;
+                    if requests.is_empty() {
+                        return Err(SendError::Empty(name));
+                    }
+                    return Ok(self.messages(Bodies::Recording(name, requests)));
+                }
                 let is_list = file.extension().is_some_and(|end| end == "ndjson");
                 let bodies = if is_list {
                     lines(&bytes)
@@ -90,12 +110,16 @@ impl MessageArgs {
             }
             None => Bodies::Samples(self.samples(source)?),
         };
-        Ok(Messages {
+        Ok(self.messages(bodies))
+    }
+
+    fn messages(&self, bodies: Bodies) -> Messages {
+        Messages {
             bodies,
             id: self.call_id.clone(),
             headers: self.headers.iter().cloned().collect(),
             run: hex::encode(rand::random::<[u8; 4]>()),
-        })
+        }
     }
 
     fn samples(&self, source: &SourceConfig) -> Result<Vec<Sample>, SendError> {
@@ -127,8 +151,14 @@ impl Messages {
         let length = match &self.bodies {
             Bodies::Samples(samples) => samples.len(),
             Bodies::File(_, bodies) => bodies.len(),
+            Bodies::Recording(_, requests) => requests.len(),
         };
         length as u64
+    }
+
+    /// True if they are sent as they were recorded.
+    pub fn are_recorded(&self) -> bool {
+        matches!(self.bodies, Bodies::Recording(..))
     }
 
     /// The event with this number; after the last comes the first again, about something new.
@@ -154,6 +184,26 @@ impl Messages {
                     delivery,
                     headers,
                     body: bodies[index].clone(),
+                    recorded: None,
+                }
+            }
+            Bodies::Recording(name, requests) => {
+                let Replayed {
+                    method,
+                    target,
+                    headers,
+                    body,
+                } = requests[index].clone();
+                let mut headers = headers;
+                remove_transport(&mut headers);
+                headers.extend(self.headers.clone());
+                Message {
+                    event: format!("{name}:{}", index + 2),
+                    id: String::new(),
+                    delivery,
+                    headers,
+                    body,
+                    recorded: Some((method, target)),
                 }
             }
         }

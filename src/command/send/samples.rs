@@ -40,6 +40,7 @@ impl Sample {
             id,
             delivery,
             headers,
+            recorded: None,
         }
     }
 }

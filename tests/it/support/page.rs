@@ -121,7 +121,8 @@ impl Page {
         let mut stream = self.connect();
         let last = last.map(|id| format!("Last-Event-ID: {id}\r\n"));
         let request = format!(
-            "GET /api/stream HTTP/1.1\r\n{}{}\r\n",
+            // As browsers do; a compressed stream would come late and in no whole messages.
+            "GET /api/stream HTTP/1.1\r\nAccept-Encoding: gzip\r\n{}{}\r\n",
             self.host(),
             last.unwrap_or_default()
         );

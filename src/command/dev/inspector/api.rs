@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Inspected;
 use super::remedies::remedy;
 use super::reply::{self, Reply};
-use super::store::{Captured, Entry};
+use super::store::Entry;
 use super::verdict::verdict;
 use crate::command::recording;
 use crate::time::now_ms;
@@ -73,7 +73,7 @@ pub fn request(entry: &Entry, inspected: &Inspected) -> Reply {
         })
     });
     set("answer", json!(answer));
-    set("forwarded", Value::Null);
+    set("forwarded", json!(entry.forwarded.as_deref()));
     reply::json(StatusCode::OK, &Value::Object(details))
 }
 
@@ -101,7 +101,7 @@ pub fn fixture(entry: &Entry) -> Reply {
     }
     let mut text = recording::HEADER.to_owned();
     text.push('\n');
-    text.push_str(&recorded(request).line());
+    text.push_str(&request.recorded().line());
     text.push('\n');
     let mut reply = reply::bytes("application/x-ndjson", text);
     let name = entry.row.event.as_deref().unwrap_or("request");
@@ -121,18 +121,6 @@ pub fn fixture(entry: &Entry) -> Reply {
         reply.headers_mut().insert(CONTENT_DISPOSITION, disposition);
     }
     reply
-}
-
-/// The request as a recording has it.
-pub fn recorded(request: &Captured) -> recording::Recorded {
-    recording::Recorded {
-        at_ms: request.at_ms,
-        method: request.method.clone(),
-        path: request.path.clone(),
-        query: request.query.clone(),
-        headers: request.headers.pairs(),
-        body: request.body.clone(),
-    }
 }
 
 /// `GET /api/search`: looks at every kept request once, in steps that keep nobody waiting.

@@ -62,25 +62,10 @@ impl Lines {
     }
 }
 
-/// The headers that a client writes; the reason if one is none. A character beyond Latin-1 is written as UTF-8.
-pub fn parse(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in pairs {
-        let latin: Option<Vec<u8>> = value.chars().map(|c| u8::try_from(c).ok()).collect();
-        let bytes = latin.unwrap_or_else(|| value.clone().into_bytes());
-        let header = HeaderName::from_bytes(name.as_bytes()).ok();
-        let header = header.zip(HeaderValue::from_bytes(&bytes).ok());
-        let (header, value) = header.ok_or_else(|| {
-            format!("{name:?} is not a header: a name has no spaces, a value no line breaks")
-        })?;
-        headers.append(header, value);
-    }
-    Ok(headers)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::recording;
 
     #[test]
     fn headers_come_back_byte_for_byte_in_their_order() {
@@ -93,8 +78,8 @@ mod tests {
         assert_eq!(lines.to_map(), headers);
         let pairs = lines.pairs();
         assert_eq!(pairs[2], ("x-a".into(), "\u{c3}\u{bc}\u{ff}".into()));
-        assert_eq!(parse(&pairs), Ok(headers));
-        assert!(parse(&[("a b".into(), "c".into())]).is_err());
-        assert!(parse(&[("a".into(), "c\nd".into())]).is_err());
+        assert_eq!(recording::headers(&pairs), Ok(headers));
+        assert!(recording::headers(&[("a b".into(), "c".into())]).is_err());
+        assert!(recording::headers(&[("a".into(), "c\nd".into())]).is_err());
     }
 }

@@ -13,9 +13,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::known::keys;
-use super::lines::{Lines, parse};
+use super::lines::Lines;
 use super::reply::{self, Reply};
 use super::{Inspected, target};
+use crate::command::recording;
 use crate::command::send::{AGENT, SendError, id, samples, sign};
 use crate::command::webhook::{WebhookClient, remove_transport};
 use crate::ingest::{Signer, SourceConfig};
@@ -82,7 +83,7 @@ fn outgoing(inspected: &Inspected, send: Send) -> Result<Outgoing, Refused> {
     }
     let body = STANDARD.decode(&send.body);
     let body = body.map_err(|_| String::from("The body must be in base64."))?;
-    let mut headers = parse(&send.headers).map_err(|reason| format!("{reason}."))?;
+    let mut headers = recording::headers(&send.headers).map_err(|reason| format!("{reason}."))?;
     remove_transport(&mut headers);
     let mut path = send.path;
     if send.sign {

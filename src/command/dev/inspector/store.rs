@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use tokio::sync::watch;
 
-pub use self::entry::{Captured, Entry, Row};
+pub use self::entry::{Captured, Entry, Forwarded, Row};
 
 use self::entry::{Answer, Record};
 use self::kept::{Ending, Kept};
@@ -22,8 +22,6 @@ use super::lines::Lines;
 use crate::ingest::{Observation, ObservedRefusal};
 use crate::time::now_ms;
 
-/// The longest body that is kept whole has this part of the store's bytes: 4 MiB.
-const SHARES: usize = 32;
 /// How many of the newest requests are looked at for one that the inspector itself has sent.
 const RECENT: usize = 10_000;
 /// The metric's label of a client that left.
@@ -37,6 +35,8 @@ pub struct Bounds {
     pub requests: usize,
     /// Of memory, for everything that is kept of the requests.
     pub bytes: usize,
+    /// The longest body that is kept whole.
+    pub body: usize,
 }
 
 impl Default for Bounds {
@@ -44,6 +44,7 @@ impl Default for Bounds {
         Self {
             requests: 100_000,
             bytes: 128 * 1024 * 1024,
+            body: 4 * 1024 * 1024,
         }
     }
 }
@@ -95,11 +96,12 @@ impl Store {
         changed
     }
 
-    /// Keeps what is observed of a request.
-    pub fn observe(&self, observation: &Observation<'_>) {
+    /// Keeps what is observed of a request. Of one that is answered it gives its number.
+    pub fn observe(&self, observation: &Observation<'_>) -> Option<u64> {
         match observation {
             Observation::Accepted(request) => {
                 self.change(|kept| kept.add(request, true));
+                None
             }
             Observation::Left { number } => self.change(|kept| {
                 if let Some(n) = kept.accepted(*number) {
@@ -111,6 +113,7 @@ impl Store {
                     };
                     kept.end(n, ending);
                 }
+                None
             }),
             Observation::Answered {
                 number,
@@ -140,10 +143,9 @@ impl Store {
                         Some(request) => Some(kept.add(request, false)),
                         None => kept.accepted(*number),
                     };
-                    if let Some(n) = n {
-                        kept.end(n, ending);
-                    }
-                });
+                    kept.end(n?, ending);
+                    n
+                })
             }
         }
     }
@@ -180,6 +182,11 @@ impl Store {
 
     pub fn changes(&self, revision: u64, most: usize) -> Changes {
         self.read().changes(revision, most)
+    }
+
+    /// Keeps what the handler has answered.
+    pub fn forwarded(&self, n: u64, forwarded: Forwarded) {
+        self.change(|kept| kept.change(n, |entry| entry.forwarded = Some(Arc::new(forwarded))));
     }
 
     /// The request with this number, if it is still kept.

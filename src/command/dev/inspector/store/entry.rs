@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::command::dev::inspector::lines::Lines;
 use crate::command::dev::inspector::target;
+use crate::command::recording::Recorded;
 use crate::ingest::{AuthenticateError, ObservedRequest};
 
 /// Bytes of an entry beside its texts: the structs below and its places in the indices, rounded up.
@@ -107,6 +108,18 @@ impl Captured {
     pub fn target(&self) -> String {
         target(&self.path, self.query.as_deref())
     }
+
+    /// As a recording has it.
+    pub fn recorded(&self) -> Recorded {
+        Recorded {
+            at_ms: self.at_ms,
+            method: self.method.clone(),
+            path: self.path.clone(),
+            query: self.query.clone(),
+            headers: self.headers.pairs(),
+            body: self.body.clone(),
+        }
+    }
 }
 
 /// What the sender was answered.
@@ -131,6 +144,18 @@ pub struct Record {
     pub headers: Lines,
 }
 
+/// What the handler of `--forward` has answered.
+#[derive(Debug, Serialize)]
+pub struct Forwarded {
+    pub url: String,
+    /// `None` if there was no answer.
+    pub status: Option<u16>,
+    pub ms: f64,
+    /// Why there was none.
+    pub error: Option<String>,
+    pub body: String,
+}
+
 /// One kept request.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -140,6 +165,7 @@ pub struct Entry {
     pub request: Arc<Captured>,
     pub answer: Option<Arc<Answer>>,
     pub record: Option<Arc<Record>>,
+    pub forwarded: Option<Arc<Forwarded>>,
 }
 
 impl Entry {
@@ -174,6 +200,7 @@ impl Entry {
             request: Arc::new(request),
             answer: None,
             record: None,
+            forwarded: None,
         }
     }
 
@@ -201,6 +228,10 @@ impl Entry {
             let key = record.key.as_ref().map_or(0, String::len);
             record.headers.as_bytes().len() + key + 2 * record.topic.len()
         });
-        OVERHEAD + row + head + request.body.len() + answer + record
+        let forwarded = self.forwarded.as_ref().map_or(0, |forwarded| {
+            let error = forwarded.error.as_ref().map_or(0, String::len);
+            forwarded.url.len() + forwarded.body.len() + error
+        });
+        OVERHEAD + row + head + request.body.len() + answer + record + forwarded
     }
 }

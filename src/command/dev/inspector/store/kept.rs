@@ -69,7 +69,7 @@ impl Kept {
     /// Adds a request, and drops the oldest ones if there are too many. An accepted one waits for its answer and its record.
     pub fn add(&mut self, request: &ObservedRequest<'_>, is_accepted: bool) -> u64 {
         let n = self.next;
-        let entry = Entry::new(n, request, self.bounds.bytes / super::SHARES);
+        let entry = Entry::new(n, request, self.bounds.body);
         self.next += 1;
         self.bytes += entry.bytes();
         if is_accepted {
@@ -155,7 +155,9 @@ impl Kept {
     }
 
     fn shrink(&mut self) {
-        let Bounds { requests, bytes } = self.bounds;
+        let Bounds {
+            requests, bytes, ..
+        } = self.bounds;
         while self.entries.len() > requests || self.bytes > bytes {
             let oldest = self.first();
             self.forget(oldest);

@@ -141,7 +141,7 @@ fn an_event_whose_client_left_may_still_come_to_the_topic() {
 fn the_number_and_the_bytes_of_what_is_kept_are_bounded_and_a_long_body_is_cut() {
     let store = Store::new(Bounds {
         requests: 10,
-        bytes: 1 << 20,
+        ..Bounds::default()
     });
     for number in 1..=25 {
         accept(&store, number, "a", b"{}");
@@ -153,6 +153,7 @@ fn the_number_and_the_bytes_of_what_is_kept_are_bounded_and_a_long_body_is_cut()
     let bounds = Bounds {
         requests: 1000,
         bytes: 1 << 20,
+        body: 1 << 15,
     };
     let store = Store::new(bounds);
     for number in 1..=100 {
@@ -163,7 +164,7 @@ fn the_number_and_the_bytes_of_what_is_kept_are_bounded_and_a_long_body_is_cut()
     let entries: Vec<_> = (changes.first..=100)
         .map(|n| store.get(n).unwrap())
         .collect();
-    let share = bounds.bytes / SHARES;
+    let share = bounds.body;
     assert!(
         entries
             .iter()
