@@ -43,7 +43,7 @@ try {
   if (wanted('safety')) await safety(tools);
   if (wanted('load')) await load(page, { ...tools, seconds: asked.includes('--long') ? 60 : 5 });
   if (wanted('restart')) relay = await restart(page);
-  const foreign = [...hosts].filter(host => host !== new URL(relay.inspector).host);
+  const foreign = [...hosts].filter(host => !Relay.hosts.has(host));
   if (foreign.length > 0) throw new Error(`the page has asked ${foreign.join(', ')}`);
   step('no request left the inspector');
   if (asked.includes('--screenshots')) await screenshots({ ...tools, folder: SCREENSHOTS });
@@ -61,7 +61,7 @@ if (failed) {
 async function restart(page) {
   await relay.stop('SIGKILL');
   await page.getByText('Reconnecting', { exact: true }).waitFor();
-  const next = await Relay.start(BINARY, relay);
+  const next = await Relay.start(BINARY, { before: relay });
   await page.getByText('Live', { exact: true }).waitFor();
   await page.getByText('Waiting for the first request').waitFor();
   await next.post('{"event":"after_restart"}');

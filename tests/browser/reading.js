@@ -1,6 +1,8 @@
 // What the page shows: filters, one request, a call's events, two requests, and bodies that would like to be markup.
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import { address, button, close, delivered, detail, grid, having, healthy, open, panel, pick, row, rowCount, rows, tab, until } from './page.js';
+import { Relay } from './relay.js';
 
 export async function reading(page, tools) {
   await filters(page, tools);
@@ -9,6 +11,7 @@ export async function reading(page, tools) {
   await compare(page, tools);
   await markup(page, tools);
   await following(page, tools);
+  await forwarded(tools);
 }
 
 const shows = (page, count) => until(`the list has ${count} rows`, async () => (await rowCount(page)) === count);
@@ -167,4 +170,28 @@ async function following(page, { relay, step }) {
   await row(page, 1).waitFor();
   await page.keyboard.press('Escape');
   step('the list stands still while something is picked, and follows again; clearing it keeps the requests');
+}
+
+/** A local handler's answer is shown beside ringback's. */
+async function forwarded({ binary, context, step }) {
+  const handler = http.createServer((sent, answer) => {
+    sent.resume();
+    sent.on('end', () => answer.writeHead(201, { 'content-type': 'application/json' }).end('{"handled":"<b>yes</b>"}'));
+  });
+  await new Promise(resolve => handler.listen(0, '127.0.0.1', resolve));
+  const relay = await Relay.start(binary, { more: ['--forward', `http://127.0.0.1:${handler.address().port}/hook`] });
+  try {
+    const page = await open(await context(), relay);
+    await relay.post('{"event":"call_ended","call":{"call_id":"forwarded"}}');
+    await pick(page, await having(relay, 'forwarded'));
+    await tab(page, 'Forwarded').click();
+    await panel(page).getByRole('row', { name: 'status 201' }).waitFor();
+    await until("the handler's body is shown", async () => (await panel(page).locator('pre').textContent()).includes('"<b>yes</b>"'));
+    healthy(page);
+    await page.context().close();
+  } finally {
+    await relay.stop();
+    handler.close();
+  }
+  step("a local handler's answer is shown");
 }

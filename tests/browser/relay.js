@@ -7,12 +7,14 @@ const START_MS = 60_000;
 
 export class Relay {
   output = '';
+  /** The hosts of the inspectors of all relays that were started. */
+  static hosts = new Set();
 
-  /** Starts the binary on free ports, or on those of `before`. */
-  static async start(binary, before) {
+  /** Starts the binary on free ports, or on those of `before`, with further options. */
+  static async start(binary, { before, more = [] } = {}) {
     const relay = new Relay();
     const port = url => (url ? new URL(url).port : '0');
-    const options = ['--port', port(before?.webhook), '--admin-port', '0', '--inspector-port', port(before?.inspector)];
+    const options = ['--port', port(before?.webhook), '--admin-port', '0', '--inspector-port', port(before?.inspector), ...more];
     // Without a key of this machine's.
     const { RETELL_API_KEY: _, ...env } = process.env;
     relay.process = spawn(binary, ['dev', ...options], { env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -29,6 +31,7 @@ export class Relay {
       relay.process.stderr.on('data', read);
       relay.ended.then(code => reject(new Error(`it ended with ${code}:\n${relay.output}`)));
     });
+    Relay.hosts.add(new URL(relay.inspector).host);
     return relay;
   }
 

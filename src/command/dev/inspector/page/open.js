@@ -14,7 +14,7 @@ export async function open(n, { again = false } = {}) {
   }
   if (state.open.n === n && !again) return;
   // While a changed one loads, the old one stays.
-  if (state.open.n !== n) changed({ open: { n, data: null, error: null }, sent: null });
+  if (state.open.n !== n) changed({ open: { n, data: null, error: null }, sent: null, copied: null });
   loading?.abort();
   loading = new AbortController();
   const { signal } = loading;

@@ -1,5 +1,8 @@
 // The kept requests by number, and the numbers of those that a filter lets through.
 
+/** Names of events that are noted for each source, since a sender may have one for each request. */
+const MAX_EVENTS = 200;
+
 export class Rows {
   // Rows arrive in the order in which they changed, so there are holes for a while.
   #rows = [];
@@ -83,8 +86,8 @@ export class Rows {
     if (row.status) this.statuses.add(row.status);
     if (!row.event || !row.source) return;
     const names = this.events.get(row.source);
-    if (names) names.add(row.event);
-    else this.events.set(row.source, new Set([row.event]));
+    if (names?.size < MAX_EVENTS) names.add(row.event);
+    else if (!names) this.events.set(row.source, new Set([row.event]));
   }
 
   #place(row, was) {

@@ -5,9 +5,12 @@ import { pick } from '../list.js';
 import { state } from '../store.js';
 import { Status } from './list.js';
 
-/** The kept requests of the same call, oldest first. */
+/** Events of one call that are shown: a test may send thousands under one id. */
+const MAX_SHOWN = 500;
+
+/** The newest kept requests of the same call, oldest first. */
 export function ofCall({ key, source }) {
-  return key === null ? [] : state.rows.which(row => row.key === key && row.source === source);
+  return key === null ? [] : state.rows.latest(row => row.key === key && row.source === source, MAX_SHOWN).reverse();
 }
 
 export function Timeline({ data }) {
@@ -16,7 +19,8 @@ export function Timeline({ data }) {
   const start = rows[0].at_ms;
   const span = Math.max(1, rows.at(-1).at_ms - start);
   const first = new Map();
-  return html`<ol class="timeline" aria-label=${`Events of the call ${data.key}`}>
+  return html`${rows.length === MAX_SHOWN && html`<p class="faint">The newest ${MAX_SHOWN}.</p>`}
+    <ol class="timeline" aria-label=${`Events of the call ${data.key}`}>
     ${rows.map((row, at) => {
       const original = first.get(row.id);
       if (original === undefined) first.set(row.id, row.n);
