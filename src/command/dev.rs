@@ -177,7 +177,7 @@ fn greet(arguments: &DevArgs, app: &App, bootstrap: &str, key_is_set: bool) {
               mock in memory, for kcat, confluent-kafka and other clients that
               use librdkafka (Java's clients wait for ever); beyond 5 MiB per
               partition it deletes the oldest events
-  {on}Metrics{off}     http://localhost:{admin}/metrics
+  {on}Status{off}      http://localhost:{admin}/, with metrics at /metrics
 
   {try_it}
   Read the topic:

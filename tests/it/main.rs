@@ -60,6 +60,7 @@ mod send;
 mod senders;
 mod sizing_table;
 mod sources;
+mod status_page;
 mod support;
 mod tidy;
 mod tls;
