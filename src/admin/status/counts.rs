@@ -11,7 +11,7 @@ use super::figures::{Figures, whole};
 
 /// How far back the page looks.
 const WINDOW: Duration = Duration::from_mins(5);
-/// Between two samples: the page looks back over [`WINDOW`] or up to this much less.
+/// Between two samples: the page looks back over [`WINDOW`] or up to this much more.
 pub(super) const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) const ACCEPTED: &str = "events_accepted_total";

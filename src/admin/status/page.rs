@@ -100,7 +100,7 @@ fn table(name: &str, heads: &Markup, rows: &Markup) -> Markup {
 
 fn sources(view: &View<'_>) -> Markup {
     let recent = span(view);
-    let matches = view
+    let used = view
         .figures
         .sums("signature_matches_total", ["source", "key"]);
     let rows = html! {
@@ -111,10 +111,10 @@ fn sources(view: &View<'_>) -> Markup {
                 td { (source.verify) @if source.verify == "none" { ": anybody may post" } }
                 td {
                     @for (index, key) in source.keys.iter().enumerate() {
-                        @let matched = matches.get(&[source.name.clone(), key.clone()]).copied().map_or(0, whole);
+                        @let matches = used.get(&[source.name.clone(), key.clone()]).copied().map_or(0, whole);
                         @if index > 0 { ", " }
                         (key) " "
-                        @if matched == 0 { "(not used yet)" } @else { "(" (grouped(matched)) ")" }
+                        @if matches == 0 { "(not used yet)" } @else { "(" (grouped(matches)) ")" }
                     }
                 }
                 @for name in [ACCEPTED, DUPLICATE, REFUSED] {

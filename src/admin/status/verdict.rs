@@ -44,8 +44,7 @@ fn answering(view: &View<'_>) -> Verdict {
     let gating = view.checks.iter().filter(|c| c.kind == CheckKind::Gating);
     let mut lines: Vec<_> = gating.flat_map(failures).collect();
     let (state, headline) = if view.is_ready {
-        let no_room = named(view, "journal-room").flat_map(failures);
-        lines.extend(no_room);
+        lines.extend(named(view, "journal-room").flat_map(failures));
         let answers = view.recent.of(ANSWERED);
         let faults = answers.filter(|(_, code, _)| *code == "503");
         let faults: u64 = faults.map(|(_, _, count)| count).sum();
@@ -215,7 +214,7 @@ fn named<'a>(view: &'a View<'_>, name: &str) -> impl Iterator<Item = &'a CheckSt
 /// What is not as it should be, in the check's words.
 fn failures(check: &CheckState) -> impl Iterator<Item = String> {
     let failing = check.lines.iter().filter(|line| line.is_failing);
-    failing.map(|line| format!("{}: {}", check.name, line.message))
+    failing.map(|line| line.message.clone())
 }
 
 /// No longer than a duration can be.
