@@ -3,8 +3,10 @@
 //! The relay is the real one, on a temporary journal. Kafka is librdkafka's in-process mock, to which other clients that use
 //! librdkafka can connect too. Others ask for a newer list of API versions than it knows, and cannot read its answer.
 
+mod body;
 mod display;
 mod kafka;
+mod row;
 mod signatures;
 mod terminal;
 
@@ -31,8 +33,9 @@ use signatures::SignatureNotes;
   RETELL_API_KEY=key_… ringback dev
   RETELL_API_KEY=key_… ringback dev --require-signature
 
-A row has the time at which the event arrived in the topic (UTC), its name, key, partition and offset, its size, and the \
-time from the POST to Kafka. The embedded Kafka is for kcat, confluent-kafka and other clients that use librdkafka; Java's \
+A row has the time at which the event arrived in the topic, its name, key, partition and offset, its size, and the \
+time from the POST to Kafka. A terminal gets what fits its width, and colours unless NO_COLOR is set: refused requests are red, \
+dead letters yellow, and events whose id came before dim. A pipe or file gets each row whole. The embedded Kafka is for kcat, confluent-kafka and other clients that use librdkafka; Java's \
 clients wait for ever, and so does kafka-python without api_version=(2, 3).
 
 With RETELL_API_KEY set, each row shows whether the event's signature is valid; with --require-signature, events \
@@ -47,6 +50,9 @@ pub struct DevArgs {
     /// Refuse events without a valid signature (needs RETELL_API_KEY)
     #[arg(long)]
     require_signature: bool,
+    /// Show each event's body below its row, at most 4 KiB of it
+    #[arg(short, long)]
+    verbose: bool,
 }
 
 /// Runs until Ctrl-C.
@@ -74,7 +80,13 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
 
     let lenient = key_is_set && !arguments.require_signature;
     let notes = lenient.then(SignatureNotes::default);
-    let printer = EventPrinter::start(&kafka.bootstrap, DEFAULT_TOPIC, PARTITIONS, notes.clone())?;
+    let printer = EventPrinter::start(
+        &kafka.bootstrap,
+        DEFAULT_TOPIC,
+        PARTITIONS,
+        notes.clone(),
+        arguments.verbose,
+    )?;
     let app = App::start(config, None, ports, |ingest| {
         ingest.observing(lenient, move |observation| match observation {
             Observation::Accepted {

@@ -12,6 +12,9 @@ use rustix::termios::Winsize;
 /// Keeps a hung process from hanging the tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The time zone of each `dev`, 3:30 ahead of UTC, in the notation of POSIX.
+pub const TIME_ZONE: &str = "<+0330>-3:30";
+
 /// The real binary, without this process's key.
 pub fn ringback() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
@@ -26,14 +29,19 @@ fn spawn(
     key: Option<&str>,
     temporary: &std::path::Path,
     stdout: Stdio,
+    with_colours: bool,
 ) -> Child {
     let mut command = ringback();
     command
         .args(["dev", "--port", "0", "--admin-port", "0"])
         .args(arguments)
         .env("TMPDIR", temporary)
+        .env("TZ", TIME_ZONE)
         // A terminal gets colours.
         .env("NO_COLOR", "1");
+    if with_colours {
+        command.env_remove("NO_COLOR").env("TERM", "xterm");
+    }
     if let Some(key) = key {
         command.env("RETELL_API_KEY", key);
     }
@@ -53,7 +61,7 @@ pub struct Dev {
 impl Dev {
     /// Starts with these further arguments and `RETELL_API_KEY`; its journal goes below `temporary`.
     pub fn start(arguments: &[&str], key: Option<&str>, temporary: &std::path::Path) -> Self {
-        let mut child = spawn(arguments, key, temporary, Stdio::piped());
+        let mut child = spawn(arguments, key, temporary, Stdio::piped(), false);
         let output = child.stdout.take().expect("it is piped");
         Self::reading(child, output)
     }
@@ -64,6 +72,21 @@ impl Dev {
         key: Option<&str>,
         temporary: &std::path::Path,
         columns: u16,
+    ) -> Self {
+        Self::start_on(arguments, key, temporary, columns, false)
+    }
+
+    /// As [`Dev::start_on_terminal`], with colours.
+    pub fn start_with_colours(temporary: &std::path::Path, columns: u16) -> Self {
+        Self::start_on(&[], None, temporary, columns, true)
+    }
+
+    fn start_on(
+        arguments: &[&str],
+        key: Option<&str>,
+        temporary: &std::path::Path,
+        columns: u16,
+        with_colours: bool,
     ) -> Self {
         // It must not become the controlling terminal of the tests.
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
@@ -77,7 +100,7 @@ impl Dev {
         };
         rustix::termios::tcsetwinsize(&terminal, size).expect("it takes a size");
         let user = pty::ioctl_tiocgptpeer(&terminal, flags).expect("its other side");
-        let child = spawn(arguments, key, temporary, user.into());
+        let child = spawn(arguments, key, temporary, user.into(), with_colours);
         Self::reading(child, File::from(terminal))
     }
 
