@@ -18,6 +18,7 @@ pub mod outage;
 mod ports;
 mod reload;
 mod run;
+mod setup;
 mod watch;
 
 use std::io;
@@ -30,6 +31,7 @@ use tokio::sync::oneshot;
 use self::account::Account;
 use self::reload::Reloader;
 use self::run::Relay;
+use self::setup::setup;
 use self::watch::WatchedFiles;
 use crate::admin;
 use crate::config::{Config, ReloadMetrics};
@@ -79,7 +81,13 @@ impl App {
         let (path, file) = file.map(|file| (file.path, file.watched)).unzip();
         let files = WatchedFiles::new(&config, file);
         let token = config.admin.token.as_ref();
-        let admin = admin::serve(ports.admin, token, readiness.clone(), metrics.clone())?;
+        let admin = admin::serve(
+            ports.admin,
+            token,
+            setup(&config),
+            readiness.clone(),
+            metrics.clone(),
+        )?;
 
         let journal_metrics = journal::Metrics::register(metrics.registry())?;
         let journal = open_journal(&config, journal_metrics.clone()).await?;

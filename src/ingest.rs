@@ -54,6 +54,7 @@ pub use self::observer::{Observation, ObservedRefusal, ObservedRequest};
 pub use self::payload::NotJson;
 pub use self::payload::pointers::{PointerError, Role};
 pub use self::rate_limit::RateLimit;
+pub use self::refusal::advice;
 pub(crate) use self::scheme::fill as fill_preset;
 pub use self::scheme::{
     AuthenticateError, BearerConfig, HeaderForm, HmacConfig, KeyConfig, KeyError, PRESETS, Place,

@@ -32,3 +32,4 @@ pub mod settings;
 mod signal;
 pub mod telemetry;
 pub mod time;
+pub mod words;

@@ -18,11 +18,15 @@ pub enum CheckKind {
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Mutex<Vec<CheckState>>>);
 
-#[derive(Debug)]
-struct CheckState {
-    name: &'static str,
-    kind: CheckKind,
-    lines: Vec<CheckLine>,
+/// A check as it is at present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckState {
+    /// Its name, as `/readyz?verbose` lists it.
+    pub name: &'static str,
+    /// What it does to readiness.
+    pub kind: CheckKind,
+    /// What it says of each thing that it checks.
+    pub lines: Vec<CheckLine>,
 }
 
 /// What a check says of one thing.
@@ -35,7 +39,8 @@ pub struct CheckLine {
 }
 
 impl CheckState {
-    fn is_failing(&self) -> bool {
+    /// True if one of its lines is not as it should be.
+    pub fn is_failing(&self) -> bool {
         self.lines.iter().any(|line| line.is_failing)
     }
 }
@@ -82,6 +87,11 @@ impl Readiness {
         let mut lines = check.lines.iter();
         let failing = lines.find(|line| line.is_failing)?;
         Some(failing.message.clone())
+    }
+
+    /// All checks of one moment.
+    pub fn checks(&self) -> Vec<CheckState> {
+        self.lock().clone()
     }
 
     /// A line for all that each check says, in the format of Kubernetes' own health endpoints: `[+]name ok`.

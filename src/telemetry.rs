@@ -20,7 +20,7 @@ pub use registry::{Family, Registry};
 const NAMESPACE: &str = "ringback";
 
 /// The commit that this program was built from, or `unknown`.
-const COMMIT: &str = env!("BUILD_COMMIT");
+pub const COMMIT: &str = env!("BUILD_COMMIT");
 
 /// The environment variable that sets the log level, in tracing's directive syntax, such as `info` or
 /// `ringback=debug`.

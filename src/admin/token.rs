@@ -1,16 +1,18 @@
-//! The bearer token of the admin listener. Probes need none: a kubelet cannot send a secret.
+//! The token of the admin listener. Probes need none: a kubelet cannot send a secret.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use secrecy::ExposeSecret as _;
 
-use super::{PLAIN, text};
+use super::answer::{PLAIN, text};
 use crate::secret::{SecretError, SecretForm, SecretSource};
 use crate::settings::settings;
 
@@ -86,26 +88,40 @@ impl Token {
         if is_probe {
             return None;
         }
-        let given = request.headers().get(AUTHORIZATION).and_then(bearer);
+        let given = request.headers().get(AUTHORIZATION).and_then(given);
         let challenge = match given {
-            Some(token) if blake3::hash(token) == **self.hash.load() => return None,
+            Some(hash) if hash == **self.hash.load() => return None,
             Some(_) => "Bearer realm=\"ringback\", error=\"invalid_token\"",
             None => "Bearer realm=\"ringback\"",
         };
-        let words = "send the header Authorization: Bearer TOKEN, with the token of admin.token\n";
+        let words = "send the header Authorization: Bearer TOKEN, with the token of admin.token; a browser takes it as the \
+            password, beside any name\n";
         let mut answer = text(StatusCode::UNAUTHORIZED, PLAIN, words);
-        let challenge = HeaderValue::from_static(challenge);
-        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        let headers = answer.headers_mut();
+        for challenge in [challenge, "Basic realm=\"ringback\", charset=\"UTF-8\""] {
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         Some(answer)
     }
 }
 
-/// The token in `Bearer TOKEN` (RFC 6750).
-fn bearer(value: &HeaderValue) -> Option<&[u8]> {
-    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
-    scheme
-        .eq_ignore_ascii_case(b"Bearer ")
-        .then(|| token.trim_ascii())
+/// The hash of the token in `Bearer TOKEN` (RFC 6750), or of the password in `Basic` credentials (RFC 7617).
+///
+/// A browser asks for the latter only, and sends them with each later request of its user's, also if another site's page
+/// makes it. That is safe while the listener only reads: such a page cannot read the answers.
+fn given(value: &HeaderValue) -> Option<blake3::Hash> {
+    let value = value.as_bytes();
+    let space = value.iter().position(|byte| *byte == b' ')?;
+    let (scheme, credentials) = (&value[..space], value[space..].trim_ascii());
+    if scheme.eq_ignore_ascii_case(b"Bearer") {
+        return Some(blake3::hash(credentials));
+    }
+    if !scheme.eq_ignore_ascii_case(b"Basic") {
+        return None;
+    }
+    let credentials = STANDARD.decode(credentials).ok()?;
+    let colon = credentials.iter().position(|byte| *byte == b':')?;
+    Some(blake3::hash(&credentials[colon + 1..]))
 }
 
 #[cfg(test)]
@@ -143,11 +159,20 @@ mod tests {
                 "Bearer hunter22",
                 "Bearer",
                 "Basic hunter2",
+                "Basic aHVudGVyMg==",     // hunter2
+                "Basic aHVudGVyMjo=",     // hunter2:
+                "Basic OmE6aHVudGVyMg==", // :a:hunter2
+                "Digest aHVudGVyMg==",
                 "hunter2",
             ] {
                 assert_eq!(status(target, Some(wrong)), 401, "{target}, {wrong}");
             }
-            for right in ["Bearer hunter2", "bearer hunter2"] {
+            for right in [
+                "Bearer hunter2",
+                "bearer hunter2",
+                "Basic Omh1bnRlcjI=",     // :hunter2
+                "basic YW55Omh1bnRlcjI=", // any:hunter2
+            ] {
                 assert_eq!(status(target, Some(right)), 200, "{target}, {right}");
             }
         }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::run::Relay;
+use super::setup::setup;
 use super::watch::{ChangedFiles, WatchedFile};
 use crate::config::{Config, Environment, Purpose, ReloadMetrics, Reloaded};
 use crate::ingest::Ingest;
@@ -190,8 +191,12 @@ impl Relay {
     /// True if it is in use.
     pub(super) fn reload_configuration(&mut self, why: &str) -> bool {
         let is_reloaded = self.reloader.reload(why, &self.ingest, &self.publisher);
-        if is_reloaded && self.files.watch(self.reloader.config()) {
-            self.reload_certificate(why);
+        if is_reloaded {
+            let config = self.reloader.config();
+            self.admin.set_up(setup(config));
+            if self.files.watch(config) {
+                self.reload_certificate(why);
+            }
         }
         is_reloaded
     }

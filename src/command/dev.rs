@@ -3,12 +3,14 @@
 //! The relay is the real one, on a temporary journal. Kafka is librdkafka's in-process mock, to which other clients that use
 //! librdkafka can connect too. Others ask for a newer list of API versions than it knows, and cannot read its answer.
 
+mod body;
 mod configuration;
 mod display;
 mod forward;
 mod inspector;
 mod kafka;
 mod record;
+mod row;
 mod signatures;
 mod terminal;
 
@@ -50,8 +52,9 @@ The inspector is a page on this machine: the live list of requests, each one in 
 event is in Kafka. It sends samples of every sender, and requests again. Other senders than Retell AI have the paths /webhooks/<name>, \
 with keys that are made at each start and that only the inspector knows.
 
-A row has the time at which the event arrived in the topic (UTC), its name, key, partition and offset, its size, and the \
-time from the POST to Kafka. The embedded Kafka is for kcat, confluent-kafka and other clients that use librdkafka; Java's \
+A row has the time at which the event arrived in the topic, its name, key, partition and offset, its size, and the \
+time from the POST to Kafka. A terminal gets what fits its width, and colours unless NO_COLOR is set: refused requests are red, \
+dead letters yellow, and events whose id came before dim. A pipe or file gets each row whole. The embedded Kafka is for kcat, confluent-kafka and other clients that use librdkafka; Java's \
 clients wait for ever, and so does kafka-python without api_version=(2, 3).
 
 With RETELL_API_KEY set, each row shows whether the event's signature is valid; with --require-signature, events \
@@ -80,6 +83,9 @@ pub struct DevArgs {
     /// Refuse events without a valid signature (needs RETELL_API_KEY)
     #[arg(long, conflicts_with = "config")]
     require_signature: bool,
+    /// Show each event's body below its row, at most 4 KiB of it
+    #[arg(short, long)]
+    verbose: bool,
 }
 
 /// Runs until Ctrl-C.
@@ -133,7 +139,12 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     };
     let sources = config.source.clone();
     let consumed = Arc::clone(&store);
-    let printer = EventPrinter::start(bootstrap, &topics, PARTITIONS, notes, consumed)?;
+    let shown = display::Shown {
+        notes,
+        verbose: arguments.verbose,
+        store: consumed,
+    };
+    let printer = EventPrinter::start(bootstrap, &topics, PARTITIONS, shown)?;
     let app = App::start(config, None, ports, |ingest| {
         ingest.observing(lenient, move |observation| watch.observe(observation))
     })
@@ -278,7 +289,7 @@ impl Greeting<'_> {
               mock in memory, for kcat, confluent-kafka and other clients that
               use librdkafka (Java's clients wait for ever); beyond 5 MiB per
               partition it deletes the oldest events
-  {on}Metrics{off}     http://localhost:{admin}/metrics
+  {on}Status{off}      http://localhost:{admin}/, with metrics at /metrics
 
   {try_it}
   Read the topic:

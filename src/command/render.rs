@@ -7,35 +7,13 @@ use serde_json::{Map, Value, json};
 use crate::event::Event;
 use crate::time;
 
+pub use crate::words::{count, grouped, size};
+
 /// Replaces control characters: a sender's text must not control the terminal or break a line.
 pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
-}
-
-/// A size as `1.2 MiB`.
-pub fn size(bytes: u64) -> String {
-    bytesize::ByteSize::b(bytes).to_string()
-}
-
-/// A count with its noun, as `1 event` or `1,024 events`.
-pub fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", grouped(number))
-}
-
-/// A number in groups of three digits.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Source, kind and key in columns; `-` if there is no key.
@@ -104,14 +82,6 @@ pub fn positions(positions: &Range<u64>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_and_counted() {
-        assert_eq!(count(1, "event"), "1 event");
-        assert_eq!(count(0, "event"), "0 events");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-    }
 
     #[test]
     fn a_sender_s_text_cannot_control_the_terminal() {

@@ -323,7 +323,7 @@ impl SourceConfig {
     }
 
     /// The metric label of each key: its configured name, else its index.
-    pub(super) fn key_labels(&self) -> impl Iterator<Item = String> {
+    pub fn key_labels(&self) -> impl Iterator<Item = String> {
         labels(&self.keys)
     }
 }

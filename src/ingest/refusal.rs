@@ -2,6 +2,12 @@
 //!
 //! The `detail` of an answer states what is to be fixed. It never holds a secret, a local path or Kafka's error text.
 
+mod reason;
+
+pub use self::reason::advice;
+
+pub(super) use self::reason::Reason;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -44,65 +50,6 @@ pub(super) enum Refusal {
     /// Not synced, or not acknowledged by Kafka, within `commit_timeout`. The event may still be stored.
     CommitTimeout,
     Panicked,
-}
-
-/// Declares the closed list of labels, so that each has one counter, resolved at start and found by its index.
-macro_rules! reasons {
-    ($($name:ident = $label:literal,)*) => {
-        /// The `reason` label of `ringback_http_rejections_total`.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(super) enum Reason { $($name,)* }
-
-        impl Reason {
-            /// Every reason, in the order of its discriminants.
-            pub(super) const ALL: [Self; [$($label),*].len()] = [$(Self::$name),*];
-
-            pub(super) fn label(self) -> &'static str {
-                match self { $(Self::$name => $label,)* }
-            }
-        }
-    };
-}
-
-reasons! {
-    UnknownPath = "unknown_path",
-    AddressNotAllowed = "address_not_allowed",
-    MethodNotAllowed = "method_not_allowed",
-    ContentEncoding = "content_encoding",
-    TransferEncoding = "transfer_encoding",
-    TooManyHeaders = "too_many_headers",
-    BodyTooLarge = "body_too_large",
-    BodyTimeout = "body_timeout",
-    BodyStalled = "body_stalled",
-    BodyBroken = "body_broken",
-    MemoryExhausted = "memory_exhausted",
-    RateLimited = "rate_limited",
-    SignatureMissing = "signature_missing",
-    SignatureMalformed = "signature_malformed",
-    SignatureStale = "signature_stale",
-    SignatureMismatch = "signature_mismatch",
-    NotJson = "not_json",
-    NoEvent = "no_event",
-    JournalFull = "journal_full",
-    JournalPoisoned = "journal_poisoned",
-    JournalOverloaded = "journal_overloaded",
-    JournalClosed = "journal_closed",
-    Unpublishable = "unpublishable",
-    CommitTimeout = "commit_timeout",
-    Panic = "panic",
-    // Without an answer. The client left first; if its event was appended, it is stored all the same.
-    ClientGone = "client_gone",
-    HeaderTimeout = "header_timeout",
-    HeadMalformed = "head_malformed",
-    HeadTooLarge = "head_too_large",
-    WriteTimeout = "write_timeout",
-    // Without a request: the handshake failed, or nothing followed it.
-    TlsPlaintext = "tls_plaintext",
-    TlsIncompatible = "tls_incompatible",
-    TlsDistrusted = "tls_distrusted",
-    TlsFailed = "tls_failed",
-    TlsTimeout = "tls_timeout",
-    TlsUnused = "tls_unused",
 }
 
 /// Seconds after which room in memory or in the queue is likely: both empty with the next syncs.

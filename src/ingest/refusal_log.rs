@@ -123,52 +123,26 @@ impl RefusalLog {
     /// Logs a connection that the HTTP parser or TLS has refused, if it may be logged again. Other ends of connections are
     /// not refusals: a client is slow, or gone. `error` is what the library says of the fault.
     pub(super) fn connection(&self, client: IpAddr, reason: Reason, error: Option<&str>) {
-        let Some((refused, hint)) = connection_hint(reason) else {
+        let Some(refused) = connection_refusal(reason) else {
             return;
         };
         if let Some(count) = self.permit(None, reason, client) {
-            let reason = reason.label();
+            let (reason, hint) = (reason.label(), reason.advice());
             tracing::warn!(reason, count, %client, error, hint, "{refused}");
         }
     }
 }
 
-/// Why a connection without a valid request is refused, and what to do; `None` if its client was slow, or is gone.
-fn connection_hint(reason: Reason) -> Option<(&'static str, &'static str)> {
-    const HTTP: &str = "refusing what is not valid HTTP";
-    const TLS: &str = "a client cannot connect: the TLS handshake failed";
+/// Why a connection without a valid request is refused; `None` if its client was slow, or is gone.
+fn connection_refusal(reason: Reason) -> Option<&'static str> {
     Some(match reason {
-        Reason::HeadMalformed => (
-            HTTP,
-            "if the sender posts to https://, set listen.tls, or terminate TLS in front of ringback",
-        ),
-        Reason::HeadTooLarge => (HTTP, "a head may have 64 KiB and 256 headers"),
-        Reason::TlsPlaintext => (
-            "refusing a client that does not use TLS: it was answered 400",
-            "have the sender post to https://, or remove listen.tls if TLS is terminated in front of ringback",
-        ),
-        Reason::TlsIncompatible => (
-            TLS,
-            "ringback takes TLS 1.2 and 1.3 with current ciphers, for HTTP/1.1 and HTTP/2: update the client",
-        ),
-        Reason::TlsDistrusted => (
-            TLS,
-            "the client does not trust the certificate: look whether it is still valid, for the name that the sender uses, \
-             and followed in its file by those between it and an authority that the sender knows",
-        ),
-        Reason::TlsFailed => (
-            TLS,
-            "a client that does not trust the certificate may leave like this; so does what is no TLS at all",
-        ),
-        Reason::TlsUnused => (
-            "a client left after the TLS handshake, without a request",
-            "some clients do so if they do not trust the certificate; a load balancer's probe does too: have it ask for \
-             listen.health_path",
-        ),
-        Reason::TlsTimeout => (
-            TLS,
-            "the client did not finish it within listen.header_timeout",
-        ),
+        Reason::HeadMalformed | Reason::HeadTooLarge => "refusing what is not valid HTTP",
+        Reason::TlsPlaintext => "refusing a client that does not use TLS: it was answered 400",
+        Reason::TlsIncompatible
+        | Reason::TlsDistrusted
+        | Reason::TlsFailed
+        | Reason::TlsTimeout => "a client cannot connect: the TLS handshake failed",
+        Reason::TlsUnused => "a client left after the TLS handshake, without a request",
         _ => return None,
     })
 }

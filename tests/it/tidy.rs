@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// The floor of each module. A module uses only modules of lower floors.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 17] = [
     ("main", 5),
     ("command", 5),
     ("app", 4),
@@ -28,6 +28,7 @@ const FLOORS: [(&str, u8); 16] = [
     ("signal", 0),
     ("telemetry", 0),
     ("time", 0),
+    ("words", 0),
 ];
 
 /// Types of the journal that a module may not name, so that ingest cannot read and publish cannot append.

@@ -29,13 +29,23 @@ fn columns_of(c: char) -> usize {
 
 /// A sender's text in at most `columns`: control characters are replaced, and the middle is left out if it is too long.
 pub fn shortened(text: &str, columns: usize) -> String {
+    cut(text, columns, columns / 2)
+}
+
+/// As [`shortened`], but its first eight columns stay whatever else goes.
+pub fn shortened_key(text: &str, columns: usize) -> String {
+    cut(text, columns, (columns / 2).max(8))
+}
+
+/// Keeps at most `head` columns of the beginning.
+fn cut(text: &str, columns: usize, head: usize) -> String {
     let text = printable(text);
     if width(&text) <= columns {
         return text;
     }
     let room = columns.saturating_sub(1);
-    let head = fitting(text.chars(), room.div_ceil(2));
-    let tail = fitting(text.chars().rev(), room / 2);
+    let head = fitting(text.chars(), head.min(room));
+    let tail = fitting(text.chars().rev(), room.saturating_sub(width(&head)));
     let tail: String = tail.chars().rev().collect();
     format!("{head}{ELLIPSIS}{tail}")
 }
@@ -89,7 +99,8 @@ mod tests {
         assert_eq!(shortened("abcdefghi", 8), "abcd…ghi");
         assert_eq!(shortened("a\u{1b}b", 8), "a\u{fffd}b");
         // Each takes two columns.
-        assert_eq!(shortened("äöüÄÖÜ", 11), "äö…ÖÜ");
+        assert_eq!(shortened("äöüÄÖÜ", 11), "äö…ÄÖÜ");
+        assert_eq!(shortened_key("abcdefghijklmn", 11), "abcdefgh…mn");
         for columns in 1..20 {
             let text = shortened("Ein Anruf aus Zürich nach 東京", columns);
             assert!(width(&text) <= columns, "{text}");

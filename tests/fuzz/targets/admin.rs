@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use ringback::admin::{self, Admin};
+use ringback::admin::{self, Admin, Setup};
 use ringback::config::{Config, Environment};
 use ringback::readiness::Readiness;
 use ringback::telemetry::Metrics;
@@ -27,7 +27,12 @@ static SERVER: LazyLock<(Runtime, Admin)> = LazyLock::new(|| {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let metrics = Metrics::new().expect("fresh metrics");
     let token = config.admin.token.as_ref();
-    let admin = admin::serve(listener, token, Readiness::new(), metrics).expect("it serves");
+    let setup = Setup {
+        keeps_on_disk: true,
+        sources: Vec::new(),
+        advice: |_| None,
+    };
+    let admin = admin::serve(listener, token, setup, Readiness::new(), metrics).expect("it serves");
     (runtime.expect("a runtime"), admin)
 });
 
@@ -38,4 +43,8 @@ fuzz_target!(|bytes: &[u8]| {
     let answer = String::from_utf8_lossy(&answer);
     assert!(!answer.contains("# HELP"), "metrics without the token");
     assert!(!answer.contains("admin-token"), "details without the token");
+    assert!(
+        !answer.contains("<main"),
+        "the status page without the token"
+    );
 });

@@ -11,6 +11,9 @@ use super::terminal;
 /// Keeps a hung process from hanging the tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The time zone of each `dev`, 3:30 ahead of UTC, in the notation of POSIX.
+pub const TIME_ZONE: &str = "<+0330>-3:30";
+
 /// The real binary, without this process's key.
 pub fn ringback() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
@@ -25,6 +28,7 @@ fn spawn(
     key: Option<&str>,
     temporary: &std::path::Path,
     stdout: Stdio,
+    with_colours: bool,
 ) -> Child {
     let mut command = ringback();
     command
@@ -39,8 +43,12 @@ fn spawn(
         ])
         .args(arguments)
         .env("TMPDIR", temporary)
+        .env("TZ", TIME_ZONE)
         // A terminal gets colours.
         .env("NO_COLOR", "1");
+    if with_colours {
+        command.env_remove("NO_COLOR").env("TERM", "xterm");
+    }
     if let Some(key) = key {
         command.env("RETELL_API_KEY", key);
     }
@@ -60,7 +68,7 @@ pub struct Dev {
 impl Dev {
     /// Starts with these further arguments and `RETELL_API_KEY`; its journal goes below `temporary`.
     pub fn start(arguments: &[&str], key: Option<&str>, temporary: &std::path::Path) -> Self {
-        let mut child = spawn(arguments, key, temporary, Stdio::piped());
+        let mut child = spawn(arguments, key, temporary, Stdio::piped(), false);
         let output = child.stdout.take().expect("it is piped");
         Self::reading(child, output)
     }
@@ -72,8 +80,23 @@ impl Dev {
         temporary: &std::path::Path,
         columns: u16,
     ) -> Self {
+        Self::start_on(arguments, key, temporary, columns, false)
+    }
+
+    /// As [`Dev::start_on_terminal`], with colours.
+    pub fn start_with_colours(temporary: &std::path::Path, columns: u16) -> Self {
+        Self::start_on(&[], None, temporary, columns, true)
+    }
+
+    fn start_on(
+        arguments: &[&str],
+        key: Option<&str>,
+        temporary: &std::path::Path,
+        columns: u16,
+        with_colours: bool,
+    ) -> Self {
         let (terminal, user) = terminal::open(columns);
-        let child = spawn(arguments, key, temporary, user.into());
+        let child = spawn(arguments, key, temporary, user.into(), with_colours);
         Self::reading(child, File::from(terminal))
     }
 
