@@ -77,12 +77,19 @@ async function keyboard({ relay, context, step }) {
   await press('c');
   await detail(page).getByRole('button', { name: 'Copied' }).waitFor();
   await press('?');
-  await page.getByRole('dialog', { name: 'Keyboard' }).waitFor();
-  await press('Escape');
+  const keys = page.getByRole('dialog', { name: 'Keyboard' });
+  await keys.waitFor();
+  await tabTo(page, /^$/);
+  await press('Space', 'Escape');
+  await until('the dialog is closed', async () => (await keys.count()) === 0);
   await press('Escape');
   await isOn('grid');
   await press('End', 'Home', 'j', 'k');
   assert.equal(await detail(page).count(), 0);
+  // One-letter keys are off now.
+  await press('s', 'Enter');
+  await isOn('detail-title');
+  assert.equal(await page.getByRole('dialog').count(), 0);
   healthy(page);
   await page.context().close();
   step('by the keyboard alone: a sample, a filter, reading, searching, sending again, editing, copying');
