@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { readFile } from 'node:fs/promises';
-import { address, detail, grid, having, healthy, open, panel, row, rowCount, sentFrom, until } from './page.js';
+import { address, button, detail, grid, having, healthy, open, panel, row, rowCount, sentFrom, until } from './page.js';
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const WINDOWS = [
@@ -77,12 +77,19 @@ async function keyboard({ relay, context, step }) {
   await press('c');
   await detail(page).getByRole('button', { name: 'Copied' }).waitFor();
   await press('?');
-  await page.getByRole('dialog', { name: 'Keyboard' }).waitFor();
-  await press('Escape');
+  const keys = page.getByRole('dialog', { name: 'Keyboard' });
+  await keys.waitFor();
+  await tabTo(page, /^$/);
+  await press('Space', 'Escape');
+  await until('the dialog is closed', async () => (await keys.count()) === 0);
   await press('Escape');
   await isOn('grid');
   await press('End', 'Home', 'j', 'k');
   assert.equal(await detail(page).count(), 0);
+  // One-letter keys are off now.
+  await press('s', 'Enter');
+  await isOn('detail-title');
+  assert.equal(await page.getByRole('dialog').count(), 0);
   healthy(page);
   await page.context().close();
   step('by the keyboard alone: a sample, a filter, reading, searching, sending again, editing, copying');
@@ -118,13 +125,19 @@ async function checked({ relay, context, step }) {
     edit: `?request=${n}&tab=edit`,
     samples: 'key s',
     keys: 'key ?',
+    empty: 'clear',
   };
   let count = 0;
   for (const options of WINDOWS) {
     const page = await open(await context({ ...options, reducedMotion: 'reduce' }), relay);
     await page.evaluate(axe);
     for (const [name, view] of Object.entries(views)) {
-      if (view.startsWith('key ')) {
+      if (view === 'clear') {
+        const clear = button(page, 'Clear list');
+        if (!(await clear.isVisible())) continue;
+        await clear.click();
+        await page.getByRole('heading', { name: 'Waiting for the next request' }).waitFor();
+      } else if (view.startsWith('key ')) {
         await page.keyboard.press(view.slice(4));
         await page.getByRole('dialog').waitFor();
       } else {

@@ -1,7 +1,7 @@
 // The page beside 1,000 events a second: answers are unaffected, the page responds, its memory is bounded.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { button, close, healthy, rowCount, rows, until } from './page.js';
+import { button, close, healthy, open, rowCount, rows, until } from './page.js';
 
 /** Senders in parallel: each waits for its answer before it sends the next. */
 const SENDERS = 8;
@@ -10,7 +10,51 @@ const RATE = 1000;
 const MAX_CLICK_MS = 2000;
 const MAX_HEAP_MIB = 300;
 
-export async function load(page, { relay, binary, seconds, step }) {
+export async function load(page, tools) {
+  await manyRows(tools);
+  await beside(page, tools);
+}
+
+/** What a full list costs: the page is given 100,000 rows, filters them, and jumps through them. */
+async function manyRows({ relay, context, step }) {
+  const page = await open(await context(), relay);
+  const took = await page.evaluate(async () => {
+    const { changed, state } = await import('./store.js');
+    const { go } = await import('./route.js');
+    const frame = () => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    const timed = async work => {
+      const begun = performance.now();
+      work();
+      changed();
+      await frame();
+      return performance.now() - begun;
+    };
+    const row = n => ({ n, at_ms: 0, method: 'POST', path: '/', source: 'many', event: `event_${n % 7}`, key: `call-${n % 999}`, id: 'id', size: 1, status: 204, reason: null,
+      answer_us: 1, signature: 'valid', kafka: null, dead_letter: false, again: null });
+    const rows = Array.from({ length: 100_000 }, (_, at) => row(at + 1));
+    state.rows.clear();
+    const shown = await timed(() => state.rows.take(1, rows));
+    const filtered = await timed(() => go({ event: 'many.event_3' }));
+    const count = document.getElementById('grid').getAttribute('aria-rowcount');
+    await timed(() => go({ event: null }));
+    const grid = document.getElementById('grid');
+    const jumps = [];
+    for (let jump = 1; jump <= 20; jump += 1) {
+      jumps.push(await timed(() => {
+        grid.scrollTop = (grid.scrollHeight * jump) / 20;
+      }));
+    }
+    return { shown, filtered, count: Number(count) - 1, last: Boolean(document.getElementById('row-1')), jump: Math.max(...jumps), elements: document.querySelectorAll('*').length };
+  });
+  await page.context().close();
+  const ms = value => `${value.toFixed(0)} ms`;
+  step(`100,000 rows: shown in ${ms(took.shown)}, filtered in ${ms(took.filtered)}, a jump takes at most ${ms(took.jump)}; ${took.elements} elements`);
+  assert.deepEqual([took.count, took.last], [14_286, true]);
+  assert.ok(took.elements < 2000, 'only the rows in sight are elements');
+  assert.ok(Math.max(took.shown, took.filtered, took.jump) < MAX_CLICK_MS, 'the list is slow');
+}
+
+async function beside(page, { relay, binary, seconds, step }) {
   await page.goto(`${relay.inspector}/`);
   await page.getByText('Live', { exact: true }).waitFor();
   await page.evaluate(() => {

@@ -28,7 +28,7 @@ function Page() {
   const wide = isOpen && state.route.tab === 'compare';
   return html`
     <${Top} clear=${clear} />
-    ${state.connection === 'lost' && html`<p class="lost">ringback dev does not answer. The list shows what it was; trying to connect again.</p>`}
+    ${state.connection === 'lost' && html`<p class="lost">${state.refusal ?? 'ringback dev does not answer. The list shows what it was; trying to connect again.'}</p>`}
     <${Filters} />
     <main class=${`${isOpen ? 'open' : ''} ${wide ? 'wide' : ''}`}>
       <${List} />

@@ -6,6 +6,8 @@ export const state = {
   info: null,
   /** 'connecting', 'live' or 'lost'. */
   connection: 'connecting',
+  /** Why the server refuses to send events, in its words. */
+  refusal: null,
   /** The kept requests, and those that the filters let through. */
   rows: new Rows(),
   /** What the address says: text, call, event, status, request, tab, with. */

@@ -11,7 +11,7 @@ export function connect(onReset, onRows) {
   const source = new EventSource('api/stream');
   source.addEventListener('open', () => {
     if (state.connection === 'lost') say('Connected again.');
-    changed({ connection: 'live' });
+    changed({ connection: 'live', refusal: null });
   });
   source.addEventListener('reset', () => {
     state.rows.clear();
@@ -28,8 +28,18 @@ export function connect(onReset, onRows) {
   source.addEventListener('error', () => {
     if (state.connection !== 'lost') say('The connection to ringback dev is lost. Trying again.');
     changed({ connection: 'lost' });
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => connect(onReset, onRows), RETRY_MS);
+    if (source.readyState !== EventSource.CLOSED) return;
+    askWhy();
+    setTimeout(() => connect(onReset, onRows), RETRY_MS);
   });
+}
+
+/** An EventSource does not say why it is refused, such as that too many pages are open. */
+async function askWhy() {
+  const answer = await fetch('api/stream').catch(() => null);
+  if (answer?.ok) answer.body.cancel();
+  const told = answer && !answer.ok ? await answer.json().catch(() => null) : null;
+  changed({ refusal: told?.error ?? null });
 }
 
 let fresh = 0;

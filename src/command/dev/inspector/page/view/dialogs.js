@@ -25,15 +25,15 @@ class Dialog extends Component {
 export class Samples extends Component {
   state = { source: null, key: '', tamper: false, stale: false };
 
-  sendOne(source, event) {
+  sendOne({ name, signs }, event) {
     const { key, tamper, stale } = this.state;
-    return sendSample('samples', { source, event, key: key || null, tamper, stale });
+    return sendSample('samples', { source: name, event, key: key || null, tamper: tamper && signs, stale: stale && signs });
   }
 
-  async sendEach({ name, samples }) {
-    for (const { event } of samples) {
+  async sendEach(source) {
+    for (const { event } of source.samples) {
       // One after the other, as a sender would.
-      if (!(await this.sendOne(name, event))) return;
+      if (!(await this.sendOne(source, event))) return;
     }
   }
 
@@ -48,13 +48,13 @@ export class Samples extends Component {
           ${sources.map(each => html`<option value=${each.name}>${each.name}</option>`)}</select></label>
         <label>Id of the call<input id="sample-key" value=${key} placeholder="a new one each time" spellcheck=${false}
           onInput=${event => this.setState({ key: event.target.value })} /></label>
-        <label class="check"><input id="sample-tamper" type="checkbox" checked=${tamper} disabled=${!source.signs} onChange=${check('tamper')} /> Change the body after signing</label>
-        <label class="check"><input id="sample-stale" type="checkbox" checked=${stale} disabled=${!source.signs} onChange=${check('stale')} /> Sign with an old time</label>
+        <label class="check"><input id="sample-tamper" type="checkbox" checked=${tamper && source.signs} disabled=${!source.signs} onChange=${check('tamper')} /> Change the body after signing</label>
+        <label class="check"><input id="sample-stale" type="checkbox" checked=${stale && source.signs} disabled=${!source.signs} onChange=${check('stale')} /> Sign with an old time</label>
       </div>
       <p class="faint">Posted to <code>${source.path}</code>, ${source.signs ? 'signed with a key that this process knows' : 'not signed: no key is known here'}.</p>
       <ul class="samples">
         ${source.samples.map(sample => html`<li key=${sample.event}>
-          <button onClick=${() => this.sendOne(source.name, sample.event)}><span>${sample.event}</span> <span class="faint">${size(sample.size)}</span></button></li>`)}
+          <button onClick=${() => this.sendOne(source, sample.event)}><span>${sample.event}</span> <span class="faint">${size(sample.size)}</span></button></li>`)}
       </ul>
       <p><button class="primary" onClick=${() => this.sendEach(source)}>Send each once</button></p>
       <${Sent} place="samples" />

@@ -19,16 +19,17 @@ export function Empty() {
   }
   const source = state.info.sources.find(each => each.samples.length > 0);
   const sample = source?.samples.find(each => each.event === 'call_ended') ?? source?.samples[0];
+  const command = firstCurl();
   const send = () => sendSample('empty', { source: source.name, event: sample.event });
   return html`<div class="empty">
-    <h2>Waiting for the first request</h2>
+    <h2>Waiting for the ${state.rows.size === 0 ? 'first' : 'next'} request</h2>
     ${sample && html`<p>
       <button class="primary" onClick=${send}>Send a sample event</button>${' '}
       <button onClick=${() => changed({ dialog: 'samples', sent: null })}>Choose one…</button>
     </p>`}
     <${Sent} place="empty" />
-    <p>or post one from a terminal:</p>
-    <div class="command"><pre>${firstCurl()}</pre><${Copy} name="first curl" text=${firstCurl()} /></div>
+    ${command && html`<p>or post one from a terminal:</p>
+      <div class="command"><pre>${command}</pre><${Copy} name="first curl" text=${command} /></div>`}
     <p>To receive real ones, give your sender the address of a tunnel to this machine, with one of these paths:</p>
     <table class="plain" aria-label="Sources"><tbody>
       ${state.info.sources.map(each => html`<tr><th scope="row">${each.name}</th><td><code>${each.path}</code></td></tr>`)}
@@ -36,9 +37,10 @@ export function Empty() {
   </div>`;
 }
 
+/** A command whose event is accepted: for a source that takes requests from anybody. */
 function firstCurl() {
-  const address = `${new URL(state.info.webhook).origin}${state.info.sources[0]?.path ?? '/webhook'}`;
-  return `curl --include ${address} \\
+  const open = state.info.sources.find(source => source.verify === 'none');
+  return open && `curl --include ${new URL(state.info.webhook).origin}${open.path} \\
   --header 'Content-Type: application/json' \\
   --data '{"event":"call_ended","call":{"call_id":"test-1"}}'`;
 }
