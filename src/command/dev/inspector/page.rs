@@ -70,7 +70,7 @@ mod tests {
             for entry in fs::read_dir(folder().join(part)).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.strip_prefix(folder()).unwrap().to_str().unwrap();
-                if path.is_dir() || name.ends_with(".md") {
+                if path.is_dir() || path.file_name().is_some_and(|name| name == "README.md") {
                     continue;
                 }
                 let (_, bytes) = file(&format!("/{name}")).expect(name);
