@@ -141,13 +141,13 @@ impl Dev {
 
     /// The inspector's port. Call it once, before [`Dev::address`].
     pub fn inspector(&self) -> u16 {
-        let line = self.line_with("  Inspector ");
+        let line = self.line_with("Inspector");
         port_in(&line).parse().expect("a port")
     }
 
     /// The webhooks' address. Call it once, before waiting for later lines.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", port_in(&self.line_with("  Webhooks ")))
+        format!("127.0.0.1:{}", port_in(&self.line_with("Webhooks")))
     }
 
     /// The embedded Kafka's address. Call it once, after [`Dev::address`].
