@@ -98,7 +98,9 @@ fn every_document_that_is_named_is_in_the_repository() {
 #[test]
 fn no_issue_of_this_project_is_named_by_its_number() {
     for (path, text) in texts() {
-        if !path.ends_with("tidy/references.rs") {
+        // A colour in a stylesheet looks like one.
+        let is_style = path.extension().is_some_and(|extension| extension == "css");
+        if !path.ends_with("tidy/references.rs") && !is_style {
             let found = issues(&text);
             assert!(found.is_empty(), "{}: {found:?}", path.display());
         }
