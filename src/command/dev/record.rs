@@ -19,7 +19,7 @@ const MAX_WAITING: usize = 65_536;
 /// The running recorder.
 pub struct Recorder {
     queue: SyncSender<Step>,
-    thread: JoinHandle<io::Result<Recorded>>,
+    thread: JoinHandle<io::Result<Recording>>,
 }
 
 /// What the thread does next.
@@ -32,12 +32,12 @@ enum Step {
 
 /// How many requests are in the recording, and how many are not.
 #[derive(Debug, Default)]
-pub struct Recorded {
+pub struct Recording {
     pub written: u64,
     pub left_out: u64,
 }
 
-impl Recorded {
+impl Recording {
     pub fn text(&self, file: Option<&Path>) -> String {
         let file = file.unwrap_or(Path::new("")).display();
         let written = count(self.written, "request");
@@ -73,7 +73,7 @@ impl Recorder {
     }
 
     /// Writes what waits.
-    pub fn stop(self) -> io::Result<Recorded> {
+    pub fn stop(self) -> io::Result<Recording> {
         // Fails only if the thread has ended on an error.
         let _ = self.queue.send(Step::Stop);
         let written = self.thread.join();
@@ -98,8 +98,8 @@ fn write(
     mut file: BufWriter<impl Write>,
     store: &Store,
     waiting: &Receiver<Step>,
-) -> io::Result<Recorded> {
-    let mut recorded = Recorded::default();
+) -> io::Result<Recording> {
+    let mut recorded = Recording::default();
     let written = write_lines(&mut file, store, waiting, &mut recorded);
     if let Err(error) = &written {
         tracing::error!(%error, "the recording cannot be written and ends here");
@@ -111,7 +111,7 @@ fn write_lines(
     file: &mut BufWriter<impl Write>,
     store: &Store,
     waiting: &Receiver<Step>,
-    recorded: &mut Recorded,
+    recorded: &mut Recording,
 ) -> io::Result<()> {
     writeln!(file, "{HEADER}")?;
     file.flush()?;

@@ -23,7 +23,7 @@ use crate::ingest::{Signer, SourceConfig};
 
 /// The body of `POST /api/send`.
 #[derive(Deserialize)]
-pub struct Send {
+pub struct SendBody {
     /// The number of the request that is sent again.
     from: Option<u64>,
     /// With the query.
@@ -38,7 +38,7 @@ pub struct Send {
 
 /// The body of `POST /api/sample`.
 #[derive(Deserialize)]
-pub struct Sample {
+pub struct SampleBody {
     source: String,
     event: String,
     /// What the event is about; without one it is something new.
@@ -61,7 +61,7 @@ struct Outgoing {
 type Refused = String;
 
 /// `POST /api/send`.
-pub async fn send(inspected: &Inspected, send: Send) -> Reply {
+pub async fn send(inspected: &Inspected, send: SendBody) -> Reply {
     let from = send.from;
     match outgoing(inspected, send) {
         Ok(outgoing) => post(inspected, outgoing, from).await,
@@ -70,14 +70,14 @@ pub async fn send(inspected: &Inspected, send: Send) -> Reply {
 }
 
 /// `POST /api/sample`.
-pub async fn sample(inspected: &Inspected, sample: Sample) -> Reply {
+pub async fn sample(inspected: &Inspected, sample: SampleBody) -> Reply {
     match sampled(inspected, sample) {
         Ok(outgoing) => post(inspected, outgoing, None).await,
         Err(sentence) => reply::error(StatusCode::UNPROCESSABLE_ENTITY, &sentence),
     }
 }
 
-fn outgoing(inspected: &Inspected, send: Send) -> Result<Outgoing, Refused> {
+fn outgoing(inspected: &Inspected, send: SendBody) -> Result<Outgoing, Refused> {
     if !send.path.starts_with('/') {
         return Err(String::from("The path must begin with \"/\"."));
     }
@@ -114,7 +114,7 @@ fn outgoing(inspected: &Inspected, send: Send) -> Result<Outgoing, Refused> {
     })
 }
 
-fn sampled(inspected: &Inspected, wanted: Sample) -> Result<Outgoing, Refused> {
+fn sampled(inspected: &Inspected, wanted: SampleBody) -> Result<Outgoing, Refused> {
     let source = inspected.sources.by_name(&wanted.source);
     let source = source.ok_or_else(|| format!("There is no source {:?}.", wanted.source))?;
     let mut known = samples(source.preset, source.verify).iter();
