@@ -11,6 +11,7 @@ export async function reading(page, tools) {
   await compare(page, tools);
   await markup(page, tools);
   await following(page, tools);
+  await narrow(tools);
   await forwarded(tools);
 }
 
@@ -170,6 +171,24 @@ async function following(page, { relay, step }) {
   await row(page, 1).waitFor();
   await page.keyboard.press('Escape');
   step('the list stands still while something is picked, and follows again; clearing it keeps the requests');
+}
+
+/** Where there is no room beside the list, closing a request gives the list back as it was. */
+async function narrow({ relay, context, step }) {
+  const page = await open(await context({ viewport: { width: 360, height: 400 } }), relay);
+  await grid(page).focus();
+  await page.keyboard.press('End');
+  await row(page, 1).waitFor();
+  const scroll = () => grid(page).evaluate(element => element.scrollTop);
+  const before = await until('it is scrolled', scroll);
+  await pick(page, 1);
+  assert.equal(await grid(page).isVisible(), false);
+  await close(page);
+  await until('the list has the keyboard', () => page.evaluate(() => document.activeElement.id === 'grid'));
+  assert.equal(await scroll(), before);
+  healthy(page);
+  await page.context().close();
+  step('in a narrow window the list comes back where it was');
 }
 
 /** A local handler's answer is shown beside ringback's. */

@@ -62,7 +62,8 @@ const NEEDS_WHOLE = ['r', 'c'];
 /** Listens for as long as the page lives. */
 export function listen() {
   addEventListener('keydown', event => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || state.dialog) return;
+    const isDialog = document.querySelector('dialog[open]') !== null;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isDialog) return;
     const field = event.target.closest('input, select, textarea');
     if (event.key === 'Escape') {
       if (field) leave(field);

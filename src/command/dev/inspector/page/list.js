@@ -2,12 +2,12 @@
 import { go } from './route.js';
 import { changed, state } from './store.js';
 
-/** How many rows the list has: all that match, or those up to where it stopped to follow. */
+/** How many rows the list has: all that match, or those up to where it stopped following. */
 export function shownCount() {
   return state.frozen === null ? state.rows.view.length : state.rows.upto(state.frozen);
 }
 
-/** Stops to follow: what is seen stays where it is. */
+/** Stops following: what is in sight stays where it is. */
 function freeze() {
   if (state.frozen === null) changed({ frozen: Math.max(state.rows.newest, 1) });
 }
@@ -17,8 +17,11 @@ export function showNewest() {
   changed({ frozen: null });
 }
 
-/** Tells that the list is scrolled to `top`. */
+let scrolledTo = 0;
+
+/** The list is scrolled to `top` pixels. */
 export function scrolled(top) {
+  scrolledTo = top;
   if (top > 0) freeze();
   else if (state.cursor === null) showNewest();
 }
@@ -47,9 +50,9 @@ export function pick(n, { focus = false } = {}) {
 export function close() {
   if (state.route.request) {
     go({ request: null, tab: null, with: null });
-    const grid = document.getElementById('grid');
-    grid.focus();
-    if (grid.scrollTop === 0) showNewest();
+    if (scrolledTo === 0) showNewest();
+    // A narrow window has the list again after the drawing that `go` has asked for.
+    requestAnimationFrame(() => document.getElementById('grid').focus());
   } else {
     changed({ cursor: null, frozen: null });
   }

@@ -20,7 +20,7 @@ export const state = {
   open: { n: null, data: null, error: null },
   /** True until the server has said where the text of the filter occurs. */
   searching: false,
-  /** True if the keyboard is to go to the detail view. */
+  /** True if the focus goes to the detail view once it is drawn. */
   focusDetail: false,
   /** 'samples', 'keys' or null. */
   dialog: null,

@@ -28,7 +28,8 @@ export class List extends Component {
   componentDidMount() {
     this.observer = new ResizeObserver(([entry]) => {
       const { height, width } = entry.contentRect;
-      this.setState({ height, width });
+      // Hidden, it keeps its place.
+      if (width > 0) this.setState({ height, width });
     });
     this.observer.observe(this.scroller);
   }
