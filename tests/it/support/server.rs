@@ -250,6 +250,8 @@ pub fn until_closed(stream: &mut TcpStream) -> String {
             Ok(0) => break,
             Ok(read) => bytes.extend_from_slice(&chunk[..read]),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            // A signal to this process, such as that of a child's end.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => panic!("the connection stayed open: {error}"),
         }
     }
