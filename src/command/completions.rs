@@ -10,7 +10,7 @@ use super::{CommandError, printed};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   source <(ringback completions bash)            for this shell
-  ringback completions bash > ~/.local/share/bash-completion/completions/ringback
+  ringback completions bash > /etc/bash_completion.d/ringback
   ringback completions zsh > \"${fpath[1]}/_ringback\"
   ringback completions fish > ~/.config/fish/completions/ringback.fish
 

@@ -16,9 +16,9 @@ use answers::Answers;
 #[command(after_help = "Examples:
   ringback init                                  asks, and writes ringback.toml
   ringback init --preset stripe --brokers kafka-0:9092
-  ringback init --preset github --brokers kafka-0:9093 --topic github \\
-    --kafka-security SASL_SSL --sasl-user relay --output /etc/ringback/ringback.toml
-  ringback init --yes --output -                 the defaults, on standard output
+  ringback init --preset github --brokers kafka-0:9093 --sasl-user relay \\
+    --topic github --output /etc/ringback/ringback.toml
+  ringback init --yes --output -                 the defaults, printed
 
 On a terminal it asks for what no flag says; elsewhere the sender and the brokers must be given, or --yes for the defaults.
 No secret is asked for or written, only where ringback will read it.
