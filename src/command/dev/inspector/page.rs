@@ -73,7 +73,8 @@ mod tests {
             for entry in fs::read_dir(folder().join(part)).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.strip_prefix(folder()).unwrap().to_str().unwrap();
-                if path.is_dir() || name.ends_with(".md") {
+                let is_readme = path.extension().is_some_and(|extension| extension == "md");
+                if path.is_dir() || is_readme {
                     continue;
                 }
                 let (_, bytes) = file(&format!("/{name}")).expect(name);
