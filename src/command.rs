@@ -169,6 +169,12 @@ fn block_on<T>(
     output
 }
 
+/// Prints a line on standard output, coloured only on a terminal.
+fn print_line(text: &str) -> Result<(), CommandError> {
+    use io::Write as _;
+    printed(writeln!(anstream::stdout(), "{text}"))
+}
+
 /// The result of printing; a reader that has closed the pipe (`head`) is not an error.
 fn printed(result: io::Result<()>) -> Result<(), CommandError> {
     match result {

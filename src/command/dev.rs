@@ -9,6 +9,7 @@ mod display;
 mod forward;
 mod inspector;
 mod kafka;
+mod output;
 mod record;
 mod row;
 mod signatures;
@@ -17,8 +18,6 @@ mod terminal;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-
-use anstream::println;
 
 use super::webhook::WebhookUrl;
 use super::{CommandError, RETELL_KEY, block_on};
@@ -30,6 +29,7 @@ use display::EventPrinter;
 use forward::Forwarder;
 use inspector::{Bounds, Inspected, Inspector, KnownSources, Store};
 use kafka::{EmbeddedKafka, PARTITIONS};
+use output::{Lines, Output};
 use record::{Recorder, RecorderQueue};
 use signatures::SignatureNotes;
 use terminal::wrapped;
@@ -125,6 +125,8 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     let lenient = is_lenient.then(|| String::from(SOURCE));
     let notes = is_lenient.then(SignatureNotes::default);
     let store = Arc::new(Store::new(arguments.bounds()));
+    let output = Output::start()?;
+    let lines = output.lines();
     let recorder = arguments.record.as_deref();
     let recorder = recorder.map(|file| Recorder::start(file, Arc::clone(&store)));
     let recorder = recorder.transpose()?;
@@ -134,7 +136,8 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
         forwarder: arguments
             .forward
             .clone()
-            .map(|url| Forwarder::start(url, Arc::clone(&store))),
+            .map(|url| Forwarder::start(url, Arc::clone(&store), lines.clone())),
+        lines: lines.clone(),
         recorder: recorder.as_ref().map(Recorder::queue),
     };
     let sources = config.source.clone();
@@ -143,6 +146,7 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
         notes,
         verbose: arguments.verbose,
         store: consumed,
+        lines: lines.clone(),
     };
     let printer = EventPrinter::start(bootstrap, &topics, PARTITIONS, shown)?;
     let app = App::start(config, None, ports, |ingest| {
@@ -157,7 +161,8 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
         topic: &topics[0],
         sources: &sources,
     };
-    greeting.print(&app, bootstrap);
+    lines.print(greeting.text(&app, bootstrap));
+    display::heading(&lines, is_lenient);
     let known = KnownSources::new(sources);
     let topic = topics[0].clone();
     let inspected = Inspected::new(store, known, app.address(), topic, bootstrap.to_owned());
@@ -165,13 +170,17 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     let outcome = app.run(signals).await;
     drop(inspector);
     printer.stop();
-    println!("\nStopped. The journal and the topic were temporary and are gone.");
+    lines.print(String::from(
+        "\nStopped. The journal and the topic were temporary and are gone.",
+    ));
     if let Some(recorder) = recorder {
         // It has reported already what went wrong.
         let total = recorder.stop().unwrap_or_default();
-        println!("{}", total.text(arguments.record.as_deref()));
+        lines.print(total.text(arguments.record.as_deref()));
     }
-    Ok(outcome?)
+    let written = output.end();
+    outcome?;
+    written.map_err(CommandError::Output)
 }
 
 impl DevArgs {
@@ -196,12 +205,13 @@ struct Watch {
     notes: Option<SignatureNotes>,
     forwarder: Option<Forwarder>,
     recorder: Option<RecorderQueue>,
+    lines: Lines,
 }
 
 impl Watch {
     fn observe(&self, observation: &Observation<'_>) {
         let answered = self.store.observe(observation);
-        show(observation, self.notes.as_ref());
+        self.show(observation);
         let Some(n) = answered else { return };
         if let Some(recorder) = &self.recorder {
             recorder.record(n);
@@ -219,29 +229,34 @@ impl Watch {
             forwarder.forward(n);
         }
     }
-}
 
-/// Prints what the topic does not show, and keeps the notes on signatures until it shows their events.
-fn show(observation: &Observation<'_>, notes: Option<&SignatureNotes>) {
-    match observation {
-        Observation::Accepted(request) => {
-            if let Some(error) = request.unparsed {
-                display::unparsed(error);
-            } else if let Some((notes, verdict)) = notes.zip(request.signature.as_ref()) {
-                notes.keep(request.id.unwrap_or_default(), verdict.as_ref().err());
+    /// Prints what the topic does not show, and keeps the notes on signatures until it shows their events.
+    fn show(&self, observation: &Observation<'_>) {
+        match observation {
+            Observation::Accepted(request) => {
+                let notes = self.notes.as_ref().zip(request.signature.as_ref());
+                if let Some(error) = request.unparsed {
+                    display::unparsed(&self.lines, error);
+                } else if let Some((notes, verdict)) = notes {
+                    notes.keep(request.id.unwrap_or_default(), verdict.as_ref().err());
+                }
             }
+            Observation::Answered {
+                status,
+                refusal: Some(refusal),
+                ..
+            } => {
+                let request = (refusal.method, refusal.path);
+                display::refusal(
+                    &self.lines,
+                    request,
+                    *status,
+                    refusal.reason,
+                    refusal.detail,
+                );
+            }
+            Observation::Answered { .. } | Observation::Left { .. } => {}
         }
-        Observation::Answered {
-            status,
-            refusal: Some(refusal),
-            ..
-        } => display::refusal(
-            (refusal.method, refusal.path),
-            *status,
-            refusal.reason,
-            refusal.detail,
-        ),
-        Observation::Answered { .. } | Observation::Left { .. } => {}
     }
 }
 
@@ -275,11 +290,11 @@ struct Greeting<'a> {
 }
 
 impl Greeting<'_> {
-    fn print(&self, app: &App, bootstrap: &str) {
+    fn text(&self, app: &App, bootstrap: &str) -> String {
         let bold = anstyle::Style::new().bold();
         let (on, off) = (bold.render(), bold.render_reset());
         let (inspector, topic) = (self.inspector_port, self.topic);
-        println!(
+        format!(
             "{on}ringback dev{off}: relay, Kafka and journal on this machine; nothing is kept
 
   {on}Inspector{off}   http://localhost:{inspector}/
@@ -302,8 +317,7 @@ impl Greeting<'_> {
             signatures = self.signatures(),
             try_it = self.try_it(app.address().port(), bootstrap),
             admin = app.admin_address().port(),
-        );
-        display::heading(self.key_is_set && !self.arguments.require_signature);
+        )
     }
 
     /// The first source's URL, and the paths of the others.

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// The first line: the format and its version.
@@ -84,10 +85,26 @@ pub fn read(file: &[u8]) -> Option<Result<Vec<Replayed>, String>> {
             "line 1: this is version {version} of the format, and this ringback knows version 1"
         )));
     }
-    let lines = lines.filter(|(line, _)| !line.trim_ascii().is_empty());
-    let requests = lines
-        .map(|(line, number)| replayed(line).map_err(|reason| format!("line {number}: {reason}")));
-    Some(requests.collect())
+    let mut requests = Vec::new();
+    for (line, number) in lines.filter(|(line, _)| !line.trim_ascii().is_empty()) {
+        match replayed(line) {
+            Ok(request) => requests.push(request),
+            // What was recorded before the disk was full, or the machine went down, is whole.
+            Err(_) if !file.ends_with(b"\n") && is_cut_off(line) => {
+                tracing::warn!(
+                    line = number,
+                    "the recording's last line is cut off, and left out"
+                );
+            }
+            Err(reason) => return Some(Err(format!("line {number}: {reason}"))),
+        }
+    }
+    Some(Ok(requests))
+}
+
+fn is_cut_off(line: &[u8]) -> bool {
+    let read = serde_json::from_slice::<IgnoredAny>(line);
+    read.is_err_and(|error| error.is_eof())
 }
 
 fn replayed(line: &[u8]) -> Result<Replayed, String> {
@@ -128,7 +145,8 @@ pub fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
         let (header, value) = header.ok_or_else(|| {
             format!("{name:?} is not a header: a name has no spaces, a value no line breaks")
         })?;
-        headers.append(header, value);
+        let kept = headers.try_append(header, value);
+        kept.map_err(|_| String::from("there are more headers than a request can have"))?;
     }
     Ok(headers)
 }
@@ -160,6 +178,23 @@ mod tests {
             assert_eq!(request.headers.get_all("x-a").iter().count(), 2);
             assert_eq!(request.headers["x-a"].as_bytes(), b"\xfc");
         }
+    }
+
+    #[test]
+    fn a_last_line_that_is_cut_off_is_left_out_and_too_many_headers_are_an_error() {
+        let request =
+            r#"{"at_ms":1,"method":"POST","path":"/","query":null,"headers":[],"body":""}"#;
+        for end in [request.len(), 20, 1] {
+            let file = format!("{HEADER}\n{request}\n{}", &request[..end]);
+            let expected = if end == request.len() { 2 } else { 1 };
+            assert_eq!(read(file.as_bytes()).unwrap().unwrap().len(), expected);
+        }
+        let middle = format!("{HEADER}\n{}\n{request}\n", &request[..20]);
+        assert!(read(middle.as_bytes()).unwrap().is_err());
+        let many: Vec<_> = (0..40_000)
+            .map(|n| (format!("x-{n}"), String::new()))
+            .collect();
+        assert!(headers(&many).unwrap_err().contains("more headers"));
     }
 
     #[test]

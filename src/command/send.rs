@@ -8,7 +8,6 @@ mod signing;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anstream::println;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::sleep_until;
@@ -16,7 +15,7 @@ use tokio::time::sleep_until;
 use super::progress::ProgressLine;
 use super::sender::{Sender, SenderArgs};
 use super::webhook::{Answer, PostError, WebhookClient, WebhookUrl, connector};
-use super::{CommandError, block_on};
+use super::{CommandError, block_on, print_line};
 use crate::ingest::Signer;
 
 pub(super) use messages::{Message, SendError, id};
@@ -139,16 +138,16 @@ async fn send(
         let answered = post.answered(&message).await?;
         tally.count(&answered);
         if arguments.json {
-            println!("{}", answered.json());
+            print_line(&answered.json().to_string())?;
         } else if count <= MAX_SHOWN || !answered.is_accepted() && tally.refused <= MAX_SHOWN {
-            println!("{}", answered.text());
+            print_line(&answered.text())?;
         }
         let share = number_f64(number + 1) / number_f64(count);
         line.show(|| tally.progress(count, share));
     }
     drop(line);
     if (count > MAX_SHOWN || messages.are_recorded()) && !arguments.json {
-        println!("{}", tally.text(started.elapsed()));
+        print_line(&tally.text(started.elapsed()))?;
     }
     Ok(tally)
 }

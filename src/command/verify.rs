@@ -6,11 +6,10 @@ mod diagnosis;
 mod json_forms;
 mod report;
 
-use anstream::println;
 use secrecy::ExposeSecret as _;
 
 use super::sender::{SenderArgs, SenderKey};
-use super::{CommandError, ERROR};
+use super::{CommandError, ERROR, print_line};
 use crate::ingest::{KeyConfig, Signer, SourceConfig, Verify};
 use crate::secret::SecretForm;
 use crate::time::now_ms;
@@ -69,9 +68,9 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), CommandError> {
     });
     if arguments.json {
         let json = serde_json::to_string_pretty(&diagnosis.json());
-        println!("{}", json.map_err(std::io::Error::other)?);
+        print_line(&json.map_err(std::io::Error::other)?)?;
     } else {
-        println!("{}", diagnosis.text(ERROR));
+        print_line(&diagnosis.text(ERROR).to_string())?;
     }
     match diagnosis.causes.first() {
         None => Ok(()),

@@ -13,6 +13,7 @@ mod content;
 mod credentials;
 mod dead_letter_commands;
 mod dedup;
+mod dev_output;
 mod dev_terminal;
 mod docs;
 mod doctor;

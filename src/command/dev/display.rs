@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anstream::println;
 use anstyle::Style;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -15,6 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::body;
 use super::inspector::Store;
+use super::output::Lines;
 use super::row::{Layout, Row, header};
 use super::signatures::SignatureNotes;
 use super::terminal::{columns, shortened, width, wrapped};
@@ -38,6 +38,7 @@ pub struct Shown {
     pub verbose: bool,
     /// Learns where each event is.
     pub store: Arc<Store>,
+    pub lines: Lines,
 }
 
 /// The running consumer that prints events.
@@ -85,7 +86,7 @@ impl EventPrinter {
                                 known.clear();
                             }
                             let is_first = known.insert(id.to_owned());
-                            event(&message, note, is_first, shown.verbose);
+                            event(&message, note, is_first, &shown);
                         }
                         Some(Err(error)) => tracing::warn!(%error, "cannot read the topic"),
                         None => {}
@@ -104,7 +105,7 @@ impl EventPrinter {
 }
 
 /// Prints a row for an event that has come to the topic. It is dimmed unless `is_first` of its id.
-fn event(message: &BorrowedMessage<'_>, note: Option<String>, is_first: bool, verbose: bool) {
+fn event(message: &BorrowedMessage<'_>, note: Option<String>, is_first: bool, shown: &Shown) {
     let columns = columns();
     let again = (!is_first).then(|| String::from("a duplicate: its id came before"));
     let notes: Vec<_> = again.into_iter().chain(note).collect();
@@ -116,27 +117,26 @@ fn event(message: &BorrowedMessage<'_>, note: Option<String>, is_first: bool, ve
     };
     let row = Row::of(message, Layout::of(columns));
     let row = row.line(columns, kind_style, note.as_deref());
-    println!("{}{row}{}", row_style.render(), row_style.render_reset());
-    if verbose {
-        println!(
-            "{}",
-            body::shown(message.payload().unwrap_or_default(), columns)
-        );
+    let row = format!("{}{row}{}", row_style.render(), row_style.render_reset());
+    shown.lines.print(row);
+    if shown.verbose {
+        let body = body::shown(message.payload().unwrap_or_default(), columns);
+        shown.lines.print(body);
     }
 }
 
 /// Prints the names of the columns.
-pub fn heading(with_notes: bool) {
+pub fn heading(lines: &Lines, with_notes: bool) {
     let dim = anstyle::Style::new().dimmed();
     let columns = columns();
     let heading = Row::heading(Layout::of(columns));
     let note = with_notes.then_some("signature");
     let heading = heading.line(columns, Style::new(), note);
-    println!("{}{heading}{}", dim.render(), dim.render_reset());
+    lines.print(format!("{}{heading}{}", dim.render(), dim.render_reset()));
 }
 
 /// Prints a row for a refused request; `request` is its method and path.
-pub fn refusal(request: (&str, &str), status: u16, reason: &str, detail: &str) {
+pub fn refusal(lines: &Lines, request: (&str, &str), status: u16, reason: &str, detail: &str) {
     let bad = anstyle::AnsiColor::Red.on_default();
     let columns = columns();
     let time = Layout::of(columns).now();
@@ -144,11 +144,11 @@ pub fn refusal(request: (&str, &str), status: u16, reason: &str, detail: &str) {
     // Coloured afterwards: the terminal does not show the codes, so they take no room.
     let what = format!("refused {status}");
     let coloured = format!("{}{what}{}", bad.render(), bad.render_reset());
-    println!("{}", row.replacen(&what, &coloured, 1));
+    lines.print(row.replacen(&what, &coloured, 1));
 }
 
 /// Prints a row for an accepted event that does not come to the topic.
-pub fn unparsed(error: NotJson) {
+pub fn unparsed(lines: &Lines, error: NotJson) {
     let warn = anstyle::AnsiColor::Yellow.on_default();
     let columns = columns();
     let time = Layout::of(columns).now();
@@ -159,7 +159,7 @@ pub fn unparsed(error: NotJson) {
         None => row,
     };
     let coloured = format!("{}{what}{}", warn.render(), warn.render_reset());
-    println!("{}", row.replacen(what, &coloured, 1));
+    lines.print(row.replacen(what, &coloured, 1));
 }
 
 fn refusal_row(

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use anstream::println;
 use http::header::HOST;
 use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
 
 use super::inspector::{Forwarded, Store};
+use super::output::Lines;
 use crate::command::render::printable;
 use crate::command::webhook::{WebhookClient, WebhookUrl, remove_transport};
 
@@ -23,10 +23,10 @@ pub struct Forwarder {
 
 impl Forwarder {
     /// Forwards on a task of its own, until it is dropped.
-    pub fn start(url: WebhookUrl, store: Arc<Store>) -> Self {
+    pub fn start(url: WebhookUrl, store: Arc<Store>, lines: Lines) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
         let url = Arc::new(url);
-        tokio::spawn(run(Arc::clone(&url), Arc::clone(&store), waiting));
+        tokio::spawn(run(Arc::clone(&url), Arc::clone(&store), lines, waiting));
         Self { url, store, queue }
     }
 
@@ -49,12 +49,14 @@ fn failed(url: &WebhookUrl, ms: f64, error: String) -> Forwarded {
     }
 }
 
-async fn run(url: Arc<WebhookUrl>, store: Arc<Store>, mut waiting: Receiver<u64>) {
+async fn run(url: Arc<WebhookUrl>, store: Arc<Store>, lines: Lines, mut waiting: Receiver<u64>) {
     let mut client = WebhookClient::new(Arc::clone(&url), None);
     while let Some(n) = waiting.recv().await {
         // Newer requests may have taken its place: the handler is slower than the senders.
         let Some(entry) = store.get(n) else {
-            println!("  not forwarded  request {n} is not kept any more: the handler is too slow");
+            lines.print(format!(
+                "  not forwarded  request {n} is not kept any more: the handler is too slow"
+            ));
             continue;
         };
         let forwarded = forward(&mut client, &url, &entry.request).await;
@@ -63,7 +65,10 @@ async fn run(url: Arc<WebhookUrl>, store: Arc<Store>, mut waiting: Receiver<u64>
             (Some(status), _) => format!("forwarded {status}"),
             (None, error) => format!("not forwarded  {}", error.as_deref().unwrap_or_default()),
         };
-        println!("  {outcome}  {event}  {:.0} ms  {url}", forwarded.ms);
+        lines.print(format!(
+            "  {outcome}  {event}  {:.0} ms  {url}",
+            forwarded.ms
+        ));
         store.forwarded(n, forwarded);
     }
 }

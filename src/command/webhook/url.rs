@@ -50,6 +50,14 @@ impl FromStr for WebhookUrl {
         if authority.contains('@') {
             return Err(String::from("remove the user name from the URL"));
         }
+        // `http` takes a port that is too large for none.
+        let has_port = authority
+            .rsplit(']')
+            .next()
+            .is_some_and(|rest| rest.contains(':'));
+        if has_port && uri.port_u16().is_none() {
+            return Err(String::from("the port must be a number from 1 to 65535"));
+        }
         let path = uri.path_and_query();
         Ok(Self {
             host: host.trim_matches(['[', ']']).to_owned(),

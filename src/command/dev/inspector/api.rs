@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::CONTENT_DISPOSITION;
 use http::{HeaderValue, StatusCode};
+use memchr::memmem::Finder;
 use serde_json::{Map, Value, json};
 
 use super::Inspected;
@@ -129,6 +130,7 @@ pub async fn search(inspected: &Inspected, query: &str) -> Reply {
     let mut matches = Vec::new();
     if !wanted.is_empty() {
         let mut before = None;
+        let mut search = Search::new(&wanted);
         loop {
             let step = inspected.store.older(before, SEARCH_STEP);
             let Some((oldest, _)) = step.last() else {
@@ -143,7 +145,7 @@ pub async fn search(inspected: &Inspected, query: &str) -> Reply {
                     row.key.as_deref().unwrap_or_default().as_bytes(),
                     &request.body,
                 ];
-                if texts.iter().any(|text| contains(text, &wanted)) {
+                if texts.iter().any(|text| search.is_in(text)) {
                     matches.push(row.n);
                 }
             }
@@ -174,26 +176,27 @@ fn form_value(query: &str, name: &str) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// True if `text` contains `wanted`; letters of ASCII match in either case.
-fn contains(text: &[u8], wanted: &[u8]) -> bool {
-    let Some(first) = wanted.first() else {
-        return true;
-    };
-    let mut rest = text;
-    while let Some(start) = rest
-        .iter()
-        .position(|byte| byte.eq_ignore_ascii_case(first))
-    {
-        rest = &rest[start..];
-        let Some(part) = rest.get(..wanted.len()) else {
-            return false;
-        };
-        if part.eq_ignore_ascii_case(wanted) {
-            return true;
+/// Finds texts in which letters of ASCII match in either case, in a time that grows with the text alone.
+struct Search {
+    finder: Finder<'static>,
+    /// The text in small letters; kept, so that it is allocated once.
+    folded: Vec<u8>,
+}
+
+impl Search {
+    fn new(wanted: &[u8]) -> Self {
+        Self {
+            finder: Finder::new(&wanted.to_ascii_lowercase()).into_owned(),
+            folded: Vec::new(),
         }
-        rest = &rest[1..];
     }
-    false
+
+    fn is_in(&mut self, text: &[u8]) -> bool {
+        self.folded.clear();
+        self.folded.extend_from_slice(text);
+        self.folded.make_ascii_lowercase();
+        self.finder.find(&self.folded).is_some()
+    }
 }
 
 #[cfg(test)]
@@ -210,7 +213,7 @@ mod tests {
             ("Zürich", "ürich", true),
         ] {
             assert_eq!(
-                contains(text.as_bytes(), wanted.as_bytes()),
+                Search::new(wanted.as_bytes()).is_in(text.as_bytes()),
                 found,
                 "{text}"
             );

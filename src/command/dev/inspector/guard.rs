@@ -3,8 +3,8 @@
 //! A page of another site could let the browser ask here (`Origin` and `Sec-Fetch-Site` show that), also under a name of its own
 //! that resolves to this machine (`Host` shows that), and could post a form (which is no `application/json`).
 
-use http::header::{CONTENT_TYPE, HOST, ORIGIN};
-use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 
 use super::reply::{self, Reply};
 
@@ -26,7 +26,13 @@ impl Guard {
     /// The answer to a request that is not the inspector's own page's, nor a tool's of this machine.
     pub fn refuse<B>(&self, request: &Request<B>) -> Option<Reply> {
         let headers = request.headers();
-        let forbidden = |sentence: &str| Some(reply::error(StatusCode::FORBIDDEN, sentence));
+        let forbidden = |sentence: &str| {
+            let mut answer = reply::error(StatusCode::FORBIDDEN, sentence);
+            // Another site's page must not hold connections that the inspector's own needs.
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
+            Some(answer)
+        };
         let authority = request.uri().authority();
         let is_named = |host: &str| self.0.iter().any(|own| own.eq_ignore_ascii_case(host));
         if !only(headers, &HOST).is_some_and(is_named)

@@ -171,7 +171,7 @@ impl Kept {
 
     /// The first `most` rows that changed after `revision`, in the order of their changes.
     pub fn changes(&self, revision: u64, most: usize) -> Changes {
-        let changed = self.changed.range(revision + 1..).take(most);
+        let changed = self.changed.range(revision.saturating_add(1)..).take(most);
         let changed = changed.filter_map(|(revision, n)| Some((*revision, self.get(*n)?)));
         let mut reached = revision;
         let rows = changed.map(|(revision, entry)| {
