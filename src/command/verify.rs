@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), CommandError> {
         let json = serde_json::to_string_pretty(&diagnosis.json());
         print_line(&json.map_err(std::io::Error::other)?)?;
     } else {
-        print_line(&diagnosis.text(ERROR).to_string())?;
+        print_line(&diagnosis.text(ERROR))?;
     }
     match diagnosis.causes.first() {
         None => Ok(()),
