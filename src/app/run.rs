@@ -164,7 +164,7 @@ impl Relay {
         self.ingest.shutting_down();
         tracing::info!(
             ?delay,
-            "shutting down: not ready any more; the listener closes after the delay, or at another signal"
+            "shutting down: not ready any more; the listener closes after the delay, or at once on another Ctrl-C or SIGTERM"
         );
         tokio::select! {
             () = sleep(delay) => {}
@@ -195,7 +195,7 @@ impl Relay {
         };
         if finished.is_none() && self.ack() == Ack::Kafka {
             tracing::warn!(
-                "shutting down: what Kafka has not acknowledged by shutdown.drain_deadline, or another signal, is answered 503"
+                "shutting down: what Kafka has not acknowledged by shutdown.drain_deadline, or another Ctrl-C or SIGTERM, is answered 503"
             );
             self.appender.give_up();
             finished = timeout(LAST_ANSWERS, &mut *server).await.ok();
@@ -236,7 +236,7 @@ impl Relay {
                 () = reached(give_up) => break None,
                 // Nothing is lost: the journal keeps what is left.
                 () = another_shutdown(&mut signals), if give_up.is_none() => {
-                    tracing::info!("shutting down: another signal ends the wait for Kafka");
+                    tracing::info!("shutting down: another Ctrl-C or SIGTERM ends the wait for Kafka");
                     deadline.is_now();
                     give_up = Some(Instant::now() + LAST_GRACE);
                 }
@@ -286,8 +286,8 @@ impl Relay {
             left,
             %wait,
             kafka = publish::kafka_failure(&self.readiness),
-            "shutting down: publishing what is left in the journal; what cannot be published within the wait, or before \
-             another signal, {rest}"
+            "shutting down: publishing what is left in the journal; another Ctrl-C or SIGTERM ends the wait; what is not \
+             published by then {rest}"
         );
     }
 

@@ -195,7 +195,7 @@ fn a_shutdown_without_kafka_reports_what_it_waits_for_and_another_signal_ends_th
         "\"left\":1",
         "\"wait\":\"1h\"",
         "\"kafka\":\"no broker is connected",
-        "or before another signal",
+        "another Ctrl-C or SIGTERM ends the wait",
     ] {
         assert!(line.contains(part), "{part}: {line}");
     }
