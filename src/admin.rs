@@ -52,7 +52,7 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 settings! {
     /// `/metrics`, `/livez`, `/readyz` and a status page at `/`. Keep the listener inside the cluster.
     pub struct Config {
-        /// Where ringback serves them.
+        /// Where ringback serves the status page (`/`), `/readyz`, `/livez` and `/metrics`.
         address: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 9464)),
             remedy("write an address and port such as \"0.0.0.0:9464\"");
         /// A token that every request needs but `/livez` and `/readyz` without a query, which probes ask for: as bearer token, or

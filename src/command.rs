@@ -106,6 +106,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(error) => {
+            if let Some(error) = CommandError::of_usage(&error) {
+                return fail(&error);
+            }
             // Help and version are "errors" to clap, for standard output and with success. A closed pipe is ignored.
             let _ = error.print();
             return if error.use_stderr() {
@@ -120,14 +123,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     openssl::init();
     match dispatch(&line.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // A configuration has an error per line.
-            for line in chain(&error).lines() {
-                anstream::eprintln!("{}error:{} {line}", ERROR.render(), ERROR.render_reset());
-            }
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => fail(&error),
     }
+}
+
+fn fail(error: &CommandError) -> ExitCode {
+    // A configuration has an error per line.
+    for line in chain(error).lines() {
+        anstream::eprintln!("{}error:{} {line}", ERROR.render(), ERROR.render_reset());
+    }
+    ExitCode::from(error.exit_code())
 }
 
 fn dispatch(command: &Command) -> Result<(), CommandError> {

@@ -55,7 +55,9 @@ pub enum SecretForm {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The environment variable, masked.
-    #[error("{0} is not set, or its value is not UTF-8")]
+    #[error(
+        "{0} is not set, or its value is not UTF-8 (export NAME=… in this shell, or set it for the service)"
+    )]
     Unset(String),
     /// The file, masked, and the operating system's reason.
     #[error("{0} cannot be read")]

@@ -26,15 +26,35 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// A time in its two largest units, as `2h 5m`: days without minutes, hours without seconds.
+/// A time in its two largest units, as `2h 5m`, `1 day 5h` or `2 months 29 days`.
 pub fn about(time: Duration) -> String {
+    // A year of 365.25 days, a month of a twelfth of it, rounded to hours.
+    const UNITS: [(u64, &str); 6] = [
+        (8_766 * 3_600, " year"),
+        (730 * 3_600, " month"),
+        (86_400, " day"),
+        (3_600, "h"),
+        (60, "m"),
+        (1, "s"),
+    ];
     let seconds = time.as_secs();
-    let unit = match seconds {
-        0..3_600 => 1,
-        3_600..86_400 => 60,
-        _ => 3_600,
-    };
-    humantime::format_duration(Duration::from_secs(seconds / unit * unit)).to_string()
+    let largest = UNITS.iter().position(|(unit, _)| seconds >= *unit);
+    let largest = largest.unwrap_or(UNITS.len() - 1);
+    let mut rest = seconds;
+    let mut parts = Vec::new();
+    for (unit, name) in UNITS.into_iter().skip(largest).take(2) {
+        let number = rest / unit;
+        rest %= unit;
+        if number > 0 || seconds == 0 {
+            let plural = if name.starts_with(' ') && number > 1 {
+                "s"
+            } else {
+                ""
+            };
+            parts.push(format!("{number}{name}{plural}"));
+        }
+    }
+    parts.join(" ")
 }
 
 #[cfg(test)]
@@ -55,6 +75,9 @@ mod tests {
         assert_eq!(text(0), "0s");
         assert_eq!(text(125), "2m 5s");
         assert_eq!(text(7_559), "2h 5m");
-        assert_eq!(text(2 * 86_400 + 3 * 3_600 + 59), "2days 3h");
+        assert_eq!(text(2 * 86_400 + 3 * 3_600 + 59), "2 days 3h");
+        assert_eq!(text(86_400), "1 day");
+        assert_eq!(text(89 * 86_400 + 45_000), "2 months 28 days");
+        assert_eq!(text(400 * 86_400), "1 year 1 month");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::words::about;
+
 /// What the journal takes of its budget for an event of 7 KB that is synced alone.
 pub const EVENT_BYTES: u32 = 8192;
 
@@ -18,7 +20,7 @@ pub fn held_at(room: u64, events_per_second: u32) -> Duration {
     held(room, f64::from(EVENT_BYTES) * f64::from(events_per_second))
 }
 
-/// A duration as people say it: `1day 5h`, `2h 54m`, `40s`.
+/// A duration as people say it: `1 day 5h`, `2h 54m`, `40s`.
 pub fn words(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let precision = match seconds {
@@ -28,7 +30,7 @@ pub fn words(duration: Duration) -> String {
         _ => 1,
     };
     let rounded = Duration::from_secs(seconds - seconds % precision);
-    humantime::format_duration(rounded).to_string()
+    about(rounded)
 }
 
 #[cfg(test)]
@@ -46,9 +48,9 @@ mod tests {
 
     #[test]
     fn words_have_no_more_precision_than_the_estimate() {
-        assert_eq!(words(held_at(8 << 30, 10)), "1day 5h");
+        assert_eq!(words(held_at(8 << 30, 10)), "1 day 5h");
         assert_eq!(words(held_at(8 << 30, 100)), "2h 54m");
         assert_eq!(words(Duration::from_secs(41)), "41s");
-        assert_eq!(words(Duration::from_secs(20 * 86_400 + 5)), "20days");
+        assert_eq!(words(Duration::from_secs(20 * 86_400 + 5)), "20 days");
     }
 }

@@ -72,6 +72,16 @@ fn conclusion(config: &Config) -> String {
         "All is well. `ringback serve` would accept the webhooks of {sources} on {address}, {plan}. Kafka was not asked."
     );
     let mut lines = vec![format!("# {}", printable(&words))];
+    let keyless = config.source.iter().filter(|source| !source.has_key());
+    let keyless: Vec<_> = keyless.map(|source| &*source.name).collect();
+    if !keyless.is_empty() {
+        let words = format!(
+            "Note: records of {} have no key, so Kafka keeps no order among them: set key_pointers or key_header, unless order \
+             does not matter.",
+            keyless.join(", ")
+        );
+        lines.push(format!("# {}", printable(&words)));
+    }
     if config.ack == Ack::Kafka {
         if config.kafka.dead_letter_topic.is_none() {
             lines.push(format!("# {NO_DEAD_LETTER_TOPIC}"));

@@ -14,6 +14,7 @@ use super::{CommandError, printed};
   ringback completions zsh > \"${fpath[1]}/_ringback\"
   ringback completions fish > ~/.config/fish/completions/ringback.fish
 
+The folder must exist: mkdir -p makes it.
 The Debian package has those of bash, zsh and fish already.")]
 pub struct CompletionsArgs {
     /// The shell

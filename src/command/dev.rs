@@ -75,7 +75,7 @@ pub struct DevArgs {
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Post each accepted event to this URL too, plain http, and show its answer
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = forward::handler)]
     forward: Option<WebhookUrl>,
     /// Write each request into this new file as it is answered
     #[arg(long, value_name = "FILE")]
@@ -104,6 +104,11 @@ pub fn run(arguments: &DevArgs) -> Result<(), CommandError> {
 async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError> {
     // First, so that an early signal leaves no temporary folder behind.
     let signals = Signals::listen()?.without_reload();
+    if let Some(url) = &arguments.forward
+        && forward::is_own(url, arguments.port)
+    {
+        return Err(CommandError::ForwardLoop(url.to_string()));
+    }
     let own = configuration::own(arguments)?;
     let topics = configuration::topics(own.as_ref());
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));

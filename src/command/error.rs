@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
 use super::init::InitError;
 use super::prove::ProveError;
 use super::send::SendError;
@@ -34,9 +36,17 @@ pub enum CommandError {
     App(#[from] AppError),
     #[error(transparent)]
     Init(#[from] InitError),
-    /// With a file that is there, if one is.
-    #[error("no configuration is given: {}", remedy(*.0))]
-    NoConfiguration(Option<&'static str>),
+    #[error("no configuration is given: {}", remedy(*found, .instead))]
+    NoConfiguration {
+        /// A file that is there, if one is.
+        found: Option<&'static str>,
+        /// What else would do, or nothing.
+        instead: &'static str,
+    },
+    #[error(
+        "--forward {0} is dev's own webhook port, so each event would come back for ever: give the URL of your handler"
+    )]
+    ForwardLoop(String),
     #[error(
         "--require-signature needs the key: set RETELL_API_KEY to the API key that signs the webhooks"
     )]
@@ -131,13 +141,41 @@ pub enum CommandError {
     Output(#[source] io::Error),
 }
 
-fn remedy(found: Option<&str>) -> String {
+fn remedy(found: Option<&str>, instead: &str) -> String {
     match found {
-        Some(file) => format!("to use the one that is here, run ringback serve --config {file}"),
-        None => String::from(
-            "name the file with --config FILE or RINGBACK_CONFIG; ringback init writes one, ringback dev needs none, and \
-             config/ringback.toml shows every key",
+        Some(file) => format!("to use the one that is here, add --config {file}"),
+        None => format!(
+            "name the file with --config FILE{instead}; ringback init writes one, ringback dev needs none, and \
+             config/ringback.toml shows every key"
         ),
+    }
+}
+
+/// Where a configuration is found most often.
+const USUAL: [&str; 2] = ["ringback.toml", "/etc/ringback/ringback.toml"];
+
+impl CommandError {
+    /// What `error` means if nothing but the configuration is missing.
+    pub(super) fn of_usage(error: &clap::Error) -> Option<Self> {
+        let missing = match (error.kind(), error.get(ContextKind::InvalidArg)?) {
+            (ErrorKind::MissingRequiredArgument, ContextValue::Strings(missing)) => missing,
+            _ => return None,
+        };
+        let [missing] = missing.as_slice() else {
+            return None;
+        };
+        let instead = match missing.as_str() {
+            other if !other.contains("--config") => return None,
+            with_path if with_path.contains("--path") => {
+                " or RINGBACK_CONFIG, or the journal's folder with --path DIR"
+            }
+            with_kafka if with_kafka.contains("--bootstrap") => {
+                ", or only Kafka's brokers with --bootstrap SERVERS"
+            }
+            _ => " or RINGBACK_CONFIG",
+        };
+        let found = USUAL.into_iter().find(|path| Path::new(path).exists());
+        Some(Self::NoConfiguration { found, instead })
     }
 }
 
@@ -153,7 +191,11 @@ impl CommandError {
             | Self::App(AppError::Ingest(_) | AppError::Admin(AdminError::Token(_)))
             | Self::Prove(ProveError::Key(_) | ProveError::Sign(_))
             | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,
-            Self::NoKey | Self::NoConfiguration(_) | Self::Capture(_) | Self::Send(_) => EXIT_USAGE,
+            Self::NoKey
+            | Self::NoConfiguration { .. }
+            | Self::ForwardLoop(_)
+            | Self::Capture(_)
+            | Self::Send(_) => EXIT_USAGE,
             Self::Prove(error) if error.is_usage() => EXIT_USAGE,
             Self::Init(error) if error.is_usage() => EXIT_USAGE,
             _ => EXIT_FAILED,

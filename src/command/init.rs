@@ -9,7 +9,15 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{CommandError, printed};
+use crate::ingest::SourceConfig;
 use answers::Answers;
+
+/// What the Debian package's unit reads.
+const ENVIRONMENT: &str = "/etc/ringback/environment";
+/// Said if records would have no key.
+const NO_KEY: &str =
+    "\nThe records will have no key, so Kafka keeps no order among them: if order matters, set
+key_pointers or key_header in the file.\n";
 
 /// Where to write, and what is known already.
 #[derive(Debug, clap::Args)]
@@ -84,8 +92,13 @@ pub fn run(arguments: &InitArgs) -> Result<(), CommandError> {
     if to_stdout {
         return printed(anstream::stdout().write_all(text.as_bytes()));
     }
+    let config = file::check(&answers).map_err(InitError::Invalid)?;
     write(output, &text, arguments.force)?;
-    printed(anstream::stdout().write_all(next_steps(output, &answers).as_bytes()))
+    let mut next = next_steps(output, &answers);
+    if !config.source.iter().all(SourceConfig::has_key) {
+        next.push_str(NO_KEY);
+    }
+    printed(anstream::stdout().write_all(next.as_bytes()))
 }
 
 /// An existing file is replaced only on request, also if it has appeared since the questions began.
@@ -104,21 +117,73 @@ fn write(file: &Path, text: &str, force: bool) -> Result<(), InitError> {
 fn next_steps(file: &Path, answers: &Answers) -> String {
     let file = file.display();
     let secrets = answers.secrets();
-    let exports = secrets.iter().map(|secret| match secret {
+    let is_system = answers.is_system;
+    let steps = secrets.iter().map(|secret| match secret {
+        // A unit does not see what a shell exports.
+        answers::Secret::Variable(name, what) if is_system => {
+            format!("  # {name}=… goes into {ENVIRONMENT}: {what}\n")
+        }
         answers::Secret::Variable(name, what) => format!("  export {name}=…    # {what}\n"),
         answers::Secret::File(path, what) => format!("  # {what} goes into {path}\n"),
     });
-    let exports: String = exports.collect();
+    let secrets: String = steps.collect();
+    let topic = answers.topic();
+    let commands = if is_system {
+        String::from(
+            "  sudo systemctl enable --now ringback      # the relay
+  systemctl status ringback                 # does it run? If not, why?
+  curl 'localhost:9464/readyz?verbose'      # does it reach Kafka?
+",
+        )
+    } else {
+        let elsewhere = if secrets.contains("export ") {
+            "in another terminal, after the same exports"
+        } else {
+            "in another terminal"
+        };
+        format!(
+            "  ringback check --config {file}     # is it right?
+  ringback doctor --config {file}    # would it work with this Kafka and this disk?
+  ringback serve --config {file}     # the relay
+  ringback send --config {file}      # {elsewhere}: a sample event
+"
+        )
+    };
     format!(
         "Wrote {file}. Next:
 
-{exports}  ringback check --config {file}     # is it right?
-  ringback doctor --config {file}    # would it work with this Kafka and this disk?
-  ringback serve --config {file}     # the relay
-  ringback send --config {file}      # from another terminal: a sample event
-
+{secrets}{commands}
 ringback never creates a topic: create {topic:?} if Kafka does not have it yet.
-",
-        topic = answers.topic(),
+"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn for_the_system_the_next_steps_are_the_units() {
+        let next = |output: &str| {
+            let mut answers = Answers::default();
+            answers.prepare(Path::new(output)).unwrap();
+            next_steps(Path::new(output), &answers)
+        };
+        let system = next("/etc/ringback/ringback.toml");
+        assert!(
+            system.contains("RETELL_API_KEY=… goes into /etc/ringback/environment"),
+            "{system}"
+        );
+        assert!(
+            system.contains("systemctl enable --now ringback"),
+            "{system}"
+        );
+        assert!(
+            !system.contains("export") && !system.contains("ringback serve"),
+            "{system}"
+        );
+        let own = next("ringback.toml");
+        assert!(own.contains("export RETELL_API_KEY=…"), "{own}");
+        assert!(own.contains("after the same exports"), "{own}");
+    }
 }

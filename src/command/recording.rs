@@ -46,6 +46,8 @@ struct Line {
 /// A request that can be sent.
 #[derive(Debug, Clone)]
 pub struct Replayed {
+    /// When it came, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
     pub method: Method,
     /// The path with the query.
     pub target: String,
@@ -127,6 +129,7 @@ fn replayed(line: &[u8]) -> Result<Replayed, String> {
     };
     let query = line.query.map(|query| format!("?{query}"));
     Ok(Replayed {
+        at_ms: line.at_ms,
         method,
         target: format!("{}{}", line.path, query.unwrap_or_default()),
         headers: headers(&line.headers)?,

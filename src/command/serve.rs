@@ -3,7 +3,7 @@
 mod overview;
 
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{CommandError, block_on, load};
 use crate::app::{App, ConfigFile, Ports};
@@ -26,11 +26,8 @@ A changed configuration is taken within seconds, also on SIGHUP: sources, keys a
 pub struct ServeArgs {
     /// The configuration file (TOML); config/ringback.toml shows every key
     #[arg(short, long, value_name = "FILE", env = "RINGBACK_CONFIG")]
-    config: Option<PathBuf>,
+    config: PathBuf,
 }
-
-/// Where a configuration is found most often.
-const USUAL: [&str; 2] = ["ringback.toml", "/etc/ringback/ringback.toml"];
 
 /// The number of threads that serve requests: half of the cores. The journal's and Kafka's threads need the other half;
 /// with more workers, moving tasks between them costs more than they gain.
@@ -40,10 +37,7 @@ fn workers() -> usize {
 
 /// Runs until a signal ends it.
 pub fn run(arguments: &ServeArgs) -> Result<(), CommandError> {
-    let Some(path) = &arguments.config else {
-        let found = USUAL.into_iter().find(|path| Path::new(path).exists());
-        return Err(CommandError::NoConfiguration(found));
-    };
+    let path = &arguments.config;
     let file = ConfigFile::new(path.clone());
     let config = load(path, Purpose::Relay)?;
     telemetry::log("info")?;

@@ -56,6 +56,7 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), CommandError> {
         return Err(CaptureError::Nothing(verify).into());
     }
     let capture = arguments.capture.read()?;
+    let at = arguments.capture.at()?.or(capture.at_ms);
     let relay = sender.relay.as_ref();
     let all = relay.map_or(&[][..], |relay| &relay.source);
     let strangers = strangers(all, &sender.source, &keys);
@@ -64,7 +65,7 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), CommandError> {
         keys: &keys,
         strangers: &strangers,
         capture: &capture,
-        now_ms: arguments.capture.at()?.unwrap_or_else(now_ms),
+        now_ms: at.unwrap_or_else(now_ms),
     });
     if arguments.json {
         let json = serde_json::to_string_pretty(&diagnosis.json());

@@ -306,6 +306,15 @@ impl SourceConfig {
         }
     }
 
+    /// True if records may have a key. Without one Kafka keeps no order among them.
+    pub fn has_key(&self) -> bool {
+        let pointers = self.key_pointers.as_ref();
+        let has_pointers = pointers.map_or(!self.verify.key_pointers().is_empty(), |own| {
+            !own.is_empty()
+        });
+        self.key_header.is_some() || has_pointers
+    }
+
     /// True if an event's name is where the scheme's sender has it.
     pub(super) fn has_sender_s_names(&self) -> bool {
         let pointer = self.event_pointer.as_deref();

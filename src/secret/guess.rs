@@ -33,10 +33,12 @@ fn is_random(word: &str) -> bool {
     }
 }
 
-/// True if `text` is in capitals, as variables are by convention, and does not look like a secret.
+/// True if `text` is in capitals, as variables are by convention, does not begin with a digit, which no shell could set, and
+/// does not look like a secret.
 pub fn is_variable_name(text: &str) -> bool {
     let is_capital = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    text.bytes().all(is_capital) && !looks_like_secret(text)
+    let begins = text.starts_with(|c: char| !c.is_ascii_digit());
+    begins && text.bytes().all(is_capital) && !looks_like_secret(text)
 }
 
 /// True if `text` is a path with a folder and does not look like a secret.

@@ -110,7 +110,8 @@ fn an_error_names_the_source_and_every_fault_and_no_secret() {
     let unset = source.read(SecretForm::Line, |_| None).unwrap_err();
     assert_eq!(
         unset.to_string(),
-        "the environment variable RETELL_API_KEY is not set, or its value is not UTF-8"
+        "the environment variable RETELL_API_KEY is not set, or its value is not UTF-8 (export NAME=… in this \
+         shell, or set it for the service)"
     );
 }
 

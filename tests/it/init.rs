@@ -119,6 +119,13 @@ fn every_scheme_and_every_way_to_kafka_can_be_given_by_flags() {
         assert!(output.status.success(), "{}", text(&output.stderr));
         let config = check(&file, KEY);
         assert_eq!(config["source"][0]["verify"].as_str(), Some(sender[1]));
+        // Only Retell AI's places are known, which `none` has too.
+        let next = text(&output.stdout);
+        assert_eq!(
+            next.contains("The records will have no key"),
+            sender[1] != "none",
+            "{next}"
+        );
         assert_eq!(config["kafka"]["topic"].as_str(), Some("calls"));
         let client = &config["kafka"]["client"];
         let found = client
@@ -192,6 +199,10 @@ fn without_a_terminal_what_is_missing_is_named_by_its_flag() {
         (
             &["--yes", "--set", "x"],
             "--set \"x\" is not a line of a source",
+        ),
+        (
+            &["--yes", "--key-env", "9"],
+            "not the name of an environment",
         ),
         (&["--yes", "--tls-key", "a"], "--tls-certificate"),
     ] {

@@ -13,10 +13,10 @@ use crate::support::terminal;
 #[test]
 fn without_a_configuration_it_says_what_to_do_next() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let run = || {
+    let run = |words: &[&str]| {
         let mut command = ringback();
         command
-            .arg("serve")
+            .args(words)
             .current_dir(folder.path())
             .env_remove("RINGBACK_CONFIG");
         let output = command.output().expect("the binary runs");
@@ -24,15 +24,36 @@ fn without_a_configuration_it_says_what_to_do_next() {
         String::from_utf8(output.stderr).expect("UTF-8")
     };
     assert_eq!(
-        run(),
+        run(&["serve"]),
         "error: no configuration is given: name the file with --config FILE or RINGBACK_CONFIG; ringback init writes one, ringback \
          dev needs none, and config/ringback.toml shows every key\n"
     );
-    fs::write(folder.path().join("ringback.toml"), "").expect("it can be written");
-    assert_eq!(
-        run(),
-        "error: no configuration is given: to use the one that is here, run ringback serve --config ringback.toml\n"
+    let status = run(&["journal", "status"]);
+    assert!(
+        status.contains("or the journal's folder with --path DIR"),
+        "{status}"
     );
+    let prove = run(&["prove"]);
+    assert!(
+        prove.contains("or only Kafka's brokers with --bootstrap"),
+        "{prove}"
+    );
+    fs::write(folder.path().join("ringback.toml"), "").expect("it can be written");
+    for words in [
+        &["serve"][..],
+        &["check"],
+        &["doctor"],
+        &["journal", "drain"],
+    ] {
+        assert_eq!(
+            run(words),
+            "error: no configuration is given: to use the one that is here, add --config ringback.toml\n",
+            "{words:?}"
+        );
+    }
+    // Something else is missing, too.
+    let replay = run(&["dead-letter", "replay"]);
+    assert!(replay.contains("--all"), "{replay}");
 }
 
 #[test]

@@ -216,6 +216,7 @@ fn checks(view: &View<'_>) -> Markup {
     html! {
         section {
             h2 { "Checks" }
+            p.faint { "The source (none) stands for requests and connections that belong to no source." }
             (table("Checks", &heads, &rows))
         }
     }

@@ -188,7 +188,7 @@ fn forecast(view: &View<'_>, free: f64, until_full: f64) -> String {
     } else {
         about(lasts)
     };
-    format!("room for an outage of {lasts}: {whose} {rate:.1} events/s of 7 KB")
+    format!("room for an outage of {lasts}: {whose} {rate:.1} events/s, 8 KiB each")
 }
 
 /// Accepted events a second, of the last minutes.

@@ -131,7 +131,14 @@ pub fn heading(lines: &Lines, with_notes: bool) {
     let columns = columns();
     let heading = Row::heading(Layout::of(columns));
     let note = with_notes.then_some("signature");
-    let heading = heading.line(columns, Style::new(), note);
+    let line = |note| heading.line(columns, Style::new(), note);
+    let whole = line(note);
+    // Notes stand below the rows of a narrow terminal.
+    let heading = if whole.contains('\n') {
+        line(None)
+    } else {
+        whole
+    };
     lines.print(format!("{}{heading}{}", dim.render(), dim.render_reset()));
 }
 

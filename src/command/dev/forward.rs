@@ -14,6 +14,24 @@ use crate::command::webhook::{WebhookClient, WebhookUrl, remove_transport};
 /// Events that wait for a slow handler; only their numbers wait, the store has the rest.
 const MAX_WAITING: usize = 10_000;
 
+/// The URL of `--forward`.
+pub fn handler(text: &str) -> Result<WebhookUrl, String> {
+    text.parse::<WebhookUrl>().map_err(|reason| {
+        if text.starts_with("http://") {
+            reason
+        } else {
+            String::from(
+                "give the handler as http://host:port/path, for example http://localhost:3000/webhook; it is posted to without TLS",
+            )
+        }
+    })
+}
+
+/// True if `url` leads to the webhook listener on `port` of 127.0.0.1, which would forward each event to itself for ever.
+pub fn is_own(url: &WebhookUrl, port: u16) -> bool {
+    url.port == port && ["localhost", "127.0.0.1", "0.0.0.0"].contains(&url.host.as_str())
+}
+
 /// Where accepted events are handed over.
 pub struct Forwarder {
     url: Arc<WebhookUrl>,
@@ -99,5 +117,24 @@ async fn forward(
             body: String::from_utf8_lossy(&answer.body).into_owned(),
         },
         Err(error) => failed(url, ms, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handler_is_a_url_without_tls_that_is_not_the_relay_itself() {
+        for text in ["https://localhost:3000/a", "localhost:3000"] {
+            let reason = handler(text).unwrap_err();
+            assert!(
+                reason.starts_with("give the handler as http://"),
+                "{reason}"
+            );
+        }
+        let own = |text: &str| is_own(&handler(text).unwrap(), 8080);
+        assert!(own("http://localhost:8080/webhook") && own("http://127.0.0.1:8080/"));
+        assert!(!own("http://localhost:3000/webhook") && !own("http://10.0.0.7:8080/webhook"));
     }
 }

@@ -189,6 +189,11 @@ impl Answers {
         self.verify.as_deref() != Some("none")
     }
 
+    /// True if it is known where the sender's events have their keys.
+    pub fn has_own_keys(&self) -> bool {
+        matches!(self.verify.as_deref(), None | Some("none" | "retell"))
+    }
+
     /// As docs/senders.md calls it.
     pub fn key_variable(&self) -> String {
         let default = || match self.name() {

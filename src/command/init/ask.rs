@@ -205,7 +205,7 @@ impl<I: BufRead, O: Write> Ask<'_, I, O> {
             let mut tried = self.answers.clone();
             set(&mut tried, line.trim().to_owned());
             match file::check(&tried) {
-                Ok(()) => {
+                Ok(_) => {
                     *self.answers = tried;
                     return Ok(());
                 }

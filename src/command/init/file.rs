@@ -19,6 +19,10 @@ const HEAD: &str = "ringback's configuration, written by `ringback init`. What i
     prints every key with its value, and docs/reference/configuration.md explains it. Every key can be set by an environment variable \
     too, such as RINGBACK_KAFKA__TOPIC. A changed file is read again within seconds.";
 
+/// For a scheme whose senders have their keys in places of their own.
+const KEYLESS: &str = "Where to find an event's Kafka key: JSON pointers (RFC 6901), of which the first that leads to a string wins. Without \
+    them (or key_header) records have no key, and Kafka keeps no order among them.";
+
 /// What `ringback check` would refuse.
 #[derive(Debug)]
 pub struct Fault {
@@ -33,9 +37,9 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The first mistake in what is answered so far. Nothing that the answers name is looked at: files and variables may be on another
+/// The configuration that the answers make, or the first mistake in what is answered so far. Nothing that the answers name is looked at: files and variables may be on another
 /// machine, or come later.
-pub fn check(answers: &Answers) -> Result<(), Fault> {
+pub fn check(answers: &Answers) -> Result<Config, Fault> {
     let fault = |key: &str, message: String| Fault {
         key: key.to_owned(),
         message,
@@ -83,7 +87,10 @@ pub fn check(answers: &Answers) -> Result<(), Fault> {
     });
     match faults.next() {
         Some(found) => Err(fault(&found.key(0), found.to_string())),
-        None => Ok(()),
+        None => {
+            drop(faults);
+            Ok(config)
+        }
     }
 }
 
@@ -137,7 +144,12 @@ fn source(file: &mut File, answers: &Answers) {
     }
     if answers.verify.is_some() {
         file.key("event_pointer", None);
-        file.key("key_pointers", None);
+        if answers.has_own_keys() {
+            file.key("key_pointers", None);
+        } else {
+            file.comment(KEYLESS);
+            file.line("# key_pointers = [\"/data/id\"]");
+        }
     }
     file.key("dedup", None);
 }

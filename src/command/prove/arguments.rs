@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "source retell verifies what is posted to /webhook, and none of its keys can be read here: the environment \
-             variable RINGBACK_TEST_NEVER_SET is not set, or its value is not UTF-8; run prove where one can, or name a variable \
+             variable RINGBACK_TEST_NEVER_SET is not set, or its value is not UTF-8 (export NAME=… in this shell, or set it for the service); run prove where one can, or name a variable \
              that holds one with --key-env"
         );
     }

@@ -193,6 +193,7 @@ impl Messages {
                     target,
                     headers,
                     body,
+                    ..
                 } = requests[index].clone();
                 let mut headers = headers;
                 remove_transport(&mut headers);

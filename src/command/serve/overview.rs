@@ -131,7 +131,10 @@ impl Overview {
         }
         row(
             "Admin",
-            &format!("http://{}/readyz?verbose, /metrics", self.admin),
+            &format!(
+                "http://{}/ (the status page), /readyz?verbose, /metrics",
+                self.admin
+            ),
         );
         text
     }

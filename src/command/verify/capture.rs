@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
+use crate::command::recording::{self, Replayed};
 use crate::ingest::Verify;
 
 /// Timestamps from here on are milliseconds: as seconds it would be the year 5138.
@@ -14,7 +15,7 @@ const FIRST_MS: u64 = 100_000_000_000;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "The request")]
 pub struct CaptureArgs {
-    /// A file with the whole request: head, blank line, body; or what curl -v printed, then with --body. "-" is standard input
+    /// A file with the whole request: head, blank line, body; a recording of one request; or what curl -v printed, then with --body. "-" is standard input
     #[arg(long, value_name = "FILE", required_unless_present = "body")]
     request: Option<PathBuf>,
     /// A file with the body alone. "-" is standard input
@@ -26,7 +27,7 @@ pub struct CaptureArgs {
     /// The path and the query, which Twilio signs [default: the request's]
     #[arg(long, value_name = "PATH")]
     uri: Option<Uri>,
-    /// When the request arrived, as 2026-01-31T10:00:00Z or in seconds or milliseconds since 1970 [default: now]
+    /// When the request arrived, as 2026-01-31T10:00:00Z or in seconds or milliseconds since 1970 [default: as the recording says, else now]
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
 }
@@ -36,6 +37,12 @@ pub struct CaptureArgs {
 pub enum CaptureError {
     #[error("cannot read {0}")]
     Read(String, #[source] io::Error),
+    #[error(
+        "the recording has {0} requests: leave its first line and the line of the one to look at"
+    )]
+    Several(usize),
+    #[error("the recording cannot be read: {0}")]
+    Recording(String),
     #[error("{0:?} is not a header; write it as 'Name: value'")]
     Header(String),
     #[error("--at {0:?} is not a time; write it as 2026-01-31T10:00:00Z, or in seconds since 1970")]
@@ -52,6 +59,8 @@ pub struct Capture {
     pub headers: HeaderMap,
     pub uri: Uri,
     pub body: Vec<u8>,
+    /// When it came, in milliseconds since the Unix epoch, if the capture says so.
+    pub at_ms: Option<u64>,
 }
 
 impl CaptureArgs {
@@ -99,8 +108,11 @@ fn read(file: &Path) -> Result<Vec<u8>, CaptureError> {
 }
 
 impl Capture {
-    /// Reads a head, a blank line and the body, or the lines of `curl -v` that begin with `>`.
+    /// Reads a recording of one request; or a head, a blank line and the body; or the lines of `curl -v` that begin with `>`.
     fn parse(bytes: &[u8]) -> Result<Self, CaptureError> {
+        if let Some(recorded) = recording::read(bytes) {
+            return Self::of_recording(recorded.map_err(CaptureError::Recording)?);
+        }
         let mut capture = Self::default();
         let is_verbose = bytes.starts_with(b"> ") || find(bytes, b"\n> ").is_some();
         let mut rest = bytes;
@@ -127,6 +139,19 @@ impl Capture {
             capture.body = rest.to_vec();
         }
         Ok(capture)
+    }
+
+    fn of_recording(mut requests: Vec<Replayed>) -> Result<Self, CaptureError> {
+        let request = match (requests.len(), requests.pop()) {
+            (1, Some(request)) => request,
+            (several, _) => return Err(CaptureError::Several(several)),
+        };
+        Ok(Self {
+            headers: request.headers,
+            uri: request.target.parse().unwrap_or_default(),
+            body: request.body.into(),
+            at_ms: Some(request.at_ms),
+        })
     }
 
     fn header(&mut self, line: &str) -> Result<(), CaptureError> {
@@ -170,5 +195,20 @@ mod tests {
         assert!(capture.body.is_empty());
         let secret = Capture::parse(b"Authorization hunter2: b c\x01\n\n").unwrap_err();
         assert!(!secret.to_string().contains("b c"), "{secret}");
+    }
+
+    #[test]
+    fn a_recording_of_one_request_is_read_with_the_time_at_which_it_came() {
+        let line = r#"{"at_ms":7,"method":"POST","path":"/a","query":"b=c","headers":[["x-a","1"]],"body":"{}\n"}"#;
+        let file = format!("{}\n{line}\n", recording::HEADER);
+        let capture = Capture::parse(file.as_bytes()).unwrap();
+        assert_eq!((capture.at_ms, &capture.body[..]), (Some(7), &b"{}\n"[..]));
+        assert_eq!(capture.uri, "/a?b=c");
+        assert_eq!(capture.headers["x-a"], "1");
+        let parse = |text: String| Capture::parse(text.as_bytes()).unwrap_err().to_string();
+        let two = parse(format!("{file}{line}\n"));
+        assert!(two.starts_with("the recording has 2 requests"), "{two}");
+        let none = parse(recording::HEADER.to_owned());
+        assert!(none.starts_with("the recording has 0 requests"), "{none}");
     }
 }

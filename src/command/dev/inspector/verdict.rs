@@ -71,6 +71,7 @@ fn diagnosis(request: &Captured, source: &SourceConfig, known: &KnownSources) ->
         headers: request.headers.to_map(),
         uri: request.target().parse().unwrap_or_default(),
         body: request.body.to_vec(),
+        at_ms: None,
     };
     Some(diagnose(&Case {
         verify: source.verify,
