@@ -158,7 +158,7 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
         sources: &sources,
     };
     greeting.print(&app, bootstrap);
-    let known = KnownSources::new(sources);
+    let known = KnownSources::new(sources, arguments.config.is_some());
     let topic = topics[0].clone();
     let inspected = Inspected::new(store, known, app.address(), topic, bootstrap.to_owned());
     let inspector = Inspector::start(page, inspected)?;

@@ -1,6 +1,7 @@
 // What the page asks of the server, and the clipboard.
 import { fromBase64, text } from './bytes.js';
 import { curl } from './curl.js';
+import { tenths } from './format.js';
 import { changed, say, state } from './store.js';
 
 /** How long a button says that it copied. */
@@ -28,7 +29,7 @@ async function post(place, path, body) {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     });
-    const sentence = `Answered ${answer.status} in ${answer.ms.toFixed(1)} ms.`;
+    const sentence = `Answered ${answer.status} in ${tenths(answer.ms)} ms.`;
     say(sentence);
     changed({ sent: { place, text: sentence, n: answer.n, status: answer.status } });
     return answer;
