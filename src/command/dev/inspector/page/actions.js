@@ -58,6 +58,8 @@ export function asCurl(data) {
   return curl(new URL(state.info.webhook).origin, data, text(fromBase64(data.body)), data.body);
 }
 
+let copied = null;
+
 /** Copies `value`; the button called `name` says so for a moment. */
 export async function copy(name, value) {
   try {
@@ -68,5 +70,7 @@ export async function copy(name, value) {
     say('The browser refuses to copy.');
     changed({ copied: `${name} failed` });
   }
-  setTimeout(() => changed({ copied: null }), COPIED_MS);
+  // The time of an earlier copy must not end this one's.
+  clearTimeout(copied);
+  copied = setTimeout(() => changed({ copied: null }), COPIED_MS);
 }
