@@ -168,7 +168,7 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     };
     lines.print(greeting.text(&app, bootstrap));
     display::heading(&lines, is_lenient);
-    let known = KnownSources::new(sources);
+    let known = KnownSources::new(sources, arguments.config.is_some());
     let topic = topics[0].clone();
     let inspected = Inspected::new(store, known, app.address(), topic, bootstrap.to_owned());
     let inspector = Inspector::start(page, inspected)?;

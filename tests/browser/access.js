@@ -26,8 +26,22 @@ async function keyboard({ relay, context, step }) {
   const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.textContent.trim());
   const isOn = what => until(`the keyboard is on ${what}`, async () => (await focused()) === what);
 
-  // A sample, sent by the form.
+  // A fresh page, on which nothing has the focus.
   await row(page, n).waitFor();
+  const selected = () => grid(page).getAttribute('aria-activedescendant');
+  assert.equal(await page.evaluate(() => document.activeElement === document.body), true);
+  await press('ArrowDown');
+  await until('the cursor is on the newest', async () => (await selected()) === `row-${n}`);
+  await press('Enter');
+  await isOn('detail-title');
+  await press('ArrowDown');
+  await page.getByRole('heading', { name: `#${n - 1}` }).waitFor();
+  await press('Home');
+  await page.getByRole('heading', { name: `#${n}` }).waitFor();
+  await press('Escape', 'Escape');
+  await isOn('grid');
+
+  // A sample, sent by the form.
   const before = await rowCount(page);
   await press('s');
   await page.getByRole('dialog', { name: 'Send a sample' }).waitFor();
@@ -45,7 +59,7 @@ async function keyboard({ relay, context, step }) {
   await press('Escape');
   await isOn('grid');
   await press('ArrowDown');
-  await until('the cursor is on it', async () => (await grid(page).getAttribute('aria-activedescendant')) === `row-${n}`);
+  await until('the cursor is on it', async () => (await selected()) === `row-${n}`);
   await press('Enter');
   await isOn('detail-title');
   await panel(page).waitFor();

@@ -105,6 +105,9 @@ async function timeline(page, { relay, step }) {
   await page.goto(`${relay.inspector}/?request=${n}&tab=timeline`);
   const list = page.getByRole('list', { name: 'Events of the call call-in-time' });
   await until('every event is in the timeline', async () => (await list.getByRole('listitem').count()) === events.length);
+  await until('the list marks the retry', async () => (await row(page, n).locator('.tag').allTextContents()).join() === 'duplicate');
+  assert.equal(await row(page, n - 1).locator('.tag').count(), 0);
+  await detail(page).getByText(`Its id came before, with #${n - 1}`).waitFor();
   const names = await list.getByRole('button').allTextContents();
   assert.deepEqual(names, events);
   await list.getByText(`same body as #${n - 1}`).waitFor();
@@ -203,8 +206,12 @@ async function forwarded({ binary, context, step }) {
     const page = await open(await context(), relay);
     await relay.post('{"event":"call_ended","call":{"call_id":"forwarded"}}');
     await pick(page, await having(relay, 'forwarded'));
+    await page.setViewportSize({ width: 1280, height: 800 });
     await tab(page, 'Forwarded').click();
     await panel(page).getByRole('row', { name: 'status 201' }).waitFor();
+    await panel(page).getByRole('row', { name: /^after \d+\.\d ms$/ }).waitFor();
+    const [last, edge] = await Promise.all([tab(page, 'Edit').boundingBox(), detail(page).boundingBox()]);
+    assert.ok(last.x + last.width <= edge.x + edge.width, 'every tab is in sight');
     await until("the handler's body is shown", async () => (await panel(page).locator('pre').textContent()).includes('"<b>yes</b>"'));
     healthy(page);
     await page.context().close();

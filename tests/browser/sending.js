@@ -17,7 +17,8 @@ export async function sending(page, { relay, step }) {
 async function firstClick(page, relay, step) {
   await page.getByRole('heading', { name: 'Waiting for the first request' }).waitFor();
   const started = Date.now();
-  await button(page, 'Send a sample event').click();
+  assert.equal(await page.locator('button.primary').count(), 1, 'one button stands out');
+  await button(page, 'Send a sample').click();
   await page.getByRole('gridcell', { name: /^\d+@\d+$/ }).waitFor();
   step(`one click, and an event is there with its offset, after ${Date.now() - started} ms`);
 }
@@ -26,19 +27,27 @@ async function everySample(page, relay, step) {
   const { sources } = await relay.api('info');
   const offered = sources.filter(source => source.samples.length > 0);
   assert.ok(offered.length >= 8, 'each scheme has a source');
-  await button(page, 'Send a sample').click();
+  await button(page, 'Samples…').click();
   const form = page.getByRole('dialog');
   let sent = 0;
   for (const source of offered) {
     await form.getByLabel('Source').selectOption(source.name);
+    await until('a sample that cannot be signed says why', async () => ((await form.textContent()).includes('RETELL_API_KEY')) !== source.signs);
     for (const { event } of source.samples) {
       await form.getByRole('button', { name: new RegExp(`^${event.replaceAll('.', String.raw`\.`)} `) }).click();
       const n = await sentAfter(form, sent);
       sent = n;
       const data = await delivered(relay, n);
+      assert.equal(data.size, source.samples.find(each => each.event === event).size, `the size of ${source.name} ${event}`);
       assert.deepEqual([data.status, data.source, data.signature], [204, source.name, source.signs ? 'valid' : 'unchecked'], `${source.name} ${event}`);
     }
   }
+  // In a low window the outcome stays in sight.
+  const before = page.viewportSize();
+  await page.setViewportSize({ ...before, height: 400 });
+  await until('the outcome is above the edge', () => form.locator('.sent').evaluate(element =>
+    element.getBoundingClientRect().bottom <= element.closest('dialog').getBoundingClientRect().bottom));
+  await page.setViewportSize(before);
   await page.keyboard.press('Escape');
   const count = offered.reduce((sum, source) => sum + source.samples.length, 0);
   step(`each of ${count} samples of ${offered.length} sources is answered 204 and arrives in Kafka`);
@@ -53,7 +62,7 @@ function sentAfter(scope, before) {
 }
 
 async function refusedSamples(page, relay, step) {
-  await button(page, 'Send a sample').click();
+  await button(page, 'Samples…').click();
   const form = page.getByRole('dialog');
   await form.getByLabel('Source').selectOption('stripe');
   await form.getByLabel('Id of the call').fill('cus_of_the_test');
@@ -69,7 +78,7 @@ async function refusedSamples(page, relay, step) {
     assert.ok(refusal.detail && shown.includes(refusal.detail), 'the reason is shown');
     assert.ok(refusal.remedy && shown.includes(refusal.remedy), 'the remedy is shown');
     await close(page);
-    await button(page, 'Send a sample').click();
+    await button(page, 'Samples…').click();
     await form.getByLabel('Source').selectOption('stripe');
   }
   await page.keyboard.press('Escape');
@@ -95,7 +104,7 @@ async function again(page, relay, step) {
 async function edited(page, relay, step) {
   const { sources } = await relay.api('info');
   assert.ok(sources.find(source => source.name === 'github').signs);
-  await button(page, 'Send a sample').click();
+  await button(page, 'Samples…').click();
   const form = page.getByRole('dialog');
   await form.getByLabel('Source').selectOption('github');
   await form.getByRole('button', { name: /^ping / }).click();

@@ -28,6 +28,7 @@ fn a_row_comes_at_once_is_completed_by_kafka_and_a_reconnect_gets_only_what_it_m
         ("signature", "unchecked".into()),
         ("dead_letter", false.into()),
         ("again", Value::Null),
+        ("repeats", Value::Null),
     ] {
         assert_eq!(row[member], expected, "{member}: {row}");
     }
@@ -43,7 +44,8 @@ fn a_row_comes_at_once_is_completed_by_kafka_and_a_reconnect_gets_only_what_it_m
     let (event, data) = again.message();
     assert_eq!(event, "rows", "no reset: the page knows the rest");
     assert_eq!(data["rows"][0]["n"], 2, "{data}");
-    again.until(|row| row["n"] == 2 && !row["kafka"].is_null());
+    let row = again.until(|row| row["n"] == 2 && !row["kafka"].is_null());
+    assert_eq!(row["repeats"], 1, "{row}");
     assert!(!again.rows.contains_key(&1), "{:?}", again.rows);
     let mut other = inspected.page.stream(Some("0123456789abcdef-1"));
     assert_eq!(other.message().0, "reset", "an id of another run");
@@ -129,6 +131,8 @@ fn a_request_is_shown_in_full_with_its_record_and_can_be_saved_and_found() {
         (&retell["name"], &retell["signs"]),
         (&"retell".into(), &false.into())
     );
+    let unsigned = retell["unsigned"].as_str().expect("a sentence");
+    assert!(unsigned.contains("Set RETELL_API_KEY"), "{unsigned}");
     assert_eq!(retell["samples"].as_array().map(Vec::len), Some(13));
 }
 
@@ -143,6 +147,7 @@ fn a_refused_request_has_its_reason_a_remedy_and_what_differs_in_its_signature()
         b"{\"event\": \"changed\"}",
     );
     inspected.post("/webhook", &signature("key_1", now_ms(), BODY), BODY);
+    inspected.post("/webhook", "", BODY);
     let row = stream.until(|row| row["n"] == 3 && row["status"] == 204);
     assert_eq!(row["signature"], "valid");
     let unknown = inspected.page.details(1);
@@ -170,6 +175,7 @@ fn a_refused_request_has_its_reason_a_remedy_and_what_differs_in_its_signature()
         text.starts_with("The signature does not match. Another key has made the signature"),
         "{text}"
     );
+    assert_eq!(inspected.page.details(4)["signature"], "missing");
     let valid = inspected.page.details(3);
     assert_eq!(valid["verdict"]["key"], "0", "{valid}");
     let text = valid["verdict"]["text"].as_str().expect("a sentence");

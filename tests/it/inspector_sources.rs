@@ -48,6 +48,9 @@ fn one_s_own_sources_run_with_their_keys_limits_and_topics() {
     };
     assert_eq!(*pay, (&json!("pay"), &json!("/pay"), &json!(true)));
     assert_eq!(*shop, (&json!("shop"), &json!("/shop"), &json!(false)));
+    let unsigned = sources[1]["unsigned"].as_str().expect("a sentence");
+    assert!(unsigned.contains("from anybody"), "{unsigned}");
+    assert!(sources[0]["unsigned"].is_null(), "{sources:?}");
 
     let mut stream = page.stream(None);
     let sample = json!({ "source": "pay", "event": "invoice.paid", "key": "in_1" });

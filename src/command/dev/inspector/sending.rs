@@ -183,7 +183,7 @@ fn signer(source: &SourceConfig) -> Result<Signer, Refused> {
 }
 
 /// A message's id.
-fn delivery() -> String {
+pub fn delivery() -> String {
     format!("send-{}", hex::encode(rand::random::<[u8; 8]>()))
 }
 

@@ -1,6 +1,7 @@
 // What the page asks of the server, and the clipboard.
 import { fromBase64, text } from './bytes.js';
 import { curl } from './curl.js';
+import { tenths } from './format.js';
 import { changed, say, state } from './store.js';
 
 /** How long a button says that it copied. */
@@ -28,7 +29,7 @@ async function post(place, path, body) {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     });
-    const sentence = `Answered ${answer.status} in ${answer.ms.toFixed(1)} ms.`;
+    const sentence = `Answered ${answer.status} in ${tenths(answer.ms)} ms.`;
     say(sentence);
     changed({ sent: { place, text: sentence, n: answer.n, status: answer.status } });
     return answer;
@@ -57,6 +58,8 @@ export function asCurl(data) {
   return curl(new URL(state.info.webhook).origin, data, text(fromBase64(data.body)), data.body);
 }
 
+let copied = null;
+
 /** Copies `value`; the button called `name` says so for a moment. */
 export async function copy(name, value) {
   try {
@@ -67,5 +70,7 @@ export async function copy(name, value) {
     say('The browser refuses to copy.');
     changed({ copied: `${name} failed` });
   }
-  setTimeout(() => changed({ copied: null }), COPIED_MS);
+  // The time of an earlier copy must not end this one's.
+  clearTimeout(copied);
+  copied = setTimeout(() => changed({ copied: null }), COPIED_MS);
 }

@@ -6,15 +6,20 @@ export const ANSWERS = [
   ['refused', 'Refused'],
   ['waiting', 'Not yet in Kafka'],
   ['dead-letter', 'Dead letters'],
-  ['forged', 'Invalid signature'],
+  ['forged', 'Signature invalid or missing'],
 ];
+
+/** True if the source checks signatures, and this one is wrong or not there. */
+export function hasBadSignature({ signature }) {
+  return signature === 'invalid' || signature === 'missing';
+}
 
 const BY_NAME = {
   accepted: row => row.status >= 200 && row.status < 300,
   refused: row => row.status >= 300,
   waiting: row => row.status === 204 && !row.kafka && !row.dead_letter,
   'dead-letter': row => row.dead_letter,
-  forged: row => row.signature === 'invalid',
+  forged: hasBadSignature,
 };
 
 /** True if the address filters at all. */

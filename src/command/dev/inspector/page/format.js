@@ -27,6 +27,9 @@ export function answered(microseconds) {
   return microseconds === null ? '' : (microseconds / 1000).toFixed(2);
 }
 
+/** Milliseconds of another program's answer: 1.3. */
+export const tenths = ms => ms.toFixed(1);
+
 /** 12,345 */
 export const count = number => number.toLocaleString('en');
 

@@ -59,6 +59,20 @@ const ACTIONS = {
 const NEEDS_OPEN = ['r', 'e', 'c', 'f', 't'];
 const NEEDS_WHOLE = ['r', 'c'];
 
+const LIST_KEYS = ['ArrowDown', 'ArrowUp', 'PageDown', 'PageUp', 'Home', 'End', 'Enter'];
+
+/** Hands the list its keys where nothing else uses them: before anything has the focus, and on an open request's title. */
+function handToList(event) {
+  const grid = document.getElementById('grid');
+  const isFresh = event.target === document.body;
+  const isOnTitle = event.target.id === 'detail-title' && event.key !== 'Enter';
+  const isVisible = grid.offsetParent !== null;
+  if (!isVisible || !(isFresh || isOnTitle)) return;
+  if (isFresh) grid.focus();
+  grid.dispatchEvent(new KeyboardEvent('keydown', { key: event.key }));
+  event.preventDefault();
+}
+
 /** Listens for as long as the page lives. */
 export function listen() {
   addEventListener('keydown', event => {
@@ -75,6 +89,8 @@ export function listen() {
       if (NEEDS_WHOLE.includes(event.key) && !data.body_is_whole) return;
       event.preventDefault();
       ACTIONS[event.key](data);
+    } else if (LIST_KEYS.includes(event.key)) {
+      handToList(event);
     }
   });
 }

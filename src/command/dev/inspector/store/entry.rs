@@ -42,12 +42,16 @@ pub struct Row {
     pub dead_letter: bool,
     /// The row that was sent again.
     pub again: Option<u64>,
+    /// The kept row before it that has the same source and id: this one is a duplicate of it.
+    pub repeats: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Signature {
     Valid,
+    /// There is none, and the source checks one.
+    Missing,
     Invalid,
     /// The source checks none, or the request was refused before.
     Unchecked,
@@ -187,12 +191,14 @@ impl Entry {
             answer_us: None,
             signature: match &request.signature {
                 Some(Ok(Some(_))) => Signature::Valid,
+                Some(Err(AuthenticateError::Missing(_))) => Signature::Missing,
                 Some(Err(_)) => Signature::Invalid,
                 None | Some(Ok(None)) => Signature::Unchecked,
             },
             kafka: None,
             dead_letter: observed.unparsed.is_some(),
             again: None,
+            repeats: None,
         };
         Self {
             revision: 0,
@@ -215,7 +221,9 @@ impl Entry {
             id,
             ..
         } = &*self.row;
-        let texts = [source, event, key, id].map(|text| text.as_ref().map_or(0, String::len));
+        // Source and id are in an index too.
+        let texts =
+            [source, event, key, id, source, id].map(|text| text.as_ref().map_or(0, String::len));
         // Method and path are in the row and in the request.
         let row = texts.iter().sum::<usize>() + 2 * (method.len() + path.len());
         let request = &self.request;

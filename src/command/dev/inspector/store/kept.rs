@@ -24,6 +24,8 @@ pub struct Kept {
     /// The accepted events that are not in the topic yet, by source and id. Equal bodies have one id, hence the queues: their
     /// records come in the order in which they were accepted.
     waiting: HashMap<String, VecDeque<u64>>,
+    /// The newest kept event of each source and id.
+    newest_of: HashMap<String, u64>,
 }
 
 /// How one request ended.
@@ -46,6 +48,7 @@ impl Kept {
             bytes: 0,
             unanswered: HashMap::new(),
             waiting: HashMap::new(),
+            newest_of: HashMap::new(),
         }
     }
 
@@ -69,8 +72,12 @@ impl Kept {
     /// Adds a request, and drops the oldest ones if there are too many. An accepted one waits for its answer and its record.
     pub fn add(&mut self, request: &ObservedRequest<'_>, is_accepted: bool) -> u64 {
         let n = self.next;
-        let entry = Entry::new(n, request, self.bounds.body);
+        let mut entry = Entry::new(n, request, self.bounds.body);
         self.next += 1;
+        if let Some(place) = place(&entry.row).filter(|_| is_accepted) {
+            let repeats = self.newest_of.insert(place, n);
+            Arc::make_mut(&mut entry.row).repeats = repeats;
+        }
         self.bytes += entry.bytes();
         if is_accepted {
             self.unanswered.insert(request.number, n);
@@ -91,6 +98,7 @@ impl Kept {
     pub fn end(&mut self, n: u64, ending: Ending) {
         if !ending.is_awaited {
             self.forget(n);
+            self.give_up_id(n);
         }
         self.change(n, |entry| {
             let row = Arc::make_mut(&mut entry.row);
@@ -140,6 +148,20 @@ impl Kept {
         }
     }
 
+    /// The next event with the same id is no duplicate of this one, but of the one before it, if that is kept.
+    fn give_up_id(&mut self, n: u64) {
+        let Some(row) = self.get(n).map(|entry| Arc::clone(&entry.row)) else {
+            return;
+        };
+        let Some(place) = place(&row).filter(|place| self.newest_of.get(place) == Some(&n)) else {
+            return;
+        };
+        match row.repeats.filter(|before| self.index(*before).is_some()) {
+            Some(before) => self.newest_of.insert(place, before),
+            None => self.newest_of.remove(&place),
+        };
+    }
+
     /// Changes an entry, if it is still kept, under a new revision.
     pub fn change(&mut self, n: u64, change: impl FnOnce(&mut Entry)) {
         let Some(index) = self.index(n) else { return };
@@ -161,6 +183,7 @@ impl Kept {
         while self.entries.len() > requests || self.bytes > bytes {
             let oldest = self.first();
             self.forget(oldest);
+            self.give_up_id(oldest);
             let Some(entry) = self.entries.pop_front() else {
                 return;
             };

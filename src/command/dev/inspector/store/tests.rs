@@ -127,6 +127,27 @@ fn a_record_goes_to_the_oldest_event_of_its_id_that_waits_for_one() {
 }
 
 #[test]
+fn a_repeated_event_names_the_kept_one_before_it() {
+    let store = Store::new(Bounds {
+        requests: 3,
+        ..Bounds::default()
+    });
+    let repeats = |n: u64| store.get(n).unwrap().row.repeats;
+    for (number, id) in [(1, "same"), (2, "other"), (3, "same")] {
+        accept(&store, number, id, b"{}");
+        answer(&store, number, number == 3);
+    }
+    assert_eq!([1, 2, 3].map(repeats), [None, None, Some(1)]);
+    accept(&store, 4, "same", b"{}");
+    assert_eq!(repeats(4), Some(1), "the third has no record");
+    answer(&store, 4, false);
+    accept(&store, 5, "same", b"{}");
+    assert_eq!(repeats(5), Some(4));
+    accept(&store, 6, "other", b"{}");
+    assert_eq!(repeats(6), None, "the second is not kept any more");
+}
+
+#[test]
 fn an_event_whose_client_left_may_still_come_to_the_topic() {
     let store = Store::new(Bounds::default());
     accept(&store, 1, "a", b"{}");

@@ -1,8 +1,8 @@
 // One request: what happened to it, and everything that it consists of, in tabs.
 import { asCurl, sendAgain } from '../actions.js';
-import { answered, moment, size, title } from '../format.js';
+import { answered, moment, size, tenths, title } from '../format.js';
 import { Component, html } from '../html.js';
-import { close } from '../list.js';
+import { close, pick } from '../list.js';
 import { go } from '../route.js';
 import { state } from '../store.js';
 import { Body } from './body.js';
@@ -23,7 +23,7 @@ export function tabsOf(data) {
     data.forwarded && ['forwarded', 'Forwarded', Forwarded],
     data.key !== null && ['timeline', `Call (${calls})`, Timeline],
     ['compare', 'Compare', Compare],
-    ['edit', 'Edit and send', Edit],
+    ['edit', 'Edit', Edit],
   ].filter(Boolean);
 }
 
@@ -79,12 +79,14 @@ function Facts({ data }) {
     ${data.unparsed && html`<p class="callout warn"><strong>Kept as a dead letter.</strong> ${data.unparsed}</p>`}
     <dl class="facts">
       <dt>Arrived</dt><dd>${moment(data.at_ms)} from ${data.client}, ${size(data.size)}${data.again !== null && `, again from #${data.again}`}</dd>
-      <dt>Signature</dt><dd><span class=${`badge ${{ valid: 'good', invalid: 'bad' }[data.signature] ?? ''}`}>${data.signature}</span> ${verdict.text}</dd>
+      ${data.repeats !== null && html`<dt>Duplicate</dt><dd>Its id came before, with
+        <button class="link" onClick=${() => pick(data.repeats)}>#${data.repeats}</button>.</dd>`}
+      <dt>Signature</dt><dd><span class=${`badge ${{ valid: 'good', invalid: 'bad', missing: 'bad' }[data.signature] ?? ''}`}>${data.signature}</span> ${verdict.text}</dd>
       ${data.status && html`<dt>Answer</dt><dd><${Status} row=${data} /> after ${answered(data.answer_us)} ms</dd>`}
       ${(record || data.status === 204) && html`<dt>Kafka</dt><dd>${record
         ? html`${record.topic}, partition ${record.partition}, offset ${record.offset}${data.kafka && `, ${data.kafka.ms} ms after it arrived`}`
         : html`<span class="faint">${data.dead_letter ? 'a dead letter; not in the topic' : 'waiting for Kafka'}</span>`}</dd>`}
-      ${forwarded && html`<dt>Forwarded</dt><dd>${forwarded.error ?? `${forwarded.status} from ${forwarded.url} after ${forwarded.ms} ms`}</dd>`}
+      ${forwarded && html`<dt>Forwarded</dt><dd>${forwarded.error ?? `${forwarded.status} from ${forwarded.url} after ${tenths(forwarded.ms)} ms`}</dd>`}
       ${data.key !== null && html`<dt>Call</dt><dd><code>${data.key}</code> <button class="link" onClick=${() => go({ call: data.key })}>show only this call</button></dd>`}
     </dl>`;
 }
@@ -146,6 +148,6 @@ function Record({ data }) {
 
 function Forwarded({ data }) {
   const { url, status, ms, error, body } = data.forwarded;
-  const pairs = [['to', url], status !== null && ['status', status], ['after', `${ms} ms`], error && ['error', error]].filter(Boolean);
+  const pairs = [['to', url], status !== null && ['status', status], ['after', `${tenths(ms)} ms`], error && ['error', error]].filter(Boolean);
   return html`<${Pairs} label="What the local handler answered" pairs=${pairs} />${body && html`<${Body} name="handler's answer" text=${body} />`}`;
 }

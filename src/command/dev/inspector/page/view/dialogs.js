@@ -51,7 +51,7 @@ export class Samples extends Component {
         <label class="check"><input id="sample-tamper" type="checkbox" checked=${tamper && source.signs} disabled=${!source.signs} onChange=${check('tamper')} /> Change the body after signing</label>
         <label class="check"><input id="sample-stale" type="checkbox" checked=${stale && source.signs} disabled=${!source.signs} onChange=${check('stale')} /> Sign with an old time</label>
       </div>
-      <p class="faint">Posted to <code>${source.path}</code>, ${source.signs ? 'signed with a key that this process knows' : 'not signed: no key is known here'}.</p>
+      <p class="faint">Posted to <code>${source.path}</code>, ${source.signs ? 'signed with a key that this process knows' : 'not signed'}. ${source.unsigned}</p>
       <ul class="samples">
         ${source.samples.map(sample => html`<li key=${sample.event}>
           <button onClick=${() => this.sendOne(source, sample.event)}><span>${sample.event}</span> <span class="faint">${size(sample.size)}</span></button></li>`)}
@@ -67,6 +67,6 @@ export function Keys() {
     <table class="pairs" aria-label="Keys"><tbody>
       ${KEYS.map(([keys, what]) => html`<tr><th scope="row">${keys.map(key => html`<kbd>${key}</kbd> `)}</th><td>${what}</td></tr>`)}
     </tbody></table>
-    <label class="check"><input type="checkbox" checked=${letters()} onChange=${event => setLetters(event.target.checked)} /> Keys that are one letter or sign</label>
+    <label class="check"><input type="checkbox" checked=${letters()} onChange=${event => setLetters(event.target.checked)} /> Use the keys that are one letter or sign</label>
   <//>`;
 }

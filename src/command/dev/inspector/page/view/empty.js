@@ -24,7 +24,7 @@ export function Empty() {
   return html`<div class="empty">
     <h2>Waiting for the ${state.rows.size === 0 ? 'first' : 'next'} request</h2>
     ${sample && html`<p>
-      <button class="primary" onClick=${send}>Send a sample event</button>${' '}
+      <button class="primary" onClick=${send}>Send a sample</button>${' '}
       <button onClick=${() => changed({ dialog: 'samples', sent: null })}>Choose one…</button>
     </p>`}
     <${Sent} place="empty" />

@@ -1,4 +1,5 @@
 // The list of requests, newest first. Only the rows in sight are in the document.
+import { hasBadSignature } from '../filter.js';
 import { answered, clock, count, moment, size, title } from '../format.js';
 import { Component, html } from '../html.js';
 import { move, pick, scrolled, showNewest, shownCount } from '../list.js';
@@ -141,7 +142,9 @@ const mark = row => row.n === state.cursor;
 function eventOf(row) {
   // Nearly all are POST, and the path is what differs.
   const name = row.event ?? (row.method === 'POST' ? row.path : title(row));
-  return html`${name}${row.again !== null && html` <span class="tag" title=${`Sent again from request ${row.again}`}>again</span>`}`;
+  const [tag, why] = row.again !== null ? ['again', `Sent again from request ${row.again}`]
+    : row.repeats !== null ? ['duplicate', `Its id came before, with request ${row.repeats}`] : [];
+  return html`${name}${tag && html` <span class="tag" title=${why}>${tag}</span>`}`;
 }
 
 function placeOf(row) {
@@ -154,8 +157,8 @@ function placeOf(row) {
 /** The answer's status as a badge. An event that is accepted in spite of its signature says so. */
 export function Status({ row }) {
   if (row.status === null) return html`<span class="badge">…</span>`;
-  const lenient = row.signature === 'invalid' && row.status < 300;
+  const lenient = hasBadSignature(row) && row.status < 300;
   const kind = row.status >= 500 ? 'bad' : row.status >= 300 ? 'bad' : lenient ? 'warn' : 'good';
-  return html`<span class=${`badge ${kind}`} title=${lenient ? 'Accepted, with an invalid signature' : undefined}>${row.status}</span>`;
+  return html`<span class=${`badge ${kind}`} title=${lenient ? `Accepted, with ${row.signature === 'missing' ? 'no' : 'an invalid'} signature` : undefined}>${row.status}</span>`;
 }
 

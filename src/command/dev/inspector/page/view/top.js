@@ -17,7 +17,7 @@ export function Top({ clear }) {
     ${info && html`<p class="fact"><span class="faint">Webhooks</span> <code>${info.webhook}</code> <${Copy} name="webhook" text=${info.webhook} /></p>
     <p class="fact topic"><span class="faint">Topic</span> <code>${info.topic}</code> <span class="faint">at</span> <code>${info.bootstrap}</code></p>`}
     <div class="buttons">
-      <button class="primary" onClick=${() => changed({ dialog: 'samples', sent: null })}>Send a sample</button>
+      <button onClick=${() => changed({ dialog: 'samples', sent: null })}>Samples…</button>
       <button onClick=${clear} title="Empties the list in this window; ringback keeps the requests, and reloading shows them">Clear list</button>
       <button onClick=${() => changed({ dialog: 'keys' })} aria-label="Keyboard shortcuts" aria-keyshortcuts="?">?</button>
     </div>
