@@ -157,9 +157,10 @@ const USUAL: [&str; 2] = ["ringback.toml", "/etc/ringback/ringback.toml"];
 impl CommandError {
     /// What `error` means if nothing but the configuration is missing.
     pub(super) fn of_usage(error: &clap::Error) -> Option<Self> {
-        let missing = match (error.kind(), error.get(ContextKind::InvalidArg)?) {
-            (ErrorKind::MissingRequiredArgument, ContextValue::Strings(missing)) => missing,
-            _ => return None,
+        let (ErrorKind::MissingRequiredArgument, ContextValue::Strings(missing)) =
+            (error.kind(), error.get(ContextKind::InvalidArg)?)
+        else {
+            return None;
         };
         let [missing] = missing.as_slice() else {
             return None;

@@ -6,7 +6,10 @@ mod file;
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 use super::{CommandError, printed};
 use crate::ingest::SourceConfig;
@@ -104,14 +107,53 @@ pub fn run(arguments: &InitArgs) -> Result<(), CommandError> {
 /// An existing file is replaced only on request, also if it has appeared since the questions began.
 fn write(file: &Path, text: &str, force: bool) -> Result<(), InitError> {
     let shown = || file.display().to_string();
-    let mut options = fs::File::options();
-    let options = options.write(true).create(true).truncate(true);
-    let opened = options.create_new(!force).open(file);
-    let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = if force {
+        replace(file, text)
+    } else {
+        create(file, text)
+    };
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => InitError::Exists(shown()),
         _ => InitError::Write(shown(), error),
     })
+}
+
+/// Writes a temporary file beside it first: on a full disk nothing is left behind, and what was there stays.
+fn beside(file: &Path, text: &str) -> io::Result<NamedTempFile> {
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    let mut builder = tempfile::Builder::new();
+    // As any new file; the umask applies.
+    builder.permissions(fs::Permissions::from_mode(0o666));
+    let mut new = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    new.write_all(text.as_bytes())?;
+    new.as_file().sync_all()?;
+    Ok(new)
+}
+
+fn create(file: &Path, text: &str) -> io::Result<()> {
+    // Before the disk is written to, and again when the file gets its name.
+    if fs::symlink_metadata(file).is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let new = beside(file, text)?;
+    new.persist_noclobber(file)
+        .map(drop)
+        .map_err(|error| error.error)
+}
+
+/// The file that a link leads to is replaced, and keeps its mode.
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let target = fs::canonicalize(file);
+    let target = target.as_deref().unwrap_or(file);
+    let present = fs::metadata(target).ok();
+    if present.as_ref().is_some_and(|present| !present.is_file()) {
+        return fs::write(target, text);
+    }
+    let new = beside(target, text)?;
+    if let Some(present) = present {
+        new.as_file().set_permissions(present.permissions())?;
+    }
+    new.persist(target).map(drop).map_err(|error| error.error)
 }
 
 fn next_steps(file: &Path, answers: &Answers) -> String {

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use ringback::ingest::PRESETS;
 
@@ -320,4 +320,28 @@ fn on_a_terminal_flags_are_not_asked_for_and_an_end_of_input_writes_nothing() {
     );
     assert!(shown.contains("nothing was written"), "{shown}");
     assert!(!file.exists());
+}
+
+#[test]
+fn what_cannot_be_written_whole_leaves_the_folder_as_it_was() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("ringback.toml");
+    let names = || {
+        let names = fs::read_dir(folder.path()).expect("a folder");
+        names.map(|entry| entry.expect("it can be listed").file_name())
+    };
+    for more in ["", "--force"] {
+        // A file of 1 KiB at most, as on a disk that is nearly full.
+        let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" init --yes $2 --output \"$1\"";
+        let mut command = Command::new("bash");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_ringback")]);
+        let output = command.arg(&file).arg(more).output().expect("bash runs");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        match more {
+            "" => assert_eq!(names().count(), 0, "{output:?}"),
+            _ => assert_eq!(fs::read_to_string(&file).expect("it is there"), "before"),
+        }
+        fs::write(&file, "before").expect("it can be written");
+    }
+    assert_eq!(names().count(), 1);
 }

@@ -85,13 +85,11 @@ pub fn check(answers: &Answers) -> Result<Config, Fault> {
         IngestError::Settings { .. } => answers.missing_setting().is_none(),
         _ => true,
     });
-    match faults.next() {
-        Some(found) => Err(fault(&found.key(0), found.to_string())),
-        None => {
-            drop(faults);
-            Ok(config)
-        }
+    if let Some(found) = faults.next() {
+        return Err(fault(&found.key(0), found.to_string()));
     }
+    drop(faults);
+    Ok(config)
 }
 
 /// The file, with defaults for what is not answered.
