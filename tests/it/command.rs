@@ -136,7 +136,7 @@ fn a_missing_configuration_file_is_named_by_its_absolute_path_with_the_remedy() 
 fn prove_without_a_kafka_names_both_ways_to_give_one() {
     let stderr = text(&run(&["prove"]).stderr);
     assert!(
-        stderr.contains("<--bootstrap <SERVERS>|--config <FILE>>"),
+        stderr.contains("--config FILE, or only Kafka's brokers with --bootstrap SERVERS"),
         "{stderr}"
     );
 }
