@@ -17,6 +17,7 @@ export async function access(tools) {
 }
 
 async function keyboard({ relay, context, step }) {
+  await relay.post('{"event":"an_older_one"}');
   await relay.post('{"event":"call_ended","call":{"call_id":"by-keys"},"word":"needle"}');
   const n = await having(relay, 'by-keys');
   const page = await open(await context(), relay);

@@ -79,7 +79,7 @@ function Facts({ data }) {
     ${data.unparsed && html`<p class="callout warn"><strong>Kept as a dead letter.</strong> ${data.unparsed}</p>`}
     <dl class="facts">
       <dt>Arrived</dt><dd>${moment(data.at_ms)} from ${data.client}, ${size(data.size)}${data.again !== null && `, again from #${data.again}`}</dd>
-      ${data.repeats !== null && html`<dt>Duplicate</dt><dd>Its id came before, with
+      ${data.repeats !== null && html`<dt>Duplicate</dt><dd>Its id came before, with${' '}
         <button class="link" onClick=${() => pick(data.repeats)}>#${data.repeats}</button>.</dd>`}
       <dt>Signature</dt><dd><span class=${`badge ${{ valid: 'good', invalid: 'bad', missing: 'bad' }[data.signature] ?? ''}`}>${data.signature}</span> ${verdict.text}</dd>
       ${data.status && html`<dt>Answer</dt><dd><${Status} row=${data} /> after ${answered(data.answer_us)} ms</dd>`}
