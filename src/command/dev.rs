@@ -204,7 +204,7 @@ impl DevArgs {
     }
 }
 
-/// Everything that is told of each request.
+/// What learns of each request.
 struct Watch {
     store: Arc<Store>,
     notes: Option<SignatureNotes>,

@@ -3,29 +3,20 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::dev::ringback;
+use crate::support::dev::{dev, ringback};
 use crate::support::server::{PATIENCE, post};
 
 /// More rows than a pipe and the queue behind it take.
 const EVENTS: usize = 12_000;
 
-fn dev(stdout: Stdio) -> Child {
-    let mut command = ringback();
-    command.args([
-        "dev",
-        "--port",
-        "0",
-        "--admin-port",
-        "0",
-        "--inspector-port",
-        "0",
-    ]);
-    let command: &mut Command = command.stdout(stdout).stderr(Stdio::piped());
+fn start(stdout: Stdio) -> Child {
+    let mut command = dev();
+    let command = command.stdout(stdout).stderr(Stdio::piped());
     command.spawn().expect("the binary runs")
 }
 
@@ -35,7 +26,7 @@ fn interrupt(child: &Child) {
 
 #[test]
 fn a_reader_that_stops_delays_neither_answers_nor_the_end() {
-    let mut child = dev(Stdio::piped());
+    let mut child = start(Stdio::piped());
     let mut rows = BufReader::new(child.stdout.take().expect("it is piped"));
     let mut line = String::new();
     while !line.contains("/webhook\n") {
@@ -72,7 +63,7 @@ fn a_reader_that_stops_delays_neither_answers_nor_the_end() {
 #[test]
 fn a_full_disk_is_an_error_and_no_panic() {
     let full = || File::create("/dev/full").expect("Linux has it");
-    let mut child = dev(full().into());
+    let mut child = start(full().into());
     let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
     let mut said = String::new();
     while !said.contains("cannot write to standard output") {

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use serde_json::json;
 
-use crate::support::dev::ringback;
+use crate::support::dev::{dev, ringback};
 use crate::support::page::Inspected;
 
 /// A configuration for another machine: its Kafka, journal and certificate are not here.
@@ -86,16 +86,7 @@ fn a_key_that_cannot_be_read_is_an_error_as_for_serve() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = write_config(folder.path(), "whsec_c2VjcmV0");
     std::fs::remove_file(folder.path().join("key")).expect("it was written");
-    let output = ringback()
-        .args([
-            "dev",
-            "--port",
-            "0",
-            "--admin-port",
-            "0",
-            "--inspector-port",
-            "0",
-        ])
+    let output = dev()
         .args(["--config", &config])
         .output()
         .expect("the binary runs");

@@ -4,7 +4,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::dev::ringback;
+use crate::support::dev::{dev, ringback};
 use crate::support::page::Inspected;
 use crate::support::server::{now_ms, signature};
 
@@ -90,16 +90,7 @@ fn a_recording_overwrites_nothing_and_a_broken_one_names_its_line() {
     std::fs::write(&file, "{\"ringback_recording\":1}\n{\"at_ms\":1}\n")
         .expect("it can be written");
     let file = file.to_str().expect("UTF-8");
-    let output = ringback()
-        .args([
-            "dev",
-            "--port",
-            "0",
-            "--admin-port",
-            "0",
-            "--inspector-port",
-            "0",
-        ])
+    let output = dev()
         .args(["--record", file])
         .output()
         .expect("the binary runs");

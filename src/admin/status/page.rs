@@ -89,7 +89,7 @@ fn card(verdict: &Verdict) -> Markup {
     }
 }
 
-/// A table that scrolls by itself if the window is narrow, also by the keyboard.
+/// A table that can be scrolled in a narrow window, with the keyboard too.
 fn table(name: &str, heads: &Markup, rows: &Markup) -> Markup {
     html! {
         div.scroll role="region" aria-label=(name) tabindex="0" {

@@ -160,7 +160,7 @@ fn describe(source: &SourceConfig) -> [String; 3] {
     [source.name.clone(), paths.join(", "), how].map(|text| printable(&text))
 }
 
-/// The key's label and where it is read, never what it is.
+/// The key's label and where it is read; never the key itself.
 fn key(key: &KeyConfig) -> String {
     let origin = key
         .source()

@@ -48,7 +48,7 @@ fn is_ringback(word: &str) -> bool {
     word.rsplit('/').next() == Some("ringback")
 }
 
-/// The arguments if this is a command of ringback: by itself, by `cargo run --`, or in a container behind `--`.
+/// The arguments if this runs ringback: directly, with `cargo run --`, or in a container after `--`.
 fn arguments(words: &[String]) -> Option<&[String]> {
     let is_setting = |word: &&String| word.contains('=') && !word.starts_with('-');
     let words = &words[words.iter().take_while(is_setting).count()..];

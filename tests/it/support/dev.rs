@@ -23,6 +23,21 @@ pub fn ringback() -> Command {
     command
 }
 
+/// `ringback dev` on free ports.
+pub fn dev() -> Command {
+    let mut command = ringback();
+    command.args([
+        "dev",
+        "--port",
+        "0",
+        "--admin-port",
+        "0",
+        "--inspector-port",
+        "0",
+    ]);
+    command
+}
+
 fn spawn(
     arguments: &[&str],
     key: Option<&str>,
@@ -30,17 +45,8 @@ fn spawn(
     stdout: Stdio,
     with_colours: bool,
 ) -> Child {
-    let mut command = ringback();
+    let mut command = dev();
     command
-        .args([
-            "dev",
-            "--port",
-            "0",
-            "--admin-port",
-            "0",
-            "--inspector-port",
-            "0",
-        ])
         .args(arguments)
         .env("TMPDIR", temporary)
         .env("TZ", TIME_ZONE)

@@ -72,7 +72,7 @@ impl KnownSources {
     }
 }
 
-/// The source's keys, read anew, because a file may have changed; none if they cannot be read.
+/// The source's keys, read each time because a file may have changed; empty if they cannot be read.
 pub fn keys(source: &SourceConfig) -> Vec<SenderKey> {
     Sender::of(source.clone()).keys().unwrap_or_default()
 }

@@ -31,7 +31,7 @@ pub struct SendBody {
     headers: Vec<(String, String)>,
     /// In base64.
     body: String,
-    /// True if the signature is to be made anew.
+    /// True if a new signature is to be made.
     #[serde(default)]
     sign: bool,
 }
