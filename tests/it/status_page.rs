@@ -72,7 +72,7 @@ fn a_relay_that_works_says_so_with_its_sources_keys_and_counts() {
     has(&page, "Kafka: Delivering ok");
     has(&page, "no event waits");
     has(&page, "Journal: Has room ok");
-    has(&page, "of 8.0 GiB used");
+    has(&page, "of 512.0 MiB used");
     has(&page, "room for an outage of ");
     // Name, path, scheme, keys, and what was accepted recently and in all.
     has(&page, "open /open none: anybody may post 3 3");

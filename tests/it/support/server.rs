@@ -199,9 +199,15 @@ impl Server {
     }
 }
 
-/// Writes the `ringback.toml` of a relay whose journal is in `folder`; gives its path.
+/// Writes the `ringback.toml` of a relay whose journal is in `folder`; gives its path. Unless `journal` sets a budget, it is one
+/// that fits on a disk with little room: with the default of 8 GiB a relay would warn there, and show less as its budget.
 pub fn write_config(folder: &Path, bootstrap: &str, listen: &str, journal: &str) -> PathBuf {
     let config = folder.join("ringback.toml");
+    let budget = if journal.contains("budget") {
+        ""
+    } else {
+        "budget = \"512MiB\"\nsegment_size = \"16MiB\""
+    };
     let text = format!(
         r#"[listen]
 address = "127.0.0.1:0"
@@ -211,6 +217,7 @@ address = "127.0.0.1:0"
 [journal]
 path = "{}"
 {journal}
+{budget}
 [kafka.client]
 "bootstrap.servers" = "{bootstrap}"
 [shutdown]
