@@ -14,20 +14,13 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderName, HeaderValue, Request};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::Request;
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::{Semaphore, oneshot};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::status::Status;
 use self::token::Token;
@@ -35,20 +28,18 @@ use crate::readiness::{Check, CheckKind, Readiness};
 use crate::secret::SecretError;
 use crate::settings::settings;
 use crate::telemetry;
+use crate::web;
 
-/// How long a client may take to send its request's head.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a connection may last. It carries one request; a client that does not read must not keep probes waiting.
-const LIFETIME: Duration = Duration::from_secs(10);
-/// Concurrent admin connections; further ones wait in the kernel's backlog.
-const MAX_CONNECTIONS: usize = 256;
+/// A connection carries one request; a client that does not read must not keep probes waiting.
+const LIMITS: web::Limits = web::Limits {
+    connections: 256,
+    head: Duration::from_secs(2),
+    one_request: Some(Duration::from_secs(10)),
+};
 /// A page loads its own stylesheet and script, and the latter the page again. Were markup not escaped, it could do nothing;
 /// and no other site's page can frame this one.
 const ONLY_ITS_OWN: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// Other sites' pages cannot load what is here (Fetch standard).
-const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-
 settings! {
     /// `/metrics`, `/livez`, `/readyz` and a status page at `/`. Keep the listener inside the cluster.
     pub struct Config {
@@ -81,7 +72,7 @@ pub struct Admin {
     address: SocketAddr,
     status: Arc<Status>,
     token: Option<(Arc<Token>, Check)>,
-    _stop: oneshot::Sender<Infallible>,
+    _running: web::Running,
 }
 
 impl Admin {
@@ -127,93 +118,27 @@ pub fn serve(
         check.pass("ok");
         (token, check)
     });
-    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let (stop, stopped) = oneshot::channel::<Infallible>();
     let status = Arc::new(Status::new(readiness, metrics, setup));
-    let served = Arc::clone(&status);
-    thread::Builder::new()
-        .name(String::from("admin"))
-        .spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = stopped => {}
-                    never = served.sample() => match never {},
-                    error = accept(listener, required, &served) => {
-                        tracing::error!(%error, "the admin listener failed");
-                    }
-                }
-            });
-        })?;
+    let (shown, sampled) = (Arc::clone(&status), Arc::clone(&status));
+    // No time limit of its own: a connection has one, and carries one request.
+    let stack = ServiceBuilder::new()
+        .layer(web::headers(ONLY_ITS_OWN))
+        .layer(CatchPanicLayer::new())
+        .layer(CompressionLayer::new())
+        .service_fn(move |request: Request<_>| {
+            let refused = required.as_ref().and_then(|token| token.refuse(&request));
+            let answer = refused.unwrap_or_else(|| answer::answer(&request, &shown));
+            async move { Ok::<_, Infallible>(answer) }
+        });
+    let service = TowerToHyperService::new(stack);
+    let running = web::start("admin", listener, LIMITS, service, async move {
+        sampled.sample().await
+    })?;
     Ok(Admin {
         address,
         status,
         token,
-        _stop: stop,
+        _running: running,
     })
-}
-
-/// A header of every answer.
-fn set(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
-}
-
-async fn accept(
-    listener: TcpListener,
-    token: Option<Arc<Token>>,
-    status: &Arc<Status>,
-) -> io::Error {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return error,
-    };
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let status = Arc::clone(status);
-    // No time limit of its own: a connection has one, and carries one request.
-    let stack = ServiceBuilder::new()
-        // Outermost, so that they apply to the answer to a panic as well.
-        .layer(set(CACHE_CONTROL, "no-store"))
-        .layer(set(CONTENT_SECURITY_POLICY, ONLY_ITS_OWN))
-        .layer(set(RESOURCE_POLICY, "same-origin"))
-        .layer(set(REFERRER_POLICY, "no-referrer"))
-        .layer(set(X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(CatchPanicLayer::new())
-        .layer(CompressionLayer::new())
-        .service_fn(move |request: Request<_>| {
-            let refused = token.as_ref().and_then(|token| token.refuse(&request));
-            let answer = refused.unwrap_or_else(|| answer::answer(&request, &status));
-            async move { Ok::<_, Infallible>(answer) }
-        });
-    let service = TowerToHyperService::new(stack);
-    loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else {
-            return io::Error::other("the connection limit is gone");
-        };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Descriptors have run out, or the client has left. Neither may end the probes.
-                tracing::debug!(%error, "cannot accept an admin connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let service = service.clone();
-        tokio::spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .keep_alive(false)
-                .serve_connection(TokioIo::new(stream), service);
-            match tokio::time::timeout(LIFETIME, connection).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "an admin connection failed"),
-                Err(_) => tracing::debug!("an admin connection took too long"),
-            }
-            drop(permit);
-        });
-    }
 }

@@ -14,7 +14,6 @@ mod account;
 mod drain;
 mod error;
 pub mod fd_limit;
-pub mod outage;
 mod ports;
 mod reload;
 mod run;

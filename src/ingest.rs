@@ -116,15 +116,6 @@ pub fn source_faults(source: &SourceConfig) -> Vec<IngestError> {
     self::source::faults(source)
 }
 
-/// The labels under which refused requests and clients that leave are counted.
-#[cfg(test)]
-pub(crate) fn refusal_labels() -> impl Iterator<Item = &'static str> {
-    use self::refusal::Reason;
-    let reasons = Reason::ALL.into_iter();
-    let of_requests = reasons.take_while(|reason| *reason != Reason::HeaderTimeout);
-    of_requests.map(Reason::label)
-}
-
 /// When the listener's certificate is valid, or everything that [`Ingest::new`] would find wrong with it. Blocks while it
 /// reads the files.
 pub fn inspect_certificate(tls: &TlsConfig) -> Result<Validity, Vec<TlsError>> {

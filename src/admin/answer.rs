@@ -7,6 +7,7 @@ use http_body_util::Full;
 
 use super::status::Status;
 use crate::readiness::Readiness;
+use crate::web;
 
 /// The content type of Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -16,7 +17,7 @@ const CSS: &str = "text/css; charset=utf-8";
 
 /// What the status page loads: path, content type, content.
 const FILES: [(&str, &str, &str); 3] = [
-    ("/look.css", CSS, include_str!("../web/look.css")),
+    ("/look.css", CSS, web::LOOK),
     ("/style.css", CSS, include_str!("status/style.css")),
     (
         "/refresh.js",

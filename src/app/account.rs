@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::outage;
 use crate::ingest::Ingest;
 use crate::journal;
+use crate::outage;
 use crate::publish;
+use crate::words::about;
 
 /// After so long there is a rate worth reporting.
 const FIRST_REPORT: Duration = Duration::from_mins(10);
@@ -104,7 +105,7 @@ impl Account {
             left,
             refused,
             reasons = reasons.join(", "),
-            uptime = outage::words(self.started.elapsed()),
+            uptime = about(self.started.elapsed()),
             "summary"
         );
     }

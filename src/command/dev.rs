@@ -27,7 +27,7 @@ use crate::signal::Signals;
 use crate::telemetry;
 use display::EventPrinter;
 use forward::Forwarder;
-use inspector::{Bounds, Inspected, Inspector, KnownSources, Store};
+use inspector::{Bounds, Inspected, KnownSources, Store};
 use kafka::{EmbeddedKafka, PARTITIONS};
 use output::{Lines, Output};
 use record::{Recorder, RecorderQueue};
@@ -171,7 +171,7 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     let known = KnownSources::new(sources, arguments.config.is_some());
     let topic = topics[0].clone();
     let inspected = Inspected::new(store, known, app.address(), topic, bootstrap.to_owned());
-    let inspector = Inspector::start(page, inspected)?;
+    let inspector = inspector::start(page, inspected)?;
     let outcome = app.run(signals).await;
     drop(inspector);
     printer.stop();

@@ -13,9 +13,10 @@ mod topic;
 use std::path::PathBuf;
 
 use super::{CommandError, load, printed};
-use crate::app::{fd_limit, outage};
+use crate::app::fd_limit;
 use crate::config::{Config, Purpose};
 use crate::journal::probe::Probe;
+use crate::outage;
 use crate::publish::{self, Ack};
 use crate::telemetry;
 

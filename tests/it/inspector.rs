@@ -161,7 +161,7 @@ fn a_refused_request_has_its_reason_a_remedy_and_what_differs_in_its_signature()
     );
     let remedy = unknown["refusal"]["remedy"].as_str().expect("a sentence");
     assert!(
-        remedy.starts_with("Post to the path of a source"),
+        remedy.starts_with("No source has the path: a scanner"),
         "{remedy}"
     );
     assert_eq!(unknown["body_is_whole"], false);

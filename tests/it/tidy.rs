@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// The floor of each module. A module uses only modules of lower floors.
-const FLOORS: [(&str, u8); 17] = [
+const FLOORS: [(&str, u8); 19] = [
     ("main", 5),
     ("command", 5),
     ("app", 4),
@@ -20,6 +20,7 @@ const FLOORS: [(&str, u8); 17] = [
     ("publish", 2),
     ("admin", 2),
     ("journal", 1),
+    ("outage", 1),
     ("event", 0),
     ("log_throttle", 0),
     ("readiness", 0),
@@ -28,6 +29,7 @@ const FLOORS: [(&str, u8); 17] = [
     ("signal", 0),
     ("telemetry", 0),
     ("time", 0),
+    ("web", 0),
     ("words", 0),
 ];
 

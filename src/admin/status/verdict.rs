@@ -5,18 +5,14 @@ use std::time::Duration;
 use super::View;
 use super::counts::{ACCEPTED, ANSWERED, DELIVERED};
 use super::figures::whole;
+use crate::outage;
 use crate::readiness::{CheckKind, CheckState};
 use crate::words::{about, count, grouped, size};
 
-/// Bytes that a usual event of 7 KB takes of the journal: whole pages.
-const EVENT_BYTES: f64 = 8_192.0;
 /// Events a second, for which the page reckons while there are none.
 const ASSUMED_RATE: f64 = 10.0;
 /// If the journal is full sooner than this, somebody must look now.
 const SOON: Duration = Duration::from_hours(1);
-/// Longer is not worth a number.
-const LONG: Duration = Duration::from_hours(365 * 24);
-
 /// How much attention something needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum State {
@@ -154,7 +150,7 @@ fn holding(view: &View<'_>) -> Verdict {
         size(whole(budget))
     )];
     if view.setup.keeps_on_disk {
-        lines.push(forecast(view, budget - used, until_full));
+        lines.push(forecast(view, whole(budget - used), until_full));
     } else {
         lines.push(String::from(
             "with ack = \"kafka\" senders wait for Kafka, and get 503 while it is away",
@@ -170,11 +166,11 @@ fn holding(view: &View<'_>) -> Verdict {
 }
 
 /// How long the journal's free bytes last.
-fn forecast(view: &View<'_>, free: f64, until_full: f64) -> String {
+fn forecast(view: &View<'_>, free: u64, until_full: f64) -> String {
     if until_full.is_finite() {
         return format!(
             "full in {} at the rate of the last minute",
-            about(seconds(until_full))
+            outage::words(seconds(until_full))
         );
     }
     let (rate, whose) = if view.recent.sum(ACCEPTED) == 0 {
@@ -182,12 +178,7 @@ fn forecast(view: &View<'_>, free: f64, until_full: f64) -> String {
     } else {
         (rate(view), "at the present")
     };
-    let lasts = seconds(free / EVENT_BYTES / rate);
-    let lasts = if lasts > LONG {
-        "more than a year".to_owned()
-    } else {
-        about(lasts)
-    };
+    let lasts = outage::words(outage::held(free, f64::from(outage::EVENT_BYTES) * rate));
     format!("room for an outage of {lasts}: {whose} {rate:.1} events/s, 8 KiB each")
 }
 

@@ -12,7 +12,6 @@ mod guard;
 mod known;
 mod lines;
 mod page;
-mod remedies;
 mod reply;
 mod sending;
 mod store;
@@ -24,29 +23,22 @@ use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
-};
 use http::{Method, Request, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt as _;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::de::DeserializeOwned;
-use tokio::sync::{Semaphore, oneshot};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::command::webhook::WebhookUrl;
+use crate::web;
 
 pub use self::known::KnownSources;
 pub use self::store::{Bounds, Captured, Forwarded, Store};
@@ -55,14 +47,16 @@ use self::guard::Guard;
 use self::reply::Reply;
 use self::stream::Streams;
 
-/// How long a client may take to send its request's head.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a page and its stream need, and a few more.
+const LIMITS: web::Limits = web::Limits {
+    connections: 64,
+    head: Duration::from_secs(30),
+    one_request: None,
+};
 /// How long an answer may take to begin: longer than the webhook listener takes for one.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest body of a request: an event of the default `max_body` in base64.
 const MAX_BODY: usize = 12 * 1024 * 1024;
-/// Connections at once; further ones wait in the kernel's backlog.
-const MAX_CONNECTIONS: usize = 64;
 
 /// What the page shows.
 pub struct Inspected {
@@ -94,58 +88,12 @@ impl Inspected {
     }
 }
 
-/// The running inspector; dropping it ends it.
-pub struct Inspector {
-    _stop: oneshot::Sender<Infallible>,
-}
-
-impl Inspector {
-    /// Serves on `listener` until it is dropped.
-    pub fn start(listener: TcpListener, inspected: Inspected) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let (stop, stopped) = oneshot::channel::<Infallible>();
-        thread::Builder::new()
-            .name(String::from("inspector"))
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        _ = stopped => {}
-                        error = accept(listener, address, inspected) => {
-                            tracing::error!(%error, "the inspector's listener failed");
-                        }
-                    }
-                });
-            })?;
-        Ok(Self { _stop: stop })
-    }
-}
-
-async fn accept(listener: TcpListener, address: SocketAddr, inspected: Inspected) -> io::Error {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return error,
-    };
-    let guard = Arc::new(Guard::new(address.port()));
+/// Serves on `listener` until the returned handle is dropped.
+pub fn start(listener: TcpListener, inspected: Inspected) -> io::Result<web::Running> {
+    let guard = Arc::new(Guard::new(listener.local_addr()?.port()));
     let inspected = Arc::new(inspected);
-    let header =
-        |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
     let stack = ServiceBuilder::new()
-        // Outermost, so that they apply to every answer.
-        .layer(header(CACHE_CONTROL, "no-store"))
-        .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(header(REFERRER_POLICY, "no-referrer"))
-        .layer(header(
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ))
-        .layer(header(
-            CONTENT_SECURITY_POLICY,
-            page::CONTENT_SECURITY_POLICY,
-        ))
+        .layer(web::headers(page::CONTENT_SECURITY_POLICY))
         .layer(CatchPanicLayer::new())
         // Not of streams, whose messages it would hold back.
         .layer(CompressionLayer::new())
@@ -165,33 +113,8 @@ async fn accept(listener: TcpListener, address: SocketAddr, inspected: Inspected
             }
         });
     let service = TowerToHyperService::new(stack);
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-            return io::Error::other("the connection limit is gone");
-        };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Descriptors have run out, or the client has left.
-                tracing::debug!(%error, "cannot accept a connection of the inspector");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        // Messages of a stream are small and must not wait for each other.
-        let _ = stream.set_nodelay(true);
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service.clone());
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection of the inspector failed");
-            }
-            drop(permit);
-        });
-    }
+    let beside = std::future::pending();
+    web::start("inspector", listener, LIMITS, service, beside)
 }
 
 async fn answer<B>(request: Request<B>, inspected: &Inspected) -> Reply

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use crate::app::{App, outage};
+use crate::app::App;
 use crate::command::render::{count, printable, size};
 use crate::config::Config;
 use crate::ingest::{KeyConfig, SourceConfig, Verify};
+use crate::outage;
 use crate::publish::Ack;
 
 /// Events per second for which to say how long an outage is held: a small sender, and a busy one.

@@ -23,7 +23,7 @@ macro_rules! reasons {
                 match self { $(Self::$name => $label,)* }
             }
 
-            /// What the operator should know or do: the log's hint, and the status page's.
+            /// What the operator should know or do: the log's hint, the status page's and the inspector's.
             pub(in crate::ingest) fn advice(self) -> &'static str {
                 match self { $(Self::$name => $advice,)* }
             }
@@ -33,7 +33,7 @@ macro_rules! reasons {
 
 reasons! {
     UnknownPath = "unknown_path",
-        "no source has the path: a scanner, or a wrong URL at the sender; the log has the path";
+        "no source has the path: a scanner, or a wrong URL at the sender; the log has the path, the configuration those of the sources";
     AddressNotAllowed = "address_not_allowed",
         "the client is in none of the source's allow networks; the log has its address. If that is your load balancer's, name it in listen.trusted_proxies";
     MethodNotAllowed = "method_not_allowed",
@@ -55,9 +55,9 @@ reasons! {
     MemoryExhausted = "memory_exhausted",
         "bodies in memory have reached listen.max_in_flight: raise it together with the container's memory, or add replicas";
     RateLimited = "rate_limited",
-        "beyond the source's rate_limit, or the client's client_rate_limit";
+        "beyond the source's rate_limit, or the client's client_rate_limit: have the sender wait as long as Retry-After says, or raise the limit";
     SignatureMissing = "signature_missing",
-        "nothing shows who sends: another client posts here, or a proxy drops the header";
+        "nothing shows who sends: another client posts here, or a proxy drops the header; to try a source, ringback send signs";
     SignatureMalformed = "signature_malformed",
         "the header does not have the form of this source's scheme: another sender posts here, or a proxy changes it";
     SignatureStale = "signature_stale",
@@ -65,9 +65,9 @@ reasons! {
     SignatureMismatch = "signature_mismatch",
         "another key than the source's, or something between changes the body: ringback verify says which";
     NotJson = "not_json",
-        "from a source without verification: the body is not JSON; the answer says where";
+        "from a source without verification: the body is not JSON, and the answer says where; if such bodies are meant to come, list the JSON ones in the source's content_types";
     NoEvent = "no_event",
-        "from a source without verification: the body has no event's name";
+        "from a source without verification: the body has no event's name where the source's event_pointer says";
     JournalFull = "journal_full",
         "the journal's budget, or its disk, is used up by events that wait for Kafka: see what keeps Kafka from taking them";
     JournalPoisoned = "journal_poisoned",

@@ -8,11 +8,11 @@ use memchr::memmem::Finder;
 use serde_json::{Map, Value, json};
 
 use super::Inspected;
-use super::remedies::remedy;
 use super::reply::{self, Reply};
 use super::store::Entry;
-use super::verdict::verdict;
+use super::verdict::{sentence, verdict};
 use crate::command::recording;
+use crate::ingest;
 use crate::time::now_ms;
 
 /// Requests of one step of a search; other answers may come between two of them.
@@ -87,7 +87,7 @@ fn refusal(entry: &Entry) -> Value {
         "status": answer.status,
         "reason": reason,
         "detail": answer.detail,
-        "remedy": remedy(reason),
+        "remedy": ingest::advice(reason).map(sentence),
     })
 }
 

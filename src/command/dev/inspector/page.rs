@@ -1,5 +1,7 @@
 //! The files of the inspector's page, in the binary as they are in the folder: there is no build step.
 
+use crate::web;
+
 /// What the page may load and run: its own files, and nothing that a request's body could smuggle in.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
@@ -14,7 +16,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 type File = (&'static str, &'static str, &'static [u8]);
 
 /// What the status page has too.
-const LOOK: File = ("/look.css", CSS, include_bytes!("../../../web/look.css"));
+const LOOK: File = ("/look.css", CSS, web::LOOK.as_bytes());
 
 macro_rules! files {
     ($($type:ident: $($name:literal)+;)+) => {

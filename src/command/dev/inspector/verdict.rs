@@ -99,7 +99,7 @@ fn described(age_s: i64) -> String {
 }
 
 /// A clause as a sentence.
-fn sentence(clause: &str) -> String {
+pub(super) fn sentence(clause: &str) -> String {
     let mut characters = clause.chars();
     let Some(first) = characters.next() else {
         return String::new();

@@ -20,9 +20,13 @@ pub fn held_at(room: u64, events_per_second: u32) -> Duration {
     held(room, f64::from(EVENT_BYTES) * f64::from(events_per_second))
 }
 
-/// A duration as people say it: `1 day 5h`, `2h 54m`, `40s`.
+/// A duration as people say it: `1 day 5h`, `2h 54m`, `40s`. Longer than a year is not worth a number.
 pub fn words(duration: Duration) -> String {
+    const YEAR: u64 = 365 * 86_400;
     let seconds = duration.as_secs();
+    if seconds > YEAR {
+        return String::from("more than a year");
+    }
     let precision = match seconds {
         172_800.. => 86_400,
         86_400.. => 3_600,
@@ -52,5 +56,6 @@ mod tests {
         assert_eq!(words(held_at(8 << 30, 100)), "2h 54m");
         assert_eq!(words(Duration::from_secs(41)), "41s");
         assert_eq!(words(Duration::from_secs(20 * 86_400 + 5)), "20 days");
+        assert_eq!(words(held(8 << 30, 1.0)), "more than a year");
     }
 }
