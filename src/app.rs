@@ -23,12 +23,13 @@ mod watch;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use self::account::Account;
-use self::reload::Reloader;
+use self::reload::{Reloader, Reloads};
 use self::run::Relay;
 use self::setup::setup;
 use self::watch::WatchedFiles;
@@ -54,6 +55,7 @@ pub const NO_DEAD_LETTER_TOPIC: &str = "kafka.dead_letter_topic is not set: with
 pub struct App {
     address: SocketAddr,
     listener: TcpListener,
+    config: Config,
     relay: Relay,
 }
 
@@ -128,14 +130,23 @@ impl App {
         let reload_metrics = ReloadMetrics::register(metrics.registry())?;
         let account = Account::new(ingest.clone(), journal_metrics.clone(), publisher.metrics());
         tracing::info!(%address, admin = %admin.address(), journal = %journal_id, "ready");
+        let (ingest, admin) = (observe(ingest), Arc::new(admin));
+        let reloads = Reloads {
+            reloader: Reloader::new(config.clone(), path, reload_metrics, &readiness),
+            files,
+            certificate_fault: None,
+            ingest: ingest.clone(),
+            publisher: publisher.control(),
+            admin: Arc::clone(&admin),
+        };
         Ok(Self {
             address,
             listener,
             relay: Relay {
-                reloader: Reloader::new(config, path, reload_metrics, &readiness),
-                files,
-                certificate_fault: None,
-                ingest: observe(ingest),
+                ack: config.ack,
+                shutdown: config.shutdown.clone(),
+                reloads: Some(reloads.start()?),
+                ingest,
                 appender: journal.appender,
                 journal_metrics,
                 readiness,
@@ -145,6 +156,7 @@ impl App {
                 journal_check,
                 admin,
             },
+            config,
         })
     }
 
@@ -158,9 +170,9 @@ impl App {
         self.relay.admin.address()
     }
 
-    /// The configuration in use.
+    /// The configuration at the start.
     pub fn config(&self) -> &Config {
-        self.relay.reloader.config()
+        &self.config
     }
 
     /// The state of the journal.

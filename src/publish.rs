@@ -235,32 +235,33 @@ fn spawn(
     Ok(left)
 }
 
-/// Ends a drain early.
-pub struct Deadline(Arc<Mailbox>);
+/// Steers the publisher from any thread; outlives it.
+#[derive(Clone)]
+pub struct Control(Arc<Mailbox>);
 
-impl Deadline {
-    /// Time is up: the publisher waits for last reports, writes the checkpoint and ends.
-    pub fn is_now(&self) {
+impl Control {
+    /// Replaces the producer by one with the credentials that are on disk then.
+    pub fn replace_producer(&self) {
+        self.0.put(|inbox| inbox.replace_producer = true);
+    }
+
+    /// Events go to the topics that these sources say, from the next record on that is sent. Which events are on their way to a
+    /// topic already does not change.
+    pub fn route(&self, sources: Vec<SourceTopics>) {
+        self.0.put(|inbox| inbox.routes = Some(sources));
+    }
+
+    /// Ends a drain early: the publisher waits for last reports, writes the checkpoint and ends.
+    pub fn end_drain(&self) {
         self.0
             .put(|inbox| inbox.drain_deadline = Some(Instant::now()));
     }
 }
 
 impl Publisher {
-    /// Replaces the producer by one with the credentials that are on disk then.
-    pub fn replace_producer(&self) {
-        self.mailbox.put(|inbox| inbox.replace_producer = true);
-    }
-
-    /// Events go to the topics that these sources say, from the next record on that is sent. Which events are on their way to a
-    /// topic already does not change.
-    pub fn route(&self, sources: Vec<SourceTopics>) {
-        self.mailbox.put(|inbox| inbox.routes = Some(sources));
-    }
-
-    /// For a caller that may have to end [`Publisher::drain`] early.
-    pub fn deadline(&self) -> Deadline {
-        Deadline(self.mailbox.clone())
+    /// For whoever changes what the publisher does, or ends [`Publisher::drain`] early.
+    pub fn control(&self) -> Control {
+        Control(self.mailbox.clone())
     }
 
     /// What has become of the events so far; the handle outlives the publisher.

@@ -113,7 +113,7 @@ impl Drain {
                 });
             }
         };
-        let deadline = publisher.deadline();
+        let control = publisher.control();
         let mut drained = pin!(publisher.drain(timeout));
         let mut ticks = tokio::time::interval(REPORT_INTERVAL);
         let mut give_up = None;
@@ -126,7 +126,7 @@ impl Drain {
                     if give_up.is_some() {
                         break None;
                     }
-                    deadline.is_now();
+                    control.end_drain();
                     give_up = Some(Instant::now() + LAST_GRACE);
                 },
                 _ = ticks.tick() => report(&self.figures.progress()),

@@ -1,15 +1,17 @@
 //! Takes a changed configuration while the relay runs: all of it that can be taken, or nothing.
 
+mod thread;
+
 use std::path::{Path, PathBuf};
 
-use super::run::Relay;
-use super::setup::setup;
-use super::watch::{ChangedFiles, WatchedFile};
+use super::watch::WatchedFile;
 use crate::config::{Config, Environment, Purpose, ReloadMetrics, Reloaded};
 use crate::ingest::Ingest;
-use crate::publish::Publisher;
+use crate::publish::Control;
 use crate::readiness::{Check, CheckKind, Readiness};
-use crate::telemetry::{self, chain};
+use crate::telemetry::chain;
+
+pub(super) use self::thread::{ReloadThread, Reloads};
 
 /// The configuration's file, as it was before it was read.
 pub struct ConfigFile {
@@ -71,7 +73,7 @@ impl Reloader {
 
     /// Reads the file again and takes what it says; if that is refused, everything goes on as it is. False if it is, or if there
     /// is no file. Blocks while it reads.
-    pub(super) fn reload(&mut self, why: &str, ingest: &Ingest, publisher: &Publisher) -> bool {
+    pub(super) fn reload(&mut self, why: &str, ingest: &Ingest, publisher: &Control) -> bool {
         let Some(path) = &self.path else {
             return false;
         };
@@ -108,7 +110,7 @@ impl Reloader {
         &mut self,
         fresh: &Config,
         ingest: &Ingest,
-        publisher: &Publisher,
+        publisher: &Control,
     ) -> Result<Vec<String>, String> {
         let reloaded = self.config.reloaded(fresh, self.largest_body);
         let Reloaded {
@@ -176,86 +178,4 @@ fn read_again(path: &Path) -> Result<Config, String> {
         ));
     }
     Config::load(path, &Environment::of_process(), Purpose::Relay).map_err(|error| chain(&error))
-}
-
-impl Relay {
-    /// What is to be read again although it has not changed, because it could not be used.
-    pub(super) fn due(&self) -> ChangedFiles {
-        ChangedFiles {
-            configuration: self.reloader.is_refused(),
-            certificate: self.certificate_fault.is_some(),
-            ..ChangedFiles::default()
-        }
-    }
-
-    /// True if it is in use.
-    pub(super) fn reload_configuration(&mut self, why: &str) -> bool {
-        let is_reloaded = self.reloader.reload(why, &self.ingest, &self.publisher);
-        if is_reloaded {
-            let config = self.reloader.config();
-            self.admin.set_up(setup(config));
-            if self.files.watch(config) {
-                self.reload_certificate(why);
-            }
-        }
-        is_reloaded
-    }
-
-    pub(super) fn reload_keys(&self, why: &str) {
-        let config = self.reloader.config();
-        match self.ingest.reload(&config.listen, &config.source) {
-            Ok(()) => tracing::info!(why, "the keys were read again"),
-            // The configuration's refusal names the key at fault, too.
-            Err(_) if self.reloader.is_refused() => {}
-            Err(error) => {
-                let error = telemetry::chain(&error);
-                tracing::error!(why, %error, "the keys could not be read; the old ones stay in use");
-            }
-        }
-    }
-
-    pub(super) fn reload_certificate(&mut self, why: &str) {
-        let tls = self.reloader.config().listen.tls.as_ref();
-        let Some(read) = tls.and_then(|tls| self.ingest.reload_certificate(tls)) else {
-            return;
-        };
-        match read {
-            Ok(validity) => {
-                self.certificate_fault = None;
-                tracing::info!(why, valid_until = %validity, "the certificate of listen.tls was read again");
-            }
-            Err(error) => {
-                let fault = telemetry::chain(&error);
-                // The same fault every few seconds is one line.
-                if self.certificate_fault.as_ref() != Some(&fault) {
-                    tracing::error!(
-                        why,
-                        error = fault,
-                        "the certificate of listen.tls cannot be used; the present one stays, and the files are read \
-                         again every few seconds"
-                    );
-                }
-                self.certificate_fault = Some(fault);
-            }
-        }
-    }
-
-    pub(super) fn reload_token(&self, why: &str) {
-        match self.admin.reload_token() {
-            None => {}
-            Some(Ok(())) => tracing::info!(why, "the token of [admin] was read again"),
-            Some(Err(error)) => {
-                let error = telemetry::chain(&error);
-                tracing::error!(why, %error, "the token of [admin] could not be read; the present one stays in use");
-            }
-        }
-    }
-
-    pub(super) fn replace_producer(&self, why: &str) {
-        tracing::info!(
-            why,
-            "replacing the Kafka producer; the new one reads its credentials again"
-        );
-        self.publisher.replace_producer();
-    }
 }

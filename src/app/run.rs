@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -12,8 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::AppError;
 use super::account::Account;
 use super::drain::reached;
-use super::reload::Reloader;
-use super::watch::WatchedFiles;
+use super::reload::ReloadThread;
 use crate::admin::Admin;
 use crate::config::ShutdownConfig;
 use crate::ingest::Ingest;
@@ -27,10 +27,10 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Everything but the webhook listener, in the order in which it ends.
 pub(super) struct Relay {
-    pub(super) reloader: Reloader,
-    pub(super) files: WatchedFiles,
-    /// Why the changed files of the certificate are not in use yet; they are read again until they are.
-    pub(super) certificate_fault: Option<String>,
+    pub(super) ack: Ack,
+    pub(super) shutdown: ShutdownConfig,
+    /// `None` once it does not serve any more: nothing changes from then on.
+    pub(super) reloads: Option<ReloadThread>,
     pub(super) ingest: Ingest,
     pub(super) appender: Appender,
     pub(super) journal_metrics: journal::Metrics,
@@ -40,7 +40,7 @@ pub(super) struct Relay {
     pub(super) process_check: Check,
     pub(super) journal_check: Check,
     /// Answers until everything else has ended.
-    pub(super) admin: Admin,
+    pub(super) admin: Arc<Admin>,
 }
 
 /// Where the relay is between its start and its exit.
@@ -74,7 +74,11 @@ impl Relay {
         let mut phase = Phase::Serving;
         loop {
             phase = match phase {
-                Phase::Serving => self.serve(&mut server, &mut signals).await,
+                Phase::Serving => {
+                    let next = self.serve(&mut server, &mut signals).await;
+                    self.reloads = None;
+                    next
+                }
                 Phase::Unready => self.withdraw(&mut signals).await,
                 Phase::Closing => {
                     drop(close.take());
@@ -98,39 +102,9 @@ impl Relay {
                 ended = &mut *server => return self.fail(Failure::ListenerEnded(describe(ended))),
                 request = signals.next() => match request {
                     Request::Shutdown => return Phase::Unready,
-                    Request::Reload => {
-                        const WHY: &str = "SIGHUP";
-                        if !self.reload_configuration(WHY) {
-                            self.reload_keys(WHY);
-                        }
-                        self.certificate_fault = None;
-                        self.reload_certificate(WHY);
-                        self.reload_token(WHY);
-                        // Also if no file has changed: an operator who asks expects a fresh producer.
-                        self.replace_producer(WHY);
-                    }
+                    Request::Reload => self.reloads.iter().for_each(ReloadThread::ask),
                 },
                 () = reached(Some(self.account.due)) => self.account.report_rate(),
-                changed = self.files.changed(self.due()) => {
-                    let why = if changed.keys {
-                        "a key file has changed"
-                    } else {
-                        "the configuration's file has changed"
-                    };
-                    let is_reloaded = changed.configuration && self.reload_configuration(why);
-                    if changed.keys && !is_reloaded {
-                        self.reload_keys(why);
-                    }
-                    if changed.certificate {
-                        self.reload_certificate("a file of listen.tls has changed");
-                    }
-                    if changed.token {
-                        self.reload_token("the file of admin.token has changed");
-                    }
-                    if changed.credentials {
-                        self.replace_producer("a file of [kafka.client] has changed");
-                    }
-                }
             }
         }
     }
@@ -152,14 +126,11 @@ impl Relay {
                 self.process_check.fail("the webhook listener has ended");
             }
         }
-        Phase::Draining(
-            Instant::now() + self.shutdown().drain_deadline,
-            Some(failure),
-        )
+        Phase::Draining(Instant::now() + self.shutdown.drain_deadline, Some(failure))
     }
 
     async fn withdraw(&mut self, signals: &mut Signals) -> Phase {
-        let delay = self.shutdown().readiness_delay;
+        let delay = self.shutdown.readiness_delay;
         self.process_check.fail("shutting down");
         self.ingest.shutting_down();
         tracing::info!(
@@ -179,21 +150,21 @@ impl Relay {
         server: &mut JoinHandle<io::Result<()>>,
         signals: &mut Signals,
     ) -> Phase {
-        let mut until = Instant::now() + self.shutdown().drain_deadline;
-        let share = match self.ack() {
+        let mut until = Instant::now() + self.shutdown.drain_deadline;
+        let share = match self.ack {
             // So that a slow body leaves time for publishing.
-            Ack::Disk => self.shutdown().drain_deadline / 2,
+            Ack::Disk => self.shutdown.drain_deadline / 2,
             // Whatever is to be published has a request that waits for it.
-            Ack::Kafka => self.shutdown().drain_deadline,
+            Ack::Kafka => self.shutdown.drain_deadline,
         };
         let mut finished = tokio::select! {
             finished = timeout(share, &mut *server) => finished.ok(),
-            () = another_shutdown(signals), if self.ack() == Ack::Kafka => {
+            () = another_shutdown(signals), if self.ack == Ack::Kafka => {
                 until = Instant::now();
                 None
             }
         };
-        if finished.is_none() && self.ack() == Ack::Kafka {
+        if finished.is_none() && self.ack == Ack::Kafka {
             tracing::warn!(
                 "shutting down: what Kafka has not acknowledged by shutdown.drain_deadline, or another Ctrl-C or SIGTERM, is answered 503"
             );
@@ -226,7 +197,7 @@ impl Relay {
     ) -> Result<(), AppError> {
         let remaining = until.saturating_duration_since(Instant::now());
         self.announce_drain(remaining);
-        let (ack, deadline) = (self.ack(), self.publisher.deadline());
+        let (ack, control) = (self.ack, self.publisher.control());
         let mut drained = pin!(self.publisher.drain(remaining));
         let mut give_up = None;
         let left = loop {
@@ -237,7 +208,7 @@ impl Relay {
                 // Nothing is lost: the journal keeps what is left.
                 () = another_shutdown(&mut signals), if give_up.is_none() => {
                     tracing::info!("shutting down: another Ctrl-C or SIGTERM ends the wait for Kafka");
-                    deadline.is_now();
+                    control.end_drain();
                     give_up = Some(Instant::now() + LAST_GRACE);
                 }
             }
@@ -278,7 +249,7 @@ impl Relay {
         }
         let seconds = remaining.as_secs_f64().round();
         let wait = humantime::format_duration(Duration::from_secs_f64(seconds));
-        let rest = match self.ack() {
+        let rest = match self.ack {
             Ack::Disk => "stays on disk for the next start",
             Ack::Kafka => "is dropped, because nobody was promised it",
         };
@@ -289,14 +260,6 @@ impl Relay {
             "shutting down: publishing what is left in the journal; another Ctrl-C or SIGTERM ends the wait; what is not \
              published by then {rest}"
         );
-    }
-
-    fn ack(&self) -> Ack {
-        self.reloader.config().ack
-    }
-
-    fn shutdown(&self) -> &ShutdownConfig {
-        &self.reloader.config().shutdown
     }
 }
 

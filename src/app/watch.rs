@@ -1,15 +1,10 @@
-//! ringback checks its configuration and the files with keys, credentials and certificates every few seconds, and takes what
-//! has changed in a `ConfigMap` or Secret without a signal.
+//! Which of the configuration's file and the files with keys, credentials and certificates have changed, so that what has
+//! changed in a `ConfigMap` or Secret is taken without a signal.
 
-use std::future::pending;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::config::Config;
-
-/// How often the files are checked. A Kubernetes Secret takes up to a minute to reach a pod's volume anyway.
-const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The files, with what was last seen of them.
 pub(super) struct WatchedFiles {
@@ -47,7 +42,7 @@ struct FileStamp {
     changed: (i64, i64),
 }
 
-/// Which files have changed; at least one flag is set when [`WatchedFiles::changed`] returns it.
+/// Which files have changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each combination can occur")]
 pub(super) struct ChangedFiles {
@@ -97,29 +92,8 @@ impl WatchedFiles {
         is_elsewhere
     }
 
-    /// Resolves when a file has changed; never if there is none to watch. What is `due` counts as changed at the next check.
-    pub(super) async fn changed(&mut self, due: ChangedFiles) -> ChangedFiles {
-        let Self {
-            configuration,
-            keys,
-            credentials,
-            certificate,
-            token,
-        } = self;
-        let lists = [&*keys, &*credentials, &*certificate, &*token];
-        if configuration.is_none() && lists.iter().all(|list| list.is_empty()) {
-            return pending().await;
-        }
-        loop {
-            tokio::time::sleep(INTERVAL).await;
-            let changed = self.check(due);
-            if changed != ChangedFiles::default() {
-                return changed;
-            }
-        }
-    }
-
-    fn check(&mut self, due: ChangedFiles) -> ChangedFiles {
+    /// What has changed since the last check. What is `due` counts as changed. Blocks while it looks at the files.
+    pub(super) fn check(&mut self, due: ChangedFiles) -> ChangedFiles {
         // Each file is checked, also after one that has changed. Their readers report what they cannot read.
         let any = |files: &mut Vec<WatchedFile>| {
             let changed = files.iter_mut().filter_map(WatchedFile::check);

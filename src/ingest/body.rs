@@ -70,7 +70,8 @@ where
         }
     }
     buffer.charge.shrink(head_bytes);
-    buffer.charge.arrived();
+    let arrived = buffer.charge.arrived();
+    arrived.map_err(|Exhausted| Refusal::MemoryExhausted)?;
     Ok(Bytes::from_owner(buffer))
 }
 

@@ -196,15 +196,14 @@ impl Charge {
         self.held += std::mem::take(&mut other.held);
     }
 
-    /// The body is complete: from here on, its memory waits for the journal.
-    pub(super) fn arrived(&mut self) {
+    /// The body is complete: from here on, its memory waits for the journal. Refused if that is beyond the source's share.
+    pub(super) fn arrived(&mut self) -> Result<(), Exhausted> {
+        self.budget.complete(self.held)?;
         self.has_arrived = true;
-        if let Some(share) = &self.budget.share {
-            share.complete.add(self.held);
-        }
         let inner = &self.budget.inner;
         inner.arriving.fetch_sub(self.held, Ordering::SeqCst);
         self.budget.settle();
+        Ok(())
     }
 }
 

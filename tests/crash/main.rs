@@ -7,6 +7,7 @@
 mod bits;
 mod clock;
 mod disk;
+mod files;
 mod mock;
 mod needs;
 mod power;
@@ -25,7 +26,7 @@ use needs::Need;
 
 type Test = fn() -> Result<(), Failed>;
 
-const TESTS: [(&str, &[Need], Test); 20] = [
+const TESTS: [(&str, &[Need], Test); 21] = [
     (
         "a_full_file_system_is_answered_503_and_204_again_by_itself",
         &[Need::Mount, Need::Ext4],
@@ -65,6 +66,11 @@ const TESTS: [(&str, &[Need], Test); 20] = [
         "syncs_slower_than_commit_timeout_are_answered_503_and_204_again_by_itself",
         &[Need::Strace],
         sync::slow,
+    ),
+    (
+        "a_configuration_on_a_disk_that_hangs_delays_neither_answers_nor_the_end",
+        &[Need::Strace],
+        files::hang,
     ),
     (
         "a_clock_set_back_an_hour_changes_no_order_and_delays_nothing",

@@ -1,7 +1,7 @@
-//! System calls of one of the relay's threads, failed or delayed by `strace`.
+//! System calls of the relay, failed or delayed by `strace`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,35 +18,52 @@ pub const UPKEEP: &str = "journal-upkeep";
 pub struct Trace {
     child: Child,
     folder: tempfile::TempDir,
+    /// What makes strace detach.
+    end: Signal,
 }
 
 impl Trace {
     /// Attaches to the thread of this name; `inject` is strace's own expression, such as
     /// `fdatasync:error=EIO:when=3`.
     pub fn attach(relay: &Relay, thread: &str, inject: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let thread = number_of(relay, thread).to_string();
         let calls = "trace=fdatasync,fsync,pwrite64";
+        let inject = format!("inject={inject}");
+        let arguments = ["-e", calls, "-e", &inject];
+        Self::start(relay, number_of(relay, thread), &arguments, Signal::INT)
+    }
+
+    /// Attaches to all threads, for each call that opens this file; `inject` is the rest of strace's expression.
+    pub fn attach_to_opens(relay: &Relay, file: &Path, inject: &str) -> Self {
+        let file = file.to_str().expect("UTF-8");
+        let inject = format!("inject=openat:{inject}");
+        let arguments = ["-f", "-P", file, "-e", "trace=openat", "-e", &inject];
+        // Asked to, it would wait for the end of a delay, also of a thread that has ended meanwhile.
+        Self::start(relay, relay.id(), &arguments, Signal::KILL)
+    }
+
+    fn start(relay: &Relay, thread: u32, arguments: &[&str], end: Signal) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let child = Command::new("strace")
-            .args([
-                "-p",
-                &thread,
-                "-e",
-                calls,
-                "-e",
-                &format!("inject={inject}"),
-                "-o",
-            ])
+            .args(["-p", &thread.to_string()])
+            .args(arguments)
+            .arg("-o")
             .arg(folder.path().join("log"))
             .stderr(Stdio::null())
             .spawn()
             .expect("strace runs");
-        let trace = Self { child, folder };
-        let status = format!("/proc/{}/task/{thread}/status", relay.id());
-        eventually("the thread is traced", || {
+        let trace = Self { child, folder, end };
+        let tasks = format!("/proc/{}/task", relay.id());
+        let is_traced = |thread: &str| {
             // If the thread is gone, the fault has ended it.
-            let text = fs::read_to_string(&status).unwrap_or_default();
-            !text.contains("TracerPid:\t0\n")
+            let status = fs::read_to_string(format!("{tasks}/{thread}/status"));
+            !status.unwrap_or_default().contains("TracerPid:\t0\n")
+        };
+        eventually("the threads are traced", || {
+            if !arguments.contains(&"-f") {
+                return is_traced(&thread.to_string());
+            }
+            let mut threads = fs::read_dir(&tasks).expect("the relay lives").flatten();
+            threads.all(|task| is_traced(&task.file_name().to_string_lossy()))
         });
         trace
     }
@@ -73,8 +90,8 @@ impl Trace {
 
 impl Drop for Trace {
     fn drop(&mut self) {
-        // On SIGINT strace detaches from the thread. It may have ended with the relay.
-        let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
+        // It may have ended with the relay.
+        let _ = kill_process(Pid::from_child(&self.child), self.end);
         let _ = self.child.wait();
     }
 }

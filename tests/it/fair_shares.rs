@@ -1,9 +1,10 @@
-//! A flood on one source, at three times what the disk takes, beside another source's events.
+//! A flood on one source beside another source's events: at three times what the disk takes, and while the disk takes nothing.
 
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
@@ -13,11 +14,12 @@ use ringback::journal::{self, Config, Metrics};
 use ringback::telemetry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::runtime::Runtime;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep_until;
 
 use crate::support::faulty_fs::{FaultyFile, FaultyFs};
-use crate::support::server::post;
+use crate::support::server::{PATIENCE, post};
 
 /// The body of each event of the flood, in bytes.
 const FLOOD_BODY: usize = 200_000;
@@ -44,18 +46,20 @@ const LONG: Scale = Scale {
     pace: Duration::from_millis(490),
 };
 
+/// What a sync of so many bytes waits for.
+type Wait = Arc<dyn Fn(u64) + Send + Sync>;
+
 #[derive(Clone)]
 struct SlowDisk {
     inner: FaultyFs,
-    /// Bytes a second.
-    capacity: u64,
+    wait: Wait,
 }
 
 struct SlowFile {
     file: FaultyFile,
     /// Bytes that the next sync writes.
     unsynced: AtomicU64,
-    capacity: u64,
+    wait: Wait,
 }
 
 impl SlowDisk {
@@ -63,7 +67,7 @@ impl SlowDisk {
         SlowFile {
             file,
             unsynced: AtomicU64::new(0),
-            capacity: self.capacity,
+            wait: Arc::clone(&self.wait),
         }
     }
 }
@@ -120,9 +124,7 @@ impl File for SlowFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let bytes = self.unsynced.swap(0, Ordering::Relaxed);
-        let micros = bytes * 1_000_000 / self.capacity;
-        std::thread::sleep(Duration::from_micros(micros));
+        (self.wait)(self.unsynced.swap(0, Ordering::Relaxed));
         self.file.sync()
     }
 
@@ -217,43 +219,73 @@ async fn senders(relay: SocketAddr, path: &str, body: usize, count: u32, pace: D
     all
 }
 
+/// A relay with the sources `flooded` and `other`, in this process.
+struct Relay {
+    address: SocketAddr,
+    registry: Registry,
+    runtime: Runtime,
+}
+
+impl Relay {
+    /// On a disk whose syncs wait like this.
+    fn start(wait: Wait, listen: &ListenConfig) -> Self {
+        let source = |name: &str| SourceConfig {
+            name: name.to_owned(),
+            path: format!("/{name}").as_str().into(),
+            verify: Verify::None,
+            ..SourceConfig::default()
+        };
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).expect("new names");
+        let config = Config {
+            budget: ByteSize::gib(1),
+            ..Config::default()
+        };
+        let inner = FaultyFs::default();
+        let journal = journal::open_with(SlowDisk { inner, wait }, &config, metrics);
+        let appender = journal.expect("it opens").appender;
+        appender.set_patience(listen.commit_timeout);
+        let metrics = ingest::Metrics::register(&registry).expect("new names");
+        let sources = [source("flooded"), source("other")];
+        let ingest = Ingest::new(listen, &sources, appender, metrics).expect("valid sources");
+        let runtime = Runtime::new().expect("a runtime");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        runtime.spawn(ingest::serve(listener, ingest, std::future::pending()));
+        Self {
+            address,
+            registry,
+            runtime,
+        }
+    }
+
+    /// Bytes of memory that requests hold.
+    fn held(&self) -> f64 {
+        let families = self.registry.gather();
+        let mut families = families.iter();
+        let gauge = families.find(|family| family.name() == "http_body_bytes");
+        gauge.expect("it is there").get_metric()[0]
+            .get_gauge()
+            .get_value()
+    }
+}
+
 #[test]
 fn a_flood_on_one_source_at_three_times_capacity_does_not_delay_another() {
-    let source = |name: &str| SourceConfig {
-        name: name.to_owned(),
-        path: format!("/{name}").as_str().into(),
-        verify: Verify::None,
-        ..SourceConfig::default()
-    };
-    let sources = [source("flooded"), source("other")];
-    let registry = Registry::new();
-    let metrics = Metrics::register(&registry).expect("new names");
-    let config = Config {
-        budget: ByteSize::gib(1),
-        ..Config::default()
-    };
     let is_long = std::env::var_os("RINGBACK_TEST_LONG").is_some();
     let scale = if is_long { LONG } else { SHORT };
-    let disk = SlowDisk {
-        inner: FaultyFs::default(),
-        capacity: scale.capacity,
+    let wait = move |bytes| {
+        let micros = bytes * 1_000_000 / scale.capacity;
+        std::thread::sleep(Duration::from_micros(micros));
     };
-    let journal = journal::open_with(disk, &config, metrics).expect("it opens");
     let listen = ListenConfig {
         max_in_flight: ByteSize::mib(32),
         ..ListenConfig::default()
     };
-    journal.appender.set_patience(listen.commit_timeout);
-    let metrics = ingest::Metrics::register(&registry).expect("new names");
-    let ingest =
-        Ingest::new(&listen, &sources, journal.appender.clone(), metrics).expect("valid sources");
-    let relay = tokio::runtime::Runtime::new().expect("a runtime");
-    let clients = tokio::runtime::Runtime::new().expect("a runtime");
-    let listener = relay
-        .block_on(TcpListener::bind("127.0.0.1:0"))
-        .expect("a port");
-    let address = listener.local_addr().expect("it is bound");
-    relay.spawn(ingest::serve(listener, ingest, std::future::pending()));
+    let relay = Relay::start(Arc::new(wait), &listen);
+    let clients = Runtime::new().expect("a runtime");
+    let address = relay.address;
     let begun = Instant::now();
     let (flood, other) = clients.block_on(async {
         let flood = senders(address, "/flooded", FLOOD_BODY, scale.flooders, scale.pace);
@@ -275,4 +307,63 @@ fn a_flood_on_one_source_at_three_times_capacity_does_not_delay_another() {
     if is_long {
         assert!(p99 < Duration::from_millis(250), "{p99:?}");
     }
+}
+
+#[test]
+fn a_flood_that_waits_for_a_disk_leaves_another_source_its_share_of_memory() {
+    /// Bodies of the flood, of which the memory holds eight.
+    const FLOOD: usize = 40;
+    const BODY: usize = 1 << 20;
+    let disk = Arc::new(Mutex::new(()));
+    let listen = ListenConfig {
+        max_in_flight: ByteSize::mib(8),
+        // Neither may end before the disk goes on.
+        commit_timeout: PATIENCE,
+        body_timeout: PATIENCE,
+        ..ListenConfig::default()
+    };
+    let waits = Arc::clone(&disk);
+    let relay = Relay::start(Arc::new(move |_| drop(waits.lock())), &listen);
+    let hangs = disk.lock().expect("nobody panics with it");
+    let post_one = |path: &str| {
+        let (address, request) = (relay.address, post(path, "", event(BODY).as_bytes()));
+        relay.runtime.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            send(&mut stream, &request).await.expect("an answer")
+        })
+    };
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < deadline, "never: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let whole = |bytes: f64| bytes as usize / BODY;
+    let flood: Vec<_> = (0..FLOOD).map(|_| post_one("/flooded")).collect();
+    let refused = || flood.iter().filter(|task| task.is_finished()).count();
+    until(
+        "each of the flood is refused or waits for the disk",
+        &|| refused() + whole(relay.held()) == FLOOD,
+    );
+    let before = relay.held();
+    let other = post_one("/other");
+    until("the other one waits for the disk, or is refused", &|| {
+        other.is_finished() || whole(relay.held() - before) > 0
+    });
+    drop(hangs);
+    let answers = async |tasks: Vec<JoinHandle<u16>>| {
+        let mut answers = Vec::new();
+        for task in tasks {
+            answers.push(task.await.expect("no sender panics"));
+        }
+        answers
+    };
+    let answers = relay
+        .runtime
+        .block_on(async { (answers(flood).await, answers(vec![other]).await) });
+    let accepted = answers.0.iter().filter(|status| **status == 204).count();
+    println!("{accepted} of the flood waited for the disk");
+    assert_eq!(answers.1, [204], "beside {accepted} of the flood");
+    assert!((1..8).contains(&accepted), "{accepted} of the flood");
 }

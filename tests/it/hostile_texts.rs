@@ -1,5 +1,7 @@
-//! What a client sends reaches the log only escaped, and no metric's label at all; and hostile JSON is taken like any other.
+//! What a client sends reaches the log only escaped, and no metric's label at all; hostile JSON is taken like any other, and its
+//! name and key give a record no more headers or lines than any other's.
 
+use crate::support::mock_kafka::MockKafka;
 use crate::support::server::{KEY, Server, now_ms, post, signature};
 
 /// In everything that a client can choose.
@@ -93,5 +95,53 @@ fn hostile_json_is_taken_as_any_other() {
         let header = format!("Content-Encoding: {coding}\r\nConnection: close\r\n");
         let answer = server.exchange(&post("/open", &header, b"\x1f\x8b\x08"));
         assert!(answer.starts_with("HTTP/1.1 415"), "{coding}: {answer}");
+    }
+}
+
+#[test]
+fn no_name_and_no_key_puts_a_line_into_a_record_s_headers() {
+    let kafka = MockKafka::start();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start_in(folder.path(), &kafka.bootstrap, "", "");
+    // As the body has it, the key, and what the headers have of it.
+    let line = (
+        "\\r\\nce_id: mine",
+        "\r\nce_id: mine",
+        "\u{fffd}\u{fffd}ce_id: mine",
+    );
+    let nul = (
+        "a\\u0000b\\u001b[2J",
+        "a\0b\u{1b}[2J",
+        "a\u{fffd}b\u{fffd}[2J",
+    );
+    let raw = ("\u{85}\u{7f}", "\u{85}\u{7f}", "\u{fffd}\u{fffd}");
+    let texts = [line, nul, raw];
+    for (text, ..) in texts {
+        let event = format!(r#"{{"event":"{text}","call":{{"call_id":"{text}"}}}}"#);
+        assert_eq!(server.post(event.as_bytes()), 204, "{text}");
+    }
+    // No text has these: the name has replacements, and there is no key.
+    let surrogates = br#"{"event":"\ud800","call":{"call_id":"\udc00\ud800"}}"#;
+    assert_eq!(server.post(surrogates), 204);
+    let arrived = kafka.read(texts.len() + 1);
+    for (record, (text, key, shown)) in arrived.iter().zip(texts) {
+        assert_eq!(record.key.as_deref(), Some(key), "{text}: the key is exact");
+        assert_eq!(record.header("ce_subject"), Some(shown), "{text}");
+        assert_eq!(record.header("ce_type"), Some(&*format!("open.{shown}")));
+    }
+    let unpaired = &arrived[texts.len()];
+    assert_eq!(
+        (&unpaired.key, unpaired.header("ce_subject")),
+        (&None, None)
+    );
+    assert_eq!(unpaired.value, surrogates);
+    for record in arrived {
+        let mut names: Vec<_> = record.headers.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), record.headers.len(), "one of each");
+        for (name, value) in &record.headers {
+            assert!(!value.contains(char::is_control), "{name}: {value:?}");
+        }
     }
 }

@@ -123,6 +123,45 @@ fn sources_come_and_go_under_load_and_their_counters_stay() {
     assert_eq!(server.refused("open", "signature_mismatch"), 0.0);
 }
 
+#[test]
+fn a_source_s_limits_and_its_networks_change_under_load() {
+    let relay = Relay::start("", &source("more", ""));
+    let server = &relay.server;
+    let next = || (String::from("/open"), String::new());
+    // A refused request may end its connection.
+    let post = || Sender::new(server).post("/more", "X-Forwarded-For: 192.0.2.7\r\n");
+    let limited = || {
+        let deadline = Instant::now() + PATIENCE;
+        while post() != 429 {
+            assert!(Instant::now() < deadline, "it is never limited");
+        }
+    };
+    under_load(server, next, |go_on| {
+        assert_eq!(post(), 204);
+        let allow = source("more", "allow = [\"192.0.2.0/24\"]");
+        relay.reload("", &allow);
+        assert_eq!(post(), 403);
+        relay.reload("trusted_proxies = [\"127.0.0.1/32\"]", &allow);
+        assert_eq!(post(), 204);
+        go_on();
+        for limit in ["rate_limit", "client_rate_limit"] {
+            relay.reload(
+                "",
+                &source("more", &format!("{limit} = {{ per_second = 1 }}")),
+            );
+            limited();
+            go_on();
+        }
+        relay.reload("", &source("more", "max_body = \"1KiB\""));
+        let large = [EVENT, &[b' '; 2048]].concat();
+        let mut sender = Sender::new(server);
+        sender.send(&self::post("/more", "", &large));
+        assert_eq!(sender.answer(), 413);
+        relay.reload("", &source("more", ""));
+        assert_eq!(post(), 204);
+    });
+}
+
 fn await_page(server: &Server, is_so: impl Fn(&str) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {

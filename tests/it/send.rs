@@ -5,10 +5,11 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::support::dev::ringback;
+use crate::support::mock_kafka::MockKafka;
 use crate::support::server::{KEY, Server};
 
 /// Name, the lines of its source, and its key.
-const SENDERS: [(&str, &str, &str); 11] = [
+const SENDERS: [(&str, &str, &str); 12] = [
     ("vapi", "preset = \"vapi\"", "token"),
     ("stripe", "preset = \"stripe\"", "whsec_c2VjcmV0"),
     ("github", "preset = \"github\"", "secret"),
@@ -20,6 +21,11 @@ const SENDERS: [(&str, &str, &str); 11] = [
         "secret",
     ),
     ("svix", "preset = \"svix\"", "whsec_c2VjcmV0"),
+    (
+        "standard",
+        "preset = \"standard-webhooks\"",
+        "whsec_c2VjcmV0",
+    ),
     ("basic", "verify = \"basic\"", "name:password"),
     (
         "token",
@@ -41,6 +47,10 @@ const SENDERS: [(&str, &str, &str); 11] = [
 
 /// A relay with a source for each sender, and a folder with its configuration.
 fn relay() -> (Server, tempfile::TempDir) {
+    relay_to("127.0.0.1:1")
+}
+
+fn relay_to(bootstrap: &str) -> (Server, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut more = String::new();
     for (name, lines, key) in SENDERS {
@@ -51,7 +61,7 @@ fn relay() -> (Server, tempfile::TempDir) {
         ));
     }
     std::fs::write(folder.path().join("more.toml"), more).expect("it can be written");
-    let server = Server::start_in(folder.path(), "127.0.0.1:1", "", "");
+    let server = Server::start_in(folder.path(), bootstrap, "", "");
     (server, folder)
 }
 
@@ -98,7 +108,7 @@ fn each_sample_of_each_sender_is_accepted_and_a_changed_one_is_not() {
         let changed = sending.send(name, &path, &["--tamper"]);
         let expected = if is_token { 2 } else { 0 };
         assert_eq!(changed.status.code(), Some(expected), "{name}: {changed:?}");
-        let has_time = ["stripe", "slack", "svix", "hmac"].contains(&name);
+        let has_time = ["stripe", "slack", "svix", "standard", "hmac"].contains(&name);
         let stale = sending.send(name, &path, &["--stale"]);
         let expected = if has_time { 0 } else { 2 };
         assert_eq!(stale.status.code(), Some(expected), "{name}: {stale:?}");
@@ -109,6 +119,55 @@ fn each_sample_of_each_sender_is_accepted_and_a_changed_one_is_not() {
     let file = file.to_str().expect("UTF-8");
     let output = sending.send("twilio", "/twilio", &["--file", file]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn each_preset_finds_the_name_the_key_and_the_id_of_its_sender_s_events() {
+    // The source, what it sends, the event's name and key in Kafka, and whether the sender gives it an id.
+    const SENT: [(&str, &str, &str, Option<&str>, bool); 10] = [
+        ("retell", "call_ended", "call_ended", Some("c-1"), false),
+        ("vapi", "status-update", "status-update", Some("c-1"), false),
+        ("stripe", "invoice.paid", "invoice.paid", Some("c-1"), true),
+        ("github", "push", "push", Some("octocat/c-1"), true),
+        ("slack", "message", "message", Some("c-1"), true),
+        ("slack", "command", "none", None, false),
+        (
+            "shopify",
+            "orders/create",
+            "orders/create",
+            Some("c-1"),
+            true,
+        ),
+        ("twilio", "message", "none", None, true),
+        ("svix", "invoice.paid", "invoice.paid", None, true),
+        ("standard", "invoice.paid", "invoice.paid", None, true),
+    ];
+    let kafka = MockKafka::start();
+    let (server, folder) = relay_to(&kafka.bootstrap);
+    let sending = Sending {
+        server: &server,
+        folder: &folder,
+    };
+    let ids = SENT.map(|(source, event, ..)| {
+        let path = match source {
+            "retell" => String::from("/webhook"),
+            other => format!("/{other}"),
+        };
+        let more = ["--event", event, "--call-id", "c-1", "--json"];
+        let output = sending.send(source, &path, &more);
+        let answers = answers(&output);
+        let id = answers[0]["headers"]["ringback-id"].as_str();
+        id.unwrap_or_else(|| panic!("{source}: {output:?}"))
+            .to_owned()
+    });
+    let arrived = kafka.read(SENT.len());
+    for (record, ((source, _, name, key, has_id), id)) in arrived.iter().zip(SENT.iter().zip(ids)) {
+        assert_eq!(record.header("ce_type"), Some(&*format!("{source}.{name}")));
+        assert_eq!(record.key.as_deref(), *key, "{source}");
+        assert_eq!(record.header("ce_id"), Some(&*id), "{source}");
+        let hash = hex::encode(&blake3::hash(&record.value).as_bytes()[..16]);
+        assert_eq!(id != hash, *has_id, "{source}: {id}");
+    }
 }
 
 #[test]

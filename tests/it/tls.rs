@@ -306,6 +306,23 @@ fn a_thousand_handshakes_that_never_end_take_nothing_from_good_senders() {
 }
 
 #[test]
+fn a_flood_of_key_updates_is_cut_off() {
+    let relay = Relay::start("header_timeout = \"60s\"");
+    let mut stream = relay.authority.connect(relay.tcp());
+    assert_eq!(post_on(&mut stream), ACCEPTED);
+    // Each asks the relay for new keys of its own, which an honest client does after gigabytes.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        stream.conn.refresh_traffic_keys().expect("TLS 1.3");
+        if stream.conn.complete_io(&mut stream.sock).is_err() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "all of them are answered");
+    }
+    assert_eq!(post_on(&mut relay.connect()), ACCEPTED);
+}
+
+#[test]
 fn prove_posts_over_tls_and_trusts_only_the_certificate_of_the_relay_s_configuration() {
     let kafka = MockKafka::start();
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Budget;
+use super::{Budget, Exhausted};
 
 /// How many times the rest one source may have.
 const FACTOR: usize = 3;
@@ -70,17 +70,33 @@ impl Budget {
     /// True if these bytes more are beyond the source's share, so that they are refused at once. A source that has no complete
     /// body is not limited, so that its largest fits.
     pub(super) fn is_beyond_share(&self, bytes: usize) -> bool {
+        let share = self.share.as_ref();
+        share.is_some_and(|share| self.is_beyond(share.complete.get(), bytes))
+    }
+
+    /// Counts a body of so many bytes as complete, if that is within its source's share. Bodies that arrive together are all
+    /// within it until one of them is complete.
+    pub(super) fn complete(&self, bytes: usize) -> Result<(), Exhausted> {
         let Some(share) = &self.share else {
-            return false;
+            return Ok(());
         };
+        let within = |total| (!self.is_beyond(total, bytes)).then_some(total + bytes);
+        let complete = &share.complete.0;
+        let counted = complete.fetch_update(Ordering::SeqCst, Ordering::SeqCst, within);
+        counted.map(drop).map_err(|_| Exhausted)
+    }
+
+    /// As [`Budget::is_beyond_share`], for a source whose complete bodies have `total` bytes.
+    fn is_beyond(&self, total: usize, bytes: usize) -> bool {
         let inner = &self.inner;
-        let total = share.complete.get();
         if total == 0 || inner.shares.count.load(Ordering::Relaxed) < 2 {
             return false;
         }
         // What arrives can be cut, so nobody's slow bodies make a share smaller.
         let arriving = inner.arriving.load(Ordering::SeqCst);
         let complete = inner.used.load(Ordering::SeqCst).saturating_sub(arriving);
+        // A body of this source that is complete since a moment ago may still count as arriving.
+        let complete = complete.max(total);
         let rest = inner.limit.saturating_sub(complete).saturating_sub(bytes);
         total + bytes > FACTOR.saturating_mul(rest)
     }
@@ -92,7 +108,7 @@ mod tests {
 
     use prometheus::IntGauge;
 
-    use super::super::{Charge, Exhausted};
+    use super::super::Charge;
     use super::*;
 
     fn budget() -> Budget {
@@ -103,10 +119,8 @@ mod tests {
     fn flood(budget: &Budget) -> Vec<Charge> {
         let charges = (0..200).map_while(|_| {
             let mut charge = budget.charge();
-            charge.grow(10).is_ok().then(|| {
-                charge.arrived();
-                charge
-            })
+            let is_complete = charge.grow(10).is_ok() && charge.arrived().is_ok();
+            is_complete.then_some(charge)
         });
         charges.collect()
     }
@@ -127,6 +141,26 @@ mod tests {
         assert!(second.len() + more.len() > 60);
         drop((second, third, more));
         assert_eq!(flood(&a).len(), 75);
+    }
+
+    #[test]
+    fn bodies_that_arrive_together_are_within_the_share_together() {
+        let budget = budget();
+        let [a, b] = ["a", "b"].map(|name| budget.shared_with(name));
+        let arriving: Vec<_> = (0..100)
+            .map(|_| {
+                let mut charge = a.charge();
+                assert_eq!(charge.grow(10), Ok(()), "none of them is complete");
+                charge
+            })
+            .collect();
+        let complete = arriving.into_iter().filter_map(|mut charge| {
+            let arrived = charge.arrived();
+            arrived.is_ok().then_some(charge)
+        });
+        assert_eq!(complete.collect::<Vec<_>>().len(), 75);
+        assert_eq!(a.share.as_ref().unwrap().complete.get(), 0);
+        assert_eq!((budget.free(), flood(&b).len()), (1000, 75));
     }
 
     #[test]

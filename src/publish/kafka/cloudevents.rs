@@ -1,5 +1,7 @@
 //! From an event to a Kafka record's headers: CloudEvents 1.0, Kafka binding, binary mode.
 
+use std::borrow::Cow;
+
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::event::Event;
@@ -7,7 +9,8 @@ use crate::time;
 
 pub(crate) fn headers(event: &Event<'_>, journal_id: &str, position: u64) -> OwnedHeaders {
     let source = format!("urn:ringback:{}", event.source);
-    let kind = format!("{}.{}", event.source, event.kind);
+    let kind = format!("{}.{}", event.source, string(event.kind));
+    let subject = event.key.map(string);
     let received = time::rfc3339(event.received_ms);
     let position = position.to_string();
     let all = [
@@ -15,7 +18,7 @@ pub(crate) fn headers(event: &Event<'_>, journal_id: &str, position: u64) -> Own
         ("ce_id", Some(event.id)),
         ("ce_source", Some(source.as_str())),
         ("ce_type", Some(kind.as_str())),
-        ("ce_subject", event.key),
+        ("ce_subject", subject.as_deref()),
         ("ce_time", Some(received.as_str())),
         ("content-type", Some(event.content_type)),
         ("ringback_journal", Some(journal_id)),
@@ -38,6 +41,20 @@ pub(crate) fn headers(event: &Event<'_>, journal_id: &str, position: u64) -> Own
         });
     }
     headers
+}
+
+/// A sender's text as a string of CloudEvents, which has neither control characters nor noncharacters (CloudEvents 1.0.2, "Type
+/// System"): each becomes U+FFFD. A consumer that makes a line of HTTP or of a log of it, makes one line.
+fn string(text: &str) -> Cow<'_, str> {
+    if text.contains(is_disallowed) {
+        Cow::Owned(text.replace(is_disallowed, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn is_disallowed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe
 }
 
 fn unless_empty(text: &str) -> Option<&str> {
@@ -90,5 +107,29 @@ mod tests {
                 "http_x-a=",
             ]
         );
+    }
+
+    #[test]
+    fn what_cloudevents_has_no_place_for_is_replaced_in_its_headers() {
+        let shown = |text: &str| {
+            let event = Event {
+                kind: text,
+                ..Event::sample(Some(text))
+            };
+            let headers = headers(&event, "journal", 7);
+            let value =
+                |index| String::from_utf8(headers.get(index).value.unwrap().to_vec()).unwrap();
+            assert_eq!(value(3), format!("retell.{}", value(4)));
+            value(4)
+        };
+        for kept in ["", "a b", "東京 é\u{1f600}", "\u{2028}\u{fdf0}\u{fffd}"] {
+            assert_eq!(shown(kept), kept);
+        }
+        assert_eq!(
+            shown("a\r\nce_id: b\0"),
+            "a\u{fffd}\u{fffd}ce_id: b\u{fffd}"
+        );
+        let disallowed = "\u{1b}\u{7f}\u{9f}\u{fdd0}\u{fdef}\u{fffe}\u{10ffff}";
+        assert_eq!(shown(disallowed), "\u{fffd}".repeat(7));
     }
 }

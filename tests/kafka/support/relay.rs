@@ -98,6 +98,11 @@ keys = [{{ env = "RETELL_API_KEY" }}]
         site
     }
 
+    /// The configuration's file.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
     /// The journal's folder.
     pub fn journal(&self) -> &Path {
         &self.journal
@@ -252,6 +257,11 @@ impl Relay {
     pub fn kill(mut self) {
         self.child.kill().expect("it still runs");
         self.child.wait().expect("it ends");
+    }
+
+    /// SIGHUP, without waiting.
+    pub fn reload(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).expect("it still runs");
     }
 
     /// SIGTERM, without waiting.
