@@ -1,8 +1,8 @@
 //! The one reader of secrets, signing keys and Kafka's credentials alike.
 //!
 //! White space around a secret is trimmed. What would make a secret that nobody else has (a blank, quotes, a byte order
-//! mark, line breaks or control characters inside) is refused by name. No error repeats a secret, nor a name or path in
-//! whose place the secret itself may have been pasted.
+//! mark, line breaks or control characters inside) or that everybody has (a placeholder) is refused by name. No error
+//! repeats a secret, nor a name or path in whose place the secret itself may have been pasted.
 
 mod guess;
 #[cfg(test)]
@@ -23,6 +23,8 @@ pub use self::guess::{has_random_word, is_variable_name, looks_like_secret};
 const MAX_LENGTH: u64 = 1024 * 1024;
 /// U+FEFF at the beginning of a file, as some editors write it.
 const BYTE_ORDER_MARK: char = '\u{feff}';
+/// U+2026: documentation, ringback's too, writes `key_…` for a key, and web pages shorten keys by it.
+const ELLIPSIS: char = '\u{2026}';
 /// Pairs of quotes that people and shells put around a value.
 const QUOTES: [(char, char); 5] = [
     ('"', '"'),
@@ -90,6 +92,11 @@ pub enum SecretFault {
     /// They would be part of the secret.
     #[error("has quotes around it, which are not part of a secret: remove them")]
     Quoted,
+    /// At its beginning or end: anybody may know a placeholder, and nobody has the shortened form of a key.
+    #[error(
+        "begins or ends with \"…\", as a placeholder or a shortened secret does: write the whole secret"
+    )]
+    Placeholder,
     /// Inside, if the form is [`SecretForm::Line`].
     #[error("has a line break inside: a secret is one line")]
     LineBreak,
@@ -190,6 +197,9 @@ fn parse(bytes: &[u8], form: SecretForm) -> Result<SecretString, Vec<SecretFault
     };
     if QUOTES.iter().any(is_quoted) {
         faults.push(SecretFault::Quoted);
+    }
+    if secret.starts_with(ELLIPSIS) || secret.ends_with(ELLIPSIS) {
+        faults.push(SecretFault::Placeholder);
     }
     if form == SecretForm::Line && secret.contains(is_line_break) {
         faults.push(SecretFault::LineBreak);

@@ -153,12 +153,13 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
         store: consumed,
         lines: lines.clone(),
     };
-    let printer = EventPrinter::start(bootstrap, &topics, PARTITIONS, shown)?;
     let app = App::start(config, None, ports, |ingest| {
         ingest.observing(lenient, move |observation| watch.observe(observation))
     })
     .await
     .map_err(name_option)?;
+    // It reads the topics from their beginning. After a failed start it would only report that Kafka is gone.
+    let printer = EventPrinter::start(bootstrap, &topics, PARTITIONS, shown)?;
     let greeting = Greeting {
         arguments,
         key_is_set,

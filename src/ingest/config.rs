@@ -92,10 +92,10 @@ settings! {
         /// The signing keys that are valid at present: a request must be signed with any one of them.
         /// `ringback_signature_matches_total` shows which are still in use. Each key is read from either an environment
         /// variable (`env`) or a file (`file`); `name` is its label in the metrics, by default its index. White space around a key is
-        /// trimmed; quotes around it, a byte order mark, and line breaks or control characters inside are errors. Keys are read
-        /// again on SIGHUP and when a file changes. Required unless `verify = "none"`, which allows none. A key is the
-        /// secret as the sender shows it; for `"standard-webhooks"` `whsec_…`, or `whpk_…` for Ed25519; for `"basic"`
-        /// `name:password`.
+        /// trimmed; quotes around it, a `…` at its beginning or end (a placeholder), a byte order mark, and line breaks or
+        /// control characters inside are errors. Keys are read again on SIGHUP and when a file changes. Required unless
+        /// `verify = "none"`, which allows none. A key is the secret as the sender shows it; for `"standard-webhooks"`
+        /// `whsec_…`, or `whpk_…` for Ed25519; for `"basic"` `name:password`.
         keys: Vec<KeyConfig> = Vec::new(), secret, reloaded,
             remedy("write where to read each key, for example keys = [{ env = \"RETELL_API_KEY\" }] or [{ file = \"…\", name = \"…\" }]"),
             example("keys = [{ env = \"RETELL_API_KEY\" }]

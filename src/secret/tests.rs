@@ -3,7 +3,9 @@
 use secrecy::ExposeSecret as _;
 
 use super::*;
-use SecretFault::{Blank, ByteOrderMark, Invisible, LineBreak, NotPem, NotUtf8, Quoted};
+use SecretFault::{
+    Blank, ByteOrderMark, Invisible, LineBreak, NotPem, NotUtf8, Placeholder, Quoted,
+};
 
 fn secret(bytes: &[u8], form: SecretForm) -> Result<String, Vec<SecretFault>> {
     parse(bytes, form).map(|secret| secret.expose_secret().to_owned())
@@ -32,6 +34,8 @@ fn white_space_around_a_secret_is_no_part_of_it_and_everything_else_is() {
         "a'",
         "=+/é€",
         "-----BEGIN",
+        "a…b",
+        "...",
     ] {
         assert_eq!(line(text).as_deref(), Ok(text), "{text:?}");
     }
@@ -51,6 +55,8 @@ fn each_fault_is_named_and_all_of_them_at_once() {
         ("`key`", vec![Quoted]),
         ("\u{201c}key\u{201d}", vec![Quoted]),
         ("\"\"", vec![Quoted]),
+        ("key_…", vec![Placeholder]),
+        ("…a1b2\n", vec![Placeholder]),
         ("key\nkey", vec![LineBreak]),
         ("key\r\nkey", vec![LineBreak]),
         ("key\u{2028}key", vec![LineBreak]),

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::Output;
 
 use crate::build_commit;
-use crate::support::dev::{Dev, port_in, ringback};
+use crate::support::dev::{Dev, dev, port_in, ringback};
 use crate::support::server::{Server, now_ms, signature, write_config};
 
 fn run(arguments: &[&str]) -> Output {
@@ -148,6 +148,7 @@ fn a_key_that_is_none_exits_78_and_is_not_repeated() {
         ("\n\n", "is blank"),
         ("\"hunter2\"", "has quotes around it"),
         ("\u{feff}hunter2", "has a byte order mark"),
+        ("hunter2_…", "begins or ends with \"…\""),
         ("hunter2\r\nhunter2", "has a line break inside"),
         ("hunter2\u{1b}[A", "has the invisible character U+001B"),
     ] {
@@ -171,6 +172,18 @@ fn a_key_that_is_none_exits_78_and_is_not_repeated() {
             .output()
             .expect("the binary runs");
         assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
+        let output = dev()
+            .arg("--require-signature")
+            .env("RETELL_API_KEY", key)
+            .output()
+            .expect("the binary runs");
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{stderr}");
+        assert!(
+            stderr.contains(fault) && stderr.lines().count() == 1,
+            "{stderr}"
+        );
+        assert_eq!(text(&output.stdout), "");
     }
 }
 

@@ -1,7 +1,9 @@
-//! The documentation is true: links lead somewhere, commands parse, configurations are valid, names exist, scripts work.
+//! The documentation is true: links lead somewhere, commands parse, configurations are valid, diffs apply, names exist,
+//! scripts work.
 
 mod commands;
 mod configurations;
+mod diffs;
 mod links;
 pub mod markdown;
 mod names;

@@ -152,7 +152,7 @@ fn a_terminal_shows_one_screen_at_the_start_and_the_summary_after_ctrl_c() {
         "            retell  /webhook  verify = retell, key from the environment variable RETELL_API_KEY",
         "  Kafka     kafka-0:9092, topic retell-events",
         "; 0 events in it",
-        "  Outage    of Kafka it can hold: ",
+        "  Outage    Kafka may be away for ",
         " at 10 events/s, ",
     ] {
         assert!(screen.contains(expected), "no {expected:?} in {screen}");

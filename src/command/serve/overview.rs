@@ -122,7 +122,7 @@ impl Overview {
                     .join(", ");
                 row(
                     "Outage",
-                    &format!("of Kafka it can hold: {held} (8 KiB each)"),
+                    &format!("Kafka may be away for {held} (8 KiB each)"),
                 );
             }
             _ => row(

@@ -223,6 +223,7 @@ mod tests {
             ("\n\n", "is blank"),
             ("\"hunter2\"\n", "has quotes around it"),
             ("\u{feff}hunter2", "has a byte order mark"),
+            ("hunter2…", "begins or ends with"),
             ("hunter2\nc", "has a line break inside"),
             ("hunter2\u{7}c", "has the invisible character U+0007"),
         ] {
