@@ -86,18 +86,18 @@ impl Reloader {
                 true
             }
             Err(fault) => {
-                // The same fault every few seconds is one line.
+                // The same fault every few seconds is one line. Whoever reads it finds the check and the metric changed already.
                 if self.fault.as_ref() != Some(&fault) {
-                    tracing::error!(
-                        why,
-                        error = fault,
-                        "the changed configuration is refused; the present one goes on"
-                    );
                     self.metrics.refused();
                     self.check.fail(&format!(
                         "the changed configuration is refused, and an earlier one goes on: {}",
                         fault.replace('\n', "; ")
                     ));
+                    tracing::error!(
+                        why,
+                        error = fault,
+                        "the changed configuration is refused; the present one goes on"
+                    );
                 }
                 self.fault = Some(fault);
                 false
