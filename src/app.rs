@@ -42,6 +42,7 @@ use crate::readiness::{CheckKind, Readiness};
 use crate::signal::Signals;
 use crate::telemetry;
 
+pub use account::Summary;
 pub use drain::{Drain, DrainProgress};
 pub use error::AppError;
 pub use ports::Ports;
@@ -181,7 +182,7 @@ impl App {
     }
 
     /// Serves until a signal asks for the end (`Ok`), the journal is poisoned or the listener ends on its own (`Err`).
-    pub async fn run(self, signals: Signals) -> Result<(), AppError> {
+    pub async fn run(self, signals: Signals) -> (Summary, Result<(), AppError>) {
         let (close, closed) = oneshot::channel();
         let closing = async move {
             // Nothing is ever sent: dropping the sender is the signal.

@@ -17,6 +17,7 @@ mod render;
 mod send;
 mod sender;
 mod serve;
+mod terminal;
 mod verify;
 mod webhook;
 

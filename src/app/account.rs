@@ -1,5 +1,5 @@
-//! What a running relay has done, in one line: now and then how long an outage it can hold at the rate that it sees, and at the
-//! end a summary.
+//! What a running relay has done: now and then how long an outage it can hold at the rate that it sees, in one line, and at the end
+//! a summary.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::ingest::Ingest;
 use crate::journal;
 use crate::outage;
-use crate::publish;
+use crate::publish::{self, Ack};
 use crate::words::about;
 
 /// After so long there is a rate worth reporting.
@@ -82,30 +82,77 @@ impl Account {
         self.last = seen;
     }
 
-    /// Logs what has become of all events since the start. `left` is missing from the line if it is not known.
-    pub(super) fn summarize(&self, left: Option<u64>) {
+    /// What has become of all events since the start; `left` if it is known.
+    pub(super) fn summary(&self, ack: Ack, left: Option<u64>) -> Summary {
         let ingest = self.ingest.figures();
         let publish = self.publish.figures();
-        let refused: u64 = ingest.refused.iter().map(|(_, requests)| requests).sum();
-        let mut reasons: Vec<_> = ingest
-            .refused
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .collect();
-        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let reasons = reasons
-            .iter()
-            .map(|(reason, count)| format!("{reason} {count}"));
-        let reasons: Vec<_> = reasons.collect();
-        tracing::info!(
-            accepted = ingest.accepted,
-            duplicates = ingest.duplicates,
-            delivered = publish.delivered,
-            dead_letters = publish.dead_letters,
+        let refused = ingest.refused.into_iter();
+        let mut refused: Vec<_> = refused.filter(|(_, requests)| *requests > 0).collect();
+        refused.sort_by_key(|(_, requests)| std::cmp::Reverse(*requests));
+        Summary {
+            accepted: ingest.accepted,
+            duplicates: ingest.duplicates,
+            delivered: publish.delivered,
+            dead_letters: publish.dead_letters,
             left,
+            ack,
             refused,
-            reasons = reasons.join(", "),
-            uptime = about(self.started.elapsed()),
+            uptime: self.started.elapsed(),
+        }
+    }
+}
+
+/// What a relay has done from its start to its end.
+#[derive(Debug)]
+pub struct Summary {
+    /// Events that were answered 2xx, without duplicates.
+    pub accepted: u64,
+    /// Events answered 204 without a second record.
+    pub duplicates: u64,
+    /// Events that Kafka has acknowledged.
+    pub delivered: u64,
+    /// Events that were set aside.
+    pub dead_letters: u64,
+    /// Events that are not published; `None` if a thread hangs, so that nobody knows.
+    pub left: Option<u64>,
+    /// Whether the journal keeps what is left.
+    pub ack: Ack,
+    /// Refused requests, and connections closed for a fault, by reason, the most frequent first.
+    pub refused: Vec<(&'static str, u64)>,
+    /// Since the start.
+    pub uptime: Duration,
+}
+
+impl Summary {
+    /// All refused requests.
+    pub fn refused(&self) -> u64 {
+        self.refused.iter().map(|(_, requests)| requests).sum()
+    }
+
+    /// Each reason with its number; `None` if nothing was refused.
+    pub fn reasons(&self) -> Option<String> {
+        let reasons = self.refused.iter();
+        let reasons = reasons.map(|(reason, requests)| format!("{reason} {requests}"));
+        let reasons = reasons.collect::<Vec<_>>().join(", ");
+        Some(reasons).filter(|reasons| !reasons.is_empty())
+    }
+
+    /// The uptime in words.
+    pub fn uptime(&self) -> String {
+        about(self.uptime)
+    }
+
+    /// One line of the log.
+    pub fn log(&self) {
+        tracing::info!(
+            accepted = self.accepted,
+            duplicates = self.duplicates,
+            delivered = self.delivered,
+            dead_letters = self.dead_letters,
+            left = self.left,
+            refused = self.refused(),
+            reasons = self.reasons(),
+            uptime = self.uptime(),
             "summary"
         );
     }

@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::AppError;
-use super::account::Account;
+use super::account::{Account, Summary};
 use super::drain::reached;
 use super::reload::ReloadThread;
 use crate::admin::Admin;
@@ -69,7 +69,7 @@ impl Relay {
         mut server: JoinHandle<io::Result<()>>,
         close: oneshot::Sender<Infallible>,
         mut signals: Signals,
-    ) -> Result<(), AppError> {
+    ) -> (Summary, Result<(), AppError>) {
         let mut close = Some(close);
         let mut phase = Phase::Serving;
         loop {
@@ -134,7 +134,7 @@ impl Relay {
         self.process_check.fail("shutting down");
         self.ingest.shutting_down();
         tracing::info!(
-            ?delay,
+            delay = %humantime::format_duration(delay),
             "shutting down: not ready any more; the listener closes after the delay, or at once on another Ctrl-C or SIGTERM"
         );
         tokio::select! {
@@ -181,7 +181,7 @@ impl Relay {
             None => {
                 server.abort();
                 tracing::warn!(
-                    after = ?share,
+                    after = %humantime::format_duration(share),
                     "shutting down: requests that are unfinished are cut off"
                 );
             }
@@ -194,7 +194,7 @@ impl Relay {
         until: Instant,
         failure: Option<Failure>,
         mut signals: Signals,
-    ) -> Result<(), AppError> {
+    ) -> (Summary, Result<(), AppError>) {
         let remaining = until.saturating_duration_since(Instant::now());
         self.announce_drain(remaining);
         let (ack, control) = (self.ack, self.publisher.control());
@@ -213,8 +213,8 @@ impl Relay {
                 }
             }
         };
-        self.account.summarize(left);
-        match failure.or_else(|| self.appender.poison().map(Failure::Poisoned)) {
+        let summary = self.account.summary(ack, left);
+        let outcome = match failure.or_else(|| self.appender.poison().map(Failure::Poisoned)) {
             None if left == Some(0) => {
                 tracing::info!(left, "shut down; the journal is empty");
                 Ok(())
@@ -238,7 +238,8 @@ impl Relay {
                 let left = if ack == Ack::Kafka { Some(0) } else { left };
                 Err(AppError::Listener { reason, left })
             }
-        }
+        };
+        (summary, outcome)
     }
 
     /// Logs what the process still waits for; while Kafka is away that takes the whole time.
@@ -305,6 +306,7 @@ mod tests {
         tokio::time::timeout(Duration::from_mins(1), running)
             .await
             .expect("it ends on its own")
+            .1
     }
 
     #[tokio::test]

@@ -13,12 +13,13 @@ mod output;
 mod record;
 mod row;
 mod signatures;
-mod terminal;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::render::shell_word;
+use super::terminal::wrapped;
 use super::webhook::WebhookUrl;
 use super::{CommandError, RETELL_KEY, block_on};
 use crate::app::{App, AppError, Ports};
@@ -32,7 +33,6 @@ use kafka::{EmbeddedKafka, PARTITIONS};
 use output::{Lines, Output};
 use record::{Recorder, RecorderQueue};
 use signatures::SignatureNotes;
-use terminal::wrapped;
 
 /// The blanks before what stands below a value of the greeting.
 const MARGIN: &str = "              ";
@@ -173,7 +173,7 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     let topic = topics[0].clone();
     let inspected = Inspected::new(store, known, app.address(), topic, bootstrap.to_owned());
     let inspector = inspector::start(page, inspected)?;
-    let outcome = app.run(signals).await;
+    let (_summary, outcome) = app.run(signals).await;
     drop(inspector);
     printer.stop();
     lines.print(String::from(
@@ -363,12 +363,13 @@ impl Greeting<'_> {
     /// A command for another terminal whose event is answered 204.
     fn try_it(&self, port: u16, bootstrap: &str) -> String {
         if let Some((file, first)) = self.arguments.config.as_ref().zip(self.sources.first()) {
-            let (file, name) = (file.display(), &first.name);
+            let (file, name) = (shell_word(&file.to_string_lossy()), &first.name);
             let path = first.path.iter().next().unwrap_or_default();
+            let url = shell_word(&format!("http://localhost:{port}{path}"));
             return format!(
                 "Try it in another terminal, which needs the sources' keys too:
     ringback send --config {file} --source {name} \\
-      --url http://localhost:{port}{path}"
+      --url {url}"
             );
         }
         if self.arguments.require_signature {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod ask;
+mod contradictions;
 mod file;
 
 use std::fs;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::render::{printable, shell_word};
 use super::{CommandError, printed};
 use crate::ingest::SourceConfig;
 use answers::Answers;
@@ -59,6 +61,8 @@ pub enum InitError {
     NoDefault(String),
     #[error("--set {line:?} is not a line of a source: {reason}")]
     Setting { line: String, reason: String },
+    #[error("{0}")]
+    Contradiction(String),
     #[error("a flag is wrong: {0}")]
     Invalid(file::Fault),
     #[error("{0} exists; replace it with --force, or name another file with --output")]
@@ -157,7 +161,7 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
 }
 
 fn next_steps(file: &Path, answers: &Answers) -> String {
-    let file = file.display();
+    let file = shell_word(&file.to_string_lossy());
     let secrets = answers.secrets();
     let is_system = answers.is_system;
     let steps = secrets.iter().map(|secret| match secret {
@@ -166,7 +170,7 @@ fn next_steps(file: &Path, answers: &Answers) -> String {
             format!("  # {name}=… goes into {ENVIRONMENT}: {what}\n")
         }
         answers::Secret::Variable(name, what) => format!("  export {name}=…    # {what}\n"),
-        answers::Secret::File(path, what) => format!("  # {what} goes into {path}\n"),
+        answers::Secret::File(path, what) => format!("  # {what} goes into {}\n", printable(path)),
     });
     let secrets: String = steps.collect();
     let topic = answers.topic();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const FIRST_DRAW: Duration = Duration::from_secs(1);
 const REDRAW: Duration = Duration::from_millis(200);
 
-/// The line; dropping it erases it from a terminal.
+/// The line; dropping or hiding it erases it from a terminal.
 pub struct ProgressLine {
     terminal: bool,
     last: Instant,
@@ -49,12 +49,17 @@ impl ProgressLine {
         };
         let _ = stderr.flush();
     }
+
+    /// Erases it from a terminal until it is due again, so that another line can be printed in its place.
+    pub fn hide(&mut self) {
+        if std::mem::take(&mut self.drawn) {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
 }
 
 impl Drop for ProgressLine {
     fn drop(&mut self) {
-        if self.drawn {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
+        self.hide();
     }
 }

@@ -1,5 +1,6 @@
 //! Events, counts and ranges as text for people, and as JSON.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 
 use serde_json::{Map, Value, json};
@@ -9,11 +10,40 @@ use crate::time;
 
 pub use crate::words::{count, grouped, size};
 
-/// Replaces control characters: a sender's text must not control the terminal or break a line.
+/// Writes control characters as JSON does (`\u001b`), and what would not be seen: a sender's text must not control the terminal,
+/// break a line, or stand there in another order than it was sent.
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unseen(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// True for control characters (Unicode's category Cc) and those that only say how others are shown: breaks of lines and
+/// paragraphs (Zl, Zp), and formats (Cf) that are not seen, such as those that turn the direction of the text around. Not for
+/// the two joiners (U+200C, U+200D), which Persian and emoji are written with. The inspector's `visible.js` has the same.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `text` as one word of a command for a shell, in quotes if it needs them.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,@%+=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Source, kind and key in columns; `-` if there is no key.
@@ -85,7 +115,54 @@ mod tests {
 
     #[test]
     fn a_sender_s_text_cannot_control_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+        assert_eq!(printable("a\u{1b}[2J\nb"), r"a\u001b[2J\u000ab");
+    }
+
+    #[test]
+    fn what_would_not_be_seen_is_written_out() {
+        let unseen = [
+            "\u{202a}..\u{202e}",
+            "\u{2066}..\u{2069}",
+            "\u{200e}..\u{200f}",
+            "\u{80}..\u{9f}",
+            "\u{7f}..\u{7f}",
+        ];
+        for range in unseen {
+            let (first, last) = range.split_once("..").unwrap();
+            let [first, last] = [first, last].map(|text| text.chars().next().unwrap());
+            for c in first..=last {
+                assert_eq!(
+                    printable(&c.to_string()),
+                    format!("\\u{:04x}", u32::from(c))
+                );
+            }
+        }
+        // Beyond U+FFFF it is two, as in JSON.
+        assert_eq!(printable("a\u{e0061}b"), r"a\udb40\udc61b");
+        for text in [
+            "Zürich 東京 한국어",
+            "العربية",
+            "می\u{200c}خواهم",
+            "👩\u{200d}💻",
+            r#"\u202e "x""#,
+        ] {
+            assert_eq!(printable(text), text);
+        }
+    }
+
+    #[test]
+    fn a_word_for_a_shell_is_read_as_it_is() {
+        assert_eq!(shell_word("./a-b/c_d.toml"), "./a-b/c_d.toml");
+        for (text, word) in [
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("<a>", "'<a>'"),
+            ("`id`", "'`id`'"),
+            ("$(id)", "'$(id)'"),
+            ("it's", r"'it'\''s'"),
+        ] {
+            assert_eq!(shell_word(text), word);
+        }
     }
 
     #[test]

@@ -137,10 +137,15 @@ async fn send(
         let message = messages.get(number);
         let answered = post.answered(&message).await?;
         tally.count(&answered);
-        if arguments.json {
-            print_line(&answered.json().to_string())?;
-        } else if count <= MAX_SHOWN || !answered.is_accepted() && tally.refused <= MAX_SHOWN {
-            print_line(&answered.text())?;
+        let row = if arguments.json {
+            Some(answered.json().to_string())
+        } else {
+            let is_shown = !answered.is_accepted() && tally.refused <= MAX_SHOWN;
+            (count <= MAX_SHOWN || is_shown).then(|| answered.text())
+        };
+        if let Some(row) = row {
+            line.hide();
+            print_line(&row)?;
         }
         let share = number_f64(number + 1) / number_f64(count);
         line.show(|| tally.progress(count, share));

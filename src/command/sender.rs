@@ -60,6 +60,8 @@ pub enum SenderError {
     Unread(String),
     #[error("the key cannot be used: {0}")]
     Secret(SecretError),
+    #[error("a setting of the sender is wrong: {0}; without a configuration, give it with --set")]
+    Settings(SignError),
     #[error("{origin} {reason}")]
     Sign { origin: String, reason: String },
 }
@@ -226,9 +228,12 @@ impl Sender {
         secret: SecretString,
     ) -> Result<Option<SenderKey>, SenderError> {
         let signer = Signer::new(&self.source.scheme(), secret.expose_secret());
-        let signer = signer.map_err(|error: SignError| SenderError::Sign {
-            origin: origin.to_string(),
-            reason: chain(&error),
+        let signer = signer.map_err(|error| match error {
+            SignError::Settings(_) => SenderError::Settings(error),
+            _ => SenderError::Sign {
+                origin: origin.to_string(),
+                reason: chain(&error),
+            },
         })?;
         let origin = origin.clone();
         Ok(signer.map(|signer| SenderKey {

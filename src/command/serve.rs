@@ -1,8 +1,9 @@
 //! `ringback serve`: the relay.
 
+mod ending;
 mod overview;
+mod screen;
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use super::{CommandError, block_on, load};
@@ -45,16 +46,13 @@ pub fn run(arguments: &ServeArgs) -> Result<(), CommandError> {
         let signals = Signals::listen()?;
         let ports = Ports::bind(config.admin.address, config.listen.address)?;
         let app = App::start(config, Some(file), ports, |ingest| ingest).await?;
-        let overview = Overview::of(&app);
-        if std::io::stderr().is_terminal() {
-            anstream::eprintln!("{}", overview.screen());
-        } else {
-            overview.log();
-        }
+        Overview::of(&app).report();
         // Nothing unless systemd waits for it (Type=notify).
         if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
             tracing::warn!(%error, "systemd was not told that ringback is ready");
         }
-        Ok(app.run(signals).await?)
+        let (summary, outcome) = app.run(signals).await;
+        ending::report(&summary);
+        Ok(outcome?)
     })
 }

@@ -9,7 +9,6 @@ pub use self::reason::advice;
 pub(super) use self::reason::Reason;
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -20,6 +19,7 @@ use super::payload::NotJson;
 use super::rate_limit::Limited;
 use super::scheme::{AuthenticateError, HeaderForm};
 use crate::journal::AppendError;
+use crate::words::about;
 
 /// Why a request is refused with an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,8 +219,8 @@ fn unauthenticated(error: &AuthenticateError) -> Problem {
             is_ahead,
             tolerance,
         } => {
-            let difference = humantime::format_duration(Duration::from_secs(difference.as_secs()));
-            let tolerance = humantime::format_duration(tolerance);
+            let difference = about(difference);
+            let tolerance = about(tolerance);
             let side = if is_ahead { "ahead of" } else { "behind" };
             (
                 Reason::SignatureStale,

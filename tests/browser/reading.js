@@ -10,6 +10,7 @@ export async function reading(page, tools) {
   await timeline(page, tools);
   await compare(page, tools);
   await markup(page, tools);
+  await unseen(page, tools);
   await following(page, tools);
   await narrow(tools);
   await forwarded(tools);
@@ -153,6 +154,29 @@ async function markup(page, { relay, step }) {
   assert.equal(await page.evaluate(() => window.ran), undefined, 'something in a body has run');
   await close(page);
   step('markup in a body, key, header and path stays text');
+}
+
+/** What turns the text around, or is not seen, is written out, and the colours stay on what they mean. */
+async function unseen(page, { relay, step }) {
+  const [hidden, written] = ['\u202egnp.\u2066\u200b\u0085', String.raw`\u202egnp.\u2066\u200b\u0085`];
+  const body = JSON.stringify({ event: hidden, call: { call_id: `call ${hidden}`, number: 7 } });
+  await relay.post(body);
+  const n = await having(relay, 'gnp.');
+  await page.goto(`${relay.inspector}/?request=${n}`);
+  await panel(page).waitFor();
+  assert.equal(await row(page, n).locator('.event').textContent(), written);
+  await page.getByRole('heading', { name: `${written} #${n}` }).waitFor();
+  const shown = await panel(page).locator('pre').textContent();
+  assert.equal(shown, JSON.stringify(JSON.parse(body), null, 2).replaceAll(hidden, written));
+  const coloured = kind => page.evaluate(name => Array.from(CSS.highlights.get(name), ({ startContainer, startOffset, endOffset }) => startContainer.data.slice(startOffset, endOffset)), kind);
+  assert.deepEqual(await coloured('json-string'), [`"${written}"`, `"call ${written}"`]);
+  assert.deepEqual(await coloured('json-number'), ['7']);
+  await button(panel(page), 'Raw').click();
+  assert.equal(await panel(page).locator('pre').textContent(), body.replaceAll(hidden, written));
+  await button(panel(page), 'Copy').click();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), body);
+  await close(page);
+  step('what turns the text around or is not seen is written out, and copied as it was sent');
 }
 
 async function following(page, { relay, step }) {

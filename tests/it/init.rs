@@ -12,11 +12,11 @@ use crate::support::terminal;
 
 const TWILIO: &str = "twilio = { url = \"https://hooks.example.com/twilio\" }";
 /// One that suits every sender: Standard Webhooks wants the prefix, basic the colon.
-const KEY: &str = "whsec_c2VjcmV0:a";
+pub const KEY: &str = "whsec_c2VjcmV0:a";
 const STANDARD_KEY: &str = "whsec_c2VjcmV0";
 
 /// Runs it without a terminal.
-fn init(arguments: &[&str], file: &Path) -> Output {
+pub fn init(arguments: &[&str], file: &Path) -> Output {
     let mut command = ringback();
     command
         .arg("init")
@@ -29,12 +29,12 @@ fn init(arguments: &[&str], file: &Path) -> Output {
         .expect("the binary runs")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// What `ringback check` prints, with the key in every variable that the file names.
-fn check(file: &Path, key: &str) -> toml::Table {
+pub fn check(file: &Path, key: &str) -> toml::Table {
     let written = fs::read_to_string(file).expect("it was written");
     let mut command = ringback();
     command.args(["check", "--config"]).arg(file);
@@ -179,39 +179,6 @@ fn a_file_for_the_system_has_its_journal_where_the_system_keeps_data() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let config = check(&file.path().join("a"), "key");
     assert_eq!(config["journal"]["path"].as_str(), Some("/srv/j"));
-}
-
-#[test]
-fn without_a_terminal_what_is_missing_is_named_by_its_flag() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("ringback.toml");
-    for (arguments, expected) in [
-        (
-            &[][..],
-            "give --preset SENDER or --verify SCHEME and --brokers SERVERS, or --yes",
-        ),
-        (&["--preset", "stripe"], "give --brokers SERVERS, or --yes"),
-        (&["--preset", "twilio", "--yes"], "--set 'twilio = { url = "),
-        (&["--verify", "hmac", "--yes"], "--set 'hmac = { header = "),
-        (&["--yes", "--topic", "a b"], "kafka.topic: "),
-        (&["--yes", "--brokers", "k:99999"], "has no valid port"),
-        (&["--yes", "--verify", "strpe"], "\"stripe\""),
-        (
-            &["--yes", "--set", "x"],
-            "--set \"x\" is not a line of a source",
-        ),
-        (
-            &["--yes", "--key-env", "9"],
-            "not the name of an environment",
-        ),
-        (&["--yes", "--tls-key", "a"], "--tls-certificate"),
-    ] {
-        let output = init(arguments, &file);
-        let stderr = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
-        assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
-        assert!(!file.exists(), "{arguments:?}");
-    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod hostile_texts;
 mod http2;
 mod http_contract;
 mod init;
+mod init_flags;
 mod inspector;
 mod inspector_send;
 mod inspector_sources;

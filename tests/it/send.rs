@@ -1,12 +1,15 @@
 //! `ringback send`: what it signs is accepted by the real relay, for every scheme.
 
-use std::process::Output;
+use std::fs::File;
+use std::io::Read as _;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
 use crate::support::dev::ringback;
 use crate::support::mock_kafka::MockKafka;
 use crate::support::server::{KEY, Server};
+use crate::support::terminal;
 
 /// Name, the lines of its source, and its key.
 const SENDERS: [(&str, &str, &str); 12] = [
@@ -246,4 +249,53 @@ fn nobody_listening_is_an_answer_that_did_not_come() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("cannot connect: "), "{text}");
+}
+
+#[test]
+fn a_setting_that_the_command_line_lacks_is_no_fault_of_the_key() {
+    let mut command = ringback();
+    command.args(["send", "--preset", "twilio", "--key-env", "TOKEN"]);
+    let output = command.env("TOKEN", "secret").output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains(
+            "a setting of the sender is wrong: twilio is missing; write twilio = { url = "
+        ) && said.contains("give it with --set"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_row_never_follows_the_progress_bar_in_its_line() {
+    let (server, _folder) = relay();
+    let (terminal, user) = terminal::open(80);
+    let mut command = ringback();
+    let url = format!("http://{}/nope", server.address);
+    command.args(["send", "--event", "call_ended", "--url", &url]);
+    command.args(["--count", "30", "--rate", "10"]);
+    let output = user.try_clone().expect("another descriptor");
+    command.stdin(Stdio::null()).stdout(output).stderr(user);
+    let mut child = command.spawn().expect("the binary runs");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut shown = Vec::new();
+    // A terminal ends with an error when its last user has gone.
+    let _ = File::from(terminal).read_to_end(&mut shown);
+    assert_eq!(child.wait().expect("it ends").code(), Some(1));
+    let shown = String::from_utf8(shown).expect("text");
+    let rows: Vec<_> = shown
+        .lines()
+        .filter(|line| line.contains(" 404 Not Found "))
+        .collect();
+    assert!(
+        rows.iter().any(|row| row.contains("/30  404: ")),
+        "no bar came before: {shown:?}"
+    );
+    for row in rows {
+        let row = row
+            .rsplit("\r\u{1b}[K")
+            .next()
+            .expect("there is a last one");
+        assert!(row.starts_with("call_ended  send-"), "{row:?}");
+    }
 }

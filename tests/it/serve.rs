@@ -122,14 +122,15 @@ impl Drop for Serving {
     }
 }
 
-#[test]
-fn a_terminal_shows_one_screen_at_the_start_and_the_summary_after_ctrl_c() {
+/// Runs it on a terminal of this width until Ctrl-C; what the terminal has shown.
+fn on_terminal(columns: u16, level: &str) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = write_config(folder.path(), "kafka-0:9092", "", "");
-    let (terminal, user) = terminal::open(100);
+    let (terminal, user) = terminal::open(columns);
     let mut command = ringback();
     command.args(["serve", "--config"]).arg(&config);
     command.env("RETELL_API_KEY", KEY).env("NO_COLOR", "1");
+    command.env("RINGBACK_LOG", level);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -137,14 +138,25 @@ fn a_terminal_shows_one_screen_at_the_start_and_the_summary_after_ctrl_c() {
     let mut child = Serving(command.spawn().expect("the binary runs"));
     command.stderr(Stdio::null());
     // A terminal ends with an error when its last user has gone.
-    let mut lines = BufReader::new(File::from(terminal))
-        .lines()
-        .map_while(Result::ok);
-    let screen: Vec<_> = lines
-        .by_ref()
-        .take_while(|line| !line.contains("  Admin "))
-        .collect();
-    let screen = screen.join("\n");
+    let lines = BufReader::new(File::from(terminal)).lines();
+    let mut lines = lines.map_while(Result::ok);
+    let mut shown = Vec::new();
+    while !shown
+        .last()
+        .is_some_and(|line: &String| line.contains("  Admin "))
+    {
+        shown.push(lines.next().expect("the screen is complete"));
+    }
+    let pid = rustix::process::Pid::from_child(&child.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it still runs");
+    shown.extend(lines);
+    assert!(child.0.wait().expect("it ends").success());
+    shown
+}
+
+#[test]
+fn a_terminal_shows_one_screen_at_the_start_and_the_summary_after_ctrl_c() {
+    let shown = on_terminal(100, "info").join("\n").replace('\r', "");
     for expected in [
         "ringback is ready. Ctrl-C stops it.",
         "  Webhooks  http://127.0.0.1:",
@@ -154,16 +166,27 @@ fn a_terminal_shows_one_screen_at_the_start_and_the_summary_after_ctrl_c() {
         "; 0 events in it",
         "  Outage    Kafka may be away for ",
         " at 10 events/s, ",
+        "\nringback has stopped, after ",
+        "\n  Accepted  0 events\n  Delivered 0 events\n  Left      nothing\n  Refused   nothing\n",
     ] {
-        assert!(screen.contains(expected), "no {expected:?} in {screen}");
+        assert!(shown.contains(expected), "no {expected:?} in {shown}");
     }
-    let pid = rustix::process::Pid::from_child(&child.0);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it still runs");
-    let rest: Vec<_> = lines.collect();
-    let summary = rest.iter().find(|line| line.contains("summary"));
-    assert!(
-        summary.is_some_and(|line| line.contains("accepted=0")),
-        "{rest:#?}"
-    );
-    assert!(child.0.wait().expect("it ends").success());
+}
+
+#[test]
+fn both_screens_fit_the_terminal_and_are_shown_whatever_the_log_leaves_out() {
+    let shown = on_terminal(60, "off");
+    for line in &shown {
+        assert!(line.trim_end().chars().count() <= 60, "{line:?}");
+    }
+    let words = shown.join(" ");
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    for expected in [
+        "key from the environment variable RETELL_API_KEY",
+        "events/s (8 KiB each)",
+        "ringback has stopped, after ",
+        "Refused nothing",
+    ] {
+        assert!(words.contains(expected), "no {expected:?} in {words}");
+    }
 }

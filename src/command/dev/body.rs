@@ -2,16 +2,16 @@
 
 use serde::de::IgnoredAny;
 
-use super::terminal::wrapped;
 use crate::command::render::{printable, size};
+use crate::command::terminal::wrapped;
 
 /// Bytes that are shown of a body at most.
 const MAX_SHOWN: usize = 4_096;
 /// The columns left of a body's lines.
 const INDENT: usize = 4;
 
-/// The body's lines, indented: JSON with a line for each value, in its own order; other text as it is. Control characters are
-/// replaced, and what is too long ends with a note.
+/// The body's lines, indented: JSON with a line for each value, in its own order; other text as it is. What a terminal
+/// would obey or hide is written out as JSON does, so JSON stays the same document. What is too long ends with a note.
 pub fn shown(body: &[u8], columns: Option<usize>) -> String {
     // A byte order mark is accepted before JSON.
     let document = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
@@ -98,7 +98,7 @@ fn indented(line: &str, columns: Option<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::dev::terminal::width;
+    use crate::command::terminal::width;
 
     #[test]
     fn json_has_a_line_for_each_value_in_its_own_order() {
@@ -130,9 +130,24 @@ mod tests {
         assert_eq!(shown(b"a=1&b=2", None), "    a=1&b=2");
         assert_eq!(
             shown(b"a\x1b[2J\r\nb\xff", None),
-            "    a\u{fffd}[2J\n    b\u{fffd}"
+            "    a\\u001b[2J\n    b\u{fffd}"
         );
         assert_eq!(shown(b"", None), "    (empty)");
+    }
+
+    #[test]
+    fn what_turns_the_text_around_or_hides_is_written_out_and_the_json_is_the_same() {
+        let hostile = "\u{202e}reversed\u{2066}\u{200f}\u{9b}2J\u{7f}\u{feff}";
+        let body = format!(r#"{{"{hostile}":"{hostile}"}}"#);
+        let text = shown(body.as_bytes(), None);
+        let written = r"\u202ereversed\u2066\u200f\u009b2J\u007f\ufeff";
+        assert_eq!(
+            text,
+            format!("    {{\n      \"{written}\": \"{written}\"\n    }}")
+        );
+        let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(value(&text), value(&body));
+        assert_eq!(shown(hostile.as_bytes(), None), format!("    {written}"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Prints a row for each event in the topic and for each refused request.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -17,11 +18,12 @@ use super::inspector::Store;
 use super::output::Lines;
 use super::row::{Layout, Row, header};
 use super::signatures::SignatureNotes;
-use super::terminal::{columns, shortened, width, wrapped};
 use crate::command::CommandError;
+use crate::command::render::printable;
+use crate::command::terminal::{self, fitted, shortened, width};
 use crate::ingest::NotJson;
 
-/// The most columns of a refused request's method and path.
+/// The most columns of a refused request's method and path on a terminal.
 const MAX_METHOD: usize = 12;
 const MAX_PATH: usize = 40;
 
@@ -106,7 +108,7 @@ impl EventPrinter {
 
 /// Prints a row for an event that has come to the topic. It is dimmed unless `is_first` of its id.
 fn event(message: &BorrowedMessage<'_>, note: Option<String>, is_first: bool, shown: &Shown) {
-    let columns = columns();
+    let columns = terminal::columns(io::stdout());
     let again = (!is_first).then(|| String::from("a duplicate: its id came before"));
     let notes: Vec<_> = again.into_iter().chain(note).collect();
     let note = (!notes.is_empty()).then(|| notes.join("; "));
@@ -128,7 +130,7 @@ fn event(message: &BorrowedMessage<'_>, note: Option<String>, is_first: bool, sh
 /// Prints the names of the columns.
 pub fn heading(lines: &Lines, with_notes: bool) {
     let dim = anstyle::Style::new().dimmed();
-    let columns = columns();
+    let columns = terminal::columns(io::stdout());
     let heading = Row::heading(Layout::of(columns));
     let note = with_notes.then_some("signature");
     let line = |note| heading.line(columns, Style::new(), note);
@@ -145,7 +147,7 @@ pub fn heading(lines: &Lines, with_notes: bool) {
 /// Prints a row for a refused request; `request` is its method and path.
 pub fn refusal(lines: &Lines, request: (&str, &str), status: u16, reason: &str, detail: &str) {
     let bad = anstyle::AnsiColor::Red.on_default();
-    let columns = columns();
+    let columns = terminal::columns(io::stdout());
     let time = Layout::of(columns).now();
     let row = refusal_row(&time, request, status, reason, detail, columns);
     // Coloured afterwards: the terminal does not show the codes, so they take no room.
@@ -157,14 +159,11 @@ pub fn refusal(lines: &Lines, request: (&str, &str), status: u16, reason: &str, 
 /// Prints a row for an accepted event that does not come to the topic.
 pub fn unparsed(lines: &Lines, error: NotJson) {
     let warn = anstyle::AnsiColor::Yellow.on_default();
-    let columns = columns();
+    let columns = terminal::columns(io::stdout());
     let time = Layout::of(columns).now();
     let what = "dead letter";
     let row = format!("{time}  {what}  unparsed: a signed body is not one JSON document: {error}");
-    let row = match columns {
-        Some(columns) => wrapped(&row, columns, width(&time) + 2),
-        None => row,
-    };
+    let row = fitted(&row, columns, width(&time) + 2);
     let coloured = format!("{}{what}{}", warn.render(), warn.render_reset());
     lines.print(row.replacen(what, &coloured, 1));
 }
@@ -177,12 +176,12 @@ fn refusal_row(
     detail: &str,
     columns: Option<usize>,
 ) -> String {
-    let (method, path) = (shortened(method, MAX_METHOD), shortened(path, MAX_PATH));
+    let (method, path) = match columns {
+        Some(_) => (shortened(method, MAX_METHOD), shortened(path, MAX_PATH)),
+        None => (printable(method), printable(path)),
+    };
     let row = format!("{time}  refused {status}  {method} {path}  {reason}: {detail}");
-    match columns {
-        Some(columns) => wrapped(&row, columns, width(time) + 2),
-        None => row,
-    }
+    fitted(&row, columns, width(time) + 2)
 }
 
 #[cfg(test)]
@@ -210,6 +209,16 @@ mod tests {
     }
 
     #[test]
+    fn in_a_pipe_a_refused_request_is_whole() {
+        let path = format!("/{}", "p".repeat(999));
+        let row = refusal_row("t", ("PROPPATCH-LONGER", &path), 404, "r", "d", None);
+        assert_eq!(
+            row,
+            format!("t  refused 404  PROPPATCH-LONGER {path}  r: d")
+        );
+    }
+
+    #[test]
     fn a_refused_request_is_shown_with_its_method_and_path() {
         let row = |columns| {
             let request = ("POST", "/webhok\u{1b}[2J");
@@ -224,11 +233,11 @@ mod tests {
         };
         assert_eq!(
             row(None),
-            "00:00:00  refused 404  POST /webhok\u{fffd}[2J  unknown_path: No source has it."
+            r"00:00:00  refused 404  POST /webhok\u001b[2J  unknown_path: No source has it."
         );
         assert_eq!(
             row(Some(60)),
-            "00:00:00  refused 404  POST /webhok\u{fffd}[2J  unknown_path: No\n          source has it."
+            "00:00:00  refused 404  POST /webhok\\u001b[2J  unknown_path:\n          No source has it."
         );
     }
 }

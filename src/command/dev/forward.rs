@@ -1,5 +1,6 @@
 //! `--forward`: hands each accepted event to a handler on this machine too, in the order of the answers, one at a time.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
 use super::inspector::{Forwarded, Store};
 use super::output::Lines;
 use crate::command::render::printable;
+use crate::command::terminal::{columns, fitted};
 use crate::command::webhook::{WebhookClient, WebhookUrl, remove_transport};
 
 /// Events that wait for a slow handler; only their numbers wait, the store has the rest.
@@ -83,10 +85,8 @@ async fn run(url: Arc<WebhookUrl>, store: Arc<Store>, lines: Lines, mut waiting:
             (Some(status), _) => format!("forwarded {status}"),
             (None, error) => format!("not forwarded  {}", error.as_deref().unwrap_or_default()),
         };
-        lines.print(format!(
-            "  {outcome}  {event}  {:.0} ms  {url}",
-            forwarded.ms
-        ));
+        let row = format!("  {outcome}  {event}  {:.0} ms  {url}", forwarded.ms);
+        lines.print(fitted(&row, columns(io::stdout()), 4));
         store.forwarded(n, forwarded);
     }
 }

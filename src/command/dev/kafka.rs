@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
@@ -11,6 +12,10 @@ use crate::command::CommandError;
 
 /// The mock keeps 5 MiB per partition, so many partitions make room for long calls.
 pub const PARTITIONS: i32 = 64;
+
+/// The mock throws away the wake-up for a command that comes before it is asleep again, and then sleeps for up to a second. It
+/// goes to sleep within microseconds of its last answer.
+const ASLEEP_AGAIN: Duration = Duration::from_millis(1);
 
 /// The running cluster; dropping it stops it.
 pub struct EmbeddedKafka {
@@ -29,10 +34,11 @@ impl EmbeddedKafka {
             .name(String::from("mock-kafka"))
             .spawn(move || {
                 let made = MockCluster::new(1).and_then(|cluster| {
-                    let mut topics = topics.iter();
-                    topics
-                        .try_for_each(|topic| cluster.create_topic(topic, PARTITIONS, 1))
-                        .map(|()| cluster)
+                    for topic in topics {
+                        thread::sleep(ASLEEP_AGAIN);
+                        cluster.create_topic(&topic, PARTITIONS, 1)?;
+                    }
+                    Ok(cluster)
                 });
                 let _cluster = match made {
                     Ok(cluster) => {
@@ -66,5 +72,25 @@ impl Drop for EmbeddedKafka {
             // If it has panicked, that is printed already.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn many_topics_do_not_make_the_start_slow() {
+        let topics = (0..100).map(|number| format!("topic-{number}")).collect();
+        let begun = Instant::now();
+        drop(EmbeddedKafka::start(topics).unwrap());
+        // A third of a second for each, when every wake-up may be lost.
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            begun.elapsed()
+        );
     }
 }

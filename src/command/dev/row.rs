@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
-use super::terminal::{shortened, shortened_key, width, wrapped};
 use crate::command::render::{printable, size};
+use crate::command::terminal::{KEY_BEGINNING, shortened, shortened_key, width, wrapped};
 use crate::time::now_ms;
 
 /// The columns for a key: Retell's ids of calls have 32 characters.
@@ -107,8 +107,9 @@ impl Row {
         }
     }
 
-    /// The row in at most `columns`, from 60 on, with the event's name in this style: the key gets what the other cells leave,
-    /// up to the length of a call's id. A note that does not fit beside them goes below.
+    /// The row in at most `columns`, from 36 on, with the event's name in this style: the key gets what the other cells leave,
+    /// up to the length of a call's id. If that is less than its beginning, the cells right of it go below, and so does a note that does not
+    /// fit beside them.
     pub fn line(&self, columns: Option<usize>, style: Style, note: Option<&str>) -> String {
         let Self {
             time,
@@ -120,16 +121,25 @@ impl Row {
         } = self;
         let layout = Layout::of(columns);
         let (time_width, kind_width) = layout.widths();
-        let right = match layout {
+        let mut right = match layout {
             Layout::Whole | Layout::Wide => format!("  {place:>16}  {size:>9}  {took:>12}"),
             Layout::Narrow => format!(" {place:>9} {size:>9} {took:>8}"),
             Layout::Small => format!(" {place:>9} {took:>8}"),
         };
+        let indent = time_width + 2;
+        let left = indent + kind_width + 2;
+        let mut used = left + width(&right);
         let (kind, key) = match columns {
             None => (kind.clone(), padded(key, KEY)),
             Some(columns) => {
-                let left = time_width + 2 + kind_width + 2;
-                let room = columns.saturating_sub(left + width(&right)).min(KEY);
+                let mut room = columns.saturating_sub(used).min(KEY);
+                used += room;
+                if room <= KEY_BEGINNING {
+                    room = columns.saturating_sub(left);
+                    let below = right.trim_start();
+                    used = indent + width(below);
+                    right = format!("\n{:indent$}{below}", "");
+                }
                 let key = shortened_key(key, room);
                 (shortened(kind, kind_width), padded(&key, room))
             }
@@ -138,8 +148,6 @@ impl Row {
         // The style's codes take no room on the terminal.
         let (on, off) = (style.render(), style.render_reset());
         let line = format!("{time:<time_width$}  {on}{kind}{off}  {key}{right}");
-        let indent = time_width + 2;
-        let used = indent + width(&kind) + 2 + width(&key) + width(&right);
         match (note, columns) {
             (None, _) => line,
             (Some(note), Some(columns)) if used + 2 + width(note) > columns => {
@@ -184,7 +192,7 @@ mod tests {
     #[test]
     fn no_line_of_a_row_is_longer_than_the_terminal_and_each_key_keeps_its_beginning() {
         const NOTE: &str = "signature is malformed: accepted without --require-signature";
-        for columns in 60..200 {
+        for columns in 36..200 {
             for key in ["", "(no key)", CALL, &"ü".repeat(99)] {
                 for kind in ["none", "transfer_cancelled", &"x".repeat(99)] {
                     let row = row(kind, key, Some(columns));
@@ -209,6 +217,10 @@ mod tests {
             (row.place, row.size, row.took) = ("7@0".into(), "166 B".into(), "3 ms".into());
             row.line(columns, Style::new(), None)
         };
+        assert_eq!(
+            line(Some(48)),
+            "00:00:00  call_ended      Jabr9TXYYJH…rdAHYHmcq6\n          7@0     3 ms"
+        );
         assert_eq!(
             line(Some(60)),
             "00:00:00  call_ended      Jabr9TXY…YHmcq6       7@0     3 ms"

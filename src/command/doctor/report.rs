@@ -95,7 +95,7 @@ mod tests {
         let text = anstream::adapter::strip_str(&text(&sample())).to_string();
         assert_eq!(
             text,
-            "ok       two brokers answer\nunknown  the clock\nwarning  replication: one\u{fffd}replica\n  why    it matters\n  \
+            "ok       two brokers answer\nunknown  the clock\nwarning  replication: one\\u000areplica\n  why    it matters\n  \
              do     add one\n0 errors, 1 warning.\n"
         );
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::ValueHint;
 use toml::Table;
 
-use super::InitError;
+use super::{InitError, contradictions};
 use crate::command::RETELL_KEY;
 use crate::ingest::PRESETS;
 
@@ -110,13 +110,18 @@ impl Answers {
     /// Looks at the flags, before anything is asked.
     pub fn prepare(&mut self, output: &Path) -> Result<(), InitError> {
         self.is_system = output.starts_with("/etc");
+        let mut keys = Vec::new();
         for line in &self.settings {
-            line.parse::<Table>().map_err(|error| InitError::Setting {
+            let table = line.parse::<Table>().map_err(|error| InitError::Setting {
                 line: line.clone(),
                 reason: error.message().to_owned(),
             })?;
+            keys.extend(table.into_iter().map(|(key, _)| key));
         }
-        Ok(())
+        match contradictions::first(self, &keys) {
+            Some(contradiction) => Err(InitError::Contradiction(contradiction)),
+            None => Ok(()),
+        }
     }
 
     /// Fails if something has no answer that nobody should guess. With `defaults` the sender and the brokers have one.
@@ -250,11 +255,16 @@ impl Answers {
             (_, Some("hmac")) => Scheme::Hmac,
             _ => return None,
         };
-        let is_set = |line: &String| {
+        (!self.sets(scheme.key())).then_some(scheme)
+    }
+
+    /// True if a line of `--set` has this key.
+    pub fn sets(&self, key: &str) -> bool {
+        let has_key = |line: &String| {
             let table = line.parse::<Table>();
-            table.is_ok_and(|table| table.contains_key(scheme.key()))
+            table.is_ok_and(|table| table.contains_key(key))
         };
-        (!self.settings.iter().any(is_set)).then_some(scheme)
+        self.settings.iter().any(has_key)
     }
 
     /// What the user still has to provide.

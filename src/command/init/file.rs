@@ -19,6 +19,9 @@ const HEAD: &str = "ringback's configuration, written by `ringback init`. What i
     prints every key with its value, and docs/reference/configuration.md explains it. Every key can be set by an environment variable \
     too, such as RINGBACK_KAFKA__TOPIC. A changed file is read again within seconds.";
 
+/// Those of SASL's mechanisms that need nothing but a user and a password.
+const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
 /// For a scheme whose senders have their keys in places of their own.
 const KEYLESS: &str = "Where to find an event's Kafka key: JSON pointers (RFC 6901), of which the first that leads to a string wins. Without \
     them (or key_header) records have no key, and Kafka keeps no order among them.";
@@ -57,6 +60,12 @@ pub fn check(answers: &Answers) -> Result<Config, Fault> {
                            write a name in capitals such as STRIPE_SECRET, and put the secret into that variable";
             return Err(fault(flag, String::from(message)));
         }
+    }
+    let mechanism = answers.sasl_mechanism.as_deref();
+    if mechanism.is_some_and(|mechanism| !MECHANISMS.contains(&mechanism)) {
+        let message = "init knows those that log in with a user and a password: PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512; \
+                       docs/kafka-security.md has the others";
+        return Err(fault("--sasl-mechanism", String::from(message)));
     }
     let unread = Answers {
         kafka_security: answers
@@ -125,7 +134,9 @@ pub fn text(answers: &Answers) -> String {
 }
 
 fn source(file: &mut File, answers: &Answers) {
-    file.key("name", Some(quoted(answers.name())));
+    if !answers.sets("name") {
+        file.key("name", Some(quoted(answers.name())));
+    }
     file.key("path", Some(quoted(answers.path())));
     if let Some(verify) = &answers.verify {
         file.key("verify", Some(quoted(verify)));

@@ -8,6 +8,7 @@ use super::report::{FileCount, JournalReport};
 use crate::command::journal_path::JournalPath;
 use crate::command::render::{self, byte_range, count, grouped, size};
 use crate::command::{CommandError, printed};
+use crate::words::about;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -125,7 +126,7 @@ fn unpublished(report: &JournalReport) -> String {
         return String::from("none");
     }
     let age = unpublished.oldest_age_seconds.map(|seconds| {
-        let age = humantime::format_duration(Duration::from_secs(seconds));
+        let age = about(Duration::from_secs(seconds));
         format!("; the oldest has waited {age}")
     });
     let events = count(unpublished.events, "event");

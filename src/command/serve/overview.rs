@@ -1,8 +1,8 @@
 //! What a started relay does, for the operator: one screen on a terminal, else one line of the log.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use super::screen::Screen;
 use crate::app::App;
 use crate::command::render::{count, printable, size};
 use crate::config::Config;
@@ -66,7 +66,7 @@ impl Overview {
     }
 
     /// One line of the log.
-    pub fn log(&self) {
+    fn log(&self) {
         let sources: Vec<_> = self.sources.iter().map(|source| source.join(" ")).collect();
         let holds = self.outages().map(|outages| {
             outages
@@ -88,15 +88,16 @@ impl Overview {
         );
     }
 
-    /// One screen. Standard output is not used by `serve`, so what reads its log is not disturbed.
-    pub fn screen(&self) -> String {
-        let mut text = String::from("\nringback is ready. Ctrl-C stops it.\n\n");
-        let bold = anstyle::Style::new().bold();
-        let mut row = |name: &str, value: &str| {
-            let (on, off) = (bold.render(), bold.render_reset());
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "  {on}{name:<9}{off} {value}");
-        };
+    /// Shows it on a terminal, else logs it.
+    pub fn report(&self) {
+        match Screen::on_terminal("ringback is ready. Ctrl-C stops it.") {
+            Some(screen) => self.fill(screen).show(),
+            None => self.log(),
+        }
+    }
+
+    fn fill(&self, mut screen: Screen) -> Screen {
+        let mut row = |name: &str, value: &str| screen.row(name, value);
         row("Webhooks", &self.webhooks);
         let width = |column: usize| {
             self.sources
@@ -137,7 +138,7 @@ impl Overview {
                 self.admin
             ),
         );
-        text
+        screen
     }
 }
 

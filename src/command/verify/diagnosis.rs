@@ -1,7 +1,5 @@
 //! Finds the cause by trying: what would have to be different for the signature to match?
 
-use std::time::Duration;
-
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 
@@ -11,6 +9,7 @@ use super::json_forms::forms;
 use super::report::Diagnosis;
 use crate::command::sender::SenderKey;
 use crate::ingest::{AuthenticateError, Examined, HeaderForm, Signer, UnverifiedRequest, Verify};
+use crate::words::about;
 
 mod keys;
 
@@ -102,12 +101,11 @@ fn stale(examined: &Examined) -> Option<Finding> {
         let detail = format!("the time of the signature is in {unit} are documented");
         return Some(Finding::new(Cause::TimestampUnit, detail));
     }
-    let rounded = Duration::from_secs(difference.as_secs());
     let detail = format!(
         "the request was signed {} {} the time at which it is looked at, and {} are allowed",
-        humantime::format_duration(rounded),
+        about(difference),
         if is_ahead { "after" } else { "before" },
-        humantime::format_duration(tolerance)
+        about(tolerance)
     );
     Some(Finding::new(Cause::StaleClock, detail))
 }

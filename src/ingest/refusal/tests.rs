@@ -1,5 +1,7 @@
 //! Each refusal has its own label, and each 503 says when to come back.
 
+use std::time::Duration;
+
 use super::*;
 
 const HEADER: HeaderForm = HeaderForm {

@@ -33,7 +33,7 @@ static FILES: &[File] = files! {
     JS: "actions.js" "app.js" "bytes.js" "curl.js" "diff.js" "filter.js" "format.js" "html.js" "json.js" "keys.js" "list.js"
         "open.js" "route.js" "rows.js" "store.js" "stream.js" "vendor/htm.js" "vendor/preact.js" "view/body.js" "view/compare.js"
         "view/detail.js" "view/dialogs.js" "view/edit.js" "view/empty.js" "view/list.js" "view/parts.js" "view/timeline.js"
-        "view/top.js";
+        "view/top.js" "visible.js";
 };
 
 /// The content type and the bytes of the file at `path`, such as `/style.css`. The page itself is at `/`.

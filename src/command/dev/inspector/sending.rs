@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::USER_AGENT;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
@@ -57,7 +58,7 @@ struct Outgoing {
     body: Bytes,
 }
 
-/// Why nothing is sent, in a sentence.
+/// Why nothing is sent, in a sentence: it is answered 400.
 type Refused = String;
 
 /// `POST /api/send`.
@@ -65,7 +66,7 @@ pub async fn send(inspected: &Inspected, send: SendBody) -> Reply {
     let from = send.from;
     match outgoing(inspected, send) {
         Ok(outgoing) => post(inspected, outgoing, from).await,
-        Err(sentence) => reply::error(StatusCode::UNPROCESSABLE_ENTITY, &sentence),
+        Err(sentence) => reply::error(StatusCode::BAD_REQUEST, &sentence),
     }
 }
 
@@ -73,7 +74,7 @@ pub async fn send(inspected: &Inspected, send: SendBody) -> Reply {
 pub async fn sample(inspected: &Inspected, sample: SampleBody) -> Reply {
     match sampled(inspected, sample) {
         Ok(outgoing) => post(inspected, outgoing, None).await,
-        Err(sentence) => reply::error(StatusCode::UNPROCESSABLE_ENTITY, &sentence),
+        Err(sentence) => reply::error(StatusCode::BAD_REQUEST, &sentence),
     }
 }
 
@@ -107,6 +108,11 @@ fn outgoing(inspected: &Inspected, send: SendBody) -> Result<Outgoing, Refused> 
         .map_err(|error| unsigned(source, &error))?;
         path = target(bare, query.as_deref());
     }
+    path.parse::<PathAndQuery>().map_err(|error| {
+        format!(
+            "The path cannot be sent ({error}): write what no URL has, such as a space, in percent-encoding (%20)."
+        )
+    })?;
     Ok(Outgoing {
         path,
         headers,

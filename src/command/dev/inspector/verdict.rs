@@ -1,11 +1,14 @@
 //! What a request's signature shows, in words: which key made it, how old it is, or what differs.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::known::{KnownSources, keys};
 use super::store::{Captured, Entry};
 use crate::command::verify::{Capture, Case, Diagnosis, diagnose, strangers};
 use crate::ingest::{SourceConfig, Verify};
+use crate::words::about;
 
 /// See the module. `text` is in sentences; `key` is the label of the key that matched.
 pub fn verdict(entry: &Entry, known: &KnownSources) -> Value {
@@ -89,8 +92,7 @@ fn age_s(diagnosis: &Diagnosis, request: &Captured) -> Option<i64> {
 }
 
 fn described(age_s: i64) -> String {
-    let seconds = std::time::Duration::from_secs(age_s.unsigned_abs());
-    let duration = humantime::format_duration(seconds);
+    let duration = about(Duration::from_secs(age_s.unsigned_abs()));
     match age_s {
         0 => String::from("signed within the second before the request arrived"),
         1.. => format!("signed {duration} before the request arrived"),

@@ -4,6 +4,7 @@ import { fromBase64, hexdump, text as textOf } from '../bytes.js';
 import { count } from '../format.js';
 import { Component, html } from '../html.js';
 import { pretty } from '../json.js';
+import { visibleSpans } from '../visible.js';
 import { Copy } from './parts.js';
 
 /** Characters that are shown before one asks for the rest, and that have colours. */
@@ -23,8 +24,9 @@ export class Body extends Component {
     const bytes = base64 === undefined ? null : fromBase64(base64);
     const plain = bytes ? textOf(bytes) : text;
     const laidOut = plain === null ? null : pretty(plain, type);
-    const raw = plain ?? hexdump(bytes.subarray(0, SHOWN));
-    this.made = { key: base64 ?? text, raw, laidOut, isText: plain !== null, bytes: bytes?.length ?? text.length };
+    const raw = { text: plain ?? hexdump(bytes.subarray(0, SHOWN)), spans: [] };
+    const [seen, seenRaw] = [laidOut && visibleSpans(laidOut), visibleSpans(raw)];
+    this.made = { key: base64 ?? text, raw, laidOut, seen, seenRaw, isText: plain !== null, bytes: bytes?.length ?? text.length };
     return this.made;
   }
 
@@ -103,8 +105,9 @@ export class Body extends Component {
   render(props, { raw, whole, search, at }) {
     const forms = this.forms(props);
     const isPretty = forms.laidOut && !raw;
-    this.shown = isPretty ? forms.laidOut : { text: forms.raw, spans: [] };
+    this.shown = isPretty ? forms.seen : forms.seenRaw;
     const { text } = this.shown;
+    const copied = isPretty ? forms.laidOut : forms.raw;
     const isCut = text.length > SHOWN && !whole;
     this.hits = this.find(text, search);
     const position = search && (this.hits.length === 0 ? 'none' : `${at + 1} of ${count(this.hits.length)}`);
@@ -119,7 +122,7 @@ export class Body extends Component {
         ${search && html`<button aria-label="Previous hit" onClick=${() => this.step(-1)}>↑</button>
           <button aria-label="Next hit" onClick=${() => this.step(1)}>↓</button>`}
         <span class="hits" role="status">${position}</span>
-        <${Copy} name=${props.name} text=${isPretty || forms.isText ? text : props.base64} label=${forms.isText ? 'Copy' : 'Copy as base64'} />
+        <${Copy} name=${props.name} text=${isPretty || forms.isText ? copied.text : props.base64} label=${forms.isText ? 'Copy' : 'Copy as base64'} />
       </div>
       ${!forms.isText && html`<p class="faint">Not text: shown in hexadecimal${forms.bytes > SHOWN ? `, the first ${count(SHOWN)} bytes` : ''}.</p>`}
       ${forms.bytes === 0 ? html`<p class="faint">Empty.</p>`

@@ -49,7 +49,7 @@ export class Detail extends Component {
     return html`<section class="detail" aria-labelledby="detail-title">
       <div class="detail-head">
         <h2 id="detail-title" tabindex="-1" ref=${element => { this.heading = element; }}>
-          ${data && html`<${Status} row=${data} /> `}${name} <span class="faint">#${n}</span></h2>
+          ${data && html`<${Status} row=${data} /> `}<bdi>${name}</bdi> <span class="faint">#${n}</span></h2>
         <button class="close" onClick=${close} aria-label="Close" aria-keyshortcuts="Escape">×</button>
       </div>
       ${error && html`<p class="callout bad">${error}</p>`}
@@ -87,7 +87,7 @@ function Facts({ data }) {
         ? html`${record.topic}, partition ${record.partition}, offset ${record.offset}${data.kafka && `, ${data.kafka.ms} ms after it arrived`}`
         : html`<span class="faint">${data.dead_letter ? 'a dead letter; not in the topic' : 'waiting for Kafka'}</span>`}</dd>`}
       ${forwarded && html`<dt>Forwarded</dt><dd>${forwarded.error ?? `${forwarded.status} from ${forwarded.url} after ${tenths(forwarded.ms)} ms`}</dd>`}
-      ${data.key !== null && html`<dt>Call</dt><dd><code>${data.key}</code> <button class="link" onClick=${() => go({ call: data.key })}>show only this call</button></dd>`}
+      ${data.key !== null && html`<dt>Call</dt><dd><bdi><code>${data.key}</code></bdi> <button class="link" onClick=${() => go({ call: data.key })}>show only this call</button></dd>`}
     </dl>`;
 }
 

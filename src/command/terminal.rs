@@ -1,13 +1,15 @@
 //! Fits text to the terminal's width, so that no row wraps in the middle of a word or a column.
 
+use std::os::fd::AsFd;
+
 use crate::command::render::printable;
 
 /// A terminal that does not report its width.
 const USUAL_COLUMNS: usize = 80;
 
-/// The width of the terminal on standard output; `None` if that is a file or a pipe, which take rows of any length.
-pub fn columns() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+/// The width of the terminal that `output` is; `None` if that is a file or a pipe, which take rows of any length.
+pub fn columns(output: impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(output).ok()?;
     Some(match size.ws_col {
         0 => USUAL_COLUMNS,
         columns => columns.into(),
@@ -27,14 +29,17 @@ fn columns_of(c: char) -> usize {
     if c.is_ascii() || c == ELLIPSIS { 1 } else { 2 }
 }
 
-/// A sender's text in at most `columns`: control characters are replaced, and the middle is left out if it is too long.
+/// A sender's text in at most `columns`: control characters are written out, and the middle is left out if it is too long.
 pub fn shortened(text: &str, columns: usize) -> String {
     cut(text, columns, columns / 2)
 }
 
-/// As [`shortened`], but its first eight columns stay whatever else goes.
+/// The columns of a key that stay whatever else goes.
+pub const KEY_BEGINNING: usize = 8;
+
+/// As [`shortened`], but its first [`KEY_BEGINNING`] columns stay.
 pub fn shortened_key(text: &str, columns: usize) -> String {
-    cut(text, columns, (columns / 2).max(8))
+    cut(text, columns, (columns / 2).max(KEY_BEGINNING))
 }
 
 /// Keeps at most `head` columns of the beginning.
@@ -58,6 +63,11 @@ fn fitting(characters: impl Iterator<Item = char>, columns: usize) -> String {
         used <= columns
     };
     characters.take_while(fits).collect()
+}
+
+/// As [`wrapped`] on a terminal of so many columns; whole in a pipe or file.
+pub fn fitted(text: &str, columns: Option<usize>, indent: usize) -> String {
+    columns.map_or_else(|| text.to_owned(), |columns| wrapped(text, columns, indent))
 }
 
 /// Breaks `text` between words into lines of at most `columns`; all but the first begin with `indent` spaces.
@@ -94,10 +104,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_text_loses_its_middle_and_its_control_characters() {
+    fn a_long_text_loses_its_middle_and_has_no_control_characters() {
         assert_eq!(shortened("abcdefgh", 8), "abcdefgh");
         assert_eq!(shortened("abcdefghi", 8), "abcd…ghi");
-        assert_eq!(shortened("a\u{1b}b", 8), "a\u{fffd}b");
+        assert_eq!(shortened("a\u{1b}b", 8), r"a\u001bb");
         // Each takes two columns.
         assert_eq!(shortened("äöüÄÖÜ", 11), "äö…ÄÖÜ");
         assert_eq!(shortened_key("abcdefghijklmn", 11), "abcdefgh…mn");

@@ -1,0 +1,147 @@
+//! Flags of `ringback init` that are missing, wrong or contradict each other, and names that a shell or a file could misread.
+
+use std::fs;
+use std::process::Command;
+
+use crate::init::{KEY, check, init, text};
+use crate::support::dev::ringback;
+
+#[test]
+fn without_a_terminal_what_is_missing_is_named_by_its_flag() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("ringback.toml");
+    for (arguments, expected) in [
+        (
+            &[][..],
+            "give --preset SENDER or --verify SCHEME and --brokers SERVERS, or --yes",
+        ),
+        (&["--preset", "stripe"], "give --brokers SERVERS, or --yes"),
+        (&["--preset", "twilio", "--yes"], "--set 'twilio = { url = "),
+        (&["--verify", "hmac", "--yes"], "--set 'hmac = { header = "),
+        (&["--yes", "--topic", "a b"], "kafka.topic: "),
+        (&["--yes", "--brokers", "k:99999"], "has no valid port"),
+        (&["--yes", "--verify", "strpe"], "\"stripe\""),
+        (
+            &["--yes", "--set", "x"],
+            "--set \"x\" is not a line of a source",
+        ),
+        (
+            &["--yes", "--key-env", "9"],
+            "not the name of an environment",
+        ),
+        (&["--yes", "--tls-key", "a"], "--tls-certificate"),
+        (
+            &["--yes", "--sasl-mechanism", "OAUTHBEARER"],
+            "--sasl-mechanism: init knows",
+        ),
+    ] {
+        let output = init(arguments, &file);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
+        assert!(!file.exists(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_both_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("ringback.toml");
+    for (arguments, expected) in [
+        (
+            &["--verify", "none", "--key-env", "KEY"][..],
+            "--key-env contradicts --verify none, which checks no signature",
+        ),
+        (
+            &["--verify", "none", "--key-file", "k"],
+            "--key-file contradicts --verify none",
+        ),
+        (
+            &["--kafka-security", "SSL", "--sasl-user", "u"],
+            "--sasl-user contradicts --kafka-security SSL, which has no SASL: leave out --sasl-user, or give \
+             --kafka-security SASL_SSL",
+        ),
+        (
+            &["--kafka-security", "PLAINTEXT", "--sasl-password-file", "p"],
+            "--sasl-password-file contradicts --kafka-security PLAINTEXT",
+        ),
+        (
+            &["--kafka-security", "PLAINTEXT", "--kafka-ca", "c"],
+            "--kafka-ca contradicts --kafka-security PLAINTEXT, which has no TLS: leave out --kafka-ca, or give \
+             --kafka-security SSL",
+        ),
+        (
+            &[
+                "--kafka-security",
+                "SASL_PLAINTEXT",
+                "--kafka-certificate",
+                "c",
+                "--kafka-key",
+                "k",
+            ],
+            "give --kafka-security SASL_SSL",
+        ),
+        (
+            &["--path", "/a", "--set", "path = \"/b\""],
+            "--set cannot give path: use --path",
+        ),
+        (
+            &["--preset", "retell", "--set", "verify = \"none\""],
+            "--set cannot give verify: use --verify",
+        ),
+        (
+            &["--set", "dedup = \"5m\"", "--set", "dedup = \"6m\""],
+            "--set gives dedup twice",
+        ),
+        (&["--preset", "stripe", "--verify", "none"], "--verify"),
+        (&["--key-env", "KEY", "--key-file", "k"], "--key-file"),
+        (&["--tls-certificate", "c"], "--tls-key"),
+        (&["--kafka-key", "k"], "--kafka-certificate"),
+        (
+            &["--sasl-password-env", "P", "--sasl-password-file", "p"],
+            "--sasl-password-file",
+        ),
+    ] {
+        let output = init(&[&["--yes"], arguments].concat(), &file);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
+        assert!(!file.exists(), "{arguments:?}");
+    }
+    let output = init(&["--yes", "--set", "name = \"partner\""], &file);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let name = &check(&file, KEY)["source"][0]["name"];
+    assert_eq!(name.as_str(), Some("partner"));
+}
+
+/// What a shell makes of the lines that are to be pasted into it.
+#[test]
+fn whatever_a_file_is_called_the_next_steps_name_it_and_run_nothing_else() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in ["a <b> `touch hit`.toml", "it's $(touch hit).toml"] {
+        let key = format!("{name}\ntouch hit");
+        let mut command = ringback();
+        command.current_dir(folder.path());
+        let output = command
+            .args(["init", "--yes", "--key-file", &key, "--tls-certificate"])
+            .args([name, "--tls-key", name, "--journal", name])
+            .args(["--output", name])
+            .output()
+            .expect("the binary runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let next = text(&output.stdout);
+        let lines: Vec<_> = next.lines().filter(|line| line.starts_with("  ")).collect();
+        let script = format!("ringback() {{ echo \"$3\"; }}\n{}", lines.join("\n"));
+        let mut shell = Command::new("bash");
+        shell.current_dir(folder.path()).args(["-c", &script]);
+        let said = text(&shell.output().expect("bash runs").stdout);
+        assert_eq!(said, format!("{name}\n").repeat(4), "{script}");
+        assert!(!folder.path().join("hit").exists(), "{script}");
+        let written = fs::read_to_string(folder.path().join(name)).expect("it was written");
+        let config: toml::Table = written.parse().expect("it is TOML");
+        assert_eq!(config["listen"]["tls"]["key"].as_str(), Some(name));
+        assert_eq!(config["journal"]["path"].as_str(), Some(name));
+        let file = &config["source"][0]["keys"][0]["file"];
+        assert_eq!(file.as_str(), Some(&*key));
+    }
+}
