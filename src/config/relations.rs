@@ -40,7 +40,7 @@ pub(super) fn check(
         );
         refuse(&["listen.max_in_flight", "listen.max_body"], message);
     }
-    if journal.budget.as_u64() < 2 * listen.max_body.as_u64() {
+    if journal.budget.as_u64() < listen.max_body.as_u64().saturating_mul(2) {
         let message = format!(
             "{} is less than twice listen.max_body {}, so a single event could fill the journal; raise it",
             shown(journal.budget),

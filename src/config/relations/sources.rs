@@ -89,7 +89,7 @@ fn check_size(
         refuse(&[key, "listen.max_in_flight"], message);
     }
     let budget = config.journal.budget;
-    if 2 * max_body.as_u64() > budget.as_u64() {
+    if max_body.as_u64().saturating_mul(2) > budget.as_u64() {
         let message = format!(
             "{} is more than half of journal.budget {}, so a single event could fill the journal; write less",
             shown(max_body),

@@ -380,3 +380,19 @@ fn a_size_is_shown_in_the_unit_in_which_it_was_written() -> Result<(), ConfigErr
     }
     Ok(())
 }
+
+#[test]
+fn a_size_beyond_all_bounds_is_refused_and_nothing_is_reckoned_with_it() {
+    let listen = format!("[listen]\nmax_body = \"16777215TiB\"\n{MINIMAL}");
+    let refused = refusal(&listen, []);
+    assert!(
+        refused.contains("test.toml:2: listen.max_body: "),
+        "{refused}"
+    );
+    let source = MINIMAL.replace(
+        "verify = \"none\"",
+        "verify = \"none\"\nmax_body = \"16777215TiB\"",
+    );
+    let refused = refusal(&source, []);
+    assert!(refused.contains("max_body: "), "{refused}");
+}
