@@ -169,17 +169,23 @@ impl Config {
             .filter(|error| error.fault == SettingFault::Unread);
         let unread: Vec<_> = unread.map(|error| error.key.clone()).collect();
         let is_read = |key: &str| !unread.iter().any(|unread| is_related(unread, key));
+        // What is out of bounds is not reckoned with.
+        let unusable = errors
+            .iter()
+            .filter(|error| error.fault != SettingFault::Unknown);
+        let unusable: Vec<_> = unusable.map(|error| error.key.clone()).collect();
+        let is_usable = |key: &str| !unusable.iter().any(|unusable| is_related(unusable, key));
         let is_complete = !errors.iter().any(|error| error.key.starts_with(CLIENT));
         let mut refuse =
             |key: String, message: String| errors.push(SettingError::invalid(key, message));
-        self::relations::check(&config, is_read, &mut refuse);
+        self::relations::check(&config, is_usable, &mut refuse);
         if config.ack == Ack::Kafka {
             for key in journal_keys {
                 refuse(key, String::from(NO_JOURNAL));
             }
         }
         if matches!(purpose, Purpose::Relay | Purpose::Publish) {
-            config.check_properties(is_read, is_complete, &mut refuse);
+            config.check_properties(is_usable, is_complete, &mut refuse);
         }
         if with_keys {
             config.check_sources(is_read, &mut refuse);
@@ -202,14 +208,14 @@ impl Config {
     /// `is_complete` if every property could be read: only then do they show whether they fit together.
     fn check_properties(
         &self,
-        is_read: impl Fn(&str) -> bool,
+        is_usable: impl Fn(&str) -> bool,
         is_complete: bool,
         mut refuse: impl FnMut(String, String),
     ) {
         let mut publish = self.publish();
         let sources = 0..self.source.len();
         let mut keys = sources.map(|index| format!("source.{index}.max_body"));
-        if !is_read("listen.max_body") || !keys.all(|key| is_read(&key)) {
+        if !is_usable("listen.max_body") || !keys.all(|key| is_usable(&key)) {
             // What depends on it is not known. With none, the bounds are at their widest.
             publish.max_body = 0;
         }

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Config;
 use crate::settings::SettingValue as _;
 
-/// Calls `refuse` with the key and the message of each violation. A relation of a key that could not be read is passed
-/// over.
+/// Calls `refuse` with the key and the message of each violation. A relation of a key that could not be read, or whose
+/// value is out of bounds, is passed over.
 pub(super) fn check(
     config: &Config,
-    is_read: impl Fn(&str) -> bool,
+    is_usable: impl Fn(&str) -> bool,
     mut refuse: impl FnMut(String, String),
 ) {
     let Config {
@@ -24,7 +24,7 @@ pub(super) fn check(
     } = config;
     // The first of the keys is at fault.
     let mut refuse = |keys: &[&str], message: String| {
-        if keys.iter().all(|key| is_read(key)) {
+        if keys.iter().all(|key| is_usable(key)) {
             refuse(keys[0].to_owned(), message);
         }
     };

@@ -26,7 +26,7 @@ fn an_unknown_key_hides_no_other_mistake() {
     }
     assert_eq!(
         refused.lines().filter(|line| line.contains(": ")).count(),
-        6,
+        5,
         "{refused}"
     );
 }
@@ -382,17 +382,17 @@ fn a_size_is_shown_in_the_unit_in_which_it_was_written() -> Result<(), ConfigErr
 }
 
 #[test]
-fn a_size_beyond_all_bounds_is_refused_and_nothing_is_reckoned_with_it() {
+fn a_size_out_of_bounds_is_refused_and_nothing_else_is_reckoned_with_it() {
     let listen = format!("[listen]\nmax_body = \"16777215TiB\"\n{MINIMAL}");
-    let refused = refusal(&listen, []);
+    assert_eq!(
+        refusal(&listen, []),
+        "test.toml:2: listen.max_body: \"16777215TiB\" is out of range; write a size from \"1KiB\" to \"512MiB\""
+    );
+    let source = format!("{MINIMAL}max_body = \"16777215TiB\"\n");
+    let refused = refusal(&source, []);
     assert!(
-        refused.contains("test.toml:2: listen.max_body: "),
+        refused.ends_with("max_body: is out of range; write a size from 1KiB to 512MiB"),
         "{refused}"
     );
-    let source = MINIMAL.replace(
-        "verify = \"none\"",
-        "verify = \"none\"\nmax_body = \"16777215TiB\"",
-    );
-    let refused = refusal(&source, []);
-    assert!(refused.contains("max_body: "), "{refused}");
+    assert_eq!(refused.lines().count(), 1, "{refused}");
 }
