@@ -89,7 +89,8 @@ settings! {
     /// section is an error.
     pub struct Config {
         /// A folder on a disk of its own that survives the process: in Kubernetes a volume claim; never tmpfs, and never a
-        /// network file system that does not honour fsync. Created if missing.
+        /// network file system that does not honour fsync. Created if missing. Write an absolute path: a relative one begins in the
+        /// folder in which ringback is started, and started in another, it has another journal.
         path: PathBuf = PathBuf::from("/var/lib/ringback"), check(|path| is_given(path));
         /// The size of one segment file, allocated whole. A larger record gets a file of its own size.
         segment_size: ByteSize = ByteSize::mib(64), bounds(ByteSize::mib(1)..=ByteSize::gib(4));
@@ -195,13 +196,21 @@ pub fn recover_with<FS: FileSystem>(
     let recovered = recovery::recover(&fs, fresh_id)?;
     let recovery = recovered.recovery;
     metrics.recovered(recovery.recovered_events, recovery.missing_events);
-    tracing::info!(
-        journal = recovery.journal_id,
-        unpublished = recovery.recovered_events,
-        torn_bytes = recovery.torn_bytes,
-        resume_at = recovery.resume_at,
-        "recovered the journal"
-    );
+    if recovered.journal_id == fresh_id {
+        // An operator who expected events in it has started ringback with another path.
+        tracing::info!(
+            journal = recovery.journal_id,
+            "made a new, empty journal: there was none in its folder"
+        );
+    } else {
+        tracing::info!(
+            journal = recovery.journal_id,
+            unpublished = recovery.recovered_events,
+            torn_bytes = recovery.torn_bytes,
+            resume_at = recovery.resume_at,
+            "recovered the journal"
+        );
+    }
     let engine = Arc::new(Engine::new(
         fs,
         recovered.journal_id,

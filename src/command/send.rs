@@ -106,6 +106,9 @@ pub(super) fn run(arguments: &SendArgs) -> Result<(), CommandError> {
     if others == 0 {
         return Ok(());
     }
+    if let Some(variable) = sender.missing_variable() {
+        anstream::eprintln!("Nothing was signed, because {variable} is not set.");
+    }
     Err(CommandError::OtherAnswers {
         others,
         sent: tally.sent,

@@ -194,6 +194,12 @@ impl Sender {
         }
     }
 
+    /// The variable that would have the key, if nobody named another place for it: without it nothing is signed.
+    pub fn missing_variable(&self) -> Option<&'static str> {
+        let is_set = || std::env::var(RETELL_KEY).is_ok_and(|key| !key.is_empty());
+        (self.is_assumed && !is_set()).then_some(RETELL_KEY)
+    }
+
     /// The keys that can be read here, in their order; empty if nothing is signed.
     pub fn keys(&self) -> Result<Vec<SenderKey>, SenderError> {
         let verify = self.source.verify;

@@ -53,7 +53,11 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), CommandError> {
     let verify = sender.source.verify;
     let keys = sender.keys()?;
     if keys.is_empty() {
-        return Err(CaptureError::Nothing(verify).into());
+        let nothing = CaptureError::Nothing(verify);
+        return Err(sender
+            .missing_variable()
+            .map_or(nothing, CaptureError::NoKey)
+            .into());
     }
     let capture = arguments.capture.read()?;
     let at = arguments.capture.at()?.or(capture.at_ms);

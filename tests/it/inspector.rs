@@ -165,6 +165,7 @@ fn a_refused_request_has_its_reason_a_remedy_and_what_differs_in_its_signature()
         "{remedy}"
     );
     assert_eq!(unknown["body_is_whole"], false);
+    assert_eq!(unknown["size"], Value::Null, "it was not read");
     let changed = inspected.page.details(2);
     assert_eq!(
         (&changed["status"], &changed["signature"]),

@@ -252,6 +252,30 @@ fn nobody_listening_is_an_answer_that_did_not_come() {
 }
 
 #[test]
+fn a_forgotten_variable_is_named_by_whatever_would_sign_or_verify_with_it() {
+    let (relay, _folder) = relay();
+    let url = format!("http://{}/webhook", relay.address);
+    let unsigned = |arguments: &[&str]| {
+        let mut command = ringback();
+        command.args(arguments).env_remove("RETELL_API_KEY");
+        let output = command.output().expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = unsigned(&["send", "--event", "call_ended", "--url", &url]);
+    assert_eq!(code, Some(1), "{said}");
+    let words = "Nothing was signed, because RETELL_API_KEY is not set.";
+    assert!(said.contains(words), "{said}");
+    let (code, said) = unsigned(&["send", "--tamper", "--url", &url]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("for Retell set RETELL_API_KEY"), "{said}");
+    let (code, said) = unsigned(&["verify", "--body", "/nonexistent"]);
+    assert_eq!(code, Some(2), "{said}");
+    let words = "there is no key to verify with: set RETELL_API_KEY, or give --key-env NAME";
+    assert!(said.contains(words), "{said}");
+}
+
+#[test]
 fn a_setting_that_the_command_line_lacks_is_no_fault_of_the_key() {
     let mut command = ringback();
     command.args(["send", "--preset", "twilio", "--key-env", "TOKEN"]);

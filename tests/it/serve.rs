@@ -62,6 +62,7 @@ fn the_log_says_once_what_is_served_and_at_the_end_what_has_become_of_it() {
     let server = Server::start_in(folder.path(), "127.0.0.1:1", "", "budget = \"1GiB\"");
     let line: Value = serde_json::from_str(&server.logged("\"serving\"")).expect("JSON");
     assert_eq!(line["webhooks"], format!("http://{}", server.address));
+    server.logged("made a new, empty journal");
     assert_eq!(line["brokers"], "127.0.0.1:1");
     assert_eq!(line["topics"], "topic retell-events");
     assert_eq!(line["budget"], 1 << 30);

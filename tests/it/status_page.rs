@@ -76,7 +76,7 @@ fn a_relay_that_works_says_so_with_its_sources_keys_and_counts() {
     has(&page, "room for an outage of ");
     // Name, path, scheme, keys, and what was accepted recently and in all.
     has(&page, "open /open none: anybody may post 3 3");
-    has(&page, "retell /webhook retell 0 (1) 1 1");
+    has(&page, "retell /webhook retell key 0 (1) 1 1");
     has(&page, "Nothing has been refused since the start.");
     has(&page, "retell-events (1 partition)");
     has(&page, env!("CARGO_PKG_VERSION"));

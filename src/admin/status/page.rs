@@ -113,6 +113,8 @@ fn sources(view: &View<'_>) -> Markup {
                     @for (index, key) in source.keys.iter().enumerate() {
                         @let matches = used.get(&[source.name.clone(), key.clone()]).copied().map_or(0, whole);
                         @if index > 0 { ", " }
+                        // Without a name it is known by its place in the list.
+                        @if *key == index.to_string() { "key " }
                         (key) " "
                         @if matches == 0 { "(not used yet)" } @else { "(" (grouped(matches)) ")" }
                     }

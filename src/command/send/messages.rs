@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::samples::{Sample, samples};
 use super::{header, typed};
+use crate::command::RETELL_KEY;
 use crate::command::recording::{self, Replayed};
 use crate::command::webhook::{CertificateError, remove_transport};
 use crate::ingest::{SignError, SourceConfig};
@@ -42,7 +43,9 @@ pub enum SendError {
     Recording { file: String, reason: String },
     #[error("a recording is sent as it is: leave out {0}")]
     Recorded(&'static str),
-    #[error("{0} needs a sender that signs the {1}, and a key to sign with")]
+    #[error(
+        "{0} needs a sender that signs the {1}, and its key: give --key-env NAME or --key-file FILE, or for Retell set {RETELL_KEY}"
+    )]
     Unsigned(&'static str, &'static str),
     #[error("cannot sign: the key or the request {0}")]
     Sign(#[source] SignError),

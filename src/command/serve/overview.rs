@@ -1,6 +1,7 @@
 //! What a started relay does, for the operator: one screen on a terminal, else one line of the log.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use super::screen::Screen;
 use crate::app::App;
@@ -51,7 +52,7 @@ impl Overview {
             brokers: printable(config.kafka.client.brokers().unwrap_or_default()),
             topics: topics(config),
             journal: room.map(|now| Journal {
-                path: printable(&config.journal.path.display().to_string()),
+                path: printable(&absolute(&config.journal.path).display().to_string()),
                 budget: now.budget,
                 room: now.budget.saturating_sub(now.bytes),
                 unpublished: now.unpublished,
@@ -171,4 +172,8 @@ fn key(key: &KeyConfig) -> String {
         Some(name) => format!("key {name} from {origin}"),
         None => format!("key from {origin}"),
     }
+}
+/// Where the path leads from here, so that nobody has to know in which folder ringback was started.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

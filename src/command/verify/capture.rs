@@ -38,7 +38,7 @@ pub enum CaptureError {
     #[error("cannot read {0}")]
     Read(String, #[source] io::Error),
     #[error(
-        "the recording has {0} requests: leave its first line and the line of the one to look at"
+        "the recording has {0} requests: keep its first line, which is its head, and the line of the one to look at"
     )]
     Several(usize),
     #[error("the recording cannot be read: {0}")]
@@ -48,9 +48,11 @@ pub enum CaptureError {
     #[error("--at {0:?} is not a time; write it as 2026-01-31T10:00:00Z, or in seconds since 1970")]
     Time(String),
     #[error(
-        "verify = \"{0}\" has no signature to look at, or no key for it is set: choose the sender with --source, --verify or --preset"
+        "verify = \"{0}\" has no signature to look at: choose the sender with --source, --verify or --preset"
     )]
     Nothing(Verify),
+    #[error("there is no key to verify with: set {0}, or give --key-env NAME or --key-file FILE")]
+    NoKey(&'static str),
 }
 
 /// The request.

@@ -33,7 +33,7 @@ macro_rules! reasons {
 
 reasons! {
     UnknownPath = "unknown_path",
-        "no source has the path: a scanner, or a wrong URL at the sender; the log has the path, the configuration those of the sources";
+        "no source has the path: a scanner, or a wrong URL at the sender, which must end in the path of a source";
     AddressNotAllowed = "address_not_allowed",
         "the client is in none of the source's allow networks; the log has its address. If that is your load balancer's, name it in listen.trusted_proxies";
     MethodNotAllowed = "method_not_allowed",

@@ -17,6 +17,7 @@ export function moment(ms) {
 
 /** 412 B, 3.1 KiB, 2.0 MiB. */
 export function size(bytes) {
+  if (bytes === null) return 'not read';
   if (bytes < 1024) return `${bytes} B`;
   const [unit, name] = bytes < 1024 * 1024 ? [1024, 'KiB'] : [1024 * 1024, 'MiB'];
   return `${(bytes / unit).toFixed(1)} ${name}`;

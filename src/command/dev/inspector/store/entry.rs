@@ -28,8 +28,8 @@ pub struct Row {
     pub key: Option<String>,
     /// The `ce_id`.
     pub id: Option<String>,
-    /// Of the body, in bytes.
-    pub size: usize,
+    /// Of the body, in bytes; `None` if it was not read to its end.
+    pub size: Option<usize>,
     /// `None` until it is answered, or if its client has left before.
     pub status: Option<u16>,
     /// The metric's label of a refusal.
@@ -185,7 +185,7 @@ impl Entry {
             event: owned(observed.event),
             key: owned(observed.key),
             id: owned(observed.id),
-            size: observed.body.map_or(0, <[u8]>::len),
+            size: observed.body.map(<[u8]>::len),
             status: None,
             reason: None,
             answer_us: None,
