@@ -80,7 +80,8 @@ impl Cause {
                 "give the key in the form that the signature was made with; a source with verify = \"hmac\" can set hmac.key_encoding"
             }
             Self::WrongKey => {
-                "give the key that the sender signs with, of the same account, endpoint and environment (test or live)"
+                "give the key that the sender signs with, of the same account, endpoint and environment (test or live); if it is the right one, \
+                 something between changes the body"
             }
             Self::Uncovered => {
                 "have the sender sign the body: Twilio does if the request is a form, or if its URL has bodySHA256"
