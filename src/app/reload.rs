@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::watch::WatchedFile;
 use crate::config::{Config, Environment, Purpose, ReloadMetrics, Reloaded};
 use crate::ingest::Ingest;
-use crate::publish::Control;
+use crate::publish::{Control, SourceTopics};
 use crate::readiness::{Check, CheckKind, Readiness};
 use crate::telemetry::chain;
 
@@ -117,12 +117,19 @@ impl Reloader {
             config,
             needs_restart,
         } = reloaded.map_err(|errors| errors.join("\n"))?;
-        ingest
-            .reload(&config.listen, &config.source)
-            .map_err(|error| chain(&error))?;
-        let topics = config.publish().sources;
-        if topics != self.config.publish().sources {
-            publisher.route(topics);
+        let (before, after) = (self.config.publish().sources, config.publish().sources);
+        if before == after {
+            let reloaded = ingest.reload(&config.listen, &config.source);
+            reloaded.map_err(|error| chain(&error))?;
+        } else {
+            // The publisher knows where a new source's events go before there are any, and those of a removed one until there are
+            // no more.
+            let is_new = |old: &SourceTopics| after.iter().any(|new| new.source == old.source);
+            let removed = before.iter().filter(|old| !is_new(old)).cloned();
+            publisher.route(after.iter().cloned().chain(removed).collect());
+            let reloaded = ingest.reload(&config.listen, &config.source);
+            publisher.route(if reloaded.is_ok() { after } else { before });
+            reloaded.map_err(|error| chain(&error))?;
         }
         self.report_removed(&config);
         self.config = config;
