@@ -122,11 +122,11 @@ impl Reloader {
             let reloaded = ingest.reload(&config.listen, &config.source);
             reloaded.map_err(|error| chain(&error))?;
         } else {
-            // The publisher knows where a new source's events go before there are any, and those of a removed one until there are
-            // no more.
-            let is_new = |old: &SourceTopics| after.iter().any(|new| new.source == old.source);
-            let removed = before.iter().filter(|old| !is_new(old)).cloned();
-            publisher.route(after.iter().cloned().chain(removed).collect());
+            // The publisher knows where a new source's events go before there are any. The others' go where they went until all of it
+            // is taken.
+            let is_new = |new: &SourceTopics| before.iter().all(|old| old.source != new.source);
+            let added = after.iter().filter(|new| is_new(new));
+            publisher.route(before.iter().chain(added).cloned().collect());
             let reloaded = ingest.reload(&config.listen, &config.source);
             publisher.route(if reloaded.is_ok() { after } else { before });
             reloaded.map_err(|error| chain(&error))?;
