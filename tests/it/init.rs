@@ -15,8 +15,7 @@ const TWILIO: &str = "twilio = { url = \"https://hooks.example.com/twilio\" }";
 pub const KEY: &str = "whsec_c2VjcmV0:a";
 const STANDARD_KEY: &str = "whsec_c2VjcmV0";
 
-/// Runs it without a terminal.
-pub fn init(arguments: &[&str], file: &Path) -> Output {
+fn command(arguments: &[&str], file: &Path) -> Command {
     let mut command = ringback();
     command
         .arg("init")
@@ -24,6 +23,11 @@ pub fn init(arguments: &[&str], file: &Path) -> Output {
         .arg("--output")
         .arg(file);
     command
+}
+
+/// Runs it without a terminal.
+pub fn init(arguments: &[&str], file: &Path) -> Output {
+    command(arguments, file)
         .stdin(Stdio::null())
         .output()
         .expect("the binary runs")
@@ -201,12 +205,7 @@ fn on_terminal(arguments: &[&str], file: &Path, answers: &str) -> (String, Optio
     let (terminal, user) = terminal::open(80);
     let input = user.try_clone().expect("another descriptor");
     let output = user.try_clone().expect("another descriptor");
-    let mut command = ringback();
-    command
-        .arg("init")
-        .args(arguments)
-        .arg("--output")
-        .arg(file);
+    let mut command = command(arguments, file);
     let command = command.stdin(input).stdout(output).stderr(user);
     let mut child = command.spawn().expect("the binary runs");
     // The last copies on this side: reading ends when the program does.

@@ -163,7 +163,7 @@ fn describe(source: &SourceConfig) -> [String; 3] {
     [source.name.clone(), paths.join(", "), how].map(|text| printable(&text))
 }
 
-/// The key's label and where it is read; never the key itself.
+/// Names the key and says where ringback reads it. Never shows the key.
 fn key(key: &KeyConfig) -> String {
     let origin = key
         .source()

@@ -39,5 +39,8 @@ fn every_diff_applies_to_the_sources() {
         }
     }
     assert!(seen > 1, "only {seen} diffs were found");
-    assert!(faults.is_empty(), "make these anew: {faults:?}");
+    assert!(
+        faults.is_empty(),
+        "these diffs do not apply to the files that they change: {faults:?}"
+    );
 }
