@@ -36,7 +36,8 @@ use super::tls::Tls;
 pub(super) const MAX_HEAD: u32 = 64 * 1024;
 /// The most headers of one head. hyper's default is 100, which a request through many proxies can exceed.
 pub(super) const MAX_HEADERS: usize = 256;
-/// How long a stopping server waits for a request that its client has sent but the network has not yet delivered.
+/// How long a stopping server waits for a connection that its client has made, or a request that its client has sent, but
+/// that the network has not yet delivered.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Answers the requests of one connection. Boxing costs one allocation per request and keeps the server free of type

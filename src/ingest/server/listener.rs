@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::activity::{Activity, Wait};
-use super::{Phase, Server, connection};
+use super::{GRACE, Phase, Server, connection};
 use crate::log_throttle::LogThrottle;
 
 /// Waits after a failed accept, which means that descriptors have run out: they come free only as connections end.
@@ -75,7 +75,8 @@ pub(crate) async fn serve(
         }
     }
     acceptor.server.phases.advance(Phase::Stopping);
-    acceptor.drain_backlog(listener).await?;
+    acceptor.accept_last(&listener).await;
+    drop(listener);
     while acceptor.connections.join_next().await.is_some() {}
     Ok(())
 }
@@ -185,28 +186,56 @@ impl Acceptor {
             .sort_unstable_by_key(|(wait, _)| std::cmp::Reverse(*wait));
     }
 
-    /// Accepts what is in the kernel's backlog, because closing a listener resets those connections.
-    async fn drain_backlog(&mut self, listener: TcpListener) -> io::Result<()> {
-        // tokio's accept would wait for more; a non-blocking accept reports that the backlog is empty.
-        let listener = listener.into_std()?;
-        loop {
-            match listener.accept() {
+    /// Serves the connections that their clients hold for made, because closing a listener resets those: the ones in the
+    /// kernel's queue and the ones whose handshake has begun.
+    async fn accept_last(&mut self, listener: &TcpListener) {
+        let grace = match refuse_new(listener) {
+            Ok(()) => GRACE,
+            // New ones would come without end.
+            Err(error) => {
+                tracing::debug!(%error, "cannot refuse connections before the listener closes: it may reset some");
+                Duration::ZERO
+            }
+        };
+        let deadline = Instant::now() + grace;
+        while let Ok(accepted) = timeout_at(deadline, listener.accept()).await {
+            match accepted {
                 Ok((stream, peer)) => {
-                    stream.set_nonblocking(true)?;
-                    let stream = TcpStream::from_std(stream)?;
                     self.make_room().await;
                     self.spawn(stream, peer);
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept the connections left in the backlog at shutdown");
-                    return Ok(());
+                    tracing::warn!(%error, "cannot accept the connections left in the queue at shutdown");
+                    return;
                 }
             }
         }
     }
+}
+
+/// Drops every packet that asks for a new connection, while the handshakes that have begun still end. Their clients ask
+/// again after a second and are refused by the closed port.
+#[cfg(target_os = "linux")]
+fn refuse_new(listener: &TcpListener) -> io::Result<()> {
+    use socket2::{SockFilter, SockRef};
+
+    // Classic BPF, as in the kernel's Documentation/networking/filter.rst. A packet begins with its TCP header (RFC 9293,
+    // 3.1), whose byte 13 has the flags, SYN among them as 2.
+    const LOAD_BYTE: u16 = 0x30;
+    const SKIP_UNLESS_ANY: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    SockRef::from(listener).attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, 13),
+        SockFilter::new(SKIP_UNLESS_ANY, 0, 1, 2),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])
+}
+
+#[cfg(not(target_os = "linux"))]
+fn refuse_new(_: &TcpListener) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Keeps one connection counted in the gauge until it is dropped.
@@ -224,3 +253,6 @@ impl Drop for OpenConnection {
         self.0.dec();
     }
 }
+
+#[cfg(test)]
+mod tests;
