@@ -186,12 +186,12 @@ impl Acceptor {
             .sort_unstable_by_key(|(wait, _)| std::cmp::Reverse(*wait));
     }
 
-    /// Serves the connections that their clients hold for made, because closing a listener resets those: the ones in the
-    /// kernel's queue and the ones whose handshake has begun.
+    /// Serves the connections that clients have already made, those in the kernel's queue and those whose handshake has
+    /// begun: closing the listener would reset them.
     async fn accept_last(&mut self, listener: &TcpListener) {
         let grace = match refuse_new(listener) {
             Ok(()) => GRACE,
-            // New ones would come without end.
+            // While new ones come, there is no end to wait for.
             Err(error) => {
                 tracing::debug!(%error, "cannot refuse connections before the listener closes: it may reset some");
                 Duration::ZERO
