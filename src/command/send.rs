@@ -35,7 +35,7 @@ const MAX_SHOWN: u64 = 20;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  ringback send                                  each of Retell's events, once
+  ringback send                                  a sample of each Retell event
   ringback send -c ringback.toml --source stripe --event invoice.paid
   ringback send --preset github --key-env SECRET --url http://localhost:8080/gh
   ringback send -c ringback.toml --event call_ended --call-id test-1 --tamper
@@ -44,6 +44,7 @@ const MAX_SHOWN: u64 = 20;
   ringback send --file recording.ndjson --rate 20
 
 Without options it posts to http://localhost:8080/webhook, where `ringback dev` listens, signed with RETELL_API_KEY if that is set.
+Retell's call_inbound and chat_inbound are sent only by --event, because Retell waits for an answer with content to them, which no relay gives.
 A recording of `ringback dev --record` is sent as it was, so signatures that have a time are stale after a while.
 Consumers of the topic see the events as real ones; their ids begin with send-.
 
@@ -156,6 +157,9 @@ async fn send(
     drop(line);
     if (count > MAX_SHOWN || messages.are_recorded()) && !arguments.json {
         print_line(&tally.text(started.elapsed()))?;
+    }
+    if let Some(sentence) = messages.left_out() {
+        anstream::eprintln!("{sentence}");
     }
     Ok(tally)
 }

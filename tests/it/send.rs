@@ -1,8 +1,6 @@
 //! `ringback send`: what it signs is accepted by the real relay, for every scheme.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use serde_json::Value;
 
@@ -181,8 +179,14 @@ fn retell_s_events_go_by_name_id_file_and_count_and_the_answer_is_shown() {
         folder: &folder,
     };
     let send = |more: &[&str]| sending.send("retell", "/webhook", more);
-    let all = answers(&send(&["--json"]));
+    let output = send(&["--json"]);
+    let all = answers(&output);
     assert_eq!(all.len(), 11, "{all:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        said,
+        "Not sent: call_inbound, chat_inbound, whose sender waits for an answer with content, which no relay gives; --event sends one.\n"
+    );
     assert!(
         all.iter()
             .all(|answer| answer["status"] == 204 && answer["id"] == all[0]["id"])
@@ -192,6 +196,9 @@ fn retell_s_events_go_by_name_id_file_and_count_and_the_answer_is_shown() {
     assert!(text.starts_with("call_ended  test-1  12."), "{text}");
     assert!(text.contains("  204 No Content  "), "{text}");
     assert!(text.contains("\n  ringback-id: "), "{text}");
+    assert!(one.stderr.is_empty(), "{one:?}");
+    let inbound = send(&["--event", "call_inbound", "--json"]);
+    assert_eq!(answers(&inbound)[0]["status"], 204, "{inbound:?}");
     let many = send(&["--event", "call_started", "--count", "30", "--rate", "1000"]);
     assert!(many.status.success(), "{many:?}");
     let text = String::from_utf8_lossy(&many.stdout);
@@ -293,20 +300,12 @@ fn a_setting_that_the_command_line_lacks_is_no_fault_of_the_key() {
 #[test]
 fn a_row_never_follows_the_progress_bar_in_its_line() {
     let (server, _folder) = relay();
-    let (terminal, user) = terminal::open(80);
     let mut command = ringback();
     let url = format!("http://{}/nope", server.address);
     command.args(["send", "--event", "call_ended", "--url", &url]);
     command.args(["--count", "30", "--rate", "10"]);
-    let output = user.try_clone().expect("another descriptor");
-    command.stdin(Stdio::null()).stdout(output).stderr(user);
-    let mut child = command.spawn().expect("the binary runs");
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut shown = Vec::new();
-    // A terminal ends with an error when its last user has gone.
-    let _ = File::from(terminal).read_to_end(&mut shown);
-    assert_eq!(child.wait().expect("it ends").code(), Some(1));
-    let shown = String::from_utf8(shown).expect("text");
+    let (shown, code) = terminal::shown(80, &mut command);
+    assert_eq!(code, Some(1), "{shown}");
     let rows: Vec<_> = shown
         .lines()
         .filter(|line| line.contains(" 404 Not Found "))

@@ -15,7 +15,7 @@ use crate::ingest::{SignError, SourceConfig};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "The events")]
 pub struct MessageArgs {
-    /// Only this one of the sender's events; an unknown name lists them [default: all that want no answer with content, one after the other]
+    /// Only this one of the sender's events; an unknown name lists them [default: each once, but those whose sender waits for an answer with content]
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
     event: Option<String>,
     /// The id of what the events are about, which becomes the record's key: the call, chat, object, channel or repository [default: a new one for each round]
@@ -68,7 +68,10 @@ pub struct Message {
 }
 
 enum Bodies {
-    Samples(Vec<Sample>),
+    Samples {
+        sent: Vec<Sample>,
+        left_out: Vec<Sample>,
+    },
     File(String, Vec<Bytes>),
     Recording(String, Vec<Replayed>),
 }
@@ -111,7 +114,7 @@ impl MessageArgs {
                 }
                 Bodies::File(name, bodies)
             }
-            None => Bodies::Samples(self.samples(source)?),
+            None => self.samples(source)?,
         };
         Ok(self.messages(bodies))
     }
@@ -125,12 +128,13 @@ impl MessageArgs {
         }
     }
 
-    fn samples(&self, source: &SourceConfig) -> Result<Vec<Sample>, SendError> {
+    fn samples(&self, source: &SourceConfig) -> Result<Bodies, SendError> {
         let all = samples(source.preset, source.verify);
         let Some(name) = &self.event else {
             // A relay is not the place for what wants an answer with content.
-            let is_event = |sample: &&Sample| !source.verify.expects_content(Some(sample.event));
-            return Ok(all.iter().filter(is_event).copied().collect());
+            let is_event = |sample: &Sample| !source.verify.expects_content(Some(sample.event));
+            let (sent, left_out) = all.iter().copied().partition(is_event);
+            return Ok(Bodies::Samples { sent, left_out });
         };
         let chosen = all.iter().find(|sample| sample.event == *name);
         let known = || all.iter().map(|sample| sample.event).collect::<Vec<_>>();
@@ -138,7 +142,10 @@ impl MessageArgs {
             name: name.clone(),
             known: known().join(", "),
         })?;
-        Ok(vec![chosen])
+        Ok(Bodies::Samples {
+            sent: vec![chosen],
+            left_out: Vec::new(),
+        })
     }
 }
 
@@ -152,11 +159,25 @@ impl Messages {
     /// At least 1.
     pub fn len(&self) -> u64 {
         let length = match &self.bodies {
-            Bodies::Samples(samples) => samples.len(),
+            Bodies::Samples { sent, .. } => sent.len(),
             Bodies::File(_, bodies) => bodies.len(),
             Bodies::Recording(_, requests) => requests.len(),
         };
         length as u64
+    }
+
+    /// A sentence about the samples that nobody has chosen and that are not sent either.
+    pub fn left_out(&self) -> Option<String> {
+        let Bodies::Samples { left_out, .. } = &self.bodies else {
+            return None;
+        };
+        let names: Vec<_> = left_out.iter().map(|sample| sample.event).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "Not sent: {}, whose sender waits for an answer with content, which no relay gives; --event sends one.",
+                names.join(", ")
+            )
+        })
     }
 
     /// True if they are sent as they were recorded.
@@ -170,8 +191,8 @@ impl Messages {
         let index = usize::try_from(index).unwrap_or_default();
         let delivery = format!("send-{}-{number}", self.run);
         match &self.bodies {
-            Bodies::Samples(samples) => {
-                let sample = samples[index];
+            Bodies::Samples { sent, .. } => {
+                let sample = sent[index];
                 let new = || format!("send-{}-{round}", self.run);
                 let id = self.id.clone().unwrap_or_else(new);
                 let mut message = sample.message(id, delivery);
