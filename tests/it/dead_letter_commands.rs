@@ -5,25 +5,30 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use crate::support::dev::ringback;
 use crate::support::mock_kafka::MockKafka;
 use crate::support::server::Server;
+use crate::support::terminal;
 
 /// Two events of 1.9 MB use it up.
 const TIGHT: &str = "segment_size = \"4MiB\"\nbudget = \"4MiB\"";
 const LISTEN: &str = "max_body = \"2MiB\"\nmax_in_flight = \"8MiB\"";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    let (command, more) = arguments.split_first().expect("a command");
-    Command::new(env!("CARGO_BIN_EXE_ringback"))
-        .args(["dead-letter", command, "--config"])
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let (name, more) = arguments.split_first().expect("a command");
+    // This machine has none of the keys that sign webhooks.
+    let mut command = ringback();
+    command
+        .args(["dead-letter", name, "--config"])
         .arg(folder.join("ringback.toml"))
-        .args(more)
-        .env_remove("RINGBACK_LOG")
-        // This machine has none of the keys that sign webhooks.
-        .env_remove("RETELL_API_KEY")
-        .output()
-        .expect("the binary runs")
+        .args(more);
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let output = command(folder, arguments).output();
+    output.expect("the binary runs")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -89,6 +94,24 @@ fn dead_letters_are_listed_and_replayed_beside_a_running_relay_and_free_its_budg
         ".event",
     ] {
         assert!(lines[0].contains(part), "{part}: {listed}");
+    }
+    let (on_terminal, _) = terminal::shown(80, &mut command(folder.path(), &["list"]));
+    let (headings, rows) = on_terminal.split_once("\r\n").expect("a first line");
+    assert_eq!(rows.replace('\r', ""), listed, "{on_terminal}");
+    for (heading, value) in [
+        ("received (UTC)", "20"),
+        ("reason", "too_large"),
+        ("source", "open"),
+        ("kind", "call_ended"),
+        ("key", "a "),
+        ("file", "/"),
+    ] {
+        let place = headings.find(heading).expect(heading);
+        assert!(lines[0][place..].starts_with(value), "{on_terminal}");
+    }
+    for (heading, value) in [("position", "  20"), ("bytes", "  /")] {
+        let end = headings.find(heading).expect(heading) + heading.len();
+        assert!(lines[0][end..].starts_with(value), "{on_terminal}");
     }
     let json = text(&run(folder.path(), &["list", "--json"]).stdout);
     let letters: Vec<serde_json::Value> = json

@@ -1,6 +1,6 @@
 //! `ringback dead-letter list`: the dead letters of a journal, one per line.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::Path;
 
 use serde_json::json;
@@ -12,13 +12,16 @@ use crate::journal::inspect::Folder;
 use crate::publish::{DEAD_LETTERS, DeadLetterError, DeadLetterFile};
 use crate::time;
 
+/// Of the columns of a line, as wide as [`describe`] and [`columns`] write them.
+const HEADINGS: &str = "    position  received (UTC)            reason          source      kind                  key                                       bytes  file";
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback dead-letter list --config /etc/ringback/ringback.toml
   ringback dead-letter list --path /var/lib/ringback --json | jq -r .body
 
 A line has the position, the time received (UTC), reason, source, kind, key (- if there is none), the body's size in \
-bytes and the file. With --json it is an object with every field of the envelope, and the body as a string. If there are none, a sentence \
+bytes and the file; a terminal shows these headings. With --json it is an object with every field of the envelope, and the body as a string. If there are none, a sentence \
 says so; with --json nothing is printed.
 Exit codes: 0 success, 1 a file is damaged (standard error names it).")]
 pub struct ListArgs {
@@ -33,6 +36,8 @@ pub fn run(arguments: &ListArgs) -> Result<(), CommandError> {
     let path = arguments.journal.resolve()?;
     Folder::open(&path).map_err(CommandError::inspect(&path))?;
     let mut to = BufWriter::new(io::stdout().lock());
+    // What reads lines from a pipe gets dead letters only.
+    let mut headings = (!arguments.json && io::stdout().is_terminal()).then_some(HEADINGS);
     let mut listed = 0;
     let mut damaged = 0;
     for file in super::files(&path.join(DEAD_LETTERS))? {
@@ -45,8 +50,10 @@ pub fn run(arguments: &ListArgs) -> Result<(), CommandError> {
                 continue;
             }
         };
-        if let Err(error) = writeln!(to, "{text}") {
-            return printed(Err(error));
+        for line in headings.take().into_iter().chain([text.as_str()]) {
+            if let Err(error) = writeln!(to, "{line}") {
+                return printed(Err(error));
+            }
         }
         listed += 1;
     }
