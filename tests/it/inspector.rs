@@ -176,6 +176,14 @@ fn a_refused_request_has_its_reason_a_remedy_and_what_differs_in_its_signature()
         text.starts_with("The signature does not match. Another key has made the signature"),
         "{text}"
     );
+    // What to do is said once: for this body, not for every one that does not match.
+    let remedy = changed["refusal"]["remedy"].as_str().expect("a sentence");
+    assert!(
+        remedy.starts_with("Give the key that the sender signs with"),
+        "{remedy}"
+    );
+    assert_eq!(changed["verdict"]["remedy"], remedy);
+    assert!(!text.contains("ive the key"), "{text}");
     assert_eq!(inspected.page.details(4)["signature"], "missing");
     let valid = inspected.page.details(3);
     assert_eq!(valid["verdict"]["key"], "0", "{valid}");

@@ -90,7 +90,9 @@ fn a_sample_that_is_changed_or_stale_is_refused_if_its_sender_signs_that() {
         );
         let text = details["verdict"]["text"].as_str().expect("a sentence");
         assert!(text.contains(words), "{source} {how}: {text}");
-        assert!(details["refusal"]["remedy"].is_string());
+        let remedy = details["refusal"]["remedy"].as_str().expect("a sentence");
+        assert_eq!(details["verdict"]["remedy"], remedy);
+        assert!(!text.contains(remedy), "{text}");
     }
     for (source, event, how, words) in [
         ("github", "push", "stale", "signs no time"),

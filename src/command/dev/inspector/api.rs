@@ -48,8 +48,9 @@ pub fn request(entry: &Entry, inspected: &Inspected) -> Reply {
     set("headers", json!(request.headers.pairs()));
     set("body", json!(STANDARD.encode(&request.body)));
     set("body_is_whole", json!(request.is_whole));
-    set("verdict", verdict(entry, &inspected.sources));
-    set("refusal", refusal(entry));
+    let verdict = verdict(entry, &inspected.sources);
+    set("refusal", refusal(entry, &verdict["remedy"]));
+    set("verdict", verdict);
     let unparsed = request.unparsed.as_ref();
     let unparsed = unparsed.map(|error| {
         format!("The body is not one JSON document: {error}. The event is kept as a dead letter and does not come to the topic.")
@@ -78,16 +79,19 @@ pub fn request(entry: &Entry, inspected: &Inspected) -> Reply {
     reply::json(StatusCode::OK, &Value::Object(details))
 }
 
-fn refusal(entry: &Entry) -> Value {
+/// `exact` is what to do about this very signature, if that is known.
+fn refusal(entry: &Entry, exact: &Value) -> Value {
     let answer = entry.answer.as_ref();
     let Some((reason, answer)) = entry.row.reason.zip(answer) else {
         return Value::Null;
     };
+    let is_exact = reason.starts_with("signature_") && !exact.is_null();
+    let general = || json!(ingest::advice(reason).map(sentence));
     json!({
         "status": answer.status,
         "reason": reason,
         "detail": answer.detail,
-        "remedy": ingest::advice(reason).map(sentence),
+        "remedy": if is_exact { exact.clone() } else { general() },
     })
 }
 

@@ -10,12 +10,13 @@ use crate::command::verify::{Capture, Case, Diagnosis, diagnose, strangers};
 use crate::ingest::{SourceConfig, Verify};
 use crate::words::about;
 
-/// See the module. `text` is in sentences; `key` is the label of the key that matched.
+/// See the module. `text` and `remedy`, which says what to do about the cause if that is known, are in sentences; `key` is the label of
+/// the key that matched.
 pub fn verdict(entry: &Entry, known: &KnownSources) -> Value {
     let request = &entry.request;
     let source = entry.row.source.as_deref();
     let source = source.and_then(|name| known.by_name(name));
-    let words = |text: String| json!({ "text": text, "key": null, "age_s": null });
+    let words = |text: String| json!({ "text": text, "remedy": null, "key": null, "age_s": null });
     let Some(source) = source else {
         return words("No source has this path, so nobody looked for a signature.".into());
     };
@@ -35,7 +36,7 @@ pub fn verdict(entry: &Entry, known: &KnownSources) -> Value {
                 _ => "The signature is valid",
             };
             let text = format!("{proof}: key \"{label}\" of source \"{name}\"{age_text}.");
-            json!({ "text": text, "key": label, "age_s": age })
+            json!({ "text": text, "remedy": null, "key": label, "age_s": age })
         }
         Some(Err(error)) if !request.is_whole => words(format!(
             "The {error}. The body is not kept whole, so more cannot be said."
@@ -45,20 +46,15 @@ pub fn verdict(entry: &Entry, known: &KnownSources) -> Value {
                 return words(format!("The {error}."));
             };
             let age = age_s(&diagnosis, request);
-            let mut text = format!("The {error}.");
-            for finding in &diagnosis.causes {
-                let hint = finding.hint.map(sentence).unwrap_or_default();
-                let more = [
-                    sentence(&finding.detail),
-                    sentence(finding.cause.remedy()),
-                    hint,
-                ];
-                for more in more.iter().filter(|text| !text.is_empty()) {
-                    text.push(' ');
-                    text.push_str(more);
-                }
-            }
-            json!({ "text": text, "key": null, "age_s": age })
+            let causes = &diagnosis.causes;
+            let seen = causes.iter().map(|finding| sentence(&finding.detail));
+            let text: Vec<_> = [format!("The {error}.")].into_iter().chain(seen).collect();
+            let remedies = causes
+                .iter()
+                .flat_map(|finding| [Some(finding.cause.remedy()), finding.hint]);
+            let remedies: Vec<_> = remedies.flatten().map(sentence).collect();
+            let remedy = (!remedies.is_empty()).then(|| remedies.join(" "));
+            json!({ "text": text.join(" "), "remedy": remedy, "key": null, "age_s": age })
         }
     }
 }

@@ -81,7 +81,8 @@ function Facts({ data }) {
       <dt>Arrived</dt><dd>${moment(data.at_ms)} from ${data.client}, ${size(data.size)}${data.again !== null && `, again from #${data.again}`}</dd>
       ${data.repeats !== null && html`<dt>Duplicate</dt><dd>Its id came before, with${' '}
         <button class="link" onClick=${() => pick(data.repeats)}>#${data.repeats}</button>.</dd>`}
-      <dt>Signature</dt><dd><span class=${`badge ${{ valid: 'good', invalid: 'bad', missing: 'bad' }[data.signature] ?? ''}`}>${data.signature}</span> ${verdict.text}</dd>
+      <dt>Signature</dt><dd><span class=${`badge ${{ valid: 'good', invalid: 'bad', missing: 'bad' }[data.signature] ?? ''}`}>${data.signature}</span> ${verdict.text}
+        ${verdict.remedy && verdict.remedy !== refusal?.remedy && ` ${verdict.remedy}`}</dd>
       ${data.status && html`<dt>Answer</dt><dd><${Status} row=${data} /> after ${answered(data.answer_us)} ms</dd>`}
       ${(record || data.status === 204) && html`<dt>Kafka</dt><dd>${record
         ? html`${record.topic}, partition ${record.partition}, offset ${record.offset}${data.kafka && `, ${data.kafka.ms} ms after it arrived`}`
