@@ -1,8 +1,8 @@
 //! Why the relay could not start, or ended without being asked to.
 
 use std::io;
-use std::net::SocketAddr;
 
+use super::BindError;
 use crate::admin;
 use crate::ingest;
 use crate::journal;
@@ -12,18 +12,8 @@ use crate::publish;
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// A port is taken, or this process may not bind it.
-    #[error(
-        "cannot listen on {address} ({key}); is another process there, or the port below 1024?"
-    )]
-    Bind {
-        /// As configured.
-        address: SocketAddr,
-        /// The configuration key that named it.
-        key: &'static str,
-        /// The operating system's reason.
-        #[source]
-        source: io::Error,
-    },
+    #[error("{0}; is another process there, or the port below 1024?")]
+    Bind(BindError),
     /// The journal cannot be opened; nothing was accepted.
     #[error("cannot open the journal at {path}")]
     Journal {

@@ -19,19 +19,28 @@ pub struct Ports {
 /// A port on which nothing listens yet.
 pub(super) struct BoundPort {
     socket: TcpSocket,
-    address: SocketAddr,
+    address: NamedAddress,
 }
 
+/// An address, and the configuration key or the option that names it.
+pub type NamedAddress = (SocketAddr, &'static str);
+
+/// The addresses that are taken, or that this process may not bind; each with the operating system's reason.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {}", .0.join(", "))]
+pub struct BindError(Vec<String>);
+
 impl Ports {
-    /// Binds both; port 0 takes a free one.
-    pub fn bind(admin: SocketAddr, webhooks: SocketAddr) -> Result<Self, AppError> {
-        Ok(Self {
-            admin: std::net::TcpListener::bind(admin).map_err(refused(admin, "admin.address"))?,
-            webhooks: BoundPort {
-                socket: bind(webhooks).map_err(refused(webhooks, "listen.address"))?,
-                address: webhooks,
-            },
-        })
+    /// Binds both; port 0 takes a free one. The error has each that cannot be bound.
+    pub fn bind(admin: NamedAddress, webhooks: NamedAddress) -> Result<Self, BindError> {
+        let listener = std::net::TcpListener::bind(admin.0).map_err(BindError::of(admin));
+        let socket = bind(webhooks.0).map_err(BindError::of(webhooks));
+        let (admin, socket) = BindError::both(listener, socket)?;
+        let webhooks = BoundPort {
+            socket,
+            address: webhooks,
+        };
+        Ok(Self { admin, webhooks })
     }
 }
 
@@ -39,7 +48,23 @@ impl BoundPort {
     /// Fails if another process has started to listen there since.
     pub(super) fn listen(self) -> Result<TcpListener, AppError> {
         let listening = self.socket.listen(BACKLOG);
-        listening.map_err(refused(self.address, "listen.address"))
+        let listening = listening.map_err(BindError::of(self.address));
+        listening.map_err(AppError::Bind)
+    }
+}
+
+impl BindError {
+    pub(crate) fn of((address, name): NamedAddress) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self(vec![format!("{address} ({name}): {error}")])
+    }
+
+    /// Both results, or what is wrong with either.
+    pub(crate) fn both<A, B>(one: Result<A, Self>, other: Result<B, Self>) -> Result<(A, B), Self> {
+        match (one, other) {
+            (Ok(one), Ok(other)) => Ok((one, other)),
+            (Err(one), Err(other)) => Err(Self([one.0, other.0].concat())),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
     }
 }
 
@@ -52,12 +77,4 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
-}
-
-fn refused(address: SocketAddr, key: &'static str) -> impl FnOnce(io::Error) -> AppError {
-    move |source| AppError::Bind {
-        address,
-        key,
-        source,
-    }
 }

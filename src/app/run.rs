@@ -297,7 +297,11 @@ mod tests {
             folder.path()
         );
         let config = Config::parse(&text, "test.toml", &Environment::from([])).unwrap();
-        let ports = Ports::bind(config.admin.address, config.listen.address).unwrap();
+        let ports = Ports::bind(
+            (config.admin.address, "admin.address"),
+            (config.listen.address, "listen.address"),
+        )
+        .unwrap();
         let app = App::start(config, None, ports, |ingest| ingest)
             .await
             .unwrap();

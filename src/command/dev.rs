@@ -18,11 +18,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::render::shell_word;
+use super::render::{shell_path, shell_word};
 use super::terminal::wrapped;
 use super::webhook::WebhookUrl;
 use super::{CommandError, RETELL_KEY, block_on};
-use crate::app::{App, AppError, Ports};
+use crate::app::{App, AppError, BindError, Ports};
 use crate::ingest::{Observation, SourceConfig};
 use crate::signal::Signals;
 use crate::telemetry;
@@ -111,15 +111,14 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     }
     let own = configuration::own(arguments)?;
     let topics = configuration::topics(own.as_ref());
-    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let ports = Ports::bind(local(arguments.admin_port), local(arguments.port));
-    let ports = ports.map_err(name_option)?;
-    let address = local(arguments.inspector_port);
-    let page = TcpListener::bind(address).map_err(|source| CommandError::Port {
-        address,
-        option: "--inspector-port",
-        source,
-    })?;
+    let local = |port, option| (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), option);
+    let ports = Ports::bind(
+        local(arguments.admin_port, "--admin-port"),
+        local(arguments.port, "--port"),
+    );
+    let address = local(arguments.inspector_port, "--inspector-port");
+    let page = TcpListener::bind(address.0).map_err(BindError::of(address));
+    let (ports, page) = BindError::both(ports, page).map_err(CommandError::Ports)?;
     let inspector_port = page.local_addr()?.port();
     let folder = tempfile::Builder::new().prefix("ringback-dev-").tempdir()?;
     let kafka = EmbeddedKafka::start(topics.clone())?;
@@ -157,7 +156,10 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
         ingest.observing(lenient, move |observation| watch.observe(observation))
     })
     .await
-    .map_err(name_option)?;
+    .map_err(|error| match error {
+        AppError::Bind(error) => CommandError::Ports(error),
+        other => CommandError::App(other),
+    })?;
     // It reads the topics from their beginning. After a failed start it would only report that Kafka is gone.
     let printer = EventPrinter::start(bootstrap, &topics, PARTITIONS, shown)?;
     let greeting = Greeting {
@@ -266,26 +268,6 @@ impl Watch {
     }
 }
 
-/// Replaces the configuration key in an error, which `dev` has no file for, by the option that chooses another port.
-fn name_option(error: AppError) -> CommandError {
-    match error {
-        AppError::Bind {
-            address,
-            key,
-            source,
-        } => CommandError::Port {
-            address,
-            option: if key == "admin.address" {
-                "--admin-port"
-            } else {
-                "--port"
-            },
-            source,
-        },
-        other => CommandError::App(other),
-    }
-}
-
 /// What is printed once, when everything runs.
 struct Greeting<'a> {
     arguments: &'a DevArgs,
@@ -363,9 +345,9 @@ impl Greeting<'_> {
     /// A command for another terminal whose event is answered 204.
     fn try_it(&self, port: u16, bootstrap: &str) -> String {
         if let Some((file, first)) = self.arguments.config.as_ref().zip(self.sources.first()) {
-            let (file, name) = (shell_word(&file.to_string_lossy()), &first.name);
+            let (file, name) = (shell_path(file), &first.name);
             let path = first.path.iter().next().unwrap_or_default();
-            let url = shell_word(&format!("http://localhost:{port}{path}"));
+            let url = shell_word(format!("http://localhost:{port}{path}"));
             return format!(
                 "Try it in another terminal, which needs the sources' keys too:
     ringback send --config {file} --source {name} \\

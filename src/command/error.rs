@@ -1,7 +1,6 @@
 //! Why a command ended without success, and its exit code.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -12,7 +11,7 @@ use super::send::SendError;
 use super::sender::SenderError;
 use super::verify::CaptureError;
 use crate::admin::AdminError;
-use crate::app::AppError;
+use crate::app::{AppError, BindError};
 use crate::config::ConfigError;
 use crate::journal::inspect::InspectError;
 use crate::publish::{PropertyError, ReplayError};
@@ -51,13 +50,8 @@ pub enum CommandError {
         "--require-signature needs the key: set RETELL_API_KEY to the API key that signs the webhooks"
     )]
     NoKey,
-    #[error("cannot listen on {address}: take another port with {option}, 0 for a free one")]
-    Port {
-        address: SocketAddr,
-        option: &'static str,
-        #[source]
-        source: io::Error,
-    },
+    #[error("{0}; take other ports with these options, 0 for free ones")]
+    Ports(BindError),
     #[error("cannot create the recording {file}: name a new file, in a folder that exists")]
     Record {
         file: String,

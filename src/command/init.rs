@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::render::{printable, shell_word};
+use super::render::{printable, shell_path};
+use super::terminal::{self, fitted};
 use super::{CommandError, printed};
 use crate::ingest::SourceConfig;
 use answers::Answers;
@@ -20,9 +21,8 @@ use answers::Answers;
 /// What the Debian package's unit reads.
 const ENVIRONMENT: &str = "/etc/ringback/environment";
 /// Said if records would have no key.
-const NO_KEY: &str =
-    "\nThe records will have no key, so Kafka keeps no order among them: if order matters, set
-key_pointers or key_header in the file.\n";
+const NO_KEY: &str = "The records will have no key, so Kafka keeps no order among them: if order matters, set key_pointers or \
+                      key_header in the file.";
 
 /// Where to write, and what is known already.
 #[derive(Debug, clap::Args)]
@@ -85,14 +85,16 @@ pub fn run(arguments: &InitArgs) -> Result<(), CommandError> {
     let output = arguments.output.as_path();
     let to_stdout = output == Path::new("-");
     if !to_stdout && !arguments.force && output.exists() {
-        return Err(InitError::Exists(output.display().to_string()).into());
+        return Err(InitError::Exists(shown(output)).into());
     }
     let mut answers = arguments.answers.clone();
     answers.prepare(output)?;
     file::check(&answers).map_err(InitError::Invalid)?;
     let is_interactive = io::stdin().is_terminal() && io::stderr().is_terminal();
     if is_interactive && !arguments.yes {
-        ask::complete(&mut answers, &mut io::stdin().lock(), &mut io::stderr())?;
+        let mut stderr = io::stderr();
+        let columns = terminal::columns(&stderr);
+        ask::complete(&mut answers, &mut io::stdin().lock(), &mut stderr, columns)?;
     }
     answers.require(arguments.yes)?;
     let text = file::text(&answers);
@@ -101,16 +103,21 @@ pub fn run(arguments: &InitArgs) -> Result<(), CommandError> {
     }
     let config = file::check(&answers).map_err(InitError::Invalid)?;
     write(output, &text, arguments.force)?;
-    let mut next = next_steps(output, &answers);
+    let columns = terminal::columns(io::stdout());
+    let mut next = next_steps(output, &answers, columns);
     if !config.source.iter().all(SourceConfig::has_key) {
-        next.push_str(NO_KEY);
+        next.push_str(&["\n", &fitted(NO_KEY, columns, 0), "\n"].concat());
     }
     printed(anstream::stdout().write_all(next.as_bytes()))
 }
 
+fn shown(file: &Path) -> String {
+    printable(&file.to_string_lossy())
+}
+
 /// An existing file is replaced only on request, also if it has appeared since the questions began.
 fn write(file: &Path, text: &str, force: bool) -> Result<(), InitError> {
-    let shown = || file.display().to_string();
+    let shown = || shown(file);
     let written = if force {
         replace(file, text)
     } else {
@@ -160,8 +167,8 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
     new.persist(target).map(drop).map_err(|error| error.error)
 }
 
-fn next_steps(file: &Path, answers: &Answers) -> String {
-    let file = shell_word(&file.to_string_lossy());
+fn next_steps(file: &Path, answers: &Answers, columns: Option<usize>) -> String {
+    let file = shell_path(file);
     let secrets = answers.secrets();
     let is_system = answers.is_system;
     let steps = secrets.iter().map(|secret| match secret {
@@ -182,26 +189,25 @@ fn next_steps(file: &Path, answers: &Answers) -> String {
 ",
         )
     } else {
-        let elsewhere = if secrets.contains("export ") {
-            "in another terminal, after the same exports"
+        let exports = if secrets.contains("export ") {
+            ", after the same exports"
         } else {
-            "in another terminal"
+            ""
         };
         format!(
             "  ringback check --config {file}     # is it right?
-  ringback doctor --config {file}    # would it work with this Kafka and this disk?
+  ringback doctor --config {file}    # do Kafka and the disk suit it?
   ringback serve --config {file}     # the relay
-  ringback send --config {file}      # {elsewhere}: a sample event
+
+  # in another terminal{exports}: sample events
+  ringback send --config {file}
 "
         )
     };
-    format!(
-        "Wrote {file}. Next:
-
-{secrets}{commands}
-ringback never creates a topic: create {topic:?} if Kafka does not have it yet.
-"
-    )
+    let create =
+        format!("ringback never creates a topic: create {topic:?} if Kafka does not have it yet.");
+    let create = fitted(&create, columns, 0);
+    format!("Wrote {file}. Next:\n\n{secrets}{commands}\n{create}\n")
 }
 
 #[cfg(test)]
@@ -213,7 +219,7 @@ mod tests {
         let next = |output: &str| {
             let mut answers = Answers::default();
             answers.prepare(Path::new(output)).unwrap();
-            next_steps(Path::new(output), &answers)
+            next_steps(Path::new(output), &answers, None)
         };
         let system = next("/etc/ringback/ringback.toml");
         assert!(

@@ -1,7 +1,10 @@
 //! Events, counts and ranges as text for people, and as JSON.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -37,13 +40,30 @@ fn is_unseen(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// `text` as one word of a command for a shell, in quotes if it needs them.
-pub fn shell_word(text: &str) -> String {
+/// `text` as one word of a command for a shell, in quotes if it needs them. With what [`printable`] would write out, or what is no
+/// UTF-8, it is POSIX's `$'\ooo'`, which bash, ksh and zsh know.
+pub fn shell_word(text: impl AsRef<OsStr>) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,@%+=".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
+    let text = text.as_ref();
+    match text.to_str() {
+        Some(text) if !text.is_empty() && text.chars().all(is_plain) => text.to_owned(),
+        Some(text) if !text.contains(is_unseen) => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => {
+            let bytes = text.as_bytes().iter().map(|byte| match char::from(*byte) {
+                c if is_plain(c) || c == ' ' => String::from(c),
+                _ => format!("\\{byte:03o}"),
+            });
+            format!("$'{}'", bytes.collect::<String>())
+        }
     }
-    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// As [`shell_word`], for a file whose name no command takes for an option.
+pub fn shell_path(file: &Path) -> String {
+    if file.as_os_str().as_bytes().starts_with(b"-") {
+        return shell_word(Path::new(".").join(file));
+    }
+    shell_word(file)
 }
 
 /// Source, kind and key in columns; `-` if there is no key.
@@ -160,9 +180,16 @@ mod tests {
             ("`id`", "'`id`'"),
             ("$(id)", "'$(id)'"),
             ("it's", r"'it'\''s'"),
+            (
+                "\u{1b}[2J a's\n\u{202e}7",
+                r"$'\033\1332J a\047s\012\342\200\2567'",
+            ),
         ] {
             assert_eq!(shell_word(text), word);
         }
+        let no_text = OsStr::from_bytes(b"-\xff");
+        assert_eq!(shell_path(Path::new(no_text)), r"$'./-\377'");
+        assert_eq!(shell_path(Path::new("a-b")), "a-b");
     }
 
     #[test]

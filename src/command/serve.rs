@@ -7,7 +7,7 @@ mod screen;
 use std::path::PathBuf;
 
 use super::{CommandError, block_on, load};
-use crate::app::{App, ConfigFile, Ports};
+use crate::app::{App, AppError, ConfigFile, Ports};
 use crate::config::Purpose;
 use crate::signal::Signals;
 use crate::telemetry;
@@ -44,7 +44,9 @@ pub fn run(arguments: &ServeArgs) -> Result<(), CommandError> {
     telemetry::log("info")?;
     block_on(Some(workers()), async {
         let signals = Signals::listen()?;
-        let ports = Ports::bind(config.admin.address, config.listen.address)?;
+        let admin = (config.admin.address, "admin.address");
+        let ports = Ports::bind(admin, (config.listen.address, "listen.address"));
+        let ports = ports.map_err(AppError::Bind)?;
         let app = App::start(config, Some(file), ports, |ingest| ingest).await?;
         Overview::of(&app).report();
         // Nothing unless systemd waits for it (Type=notify).

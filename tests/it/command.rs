@@ -296,30 +296,6 @@ fn no_line_of_dev_is_longer_than_a_terminal_of_80_columns() {
 }
 
 #[test]
-fn dev_reports_a_taken_port_and_nothing_else() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let port = taken.local_addr().expect("it has one").port().to_string();
-    let options = ["--port", "--admin-port", "--inspector-port"];
-    for option in options {
-        let mut arguments = vec!["dev", option, port.as_str()];
-        for other in options.iter().filter(|other| **other != option) {
-            arguments.extend([*other, "0"]);
-        }
-        let output = run(&arguments);
-        assert_eq!(output.status.code(), Some(1));
-        assert_eq!(text(&output.stdout), "");
-        let expected = format!(
-            "error: cannot listen on 127.0.0.1:{port}: take another port with {option}, 0 for a free one"
-        );
-        let stderr = text(&output.stderr);
-        assert!(
-            stderr.starts_with(&expected) && stderr.lines().count() == 1,
-            "{stderr}"
-        );
-    }
-}
-
-#[test]
 fn dev_shows_in_each_row_whether_the_signature_is_valid() {
     let temporary = tempfile::tempdir().expect("a temporary folder");
     let dev = Dev::start(&[], Some("key_1"), temporary.path());

@@ -249,6 +249,9 @@ fn on_a_terminal_it_asks_and_asks_again_after_a_mistake() {
     assert_eq!(code, Some(0), "{shown}");
     assert!(!shown.contains("export whsec"), "{shown}");
     for expected in [
+        // Between words, at the terminal's width.
+        "accepts events from\r\n  anybody.",
+        "SASL_SSL or SASL_PLAINTEXT?\r\n[PLAINTEXT] ",
         "Who sends the webhooks? [retell]",
         "\"stripe\"",
         "must start with \"/\"",

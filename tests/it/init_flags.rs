@@ -93,6 +93,25 @@ fn flags_that_contradict_each_other_are_both_named() {
             &["--set", "dedup = \"5m\"", "--set", "dedup = \"6m\""],
             "--set gives dedup twice",
         ),
+        (
+            &["--topic", "a", "--set", "topic = \"b\""],
+            "--set cannot give topic: use --topic",
+        ),
+        (
+            &[
+                "--set",
+                "dedup = \"5m\"\n[[source]]\nname = \"b\"\npath = \"/b\"\nverify = \"none\"",
+            ],
+            "is not a line of a source: give each line in a --set of its own",
+        ),
+        (
+            &["--set", "dedup = \"5m\"\n[kafka]"],
+            "give each line in a --set of its own",
+        ),
+        (
+            &["--set", "[hmac]"],
+            "a table stands in braces, as in hmac = { header = ",
+        ),
         (&["--preset", "stripe", "--verify", "none"], "--verify"),
         (&["--key-env", "KEY", "--key-file", "k"], "--key-file"),
         (&["--tls-certificate", "c"], "--tls-key"),
@@ -118,24 +137,38 @@ fn flags_that_contradict_each_other_are_both_named() {
 #[test]
 fn whatever_a_file_is_called_the_next_steps_name_it_and_run_nothing_else() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for name in ["a <b> `touch hit`.toml", "it's $(touch hit).toml"] {
+    for name in [
+        "a <b> `touch hit`.toml",
+        "it's $(touch hit).toml",
+        "-x",
+        "--force",
+        "\u{1b}]0;'\\\u{7}\n\u{202e}7\ntouch hit.toml",
+    ] {
         let key = format!("{name}\ntouch hit");
         let mut command = ringback();
         command.current_dir(folder.path());
         let output = command
-            .args(["init", "--yes", "--key-file", &key, "--tls-certificate"])
-            .args([name, "--tls-key", name, "--journal", name])
-            .args(["--output", name])
+            .args(["init", "--yes", &format!("--key-file={key}")])
+            .args(
+                ["tls-certificate", "tls-key", "journal", "output"]
+                    .map(|flag| format!("--{flag}={name}")),
+            )
             .output()
             .expect("the binary runs");
         assert!(output.status.success(), "{}", text(&output.stderr));
         let next = text(&output.stdout);
+        let is_raw = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!next.contains(is_raw), "{next:?}");
         let lines: Vec<_> = next.lines().filter(|line| line.starts_with("  ")).collect();
-        let script = format!("ringback() {{ echo \"$3\"; }}\n{}", lines.join("\n"));
+        // Fails if the file is not there.
+        let script = format!(
+            "ringback() {{ test -f \"$3\" && printf '%s.' \"${{3#./}}\"; }}\n{}",
+            lines.join("\n")
+        );
         let mut shell = Command::new("bash");
         shell.current_dir(folder.path()).args(["-c", &script]);
         let said = text(&shell.output().expect("bash runs").stdout);
-        assert_eq!(said, format!("{name}\n").repeat(4), "{script}");
+        assert_eq!(said, format!("{name}.").repeat(4), "{script}");
         assert!(!folder.path().join("hit").exists(), "{script}");
         let written = fs::read_to_string(folder.path().join(name)).expect("it was written");
         let config: toml::Table = written.parse().expect("it is TOML");
@@ -143,5 +176,16 @@ fn whatever_a_file_is_called_the_next_steps_name_it_and_run_nothing_else() {
         assert_eq!(config["journal"]["path"].as_str(), Some(name));
         let file = &config["source"][0]["keys"][0]["file"];
         assert_eq!(file.as_str(), Some(&*key));
+        assert!(!next.contains("--config -"), "{next}");
+        let again = ringback()
+            .current_dir(folder.path())
+            .args(["init", "--yes", &format!("--output={name}")])
+            .output()
+            .expect("the binary runs");
+        let stderr = text(&again.stderr);
+        assert!(
+            stderr.contains(" exists; ") && !stderr.trim_end().contains(is_raw),
+            "{stderr:?}"
+        );
     }
 }

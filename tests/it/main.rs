@@ -74,6 +74,7 @@ mod sizing_table;
 mod sources;
 mod status_page;
 mod support;
+mod taken_ports;
 mod tidy;
 mod tls;
 mod tls_reload;

@@ -112,10 +112,21 @@ impl Answers {
         self.is_system = output.starts_with("/etc");
         let mut keys = Vec::new();
         for line in &self.settings {
-            let table = line.parse::<Table>().map_err(|error| InitError::Setting {
+            let wrong = |reason: &str| InitError::Setting {
                 line: line.clone(),
-                reason: error.message().to_owned(),
-            })?;
+                reason: reason.to_owned(),
+            };
+            // Whatever else begins in it would not belong to the source.
+            if line.trim().contains('\n') {
+                return Err(wrong("give each line in a --set of its own"));
+            }
+            if line.trim_start().starts_with('[') {
+                return Err(wrong(
+                    "a table stands in braces, as in hmac = { header = \"X-Signature\" }",
+                ));
+            }
+            let table = line.parse::<Table>();
+            let table = table.map_err(|error| wrong(error.message()))?;
             keys.extend(table.into_iter().map(|(key, _)| key));
         }
         match contradictions::first(self, &keys) {

@@ -9,20 +9,25 @@ use super::answers::{
     DEFAULT_SECURITY, DEFAULT_SENDER, DEFAULT_USER, Scheme,
 };
 use super::file;
+use crate::command::render::printable;
+use crate::command::terminal::fitted;
 use crate::ingest::PRESETS;
 
-/// Asks for everything that no flag says.
+/// Asks for everything that no flag says, in lines that fit the terminal's `columns`.
 pub fn complete(
     answers: &mut Answers,
     input: &mut impl BufRead,
     output: &mut impl Write,
+    columns: Option<usize>,
 ) -> Result<(), InitError> {
     let mut ask = Ask {
         answers,
         input,
         output,
+        columns,
     };
-    ask.say("Enter takes what stands in brackets. Ctrl-C ends it, and nothing is written.\n")?;
+    ask.say("Enter takes what stands in brackets. Ctrl-C ends it, and nothing is written.")?;
+    ask.say("")?;
     ask.sender()?;
     ask.kafka()?;
     ask.machine()
@@ -32,15 +37,15 @@ struct Ask<'a, I, O> {
     answers: &'a mut Answers,
     input: &'a mut I,
     output: &'a mut O,
+    columns: Option<usize>,
 }
 
 impl<I: BufRead, O: Write> Ask<'_, I, O> {
     fn sender(&mut self) -> Result<(), InitError> {
         if !self.answers.has_sender() {
             let known = PRESETS.each_ref().map(|preset| preset.name).join(", ");
-            self.say(&format!(
-                "Known senders: {known}.\nAny other by its scheme: hmac, bearer, basic; or none, which accepts events from anybody."
-            ))?;
+            self.say(&format!("Known senders: {known}."))?;
+            self.say("Any other by its scheme: hmac, bearer, basic; or none, which accepts events from anybody.")?;
             self.required(
                 "Who sends the webhooks?",
                 DEFAULT_SENDER,
@@ -196,7 +201,10 @@ impl<I: BufRead, O: Write> Ask<'_, I, O> {
         set: impl Fn(&mut Answers, String),
     ) -> Result<(), InitError> {
         loop {
-            self.write(&format!("{question} [{default}] "))?;
+            // The answer follows a blank.
+            let columns = self.columns.map(|columns| columns.saturating_sub(1));
+            let question = fitted(&format!("{question} [{default}]"), columns, 0);
+            self.write(&format!("{question} "))?;
             let mut line = String::new();
             let read = self.input.read_line(&mut line);
             if read.map_err(|error| InitError::Write(String::from("the questions"), error))? == 0 {
@@ -209,13 +217,14 @@ impl<I: BufRead, O: Write> Ask<'_, I, O> {
                     *self.answers = tried;
                     return Ok(());
                 }
-                Err(fault) => self.say(&format!("  {}", fault.message))?,
+                Err(fault) => self.say(&format!("  {}", printable(&fault.message)))?,
             }
         }
     }
 
     fn say(&mut self, line: &str) -> Result<(), InitError> {
-        self.write(&format!("{line}\n"))
+        let lines = fitted(line, self.columns, 2);
+        self.write(&format!("{lines}\n"))
     }
 
     fn write(&mut self, text: &str) -> Result<(), InitError> {

@@ -23,10 +23,11 @@ fn of_sender(answers: &Answers) -> Option<String> {
 }
 
 fn of_settings(set: &[String]) -> Option<String> {
-    const FLAGS: [(&str, &str); 4] = [
+    const FLAGS: [(&str, &str); 5] = [
         ("preset", "--preset"),
         ("verify", "--verify"),
         ("path", "--path"),
+        ("topic", "--topic"),
         ("keys", "--key-env or --key-file"),
     ];
     set.iter().enumerate().find_map(|(index, key)| {
