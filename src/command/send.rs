@@ -97,6 +97,7 @@ pub(super) fn run(arguments: &SendArgs) -> Result<(), CommandError> {
         tamper: arguments.tamper,
         stale: arguments.stale,
     };
+    let are_recorded = messages.are_recorded();
     let tally = block_on(Some(1), send(arguments, post, messages))?;
     let expected = if arguments.tamper || arguments.stale {
         Expected::Unauthorized
@@ -107,7 +108,7 @@ pub(super) fn run(arguments: &SendArgs) -> Result<(), CommandError> {
     if others == 0 {
         return Ok(());
     }
-    if let Some(variable) = sender.missing_variable() {
+    if let Some(variable) = sender.missing_variable().filter(|_| !are_recorded) {
         anstream::eprintln!("Nothing was signed, because {variable} is not set.");
     }
     Err(CommandError::OtherAnswers {

@@ -2,17 +2,23 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use secrecy::{ExposeSecret as _, SecretString};
 use toml::{Table, Value};
 
 use super::{CommandError, RETELL_KEY, load};
 use crate::config::{Config, Environment, Purpose};
-use crate::ingest::{KeyConfig, SignError, Signer, SourceConfig, Verify};
+use crate::ingest::{KeyConfig, PRESETS, SignError, Signer, SourceConfig, Verify};
 use crate::secret::{SecretError, SecretForm, SecretSource};
 use crate::telemetry::chain;
 
 /// The variable that names the configuration for every command.
 const CONFIG: &str = "RINGBACK_CONFIG";
+
+/// The names of the known senders, as values of an option.
+pub fn presets() -> PossibleValuesParser {
+    PossibleValuesParser::new(PRESETS.each_ref().map(|preset| preset.name))
+}
 
 /// Who sends.
 #[derive(Debug, clap::Args)]
@@ -28,7 +34,7 @@ pub struct SenderArgs {
     #[arg(long, value_name = "SCHEME", conflicts_with = "preset")]
     verify: Option<String>,
     /// Without a configuration: a known sender, as in preset = "…"
-    #[arg(long, value_name = "SENDER")]
+    #[arg(long, value_name = "SENDER", value_parser = presets())]
     preset: Option<String>,
     /// Without a configuration: what else its source would say, such as 'hmac = { header = "X-Signature" }'; can be repeated
     #[arg(long = "set", value_name = "LINE")]

@@ -97,7 +97,8 @@ impl<A> Ingress<A> {
             };
             let source = source.map(|index| &table.sources[index]);
             let hint = source.and_then(|source| source.authenticator.key_hint());
-            let hint = hint.filter(|_| reason == Reason::SignatureMismatch);
+            let hint = hint.unwrap_or_else(|| reason.advice());
+            let hint = (reason == Reason::SignatureMismatch).then_some(hint);
             let name = source.map(|source| source.name.as_str());
             refusal_log::log(name, problem, count, &sender, hint);
         }

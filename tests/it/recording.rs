@@ -58,6 +58,9 @@ fn a_recording_is_sent_again_with_each_request_s_own_head_in_the_same_order() {
         stdout.contains("5 sent in ") && stdout.contains("204: 4  401: 1"),
         "{stdout}"
     );
+    // No key would have changed that.
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!stderr.contains("Nothing was signed"), "{stderr}");
     let mut stream = again.page.stream(None);
     stream.until(|row| row["n"] == 5 && row["status"] == 401);
     for (number, body) in bodies.iter().enumerate() {

@@ -318,6 +318,26 @@ fn the_text_says_cause_and_remedy_and_wrong_usage_exits_2() {
         text.contains("\nremedy  sign and send the same bytes"),
         "{text}"
     );
+    let body = folder.path().join("body.json");
+    std::fs::write(&body, format!("\n {BODY}")).expect("it can be written");
+    let body = body.to_str().expect("UTF-8");
+    let has_no_head = "give that with --body, and each header with --header";
+    for (wrong, expected) in [
+        (&["verify", "--request", body][..], has_no_head),
+        (&["verify", "--preset", "retel", "--body", body], "'retell'"),
+        (&["send", "--preset", "retel"], "'retell'"),
+        (
+            &["send", "--url", "localhost:8080/webhook"],
+            "give http://host:port/path",
+        ),
+    ] {
+        let mut command = ringback();
+        let command = command.args(wrong).env("RETELL_API_KEY", KEY);
+        let output = command.output().expect("the binary runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {stderr}");
+        assert!(stderr.contains(expected), "{wrong:?}: {stderr}");
+    }
     for wrong in [
         &["verify"][..],
         &["verify", "--body", "/never/there"],

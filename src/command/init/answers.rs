@@ -7,7 +7,7 @@ use toml::Table;
 
 use super::{InitError, contradictions};
 use crate::command::RETELL_KEY;
-use crate::ingest::PRESETS;
+use crate::command::sender::presets;
 
 /// The sender that ringback was made for.
 pub const DEFAULT_SENDER: &str = "retell";
@@ -25,7 +25,7 @@ pub const DEFAULT_HEADER: &str = "X-Signature";
 pub struct Answers {
     /// A known sender, as in preset = "…"
     #[arg(long, value_name = "SENDER", conflicts_with = "verify", help_heading = "The sender",
-        value_parser = clap::builder::PossibleValuesParser::new(PRESETS.each_ref().map(|preset| preset.name)))]
+        value_parser = presets())]
     pub preset: Option<String>,
     /// Any other sender: its scheme, as in verify = "…", such as hmac, bearer, basic or none
     #[arg(long, value_name = "SCHEME", help_heading = "The sender")]

@@ -43,6 +43,10 @@ pub enum CaptureError {
     Several(usize),
     #[error("the recording cannot be read: {0}")]
     Recording(String),
+    #[error(
+        "the request begins with a body: give that with --body, and each header with --header 'Name: value'"
+    )]
+    Headless,
     #[error("{0:?} is not a header; write it as 'Name: value'")]
     Header(String),
     #[error("--at {0:?} is not a time; write it as 2026-01-31T10:00:00Z, or in seconds since 1970")]
@@ -114,6 +118,9 @@ impl Capture {
     fn parse(bytes: &[u8]) -> Result<Self, CaptureError> {
         if let Some(recorded) = recording::read(bytes) {
             return Self::of_recording(recorded.map_err(CaptureError::Recording)?);
+        }
+        if bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(CaptureError::Headless);
         }
         let mut capture = Self::default();
         let is_verbose = bytes.starts_with(b"> ") || find(bytes, b"\n> ").is_some();

@@ -38,14 +38,13 @@ impl FromStr for WebhookUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
+        const FORM: &str = "give http://host:port/path; for a relay with listen.tls, give its --config and no URL; if a proxy terminates TLS \
+                            in front of the relay, give the address behind it";
+        let uri: Uri = text.parse().map_err(|error| format!("{error}; {FORM}"))?;
         let authority = uri.authority().map(http::uri::Authority::as_str);
         let (Some("http"), Some(authority), Some(host)) = (uri.scheme_str(), authority, uri.host())
         else {
-            return Err(String::from(
-                "give http://host:port/path; for a relay with listen.tls, give its --config and no URL; if a proxy terminates TLS in front \
-                 of the relay, give the address behind it",
-            ));
+            return Err(String::from(FORM));
         };
         if authority.contains('@') {
             return Err(String::from("remove the user name from the URL"));

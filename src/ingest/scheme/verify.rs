@@ -66,12 +66,10 @@ impl Verify {
         }
     }
 
-    /// What an operator should check if no key matches a signature.
+    /// What an operator should check if no key matches a signature, beside what is true of every sender.
     pub(crate) fn key_hint(self) -> Option<&'static str> {
-        const BODY: &str =
-            "if the key is right, something between the sender and ringback changes the body";
         Some(match self {
-            Self::None => return None,
+            Self::None | Self::Github | Self::Hmac => return None,
             Self::Retell => super::retell::KEY_HINT,
             Self::StandardWebhooks => "each endpoint of the sender has a secret of its own",
             Self::Stripe => "each endpoint has a secret of its own, and so has the Stripe CLI",
@@ -82,7 +80,6 @@ impl Verify {
             Self::Twilio => {
                 "the key is the auth token of the account that sends; twilio.url is the URL that Twilio was given"
             }
-            Self::Github | Self::Hmac => BODY,
             Self::Bearer | Self::Basic => "the sender's credentials are none of this source's keys",
         })
     }
