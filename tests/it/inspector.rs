@@ -124,7 +124,7 @@ fn a_request_is_shown_in_full_with_its_record_and_can_be_saved_and_found() {
     assert_eq!(info["topic"], "retell-events");
     assert_eq!(
         info["webhook"],
-        format!("http://localhost:{}", port(&inspected.webhooks))
+        format!("http://localhost:{}/webhook", port(&inspected.webhooks))
     );
     let retell = &info["sources"][0];
     assert_eq!(

@@ -38,6 +38,8 @@ fn one_s_own_sources_run_with_their_keys_limits_and_topics() {
     let page = &inspected.page;
     let info = page.get("/api/info").json();
     assert_eq!(info["topic"], "orders");
+    let webhook = format!("http://{}/pay", inspected.webhooks);
+    assert_eq!(info["webhook"], webhook.replace("127.0.0.1", "localhost"));
     let sources = info["sources"].as_array().expect("an array");
     let shown: Vec<_> = sources
         .iter()

@@ -21,10 +21,14 @@ const SEARCH_STEP: usize = 256;
 /// `GET /api/info`.
 pub fn info(inspected: &Inspected) -> Reply {
     let bounds = inspected.store.bounds();
+    // Of the first source: without a path it would be nobody's.
+    let first = inspected.sources.all().first();
+    let path = first.and_then(|source| source.path.iter().next());
+    let (port, path) = (inspected.listener.port, path.unwrap_or_default());
     let info = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "run": inspected.streams.run(),
-        "webhook": format!("http://localhost:{}", inspected.listener.port),
+        "webhook": format!("http://localhost:{port}{path}"),
         "topic": inspected.topic,
         "bootstrap": inspected.bootstrap,
         "now_ms": now_ms(),
