@@ -24,7 +24,7 @@ use self::waiting::WaitingBodies;
 pub(super) struct Budget {
     inner: Arc<Inner>,
     /// `None` for what is no source's.
-    share: Option<Share>,
+    share: Option<Arc<Share>>,
 }
 
 #[derive(Debug)]

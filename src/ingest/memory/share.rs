@@ -7,24 +7,32 @@
 //! switches with shared memory (Choudhury and Hahne, 1998).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::{Budget, Exhausted};
 
 /// How many times the rest one source may have.
 const FACTOR: usize = 3;
 
-/// What the bodies of one source hold together, in bytes.
-#[derive(Debug, Clone, Default)]
+/// What the bodies of one source hold together, in bytes. The source counts as one for as long as somebody has this: it is configured,
+/// or a charge is left of it.
+#[derive(Debug)]
 pub(super) struct Share {
     pub(super) complete: Held,
     /// With those that arrive.
     pub(super) all: Held,
+    count: Arc<AtomicUsize>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A sum of bytes.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Held(Arc<AtomicUsize>);
+#[derive(Debug, Default)]
+pub(super) struct Held(AtomicUsize);
 
 impl Held {
     pub(super) fn add(&self, bytes: usize) {
@@ -44,26 +52,36 @@ impl Held {
 /// All shares by the names of their sources: of a source that is configured again, the same.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
-    count: AtomicUsize,
-    by_name: Mutex<Vec<(String, Share)>>,
+    count: Arc<AtomicUsize>,
+    by_name: Mutex<Vec<(String, Weak<Share>)>>,
+}
+
+impl Shares {
+    fn of(&self, source: &str) -> Arc<Share> {
+        let by_name = self.by_name.lock();
+        let mut by_name = by_name.unwrap_or_else(PoisonError::into_inner);
+        let known = by_name.iter().find(|(name, _)| name == source);
+        if let Some(share) = known.and_then(|(_, share)| share.upgrade()) {
+            return share;
+        }
+        by_name.retain(|(_, share)| share.strong_count() > 0);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let share = Arc::new(Share {
+            complete: Held::default(),
+            all: Held::default(),
+            count: Arc::clone(&self.count),
+        });
+        by_name.push((source.to_owned(), Arc::downgrade(&share)));
+        share
+    }
 }
 
 impl Budget {
     /// The same budget, charged for the source of this name, which gets only its share if there are others.
     pub(in crate::ingest) fn shared_with(&self, source: &str) -> Self {
-        let shares = &self.inner.shares;
-        let mut by_name = { &shares.by_name }
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let known = by_name.iter().find(|(name, _)| name == source);
-        let share = known.map_or_else(Share::default, |(_, share)| share.clone());
-        if known.is_none() {
-            by_name.push((source.to_owned(), share.clone()));
-            shares.count.store(by_name.len(), Ordering::Relaxed);
-        }
         Self {
             inner: Arc::clone(&self.inner),
-            share: Some(share),
+            share: Some(self.inner.shares.of(source)),
         }
     }
 
@@ -173,6 +191,23 @@ mod tests {
         let _other = alone.shared_with("other");
         let mut body = only.charge();
         assert_eq!((body.grow(500), body.grow(500)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn a_source_that_was_removed_counts_for_as_long_as_it_holds_something() {
+        let budget = budget();
+        let [a, b] = ["a", "b"].map(|name| budget.shared_with(name));
+        let mut last = b.charge();
+        assert_eq!((last.grow(10), last.arrived()), (Ok(()), Ok(())));
+        drop(b);
+        assert_eq!(flood(&a).len(), 74, "of what b leaves");
+        // It comes back, and finds what it holds.
+        let b = budget.shared_with("b");
+        assert_eq!(b.share.as_ref().unwrap().complete.get(), 10);
+        drop((b, last));
+        assert_eq!(flood(&a).len(), 100);
+        let _c = budget.shared_with("c");
+        assert_eq!(flood(&a).len(), 75);
     }
 
     #[tokio::test]
