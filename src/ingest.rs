@@ -99,6 +99,23 @@ pub struct Ingest<A = Appender> {
     check: Option<Check>,
 }
 
+/// Settings that nothing can refuse any more, and that no request is judged by yet.
+#[must_use = "requests are judged by it only once it is opened"]
+pub struct Prepared<'a, A> {
+    ingress: &'a Ingress<A>,
+    table: Table,
+    sources: &'a [SourceConfig],
+}
+
+impl<A> Prepared<'_, A> {
+    /// Judges the next requests by it. Those that have begun end as they began.
+    pub fn open(self) {
+        let table = self.table.with_windows(self.sources);
+        // Requests that still run are a matter of seconds; what they are refused for is counted all the same.
+        self.ingress.table.swap(Arc::new(table)).log_rest();
+    }
+}
+
 impl<A> Clone for Ingest<A> {
     fn clone(&self) -> Self {
         Self {
@@ -134,7 +151,7 @@ impl<A: Append> Ingest<A> {
         // A body as large as all memory for bodies still fits, with the head that is charged beside it.
         let room = bytes(listen.max_in_flight).saturating_add(MAX_HEAD as usize);
         let budget = Budget::new(room, metrics.body_bytes.clone());
-        let table = Table::new(listen, sources, &budget, &metrics, None)?;
+        let table = Table::new(listen, sources, &budget, &metrics, None)?.with_windows(sources);
         let tls = listen.tls.as_ref();
         let tls = tls.map(|tls| Tls::new(tls, metrics.certificate_expiry()));
         let tls = tls.transpose()?.map(Arc::new);
@@ -206,21 +223,22 @@ impl<A: Append> Ingest<A> {
         self.ingress.metrics.figures()
     }
 
-    /// Judges the next requests by these settings, and reads their keys again; on an error everything stays as it is.
-    /// Requests that have begun end as they began. Of `listen`, what the sockets and all bodies share stays as it was at the
-    /// start. Blocks while it reads files.
-    pub fn reload(
-        &self,
+    /// Makes ready to judge requests by these settings, and reads their keys again; until [`Prepared::open`] everything stays as
+    /// it is. Of `listen`, what the sockets and all bodies share stays as it was at the start. Blocks while it reads files.
+    pub fn prepare<'a>(
+        &'a self,
         listen: &ListenConfig,
-        sources: &[SourceConfig],
-    ) -> Result<(), IngestError> {
-        let ingress = &self.ingress;
+        sources: &'a [SourceConfig],
+    ) -> Result<Prepared<'a, A>, IngestError> {
+        let ingress = &*self.ingress;
         let present = ingress.table.load();
         let (budget, metrics) = (&ingress.budget, &ingress.metrics);
         let table = Table::new(listen, sources, budget, metrics, Some(&present))?;
-        // Requests that still run are a matter of seconds; what they are refused for is counted all the same.
-        ingress.table.swap(Arc::new(table)).log_rest();
-        Ok(())
+        Ok(Prepared {
+            ingress,
+            table,
+            sources,
+        })
     }
 
     /// Reads the certificate and its key; on an error the present certificate stays. `None` without TLS. Handshakes

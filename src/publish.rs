@@ -72,6 +72,10 @@ pub const LOG_INTERVAL: Duration = Duration::from_secs(30);
 /// After the drain deadline: for last reports, the client's close and the last checkpoint.
 pub const LAST_GRACE: Duration = Duration::from_secs(10);
 
+/// For the publisher to take other topics. The longest that it usually does meanwhile is to replace a producer: at most 9 s, by the
+/// time-outs of `kafka::producer`.
+const ROUTE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The folder of dead letters, in the journal's.
 pub const DEAD_LETTERS: &str = "dead-letters";
 
@@ -245,10 +249,12 @@ impl Control {
         self.0.put(|inbox| inbox.replace_producer = true);
     }
 
-    /// Events go to the topics that these sources say, from the next record on that is sent. Which events are on their way to a
-    /// topic already does not change.
-    pub fn route(&self, sources: Vec<SourceTopics>) {
-        self.0.put(|inbox| inbox.routes = Some(sources));
+    /// Events go to the topics that these sources say, from the next record on that is read. Which events are on their way to a
+    /// topic already does not change. Waits until the publisher has taken this; false if it hangs, for some ten seconds, and then
+    /// nothing changes.
+    #[must_use]
+    pub fn route(&self, sources: Vec<SourceTopics>) -> bool {
+        self.0.route(sources, ROUTE_PATIENCE)
     }
 
     /// Ends a drain early: the publisher waits for last reports, writes the checkpoint and ends.

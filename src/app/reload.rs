@@ -1,17 +1,22 @@
 //! Takes a changed configuration while the relay runs: all of it that can be taken, or nothing.
 
+mod progress;
 mod thread;
 
 use std::path::{Path, PathBuf};
 
-use super::watch::WatchedFile;
+use self::progress::Progress;
+use super::watch::{WatchedFile, WatchedFiles};
 use crate::config::{Config, Environment, Purpose, ReloadMetrics, Reloaded};
-use crate::ingest::Ingest;
+use crate::ingest::{Append, Ingest};
 use crate::publish::{Control, SourceTopics};
-use crate::readiness::{Check, CheckKind, Readiness};
+use crate::readiness::{CheckKind, Readiness};
 use crate::telemetry::chain;
 
 pub(super) use self::thread::{ReloadThread, Reloads};
+
+const PUBLISHER_HANGS: &str = "the publisher does not take the topics of the sources, because it waits for the journal's disk or for \
+    Kafka's client; the configuration is read again every few seconds";
 
 /// The configuration's file, as it was before it was read.
 pub struct ConfigFile {
@@ -39,7 +44,15 @@ pub(super) struct Reloader {
     /// Why the changed configuration is not in use. It is read again until it is.
     fault: Option<String>,
     metrics: ReloadMetrics,
-    check: Check,
+    progress: Progress,
+}
+
+/// What became of a changed configuration that is in use.
+struct Taken {
+    /// The keys that need a restart.
+    needs_restart: Vec<String>,
+    /// The files that it names, as they were before they were read.
+    files: WatchedFiles,
 }
 
 impl Reloader {
@@ -50,14 +63,13 @@ impl Reloader {
         readiness: &Readiness,
     ) -> Self {
         let check = readiness.check("configuration", CheckKind::Informational, "");
-        check.pass("ok");
         Self {
             largest_body: config.publish().max_body,
             config,
             path,
             fault: None,
             metrics,
-            check,
+            progress: Progress::new(check),
         }
     }
 
@@ -71,28 +83,33 @@ impl Reloader {
         self.fault.is_some()
     }
 
-    /// Reads the file again and takes what it says; if that is refused, everything goes on as it is. False if it is, or if there
-    /// is no file. Blocks while it reads.
-    pub(super) fn reload(&mut self, why: &str, ingest: &Ingest, publisher: &Control) -> bool {
-        let Some(path) = &self.path else {
-            return false;
-        };
-        let reloaded = read_again(path).and_then(|fresh| self.take(&fresh, ingest, publisher));
-        match reloaded {
-            Ok(needs_restart) => {
+    /// The next refusal is reported even if it repeats the last: an operator asks for it.
+    fn forget_fault(&mut self) {
+        self.fault = None;
+    }
+
+    /// Reads the file again and takes what it says; if that is refused, everything goes on as it is. Returns the files that it names
+    /// now, as they were before they were read, or `None` if it is not taken or there is no file. Blocks while it reads.
+    fn reload(&mut self, why: &str, ingest: &Ingest, publisher: &Control) -> Option<WatchedFiles> {
+        let fresh = read_again(self.path.as_ref()?);
+        let route = |sources| publisher.route(sources);
+        match fresh.and_then(|fresh| self.take(&fresh, ingest, route)) {
+            Ok(taken) => {
+                let taken = taken?;
                 self.fault = None;
                 self.metrics.taken();
-                self.report(why, &needs_restart);
-                true
+                self.report(why, &taken.needs_restart);
+                Some(taken.files)
             }
             Err(fault) => {
                 // The same fault every few seconds is one line. Whoever reads it finds the check and the metric changed already.
                 if self.fault.as_ref() != Some(&fault) {
                     self.metrics.refused();
-                    self.check.fail(&format!(
+                    let message = format!(
                         "the changed configuration is refused, and an earlier one goes on: {}",
                         fault.replace('\n', "; ")
-                    ));
+                    );
+                    self.progress.set(true, &message);
                     tracing::error!(
                         why,
                         error = fault,
@@ -100,40 +117,43 @@ impl Reloader {
                     );
                 }
                 self.fault = Some(fault);
-                false
+                None
             }
         }
     }
 
-    /// Returns the keys that need a restart.
-    fn take(
+    /// `route` gives the publisher its topics, and returns false if it does not take them. `None` if the relay has begun to end
+    /// meanwhile.
+    fn take<A: Append>(
         &mut self,
         fresh: &Config,
-        ingest: &Ingest,
-        publisher: &Control,
-    ) -> Result<Vec<String>, String> {
+        ingest: &Ingest<A>,
+        route: impl FnOnce(Vec<SourceTopics>) -> bool,
+    ) -> Result<Option<Taken>, String> {
         let reloaded = self.config.reloaded(fresh, self.largest_body);
         let Reloaded {
             config,
             needs_restart,
         } = reloaded.map_err(|errors| errors.join("\n"))?;
-        let (before, after) = (self.config.publish().sources, config.publish().sources);
-        if before == after {
-            let reloaded = ingest.reload(&config.listen, &config.source);
-            reloaded.map_err(|error| chain(&error))?;
-        } else {
-            // The publisher knows where a new source's events go before there are any. The others' go where they went until all of it
-            // is taken.
-            let is_new = |new: &SourceTopics| before.iter().all(|old| old.source != new.source);
-            let added = after.iter().filter(|new| is_new(new));
-            publisher.route(before.iter().chain(added).cloned().collect());
-            let reloaded = ingest.reload(&config.listen, &config.source);
-            publisher.route(if reloaded.is_ok() { after } else { before });
-            reloaded.map_err(|error| chain(&error))?;
+        let files = WatchedFiles::new(&config, None);
+        let prepared = ingest.prepare(&config.listen, &config.source);
+        let prepared = prepared.map_err(|error| chain(&error))?;
+        if self.progress.is_over() {
+            tracing::info!("shutting down: a changed configuration is not taken any more");
+            return Ok(None);
         }
+        // The publisher knows where a new source's events go before there are any.
+        let topics = topics(&config);
+        if topics != self::topics(&self.config) && !route(topics) {
+            return Err(String::from(PUBLISHER_HANGS));
+        }
+        prepared.open();
         self.report_removed(&config);
         self.config = config;
-        Ok(needs_restart)
+        Ok(Some(Taken {
+            needs_restart,
+            files,
+        }))
     }
 
     /// Says what becomes of the events of sources that `config` does not have any more: nothing else would, if that topic is
@@ -155,7 +175,7 @@ impl Reloader {
     fn report(&self, why: &str, needs_restart: &[String]) {
         let sources = self.config.source.len();
         if needs_restart.is_empty() {
-            self.check.pass("ok");
+            self.progress.set(false, "ok");
             tracing::info!(
                 why,
                 sources,
@@ -164,8 +184,8 @@ impl Reloader {
             return;
         }
         let keys = needs_restart.join(", ");
-        self.check
-            .fail(&format!("changed, but taken only by a restart: {keys}"));
+        let message = format!("changed, but taken only by a restart: {keys}");
+        self.progress.set(true, &message);
         tracing::warn!(
             why,
             sources,
@@ -173,6 +193,13 @@ impl Reloader {
             "the configuration was read again and is in use but for what needs a restart"
         );
     }
+}
+
+/// What the sources say that do not leave everything to `kafka.topic`: the others concern no publisher.
+fn topics(config: &Config) -> Vec<SourceTopics> {
+    let mut sources = config.publish().sources;
+    sources.retain(|source| source.topic.is_some() || !source.by_event.is_empty());
+    sources
 }
 
 /// The configuration as it is in its file now, or why it cannot be read.
@@ -185,4 +212,69 @@ fn read_again(path: &Path) -> Result<Config, String> {
         ));
     }
     Config::load(path, &Environment::of_process(), Purpose::Relay).map_err(|error| chain(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::watch::ChangedFiles;
+    use crate::telemetry::Registry;
+    use crate::{ingest, journal};
+
+    const EVENT: &[u8] = br#"{"event":"e"}"#;
+
+    fn config(more: &str) -> Config {
+        let text = format!(
+            "[kafka.client]\n\"bootstrap.servers\" = \"127.0.0.1:1\"\n\
+             [[source]]\nname = \"s\"\npath = \"/\"\nverify = \"none\"\n{more}"
+        );
+        Config::parse(&text, "test.toml", &Environment::from([])).unwrap()
+    }
+
+    #[test]
+    fn a_source_opens_once_the_publisher_has_its_topic_and_its_files_are_watched_from_before_their_reading()
+     {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        std::fs::write(&key, "one").unwrap();
+        let (before, after) = (
+            config(""),
+            config(&format!(
+                "[[source]]\nname = \"more\"\npath = \"/more\"\ntopic = \"own\"\nevent_pointer = \"/event\"\n\
+                 verify = \"bearer\"\nkeys = [{{ file = {key:?} }}]\n"
+            )),
+        );
+        let registry = Registry::new();
+        let limits = journal::memory::Limits {
+            budget: 1 << 20,
+            patience: std::time::Duration::from_secs(1),
+        };
+        let metrics = journal::Metrics::register(&registry).unwrap();
+        let appender = journal::open_in_memory(limits, &metrics).appender;
+        let metrics = ingest::Metrics::register(&registry).unwrap();
+        let ingest = Ingest::new(&before.listen, &before.source, appender, metrics).unwrap();
+        let metrics = ReloadMetrics::register(&registry).unwrap();
+        let mut reloader = Reloader::new(before, None, metrics, &Readiness::new());
+        let is_open = || ingest.validates(1, EVENT);
+
+        let refused = reloader.take(&after, &ingest, |_| false);
+        assert!(refused.is_err_and(|fault| fault == PUBLISHER_HANGS));
+        assert!(!is_open());
+        let taken = reloader.take(&after, &ingest, |topics| {
+            assert_eq!(topics[0].topic.as_deref(), Some("own"));
+            assert!(!is_open());
+            // The key has been read.
+            std::fs::write(&key, "another").unwrap();
+            true
+        });
+        assert!(is_open());
+        let mut files = taken.unwrap().unwrap().files;
+        assert!(files.check(ChangedFiles::default()).keys);
+        let again = reloader.take(&after, &ingest, |_| panic!("the topics are the same"));
+        assert!(again.is_ok_and(|taken| taken.is_some()));
+        reloader.progress.give_up();
+        let late = reloader.take(&config(""), &ingest, |_| panic!("it is too late"));
+        assert!(late.is_ok_and(|taken| taken.is_none()));
+        assert!(is_open());
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::AppError;
 use super::account::{Account, Summary};
@@ -24,6 +24,9 @@ use crate::signal::{Request, Signals};
 
 /// For the last answers to senders whose events Kafka has not acknowledged.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Between two looks at whether the reading of changed files hangs.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Everything but the webhook listener, in the order in which it ends.
 pub(super) struct Relay {
@@ -96,6 +99,7 @@ impl Relay {
         server: &mut JoinHandle<io::Result<()>>,
         signals: &mut Signals,
     ) -> Phase {
+        let mut ticks = interval(TICK);
         loop {
             tokio::select! {
                 reason = self.appender.poisoned() => return self.fail(Failure::Poisoned(reason)),
@@ -105,6 +109,7 @@ impl Relay {
                     Request::Reload => self.reloads.iter().for_each(ReloadThread::ask),
                 },
                 () = reached(Some(self.account.due)) => self.account.report_rate(),
+                _ = ticks.tick() => self.reloads.iter().for_each(ReloadThread::report_hanging),
             }
         }
     }

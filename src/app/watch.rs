@@ -54,7 +54,8 @@ pub(super) struct ChangedFiles {
 }
 
 impl WatchedFiles {
-    /// The file of the configuration, and every file that it names, as it is now.
+    /// The file of the configuration, and every file that it names, as it is now: a change counts from here on, so this precedes
+    /// their reading.
     pub(super) fn new(config: &Config, configuration: Option<WatchedFile>) -> Self {
         let keys = config.source.iter().flat_map(|source| &source.keys);
         let keys = keys.filter_map(|key| key.file.clone());
@@ -72,9 +73,9 @@ impl WatchedFiles {
         }
     }
 
-    /// Watches the files that this configuration names from now on. True if the certificate is in other files.
-    pub(super) fn watch(&mut self, config: &Config) -> bool {
-        let mut before = std::mem::replace(self, Self::new(config, None));
+    /// Watches these files from now on, and the configuration's as before. True if the certificate is in other files.
+    pub(super) fn watch(&mut self, files: Self) -> bool {
+        let mut before = std::mem::replace(self, files);
         self.configuration = before.configuration.take();
         let is_elsewhere = !self.certificate.iter().eq(&before.certificate);
         // Of a file that was watched before, no change may be missed.

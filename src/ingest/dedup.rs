@@ -32,8 +32,8 @@ use super::config::SourceConfig;
 use super::metrics::DedupMetrics;
 use crate::time;
 
-/// The windows of all sources.
-#[derive(Debug)]
+/// The windows of all sources, which clones share.
+#[derive(Debug, Clone)]
 pub(super) struct Dedup {
     /// In the order of the configuration; `None` if the source has no window.
     windows: Vec<Option<Arc<Window>>>,
@@ -86,19 +86,16 @@ impl Clock {
 }
 
 impl Dedup {
-    /// Empty windows for these sources, each with its counters.
-    pub(super) fn new<'a>(
-        sources: impl Iterator<Item = (&'a SourceConfig, &'a DedupMetrics)>,
-    ) -> Self {
-        let none = Self {
+    /// No windows.
+    pub(super) fn new() -> Self {
+        Self {
             windows: Vec::new(),
             clock: Clock::start(),
             saver: OnceLock::new(),
-        };
-        none.reconfigured(sources)
+        }
     }
 
-    /// The windows of other settings: a source keeps its window by its name, with the marks that still count and the claims.
+    /// The windows of these sources, each with its counters: a source keeps its window by its name, with the marks that still count and the claims.
     pub(super) fn reconfigured<'a>(
         &self,
         sources: impl Iterator<Item = (&'a SourceConfig, &'a DedupMetrics)>,

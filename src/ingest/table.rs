@@ -41,7 +41,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Reads the keys; a blank or unreadable one is an error. All bodies share `budget`. `before` is the table whose place this
-    /// one takes.
+    /// one takes, and whose windows of duplicates it has until [`Table::with_windows`].
     pub(super) fn new(
         listen: &ListenConfig,
         sources: &[SourceConfig],
@@ -62,13 +62,7 @@ impl Table {
         let (mut built, routes) = build(sources, &limits, metrics)?;
         assign_lanes(&mut built, before.map_or(&[], |before| &before.sources[..]));
         let names = built.iter().map(|source| source.name.as_str());
-        let counters = built.iter().map(|source| &source.metrics.dedup);
-        let windows = sources.iter().zip(counters);
-        // Last, because windows that are shared change with it.
-        let dedup = match before {
-            Some(before) => before.dedup.reconfigured(windows),
-            None => Dedup::new(windows),
-        };
+        let dedup = before.map_or_else(Dedup::new, |before| before.dedup.clone());
         Ok(Self {
             content_log: ContentLog::new(&built),
             dedup,
@@ -81,6 +75,13 @@ impl Table {
             trusted_proxies: listen.trusted_proxies.clone(),
             health: listen.health_path.as_deref().map(Health::new),
         })
+    }
+
+    /// With the windows of these sources. Last, because windows that are shared change with it.
+    pub(super) fn with_windows(mut self, sources: &[SourceConfig]) -> Self {
+        let counters = self.sources.iter().map(|source| &source.metrics.dedup);
+        self.dedup = self.dedup.reconfigured(sources.iter().zip(counters));
+        self
     }
 
     /// What was counted so far of the requests to each source, by its name.

@@ -203,11 +203,13 @@ fn a_reload_that_fails_keeps_every_old_key() {
     assert_eq!(verdict("second"), Err(AuthenticateError::Mismatch));
     for bad in ["\n", "\"second\"", "\u{feff}second", "sec\nond"] {
         std::fs::write(&file, bad).unwrap();
-        assert!(ingest.reload(&listen, &sources).is_err(), "{bad:?}");
+        assert!(ingest.prepare(&listen, &sources).is_err(), "{bad:?}");
         assert_eq!(verdict("first"), Ok(Some(0)));
     }
     std::fs::write(&file, "second").unwrap();
-    ingest.reload(&listen, &sources).unwrap();
+    let prepared = ingest.prepare(&listen, &sources).unwrap();
+    assert_eq!(verdict("first"), Ok(Some(0)));
+    prepared.open();
     assert_eq!(verdict("first"), Err(AuthenticateError::Mismatch));
     assert_eq!(verdict("second"), Ok(Some(0)));
 }

@@ -1,7 +1,7 @@
 //! The publisher's mailbox: new records, the client's callbacks and the shutdown wake its thread here.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::decide::blame::Reason;
 use super::decide::timestamps::TimeBounds;
@@ -77,6 +77,8 @@ pub struct Inbox {
 pub(super) struct Mailbox {
     inbox: Mutex<Inbox>,
     bell: Condvar,
+    /// The publisher has taken routes.
+    routed: Condvar,
 }
 
 impl Mailbox {
@@ -90,6 +92,18 @@ impl Mailbox {
         if !was_rung {
             self.bell.notify_one();
         }
+    }
+
+    /// Puts routes in and waits until the publisher has taken them, that is, until it reads no other record without them. False if
+    /// it has not within `patience`; they are withdrawn then.
+    pub(super) fn route(&self, sources: Vec<SourceTopics>, patience: Duration) -> bool {
+        self.put(|inbox| inbox.routes = Some(sources));
+        let waiting = |inbox: &mut Inbox| inbox.routes.is_some();
+        let waited = self
+            .routed
+            .wait_timeout_while(self.lock(), patience, waiting);
+        let (mut inbox, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        inbox.routes.take().is_none()
     }
 
     /// Waits for mail until `until`. From then to [`Mailbox::take`] the bell counts as rung: the publisher is awake.
@@ -112,10 +126,40 @@ impl Mailbox {
         let drain_deadline = inbox.drain_deadline;
         let taken = std::mem::take(&mut *inbox);
         inbox.drain_deadline = drain_deadline;
+        if taken.routes.is_some() {
+            self.routed.notify_one();
+        }
         taken
     }
 
     fn lock(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn routes_wait_until_they_are_taken_and_those_that_nobody_takes_are_withdrawn() {
+        let mailbox = Mailbox::default();
+        assert!(!mailbox.route(vec![SourceTopics::default()], Duration::ZERO));
+        assert_eq!(mailbox.take().routes, None);
+        thread::scope(|scope| {
+            let routed = scope.spawn(|| {
+                let is_taken = mailbox.route(Vec::new(), Duration::from_mins(10));
+                (is_taken, Instant::now())
+            });
+            while mailbox.lock().routes.is_none() {
+                thread::yield_now();
+            }
+            let before = Instant::now();
+            assert_eq!(mailbox.take().routes, Some(Vec::new()));
+            let (is_taken, at) = routed.join().unwrap();
+            assert!(is_taken && at >= before);
+        });
     }
 }

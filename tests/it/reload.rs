@@ -1,5 +1,6 @@
 //! Another configuration takes the present one's place while senders post.
 
+mod hanging;
 mod relay;
 
 use std::fmt::Write as _;
@@ -198,7 +199,11 @@ fn a_bad_configuration_is_refused_with_its_reason_and_the_former_goes_on() {
             line.contains(REFUSED) && line.contains("\"level\":\"ERROR\""),
             "{line}"
         );
-        refused += 1.0;
+        // Who asks again is told again.
+        server.reload();
+        let again = || count(server, reason) == 2;
+        await_page(server, |_| again());
+        refused += 2.0;
         let page = server.admin("/readyz?verbose");
         assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
         let check = page

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Reloader;
+use super::progress::Progress;
 use crate::admin::Admin;
 use crate::app::setup::setup;
 use crate::app::watch::{ChangedFiles, WatchedFiles};
@@ -29,13 +30,23 @@ pub(in crate::app) struct Reloads {
     pub(in crate::app) admin: Arc<Admin>,
 }
 
-/// The running thread. Dropping this ends it, as soon as it does not read any more; nobody waits for that.
-pub(in crate::app) struct ReloadThread(SyncSender<()>);
+/// The running thread. Dropping this ends it, as soon as it does not read any more; nobody waits for that, and what it has read by then
+/// is not taken.
+pub(in crate::app) struct ReloadThread {
+    asked: SyncSender<()>,
+    progress: Progress,
+}
+
+impl Drop for ReloadThread {
+    fn drop(&mut self) {
+        self.progress.give_up();
+    }
+}
 
 impl ReloadThread {
     /// Has everything read again, without waiting for it.
     pub(in crate::app) fn ask(&self) {
-        match self.0.try_send(()) {
+        match self.asked.try_send(()) {
             Ok(()) => {}
             Err(TrySendError::Full(())) => tracing::warn!(
                 "what was to be read again for an earlier signal is still being read; if that does not end, look at the \
@@ -46,6 +57,11 @@ impl ReloadThread {
             ),
         }
     }
+
+    /// Reports files that hang, once. To be called again and again.
+    pub(in crate::app) fn report_hanging(&self) {
+        self.progress.report_hanging();
+    }
 }
 
 impl Reloads {
@@ -53,20 +69,33 @@ impl Reloads {
     pub(in crate::app) fn start(mut self) -> io::Result<ReloadThread> {
         // One that waits is enough: it reads what is there by then.
         let (sender, asked) = mpsc::sync_channel(1);
+        let progress = self.reloader.progress.clone();
         let thread = thread::Builder::new().name(String::from("reload"));
         thread.spawn(move || {
             loop {
-                match asked.recv_timeout(INTERVAL) {
+                let asked = asked.recv_timeout(INTERVAL);
+                if self.is_over() {
+                    return;
+                }
+                self.reloader.progress.begin();
+                match asked {
                     Ok(()) => self.reload_everything("SIGHUP"),
                     Err(RecvTimeoutError::Timeout) => self.reload_what_has_changed(),
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
+                self.reloader.progress.end();
             }
         })?;
-        Ok(ReloadThread(sender))
+        let asked = sender;
+        Ok(ReloadThread { asked, progress })
+    }
+
+    fn is_over(&self) -> bool {
+        self.reloader.progress.is_over()
     }
 
     fn reload_everything(&mut self, why: &str) {
+        self.reloader.forget_fault();
         if !self.reload_configuration(why) {
             self.reload_keys(why);
         }
@@ -110,21 +139,24 @@ impl Reloads {
 
     /// True if it is in use.
     fn reload_configuration(&mut self, why: &str) -> bool {
-        let is_reloaded = self.reloader.reload(why, &self.ingest, &self.publisher);
-        if is_reloaded {
-            let config = self.reloader.config();
-            self.admin.set_up(setup(config));
-            if self.files.watch(config) {
-                self.reload_certificate(why);
-            }
+        let Some(files) = self.reloader.reload(why, &self.ingest, &self.publisher) else {
+            return false;
+        };
+        self.admin.set_up(setup(self.reloader.config()));
+        if self.files.watch(files) {
+            self.reload_certificate(why);
         }
-        is_reloaded
+        true
     }
 
     fn reload_keys(&self, why: &str) {
         let config = self.reloader.config();
-        match self.ingest.reload(&config.listen, &config.source) {
-            Ok(()) => tracing::info!(why, "the keys were read again"),
+        match self.ingest.prepare(&config.listen, &config.source) {
+            Ok(_) if self.is_over() => {}
+            Ok(prepared) => {
+                prepared.open();
+                tracing::info!(why, "the keys were read again");
+            }
             // The configuration's refusal names the key at fault, too.
             Err(_) if self.reloader.is_refused() => {}
             Err(error) => {
@@ -172,6 +204,9 @@ impl Reloads {
     }
 
     fn replace_producer(&self, why: &str) {
+        if self.is_over() {
+            return;
+        }
         tracing::info!(
             why,
             "replacing the Kafka producer; the new one reads its credentials again"

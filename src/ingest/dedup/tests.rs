@@ -35,7 +35,8 @@ fn three() -> (Dedup, Vec<DedupMetrics>) {
         source("off", None, 1_000),
     ];
     let metrics = metrics(&sources);
-    (Dedup::new(sources.iter().zip(&metrics)), metrics)
+    let dedup = Dedup::new().reconfigured(sources.iter().zip(&metrics));
+    (dedup, metrics)
 }
 
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
