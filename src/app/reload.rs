@@ -15,8 +15,9 @@ use crate::telemetry::chain;
 
 pub(super) use self::thread::{ReloadThread, Reloads};
 
-const PUBLISHER_HANGS: &str = "the publisher does not take the topics of the sources, because it waits for the journal's disk or for \
-    Kafka's client; the configuration is read again every few seconds";
+/// A fault of the machine rather than of the configuration.
+const PUBLISHER_HANGS: &str = "the publisher has not taken the sources' topics within ten seconds: it hangs, in the journal's disk or in \
+    Kafka's client; if the next reading, in a few seconds, finds the same, look at that disk or restart ringback";
 
 /// The configuration's file, as it was before it was read.
 pub struct ConfigFile {
