@@ -199,7 +199,15 @@ impl CommandError {
 
     /// Adds the journal's folder to an error.
     pub(super) fn inspect(path: &Path) -> impl Fn(InspectError) -> Self + use<> {
-        let path = path.display().to_string();
+        let absolute = std::path::absolute(path).ok();
+        let path = match absolute.filter(|_| path.is_relative()) {
+            Some(absolute) => format!(
+                "{} (a relative path, {}, counts from the folder in which the command runs)",
+                absolute.display(),
+                path.display()
+            ),
+            None => path.display().to_string(),
+        };
         move |source| Self::Inspect {
             path: path.clone(),
             source,

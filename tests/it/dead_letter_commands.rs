@@ -54,6 +54,32 @@ fn dead_letter_count(server: &Server) -> f64 {
     server.sample("ringback_dead_letters_total{reason=\"too_large\"}")
 }
 
+#[test]
+fn a_relative_journal_is_named_as_it_was_looked_for() {
+    let elsewhere = tempfile::tempdir().expect("a temporary folder");
+    let config = tempfile::tempdir().expect("a temporary folder");
+    let source = "[journal]\npath = \"./kept\"\n[kafka.client]\n\"bootstrap.servers\" = \"k:1\"\n\
+                  [[source]]\nname = \"a\"\npath = \"/a\"\nverify = \"none\"\n";
+    fs::write(config.path().join("ringback.toml"), source).expect("it can be written");
+    let here = elsewhere.path().canonicalize().expect("it is there");
+    let expected = format!(
+        "cannot look into the journal at {} (a relative path, ./kept, counts from the folder in which the command runs)",
+        here.join("kept").display()
+    );
+    for arguments in [["dead-letter", "list"], ["journal", "status"]] {
+        let mut command = ringback();
+        command.args(arguments).current_dir(&here);
+        let command = command
+            .arg("--config")
+            .arg(config.path().join("ringback.toml"));
+        let output = command.output().expect("the binary runs");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&expected), "{said}");
+        assert!(said.contains("there is no such folder"), "{said}");
+    }
+}
+
 /// Posts an event that the cluster refuses until it is dead-lettered: once in a batch, then three times alone.
 fn set_aside(kafka: &MockKafka, server: &Server, body: &str) {
     let before = dead_letter_count(server);
