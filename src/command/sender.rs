@@ -1,8 +1,9 @@
 //! Which sender a command acts for: a source of a configuration, or a scheme and a key named on the command line.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use secrecy::{ExposeSecret as _, SecretString};
 use toml::{Table, Value};
 
@@ -15,9 +16,45 @@ use crate::telemetry::chain;
 /// The variable that names the configuration for every command.
 const CONFIG: &str = "RINGBACK_CONFIG";
 
-/// The names of the known senders, as values of an option.
-pub fn presets() -> PossibleValuesParser {
-    PossibleValuesParser::new(PRESETS.each_ref().map(|preset| preset.name))
+/// The name of a known sender as an option has it, in the case and with the blanks and hyphens that people write.
+#[derive(Clone)]
+pub struct PresetName;
+
+impl PresetName {
+    /// The known sender that `text` means.
+    pub fn meant(text: &str) -> Option<&'static str> {
+        let plain = |text: &str| {
+            let letters = text.chars().filter(|c| !" -_".contains(*c));
+            letters.collect::<String>().to_ascii_lowercase()
+        };
+        let text = plain(text);
+        let mut names = Self::known().into_iter();
+        names.find(|name| plain(name) == text || (*name == "retell" && text == "retellai"))
+    }
+
+    pub fn known() -> [&'static str; PRESETS.len()] {
+        PRESETS.each_ref().map(|preset| preset.name)
+    }
+}
+
+impl TypedValueParser for PresetName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let meant = value.to_str().and_then(Self::meant).map(OsStr::new);
+        let names = PossibleValuesParser::new(Self::known());
+        names.parse_ref(command, argument, meant.unwrap_or(value))
+    }
+
+    /// For the help and the completions.
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Self::known().into_iter().map(PossibleValue::new)))
+    }
 }
 
 /// Who sends.
@@ -34,7 +71,7 @@ pub struct SenderArgs {
     #[arg(long, value_name = "SCHEME", conflicts_with = "preset")]
     verify: Option<String>,
     /// Without a configuration: a known sender, as in preset = "…"
-    #[arg(long, value_name = "SENDER", value_parser = presets())]
+    #[arg(long, value_name = "SENDER", value_parser = PresetName)]
     preset: Option<String>,
     /// Without a configuration: what else its source would say, such as 'hmac = { header = "X-Signature" }'; can be repeated
     #[arg(long = "set", value_name = "LINE")]

@@ -228,7 +228,8 @@ fn on_a_terminal_it_asks_and_asks_again_after_a_mistake() {
     let file = folder.path().join("ringback.toml");
     let answers = [
         "strip",
-        "stripe",
+        "Foo Bar",
+        "STRIPE",
         "hooks",
         "/hooks",
         "whsec_c2VjcmV0",
@@ -253,7 +254,8 @@ fn on_a_terminal_it_asks_and_asks_again_after_a_mistake() {
         "accepts events from\r\n  anybody.",
         "SASL_SSL or SASL_PLAINTEXT?\r\n[PLAINTEXT] ",
         "Who sends the webhooks? [retell]",
-        "\"stripe\"",
+        "called \"strip\" (did you mean \"stripe\"?)",
+        "no known sender is called \"Foo Bar\"; known are retell, vapi, stripe,",
         "must start with \"/\"",
         "has no valid port",
         "[STRIPE_SECRET]",

@@ -44,6 +44,27 @@ fn without_a_terminal_what_is_missing_is_named_by_its_flag() {
 }
 
 #[test]
+fn a_known_sender_is_found_as_people_write_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (written, preset) in [
+        ("GitHub", "github"),
+        ("STRIPE", "stripe"),
+        ("Retell AI", "retell"),
+        ("Standard Webhooks", "standard-webhooks"),
+    ] {
+        let file = folder.path().join(preset);
+        let output = init(&["--preset", written, "--brokers", "k:1"], &file);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let config = check(&file, "whsec_c2VjcmV0");
+        assert_eq!(config["source"][0]["preset"].as_str(), Some(preset));
+    }
+    let output = init(&["--yes", "--preset", "Foo Bar"], &folder.path().join("a"));
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("retell, vapi, stripe, github"), "{stderr}");
+}
+
+#[test]
 fn flags_that_contradict_each_other_are_both_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("ringback.toml");

@@ -7,7 +7,8 @@ use toml::Table;
 
 use super::{InitError, contradictions};
 use crate::command::RETELL_KEY;
-use crate::command::sender::presets;
+use crate::command::sender::PresetName;
+use crate::settings::nearest;
 
 /// The sender that ringback was made for.
 pub const DEFAULT_SENDER: &str = "retell";
@@ -20,12 +21,15 @@ pub const DEFAULT_PASSWORD: &str = "KAFKA_PASSWORD";
 /// Only a suggestion: each sender has a name of its own.
 pub const DEFAULT_HEADER: &str = "X-Signature";
 
+/// Of senders that are not known.
+const SCHEMES: [&str; 4] = ["hmac", "bearer", "basic", "none"];
+
 /// `None` and an empty list are not answered yet. Paths are text, because TOML has no other.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Answers {
     /// A known sender, as in preset = "…"
     #[arg(long, value_name = "SENDER", conflicts_with = "verify", help_heading = "The sender",
-        value_parser = presets())]
+        value_parser = PresetName)]
     pub preset: Option<String>,
     /// Any other sender: its scheme, as in verify = "…", such as hmac, bearer, basic or none
     #[arg(long, value_name = "SCHEME", help_heading = "The sender")]
@@ -164,13 +168,29 @@ impl Answers {
 
     /// Takes the name of a known sender, or of a scheme.
     pub fn set_sender(&mut self, name: String) {
-        let is_scheme = ["none", "hmac", "bearer", "basic"].contains(&name.as_str());
-        let place = if is_scheme {
-            &mut self.verify
+        let scheme = name.to_ascii_lowercase();
+        if SCHEMES.contains(&scheme.as_str()) {
+            self.verify = Some(scheme);
         } else {
-            &mut self.preset
-        };
-        *place = Some(name);
+            self.preset = Some(PresetName::meant(&name).map_or(name, str::to_owned));
+        }
+    }
+
+    /// What is wrong with the sender's name, and those that would do. Flags have a list of their own.
+    pub fn unknown_sender(&self) -> Option<String> {
+        let name = self.preset.as_deref()?;
+        let known = PresetName::known();
+        if known.contains(&name) {
+            return None;
+        }
+        let near = nearest(name, known.into_iter().chain(SCHEMES));
+        let near = near.map(|near| format!(" (did you mean {near:?}?)"));
+        Some(format!(
+            "no known sender is called {name:?}{}; known are {}; write the scheme of any other: {}",
+            near.unwrap_or_default(),
+            known.join(", "),
+            SCHEMES.join(", ")
+        ))
     }
 
     /// The source's name.

@@ -10,8 +10,8 @@ use super::answers::{
 };
 use super::file;
 use crate::command::render::printable;
+use crate::command::sender::PresetName;
 use crate::command::terminal::fitted;
-use crate::ingest::PRESETS;
 
 /// Asks for everything that no flag says, in lines that fit the terminal's `columns`.
 pub fn complete(
@@ -43,7 +43,7 @@ struct Ask<'a, I, O> {
 impl<I: BufRead, O: Write> Ask<'_, I, O> {
     fn sender(&mut self) -> Result<(), InitError> {
         if !self.answers.has_sender() {
-            let known = PRESETS.each_ref().map(|preset| preset.name).join(", ");
+            let known = PresetName::known().join(", ");
             self.say(&format!("Known senders: {known}."))?;
             self.say("Any other by its scheme: hmac, bearer, basic; or none, which accepts events from anybody.")?;
             self.required(

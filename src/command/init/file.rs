@@ -61,6 +61,10 @@ pub fn check(answers: &Answers) -> Result<Config, Fault> {
             return Err(fault(flag, String::from(message)));
         }
     }
+    // A topic that is named after it would be found wrong first.
+    if let Some(message) = answers.unknown_sender() {
+        return Err(fault("--preset", message));
+    }
     let mechanism = answers.sasl_mechanism.as_deref();
     if mechanism.is_some_and(|mechanism| !MECHANISMS.contains(&mechanism)) {
         let message = "init knows those that log in with a user and a password: PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512; \
