@@ -145,6 +145,11 @@ fn remedy(found: Option<&str>, instead: &str) -> String {
     }
 }
 
+/// A configuration that is where most are.
+pub(super) fn found_configuration() -> Option<&'static str> {
+    USUAL.into_iter().find(|path| Path::new(path).exists())
+}
+
 /// Where a configuration is found most often.
 const USUAL: [&str; 2] = ["ringback.toml", "/etc/ringback/ringback.toml"];
 
@@ -169,7 +174,7 @@ impl CommandError {
             }
             _ => " or RINGBACK_CONFIG",
         };
-        let found = USUAL.into_iter().find(|path| Path::new(path).exists());
+        let found = found_configuration();
         Some(Self::NoConfiguration { found, instead })
     }
 }
@@ -186,6 +191,7 @@ impl CommandError {
             | Self::App(AppError::Ingest(_) | AppError::Admin(AdminError::Token(_)))
             | Self::Prove(ProveError::Key(_) | ProveError::Sign(_))
             | Self::Replay(ReplayError::Property(_)) => EXIT_CONFIGURATION,
+            Self::Send(SendError::Unreachable { .. }) => EXIT_FAILED,
             Self::NoKey
             | Self::NoConfiguration { .. }
             | Self::ForwardLoop(_)

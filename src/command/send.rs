@@ -48,7 +48,7 @@ Retell's call_inbound and chat_inbound are sent only by --event, because Retell 
 A recording of `ringback dev --record` is sent as it was, so signatures that have a time are stale after a while.
 Consumers of the topic see the events as real ones; their ids begin with send-.
 
-Exit codes: 0 every answer was 2xx, or 401 with --tamper and --stale; 1 one was not; 2 wrong usage; 78 bad configuration.")]
+Exit codes: 0 every answer was 2xx, or 401 with --tamper and --stale; 1 one was not, or nothing listens there; 2 wrong usage; 78 bad configuration.")]
 pub struct SendArgs {
     /// The webhook URL, plain http [default: the source's in the configuration, else http://localhost:8080/webhook]
     #[arg(long)]
@@ -85,14 +85,20 @@ pub(super) fn run(arguments: &SendArgs) -> Result<(), CommandError> {
         if let Some((flag, _)) = flags.into_iter().find(|(_, is_set)| *is_set) {
             return Err(SendError::Recorded(flag).into());
         }
-    } else if arguments.tamper && !signer.as_ref().is_some_and(Signer::signs_body) {
-        return Err(SendError::Unsigned("--tamper", "body").into());
+    } else if arguments.tamper {
+        match &signer {
+            Some(signer) if signer.signs_body() => {}
+            Some(signer) => return Err(SendError::signs_no("body", "--tamper", signer).into()),
+            None => return Err(SendError::Unsigned("--tamper", "body").into()),
+        }
     }
     let certificate = url.certificate.as_deref();
     let tls = certificate.map(connector).transpose();
     let tls = tls.map_err(SendError::Certificate)?;
+    let url = Arc::new(url);
     let post = Post {
-        client: WebhookClient::new(Arc::new(url), tls),
+        client: WebhookClient::new(url.clone(), tls),
+        url,
         signer,
         tamper: arguments.tamper,
         stale: arguments.stale,
@@ -141,6 +147,12 @@ async fn send(
         }
         let message = messages.get(number);
         let answered = post.answered(&message).await?;
+        if number == 0
+            && let Err(PostError::Connect(error)) = &answered.answer
+        {
+            line.hide();
+            return Err(SendError::unreachable(&post.url, error).into());
+        }
         tally.count(&answered);
         let row = if arguments.json {
             Some(answered.json().to_string())
@@ -174,6 +186,7 @@ fn number_f64(number: u64) -> f64 {
 /// What is the same for every event.
 struct Post {
     client: WebhookClient,
+    url: Arc<WebhookUrl>,
     signer: Option<Signer>,
     tamper: bool,
     stale: bool,
@@ -218,7 +231,7 @@ fn answered(
         event: message.event.clone(),
         id: message.id.clone(),
         bytes,
-        answer: answer.map_err(|error| error.to_string()),
+        answer,
         elapsed: begun.elapsed(),
     }
 }

@@ -167,6 +167,11 @@ impl SenderArgs {
         })
     }
 
+    /// False if nothing says who sends, so that Retell is assumed.
+    pub fn names_sender(&self) -> bool {
+        self.verify.is_some() || self.preset.is_some() || self.config_file().is_some()
+    }
+
     /// The variable is no default of the option, because a sender that the command line describes needs no configuration.
     fn config_file(&self) -> Option<PathBuf> {
         if self.verify.is_some() || self.preset.is_some() || !self.settings.is_empty() {

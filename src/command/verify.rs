@@ -16,8 +16,8 @@ use crate::time::now_ms;
 
 use capture::CaptureArgs;
 pub(super) use capture::{Capture, CaptureError};
-use diagnosis::Stranger;
 pub(super) use diagnosis::{Case, diagnose};
+use diagnosis::{Stranger, present};
 pub(super) use report::Diagnosis;
 
 /// A key of every scheme, with which only the headers are looked at, for keys at hand that do not fit.
@@ -52,18 +52,21 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), CommandError> {
     let sender = arguments.sender.sender()?;
     let verify = sender.source.verify;
     let keys = sender.keys()?;
-    if keys.is_empty() {
-        let nothing = CaptureError::Nothing(verify);
-        return Err(sender
-            .missing_variable()
-            .map_or(nothing, CaptureError::NoKey)
-            .into());
+    let missing = sender.missing_variable();
+    if keys.is_empty() && missing.is_none() {
+        return Err(CaptureError::Nothing(verify).into());
     }
-    let capture = arguments.capture.read()?;
-    let at = arguments.capture.at()?.or(capture.at_ms);
     let relay = sender.relay.as_ref();
     let all = relay.map_or(&[][..], |relay| &relay.source);
     let strangers = strangers(all, &sender.source, &keys);
+    let capture = arguments.capture.read();
+    let unnamed = |capture| present(&strangers, capture).map(CaptureError::Unnamed);
+    if let Some(variable) = missing {
+        let unnamed = capture.as_ref().ok().and_then(unnamed);
+        return Err(unnamed.unwrap_or(CaptureError::NoKey(variable)).into());
+    }
+    let capture = capture?;
+    let at = arguments.capture.at()?.or(capture.at_ms);
     let diagnosis = diagnose(&Case {
         verify,
         keys: &keys,
@@ -77,10 +80,15 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), CommandError> {
     } else {
         print_line(&diagnosis.text(ERROR))?;
     }
-    match diagnosis.causes.first() {
-        None => Ok(()),
-        Some(_) => Err(CommandError::NotAuthentic),
+    if diagnosis.causes.is_empty() {
+        return Ok(());
     }
+    if !arguments.sender.names_sender()
+        && let Some(unnamed) = unnamed(&capture)
+    {
+        anstream::eprintln!("No sender was named, so Retell is assumed; {unnamed}.");
+    }
+    Err(CommandError::NotAuthentic)
 }
 
 /// Other senders that a request to `own` may come from: the other sources among `all` with their keys, and every scheme that

@@ -79,3 +79,4 @@ mod tidy;
 mod tls;
 mod tls_reload;
 mod verify;
+mod verify_remedies;

@@ -1,5 +1,6 @@
 //! `ringback send`: what it signs is accepted by the real relay, for every scheme.
 
+use std::io::{Read as _, Write as _};
 use std::process::Output;
 
 use serde_json::Value;
@@ -8,6 +9,8 @@ use crate::support::dev::ringback;
 use crate::support::mock_kafka::MockKafka;
 use crate::support::server::{KEY, Server};
 use crate::support::terminal;
+
+const GETTING_STARTED: &str = include_str!("../../docs/getting-started.md");
 
 /// Name, the lines of its source, and its key.
 const SENDERS: [(&str, &str, &str); 12] = [
@@ -113,6 +116,14 @@ fn each_sample_of_each_sender_is_accepted_and_a_changed_one_is_not() {
         let stale = sending.send(name, &path, &["--stale"]);
         let expected = if has_time { 0 } else { 2 };
         assert_eq!(stale.status.code(), Some(expected), "{name}: {stale:?}");
+        for (refused, what) in [(&changed, "body"), (&stale, "time")] {
+            let said = String::from_utf8_lossy(&refused.stderr);
+            assert_eq!(
+                said.contains(&format!(" signs no {what}, so --")),
+                refused.status.code() == Some(2),
+                "{name}: {said}"
+            );
+        }
     }
     // A body that is no form makes Twilio sign its hash in the URL.
     let file = folder.path().join("body.json");
@@ -195,7 +206,14 @@ fn retell_s_events_go_by_name_id_file_and_count_and_the_answer_is_shown() {
     let text = String::from_utf8_lossy(&one.stdout);
     assert!(text.starts_with("call_ended  test-1  12."), "{text}");
     assert!(text.contains("  204 No Content  "), "{text}");
-    assert!(text.contains("\n  ringback-id: "), "{text}");
+    let id = text
+        .lines()
+        .find(|line| line.starts_with("  ringback-id: "));
+    let id = id.expect("the answer has it");
+    assert!(
+        GETTING_STARTED.contains(id),
+        "docs/getting-started.md shows another id than {id}"
+    );
     assert!(one.stderr.is_empty(), "{one:?}");
     let inbound = send(&["--event", "call_inbound", "--json"]);
     assert_eq!(answers(&inbound)[0]["status"], 204, "{inbound:?}");
@@ -251,11 +269,43 @@ fn nobody_listening_is_an_answer_that_did_not_come() {
     drop(socket);
     let url = format!("http://{address}/webhook");
     let mut command = ringback();
-    let command = command.args(["send", "--event", "call_ended", "--url", &url]);
-    let output = command.output().expect("the binary runs");
+    let output = command.args(["send", "--url", &url]).output();
+    let output = output.expect("the binary runs");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("cannot connect: "), "{text}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected = format!("cannot connect to {url}: Connection refused");
+    assert_eq!(said.matches("cannot connect").count(), 1, "{said}");
+    assert!(said.contains(&expected), "{said}");
+    assert!(
+        said.contains("is `ringback serve` or `ringback dev` running"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_relay_that_goes_away_in_the_middle_is_seen_at_each_event() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("it has one");
+    let relay = std::thread::spawn(move || {
+        let (mut connection, _) = socket.accept().expect("a connection");
+        let mut request = [0; 1024];
+        let _ = connection.read(&mut request).expect("it can be read");
+        drop(socket);
+        let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+        connection.write_all(answer).expect("it can be written");
+    });
+    let url = format!("http://{address}/webhook");
+    let mut command = ringback();
+    command.args(["send", "--event", "call_started", "--count", "3", "--url"]);
+    let output = command.arg(&url).output().expect("the binary runs");
+    relay.join().expect("it has answered");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(shown.contains("  204 No Content  "), "{shown}");
+    assert_eq!(shown.matches("cannot connect: ").count(), 2, "{shown}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("not answered 2xx: 2 of 3"), "{said}");
 }
 
 #[test]

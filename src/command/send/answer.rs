@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::command::render::{grouped, printable, size};
-use crate::command::webhook::Answer;
+use crate::command::webhook::{Answer, PostError};
 
 /// The headers that say something about the event.
 const HEADERS: [&str; 6] = [
@@ -28,7 +28,7 @@ pub struct Answered {
     pub id: String,
     pub bytes: usize,
     /// Or why there is none.
-    pub answer: Result<Answer, String>,
+    pub answer: Result<Answer, PostError>,
     pub elapsed: Duration,
 }
 
@@ -85,7 +85,7 @@ impl Answered {
             "status": answer.map(|answer| answer.status),
             "headers": self.headers().collect::<BTreeMap<_, _>>(),
             "body": body,
-            "error": self.answer.as_ref().err(),
+            "error": self.answer.as_ref().err().map(ToString::to_string),
             "ms": self.elapsed.as_secs_f64() * 1000.0,
         })
     }

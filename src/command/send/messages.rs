@@ -1,5 +1,6 @@
 //! What is sent: samples of the sender's events, or the bodies in a file.
 
+use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -9,8 +10,8 @@ use super::samples::{Sample, samples};
 use super::{header, typed};
 use crate::command::RETELL_KEY;
 use crate::command::recording::{self, Replayed};
-use crate::command::webhook::{CertificateError, remove_transport};
-use crate::ingest::{SignError, SourceConfig};
+use crate::command::webhook::{CertificateError, WebhookUrl, remove_transport};
+use crate::ingest::{SignError, Signer, SourceConfig, Verify};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "The events")]
@@ -36,7 +37,7 @@ pub enum SendError {
     #[error("the sender has no event {name:?} among the samples; --event takes one of: {known}")]
     NoEvent { name: String, known: String },
     #[error("cannot read {0}")]
-    File(String, #[source] std::io::Error),
+    File(String, #[source] io::Error),
     #[error("{0} holds no event")]
     Empty(String),
     #[error("{file}: {reason}")]
@@ -47,10 +48,47 @@ pub enum SendError {
         "{0} needs a sender that signs the {1}, and its key: give --key-env NAME or --key-file FILE, or for Retell set {RETELL_KEY}"
     )]
     Unsigned(&'static str, &'static str),
+    #[error(
+        "{verify} signs no {what}, so {flag} would change nothing that is checked: leave it out"
+    )]
+    SignsNo {
+        verify: Verify,
+        what: &'static str,
+        flag: &'static str,
+    },
+    #[error("cannot connect to {url}: {reason}; {remedy}")]
+    Unreachable {
+        url: String,
+        reason: String,
+        remedy: &'static str,
+    },
     #[error("cannot sign: the key or the request {0}")]
     Sign(#[source] SignError),
     #[error(transparent)]
     Certificate(CertificateError),
+}
+
+impl SendError {
+    /// Of a sender whose key is there, and does not cover `what`.
+    pub fn signs_no(what: &'static str, flag: &'static str, signer: &Signer) -> Self {
+        let verify = signer.verify();
+        Self::SignsNo { verify, what, flag }
+    }
+
+    /// The first event could not even be posted, so the others need not be tried.
+    pub fn unreachable(url: &WebhookUrl, error: &io::Error) -> Self {
+        let remedy = match error.kind() {
+            io::ErrorKind::ConnectionRefused => {
+                "nothing listens there: is `ringback serve` or `ringback dev` running, and on this port?"
+            }
+            _ => "is the URL right, and can it be reached from here?",
+        };
+        Self::Unreachable {
+            url: url.to_string(),
+            reason: error.to_string(),
+            remedy,
+        }
+    }
 }
 
 /// One event to be posted.

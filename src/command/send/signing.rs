@@ -30,7 +30,7 @@ pub fn sign(
     let proof = signer.sign(&request(headers, &uri, body), now, id);
     headers.extend(proof.map_err(SendError::Sign)?);
     if is_stale && !signer.signs_time(&request(headers, &uri, body)) {
-        return Err(SendError::Unsigned("--stale", "time"));
+        return Err(SendError::signs_no("time", "--stale", signer));
     }
     Ok(query)
 }

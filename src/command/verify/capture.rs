@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
+use crate::command::error::found_configuration;
 use crate::command::recording::{self, Replayed};
 use crate::ingest::Verify;
 
@@ -55,8 +56,24 @@ pub enum CaptureError {
         "verify = \"{0}\" has no signature to look at: choose the sender with --source, --verify or --preset"
     )]
     Nothing(Verify),
-    #[error("there is no key to verify with: set {0}, or give --key-env NAME or --key-file FILE")]
+    #[error(
+        "there is no key to verify with: set {0}, or give --key-env NAME or --key-file FILE{here}",
+        here = here()
+    )]
     NoKey(&'static str),
+    #[error(
+        "the request has the signature of {0}: give --preset {0}, and its key with --key-env NAME or --key-file FILE{here}",
+        here = here()
+    )]
+    Unnamed(Verify),
+}
+
+/// What to give instead of a sender, if it is there.
+fn here() -> String {
+    let found = found_configuration();
+    found.map_or_else(String::new, |file| {
+        format!("; to use the configuration that is here, add --config {file}")
+    })
 }
 
 /// The request.

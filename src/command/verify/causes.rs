@@ -6,6 +6,7 @@ pub enum Cause {
     HeaderMissing,
     HeaderDoubled,
     HeaderMalformed,
+    HeaderSettings,
     AnotherScheme,
     DigestCase,
     TimestampUnit,
@@ -26,6 +27,7 @@ impl Cause {
             Self::HeaderMissing => "header-missing",
             Self::HeaderDoubled => "header-doubled",
             Self::HeaderMalformed => "header-malformed",
+            Self::HeaderSettings => "header-settings",
             Self::AnotherScheme => "another-scheme",
             Self::DigestCase => "digest-case",
             Self::TimestampUnit => "timestamp-unit",
@@ -40,8 +42,8 @@ impl Cause {
         }
     }
 
-    /// What to do about it.
-    pub fn remedy(self) -> &'static str {
+    /// What to do about it, if nothing more exact is known.
+    fn remedy(self) -> &'static str {
         match self {
             Self::HeaderMissing => {
                 "send the request from the sender itself, or sign it (ringback send does); a proxy in between must pass the header on"
@@ -51,6 +53,9 @@ impl Cause {
             }
             Self::HeaderMalformed => {
                 "write the header as the sender documents it, without quotes or spaces around it, and not shortened"
+            }
+            Self::HeaderSettings => {
+                "have the source's hmac describe the header as the sender writes it; the header itself is well-formed"
             }
             Self::AnotherScheme => {
                 "choose the source or the scheme of the sender that signed: verify = \"…\" in the source, or the sender's own path in its settings"
@@ -96,6 +101,8 @@ pub struct Finding {
     pub cause: Cause,
     /// A sentence without its full stop.
     pub detail: String,
+    /// What to do about it.
+    pub remedy: &'static str,
     /// What else to check, if the sender has something of its own.
     pub hint: Option<&'static str>,
 }
@@ -105,6 +112,7 @@ impl Finding {
         Self {
             cause,
             detail: detail.into(),
+            remedy: cause.remedy(),
             hint: None,
         }
     }

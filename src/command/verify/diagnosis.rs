@@ -67,6 +67,23 @@ pub fn diagnose(case: &Case<'_>) -> Diagnosis {
     diagnosis
 }
 
+/// Whose headers the request has.
+pub fn present(strangers: &[Stranger], capture: &Capture) -> Option<Verify> {
+    let request = request(&capture.headers, capture, &capture.body);
+    let mut strangers = strangers.iter();
+    let stranger = strangers.find(|stranger| stranger.is_seen_in(&request))?;
+    Some(stranger.verify)
+}
+
+impl Stranger {
+    /// True if the request has its headers, however they are written.
+    fn is_seen_in(&self, request: &UnverifiedRequest<'_>) -> bool {
+        // The time does not matter to that.
+        let examined = self.signer.examine(request, 0);
+        !matches!(examined, Err(AuthenticateError::Missing(_)))
+    }
+}
+
 fn request<'a>(
     headers: &'a HeaderMap,
     capture: &'a Capture,
@@ -152,8 +169,7 @@ impl Case<'_> {
             .find(|stranger| examined(stranger).is_ok_and(|examined| examined.is_match));
         let present = || {
             let mut strangers = self.strangers.iter();
-            strangers
-                .find(|stranger| !matches!(examined(stranger), Err(AuthenticateError::Missing(_))))
+            strangers.find(|stranger| stranger.is_seen_in(&request))
         };
         let stranger = matching.or_else(present)?;
         let who = match &stranger.source {
@@ -175,6 +191,13 @@ impl Case<'_> {
         if count > 1 {
             let detail = format!("the header {header} is there {count} times");
             return Finding::new(Cause::HeaderDoubled, detail);
+        }
+        let mut keys = self.keys.iter();
+        if let Some(settings) = keys.find_map(|key| key.signer.other_settings(headers)) {
+            let detail = format!(
+                "the header {header} does not have the form that is configured, {form}: {settings}"
+            );
+            return Finding::new(Cause::HeaderSettings, detail);
         }
         let value = headers.get(header.as_ref());
         let swapped = value.and_then(|value| swap_case(value.to_str().ok()?).parse().ok());

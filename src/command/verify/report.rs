@@ -47,7 +47,7 @@ impl Diagnosis {
         }
         let _ = write!(text, "{on}refused{off}: verify = \"{verify}\"");
         for finding in &self.causes {
-            let remedy = finding.cause.remedy();
+            let remedy = finding.remedy;
             let _ = write!(
                 text,
                 "\n\ncause   {}: {}\nremedy  {remedy}",
@@ -69,7 +69,7 @@ impl Diagnosis {
             json!({
                 "cause": finding.cause.name(),
                 "detail": finding.detail,
-                "remedy": finding.cause.remedy(),
+                "remedy": finding.remedy,
                 "hint": finding.hint,
             })
         });

@@ -50,6 +50,12 @@ pub(super) trait Scheme: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The settings with which a signature that was refused for its form would have it, as a clause. For commands, never
+    /// while serving.
+    fn other_settings(&self, _headers: &HeaderMap) -> Option<String> {
+        None
+    }
+
     /// The refusal if no live key matches.
     fn mismatch(&self) -> AuthenticateError {
         AuthenticateError::Mismatch

@@ -72,9 +72,13 @@ impl ConfiguredHmac {
     }
 
     fn signature(&self, text: &str) -> Option<Signature> {
-        let text = text.strip_prefix(&self.config.prefix)?;
+        self.signature_as(text, &self.config.prefix, self.config.encoding)
+    }
+
+    fn signature_as(&self, text: &str, prefix: &str, encoding: Encoding) -> Option<Signature> {
+        let text = text.strip_prefix(prefix)?;
         let length = self.config.digest.length();
-        match self.config.encoding {
+        match encoding {
             Encoding::Hex => Signature::from_hex(text, length),
             Encoding::HexUpper => {
                 let is_upper = !text.bytes().any(|byte| byte.is_ascii_lowercase());
@@ -170,6 +174,43 @@ impl Scheme for ConfiguredHmac {
             Digest::Sha512 => Key::sha512(&bytes),
         };
         key.ok_or(form)
+    }
+
+    fn other_settings(&self, headers: &HeaderMap) -> Option<String> {
+        let HmacConfig {
+            prefix, encoding, ..
+        } = &self.config;
+        let text = self.signature.read(headers).ok()?;
+        let marked = text.split_once('=').map_or(0, |(mark, _)| mark.len() + 1);
+        let encodings = [
+            *encoding,
+            Encoding::Hex,
+            Encoding::HexUpper,
+            Encoding::Base64,
+        ];
+        let prefixes = [prefix, "", &text[..marked]].into_iter();
+        let mut forms = prefixes.flat_map(|prefix| encodings.map(|encoding| (prefix, encoding)));
+        let (seen, written) = forms
+            .find(|(prefix, encoding)| self.signature_as(text, prefix, *encoding).is_some())?;
+        let begins = match seen {
+            seen if seen == prefix => None,
+            "" => Some(format!(
+                "it does not begin with {prefix:?}: leave out hmac.prefix"
+            )),
+            seen => Some(format!(
+                "it begins with {seen:?}: set hmac.prefix = {seen:?}"
+            )),
+        };
+        let is = (written != *encoding).then(|| {
+            let form = match written {
+                Encoding::Hex => "hexadecimal digits in lower case",
+                Encoding::HexUpper => "hexadecimal digits in upper case",
+                Encoding::Base64 => "base64",
+            };
+            format!("it is {form}: set hmac.encoding = \"{written}\"")
+        });
+        let clauses: Vec<_> = begins.into_iter().chain(is).collect();
+        (!clauses.is_empty()).then(|| clauses.join(", and "))
     }
 
     fn message_id<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {

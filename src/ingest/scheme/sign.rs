@@ -63,6 +63,7 @@ pub enum SignError {
 
 /// One key of one sender.
 pub(crate) struct Signer {
+    verify: Verify,
     scheme: Box<dyn Scheme>,
     secret: secrecy::SecretString,
     key: Key,
@@ -91,6 +92,7 @@ impl Signer {
         let key = scheme.key(secret);
         let key = key.map_err(|form| SignError::Form { verify, form })?;
         Ok(Some(Self {
+            verify,
             scheme,
             secret: secret.into(),
             key,
@@ -123,6 +125,16 @@ impl Signer {
         let claim = claim.map_err(SignError::Unsignable)?;
         let tag = claim.content.last(|pieces| self.key.tag(pieces));
         self.write(now_ms, id, &tag.ok_or(SignError::Public)?)
+    }
+
+    pub(crate) fn verify(&self) -> Verify {
+        self.verify
+    }
+
+    /// What the source's settings would have to say for the signature's header to have their form, if that can be seen in
+    /// it. For those who look after the source, never for whoever sends.
+    pub(crate) fn other_settings(&self, headers: &HeaderMap) -> Option<String> {
+        self.scheme.other_settings(headers)
     }
 
     /// True if the sender signs when it sends.

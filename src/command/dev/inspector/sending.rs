@@ -172,7 +172,7 @@ fn not_noticed(source: &SourceConfig, what: &str) -> Refused {
 
 fn unsigned(source: &SourceConfig, error: &SendError) -> Refused {
     match error {
-        SendError::Unsigned(_, what) => not_noticed(source, &format!("no {what}")),
+        SendError::SignsNo { what, .. } => not_noticed(source, &format!("no {what}")),
         other => format!("It cannot be signed: {}.", crate::telemetry::chain(other)),
     }
 }

@@ -51,7 +51,7 @@ pub fn verdict(entry: &Entry, known: &KnownSources) -> Value {
             let text: Vec<_> = [format!("The {error}.")].into_iter().chain(seen).collect();
             let remedies = causes
                 .iter()
-                .flat_map(|finding| [Some(finding.cause.remedy()), finding.hint]);
+                .flat_map(|finding| [Some(finding.remedy), finding.hint]);
             let remedies: Vec<_> = remedies.flatten().map(sentence).collect();
             let remedy = (!remedies.is_empty()).then(|| remedies.join(" "));
             json!({ "text": text.join(" "), "remedy": remedy, "key": null, "age_s": age })

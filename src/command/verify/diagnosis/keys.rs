@@ -6,6 +6,8 @@ use secrecy::ExposeSecret as _;
 
 use super::{Case, Cause, Finding, request};
 
+const WITH_PREFIX: &str = "with the prefix whsec_ before it";
+
 impl Case<'_> {
     /// The key as text, without its prefix, decoded, or with what a file or a shell adds.
     pub(super) fn key_in_another_form(&self) -> Option<Finding> {
@@ -15,7 +17,14 @@ impl Case<'_> {
             let mut forms = key_forms(secret).into_iter();
             let (how, _) = forms.find(|(_, bytes)| key.signer.would_match(bytes, &request))?;
             let detail = format!("{} holds the right key, but it signed {how}", key.origin);
-            Some(Finding::new(Cause::KeyEncoding, detail))
+            let finding = Finding::new(Cause::KeyEncoding, detail);
+            Some(match how {
+                WITH_PREFIX => Finding {
+                    remedy: "put whsec_ before it, as the sender shows it",
+                    ..finding
+                },
+                _ => finding,
+            })
         })
     }
 
@@ -45,10 +54,7 @@ fn key_forms(secret: &str) -> Vec<(&'static str, Vec<u8>)> {
     ];
     match bare {
         Some(bare) => forms.push(("without its prefix whsec_", bare.into())),
-        None => forms.push((
-            "with the prefix whsec_ before it",
-            format!("{PREFIX}{secret}").into(),
-        )),
+        None => forms.push((WITH_PREFIX, format!("{PREFIX}{secret}").into())),
     }
     let decoded = [
         ("decoded from base64", STANDARD.decode(rest).ok()),
