@@ -73,14 +73,12 @@ fn a_full_disk_is_an_error_and_no_panic() {
     std::io::Read::read_to_string(&mut log, &mut said).expect("text");
     assert!(said.contains("error: cannot write the output"), "{said}");
     assert_eq!(child.wait().expect("it ends").code(), Some(1), "{said}");
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/", socket.local_addr().expect("it has one"));
+    // Hangs up, which is an answer that did not come: a row.
+    let relay = std::thread::spawn(move || drop(socket.accept()));
     for arguments in [
-        &[
-            "send",
-            "--url",
-            "http://127.0.0.1:1/",
-            "--event",
-            "call_ended",
-        ][..],
+        &["send", "--url", &url, "--event", "call_ended"][..],
         &[
             "verify",
             "--verify",
@@ -98,4 +96,5 @@ fn a_full_disk_is_an_error_and_no_panic() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
         assert!(said.contains("cannot write the output"), "{said}");
     }
+    relay.join().expect("it has hung up");
 }
