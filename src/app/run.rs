@@ -25,6 +25,9 @@ use crate::signal::{Request, Signals};
 /// For the last answers to senders whose events Kafka has not acknowledged.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
+/// The listener needs half a second to close, also if no request is left.
+const LEAST_CLOSING: Duration = Duration::from_millis(750);
+
 /// Between two looks at whether the reading of changed files hangs.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -158,7 +161,7 @@ impl Relay {
         let mut until = Instant::now() + self.shutdown.drain_deadline;
         let share = match self.ack {
             // So that a slow body leaves time for publishing.
-            Ack::Disk => self.shutdown.drain_deadline / 2,
+            Ack::Disk => (self.shutdown.drain_deadline / 2).max(LEAST_CLOSING),
             // Whatever is to be published has a request that waits for it.
             Ack::Kafka => self.shutdown.drain_deadline,
         };

@@ -23,7 +23,7 @@ pub struct Topics {
     routes: HashMap<String, Route>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Route {
     usual: usize,
     by_event: HashMap<String, usize>,
@@ -71,6 +71,11 @@ impl Topics {
         self.routes.get(source).map_or(0, |route| {
             route.by_event.get(event).copied().unwrap_or(route.usual)
         })
+    }
+
+    /// True if some event may go to another topic than by `former`, of which these are [`Topics::rerouted`].
+    pub fn differs_from(&self, former: &Self) -> bool {
+        self.routes != former.routes
     }
 
     /// Their names, each once; `kafka.topic` is the first.

@@ -154,8 +154,8 @@ impl<E: Env> Worker<E> {
         self.check_for_stall(now);
         self.refresh_topic_states(now);
         self.check_ages(now);
-        let adds_topics = inbox.routes.is_some_and(|sources| self.route(&sources));
-        if inbox.replace_producer || adds_topics {
+        let is_rerouted = inbox.routes.is_some_and(|sources| self.route(&sources));
+        if inbox.replace_producer || is_rerouted {
             self.replace_producer(now);
         }
         if inbox.drain_deadline.is_some_and(|end| now >= end) {
@@ -286,12 +286,13 @@ impl<E: Env> Worker<E> {
         }
     }
 
-    /// True if there are topics that the present producer does not know.
+    /// True if some source's events go elsewhere now. Then another producer is due: it knows new topics, and what is in flight is
+    /// acknowledged or sent again before newer events of the same key reach the topic of both.
     fn route(&mut self, sources: &[SourceTopics]) -> bool {
         let topics = self.config.topics.rerouted(sources);
         let names = topics.names();
         let added = &names[self.partitions.len()..];
-        let adds_topics = !added.is_empty();
+        let is_rerouted = topics.differs_from(&self.config.topics);
         let gauges = added.iter().map(|name| self.metrics.partitions(name));
         self.partitions.extend(gauges);
         self.machine.extend_to(names.len());
@@ -299,7 +300,7 @@ impl<E: Env> Worker<E> {
         self.env.set_topics(names);
         self.health.forget_unused(|topic| topics.is_used(topic));
         self.config.topics = topics;
-        adds_topics
+        is_rerouted
     }
 
     fn replace_producer(&mut self, now: Instant) {

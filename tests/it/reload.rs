@@ -1,6 +1,7 @@
 //! Another configuration takes the present one's place while senders post.
 
 mod hanging;
+mod moved;
 mod relay;
 
 use std::fmt::Write as _;

@@ -64,8 +64,7 @@ pub(crate) async fn serve(
             // The client left between its handshake and our accept.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                tracing::warn!(%error, ?backoff, "cannot accept connections, trying again");
-                acceptor.close_one();
+                acceptor.cannot_accept(&error);
                 stops = tokio::select! {
                     () = shutdown.as_mut() => true,
                     () = sleep(backoff) => false,
@@ -146,6 +145,15 @@ impl Acceptor {
         }
     }
 
+    /// Descriptors have run out: one is to come free.
+    fn cannot_accept(&mut self, error: &io::Error) {
+        if let Some(permit) = self.warnings.permit("accept") {
+            let suppressed = permit.suppressed();
+            tracing::warn!(%error, suppressed, "cannot accept connections, trying again until it can");
+        }
+        self.close_one();
+    }
+
     /// Asks the connection that has been idle for longest to close; without an idle one, the one whose head or, last,
     /// whose body has been unfinished for longest.
     fn close_one(&mut self) {
@@ -198,6 +206,7 @@ impl Acceptor {
             }
         };
         let deadline = Instant::now() + grace;
+        let mut backoff = FIRST_BACKOFF;
         while let Ok(accepted) = timeout_at(deadline, listener.accept()).await {
             match accepted {
                 Ok((stream, peer)) => {
@@ -205,9 +214,17 @@ impl Acceptor {
                     self.spawn(stream, peer);
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
+                Err(error) if self.connections.is_empty() => {
                     tracing::warn!(%error, "cannot accept the connections left in the queue at shutdown");
                     return;
+                }
+                Err(error) => {
+                    self.cannot_accept(&error);
+                    tokio::select! {
+                        Some(ended) = self.connections.join_next_with_id() => self.forget(&ended),
+                        () = sleep(backoff) => {}
+                    }
+                    backoff = (backoff * 2).min(LONGEST_BACKOFF);
                 }
             }
         }

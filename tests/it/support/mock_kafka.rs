@@ -49,13 +49,20 @@ impl Arrived {
 impl MockKafka {
     /// One broker, its topics with one partition each, so that their order is the order of writing.
     pub fn start() -> Self {
+        Self::start_with(1)
+    }
+
+    /// As [`MockKafka::start`], with so many brokers; the first has all partitions.
+    pub fn start_with(brokers: i32) -> Self {
         let (orders, ordered) = mpsc::channel::<Order>();
         let (started, start) = mpsc::channel();
         let thread = thread::spawn(move || {
-            let cluster = MockCluster::new(1).expect("a mock cluster can be had");
+            let cluster = MockCluster::new(brokers).expect("a mock cluster can be had");
             for topic in [TOPIC, OTHER_TOPIC] {
                 let made = cluster.create_topic(topic, 1, 1);
                 made.expect("a topic can be made");
+                let led = cluster.partition_leader(topic, 0, Some(1));
+                led.expect("there is a broker");
             }
             started
                 .send(cluster.bootstrap_servers())
@@ -85,6 +92,15 @@ impl MockKafka {
         self.order(move |cluster| {
             let made = cluster.create_topic(topic, 1, 1);
             made.expect("a topic can be made");
+        });
+    }
+
+    /// Moves a topic to a second broker, and takes that away.
+    pub fn down_for(&self, topic: &'static str) {
+        self.order(move |cluster| {
+            let moved = cluster.partition_leader(topic, 0, Some(2));
+            moved.expect("there are two brokers");
+            cluster.broker_down(2).expect("it is there");
         });
     }
 
