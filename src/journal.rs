@@ -77,9 +77,11 @@ use self::threads::Threads;
 use crate::settings::settings;
 
 pub use self::appender::{Appender, Commit};
+pub use self::engine::quarantine::CORRUPT_RUNBOOK;
 pub use self::engine::reader::Record;
+pub use self::engine::set_aside::UNREADABLE_RUNBOOK;
 pub use self::error::{AppendError, OpenError, ReadError};
-pub use self::metrics::{Metrics, Snapshot};
+pub use self::metrics::{Losses, Metrics, Snapshot};
 pub use self::reader::Reader;
 pub use self::recovery::Recovery;
 pub use self::truncator::Truncator;

@@ -107,11 +107,14 @@ pub struct Publisher {
     metrics: Metrics,
 }
 
+/// The name of the check of reading.
+const JOURNAL_READ: &str = "journal-read";
+
 /// The publisher's readiness checks.
 pub struct Checks {
     /// Kafka's state.
     pub kafka: Check,
-    /// Whether the journal can be read.
+    /// Whether the journal can be read, and what of it is lost.
     pub reading: Check,
 }
 
@@ -119,7 +122,7 @@ impl Checks {
     /// Adds both to what `/readyz?verbose` lists. Neither makes the process unready, which continues to accept events.
     pub fn add(readiness: &Readiness) -> Self {
         let informational = CheckKind::Informational;
-        let reading = readiness.check("journal-read", informational, "not read yet");
+        let reading = readiness.check(JOURNAL_READ, informational, "not read yet");
         reading.pass("ok");
         Self {
             kafka: readiness.check("kafka", informational, "no answer from a broker yet"),
@@ -132,6 +135,16 @@ impl Checks {
 pub fn kafka_failure(readiness: &Readiness) -> Option<String> {
     let failure = readiness.failure("kafka")?;
     Some(failure.replace(&format!("; {}", Ack::Disk.meanwhile()), ""))
+}
+
+/// Why the journal cannot be read at present. What of it is lost is said by other lines of the check.
+pub fn read_failure(readiness: &Readiness) -> Option<String> {
+    let checks = readiness.checks();
+    let check = checks
+        .into_iter()
+        .find(|check| check.name == JOURNAL_READ)?;
+    let now = check.lines.into_iter().next()?;
+    now.is_failing.then_some(now.message)
 }
 
 /// Starts the publisher. Never waits for Kafka: the checks, the metrics and the log report a cluster that cannot be reached.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::ingest::Ingest;
-use crate::journal;
+use crate::journal::{self, Losses};
 use crate::outage;
 use crate::publish::{self, Ack};
 use crate::words::about;
@@ -85,15 +85,18 @@ impl Account {
     /// What has become of all events since the start; `left` if it is known.
     pub(super) fn summary(&self, ack: Ack, left: Option<u64>) -> Summary {
         let ingest = self.ingest.figures();
+        let journal = self.journal.figures();
         let publish = self.publish.figures();
         let refused = ingest.refused.into_iter();
         let mut refused: Vec<_> = refused.filter(|(_, requests)| *requests > 0).collect();
         refused.sort_by_key(|(_, requests)| std::cmp::Reverse(*requests));
         Summary {
+            recovered: journal.recovered,
             accepted: ingest.accepted,
             duplicates: ingest.duplicates,
             delivered: publish.delivered,
             dead_letters: publish.dead_letters,
+            losses: journal.losses,
             left,
             ack,
             refused,
@@ -105,6 +108,8 @@ impl Account {
 /// What a relay has done from its start to its end.
 #[derive(Debug)]
 pub struct Summary {
+    /// Events that were in the journal at the start.
+    pub recovered: u64,
     /// Events that were answered 2xx, without duplicates.
     pub accepted: u64,
     /// Events answered 204 without a second record.
@@ -113,6 +118,8 @@ pub struct Summary {
     pub delivered: u64,
     /// Events that were set aside.
     pub dead_letters: u64,
+    /// Events that the disk has lost or cannot read.
+    pub losses: Losses,
     /// Events that are not published; `None` if a thread hangs, so that nobody knows.
     pub left: Option<u64>,
     /// Whether the journal keeps what is left.
@@ -145,10 +152,13 @@ impl Summary {
     /// One line of the log.
     pub fn log(&self) {
         tracing::info!(
+            recovered = self.recovered,
             accepted = self.accepted,
             duplicates = self.duplicates,
             delivered = self.delivered,
             dead_letters = self.dead_letters,
+            lost = self.losses.corrupt,
+            unreadable = self.losses.unreadable,
             left = self.left,
             refused = self.refused(),
             reasons = self.reasons(),

@@ -169,11 +169,11 @@ impl DrainFigures {
             published: published.delivered,
             restamped: published.restamped,
             dead_letters: published.dead_letters,
-            corrupt: journal.corrupt,
-            unreadable: journal.unreadable,
+            corrupt: journal.losses.corrupt,
+            unreadable: journal.losses.unreadable,
             left: journal.unpublished,
             kafka_failure: publish::kafka_failure(&self.readiness),
-            disk_failure: self.readiness.failure("journal-read"),
+            disk_failure: publish::read_failure(&self.readiness),
         }
     }
 }

@@ -6,7 +6,7 @@ pub mod checkpoint;
 pub mod quarantine;
 pub mod reader;
 pub mod reclaim;
-mod set_aside;
+pub mod set_aside;
 pub mod state;
 pub mod upkeep;
 pub mod writer;

@@ -37,13 +37,22 @@ pub struct Snapshot {
 
 type Source = Box<dyn Fn() -> Option<Snapshot> + Send + Sync>;
 
-/// What has become of the records so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Figures {
+/// Acknowledged records that were not published, since the process started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Losses {
     /// Lost to damage on disk.
     pub corrupt: u64,
     /// Passed over because they stayed unreadable.
     pub unreadable: u64,
+}
+
+/// What has become of the records so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Unpublished when the journal was opened.
+    pub recovered: u64,
+    /// Never published.
+    pub losses: Losses,
     /// Not yet published; `None` once the journal is closed.
     pub unpublished: Option<u64>,
 }
@@ -106,9 +115,17 @@ impl Metrics {
     pub fn figures(&self) -> Figures {
         let now = self.snapshot();
         Figures {
+            recovered: u64::try_from(self.recovered.get()).unwrap_or_default(),
+            losses: self.losses(),
+            unpublished: now.map(|now| now.unpublished),
+        }
+    }
+
+    /// What is never published.
+    pub(super) fn losses(&self) -> Losses {
+        Losses {
             corrupt: self.corrupt.get(),
             unreadable: self.unreadable.get(),
-            unpublished: now.map(|now| now.unpublished),
         }
     }
 

@@ -9,6 +9,7 @@ use super::engine::reader::{DiskReader, Record};
 use super::engine::{Engine, Wake};
 use super::error::ReadError;
 use super::memory::MemoryReader;
+use super::metrics::Losses;
 
 /// Reads the journal; synchronous, for the publisher's thread.
 pub enum Reader<FS: FileSystem = DiskFileSystem> {
@@ -38,6 +39,14 @@ impl<FS: FileSystem> Reader<FS> {
         match self {
             Self::Disk(reader) => reader.seek(position),
             Self::Memory(reader) => reader.seek(position),
+        }
+    }
+
+    /// What it has passed over, and what recovery found to be gone. In memory nothing is lost.
+    pub fn losses(&self) -> Losses {
+        match self {
+            Self::Disk(reader) => reader.losses(),
+            Self::Memory(_) => Losses::default(),
         }
     }
 

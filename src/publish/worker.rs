@@ -4,6 +4,7 @@
 
 mod health;
 mod outage;
+mod reading;
 mod send;
 mod sent;
 
@@ -23,6 +24,7 @@ use crate::log_throttle::LogThrottle;
 use crate::readiness::Check;
 use health::{Health, Problem};
 use outage::Outage;
+use reading::Reading;
 use sent::SentRecords;
 
 /// How long a full queue or a failed read is left alone, unless mail arrives first.
@@ -54,7 +56,7 @@ pub struct Deps<E: Env> {
     pub metrics: Metrics,
     /// Reports Kafka's state.
     pub kafka_check: Check,
-    /// Reports whether the journal can be read.
+    /// Reports whether the journal can be read, and what of it is lost.
     pub read_check: Check,
     /// Limits repeated log lines.
     pub throttle: Arc<LogThrottle>,
@@ -69,7 +71,7 @@ pub struct Worker<E: Env> {
     metrics: Metrics,
     health: Health,
     outage: Option<Outage>,
-    read_check: Check,
+    reading: Reading,
     throttle: Arc<LogThrottle>,
     machine: Machine,
     client: Option<E::Client>,
@@ -118,7 +120,7 @@ impl<E: Env> Worker<E> {
             truncator: deps.truncator,
             metrics: deps.metrics,
             outage: None,
-            read_check: deps.read_check,
+            reading: Reading::new(deps.read_check),
             throttle: deps.throttle,
             client: None,
             held: None,
@@ -166,6 +168,7 @@ impl<E: Env> Worker<E> {
         self.machine.tick(now, jitter);
         self.act();
         let has_more = self.fill();
+        self.reading.set_losses(self.reader.losses());
         self.act();
         self.metrics
             .in_flight

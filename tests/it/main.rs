@@ -70,6 +70,7 @@ mod reload;
 mod send;
 mod senders;
 mod serve;
+mod serve_damage;
 mod sizing_table;
 mod sources;
 mod status_page;

@@ -28,7 +28,7 @@ fn page(server: &Server) -> String {
 }
 
 /// Waits until the page has these words; gives it.
-fn await_words(server: &Server, words: &str) -> String {
+pub fn await_words(server: &Server, words: &str) -> String {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let page = page(server);

@@ -3,6 +3,7 @@
 use super::screen::Screen;
 use crate::app::Summary;
 use crate::command::render::{count, grouped};
+use crate::journal::{CORRUPT_RUNBOOK, Losses, UNREADABLE_RUNBOOK};
 use crate::publish::Ack;
 
 /// Shows the summary on a terminal, else logs it.
@@ -18,7 +19,8 @@ pub fn report(summary: &Summary) {
     screen.show();
 }
 
-fn rows(summary: &Summary) -> [(&'static str, String); 4] {
+/// What must be looked into is shown only if it has occurred.
+fn rows(summary: &Summary) -> Vec<(&'static str, String)> {
     let events = |number, beside, noun| {
         let events = count(number, "event");
         match beside {
@@ -46,12 +48,35 @@ fn rows(summary: &Summary) -> [(&'static str, String); 4] {
         None => String::from("nothing"),
         Some(reasons) => format!("{} by reason: {reasons}", grouped(summary.refused())),
     };
-    [
-        ("Accepted", accepted),
-        ("Delivered", delivered),
-        ("Left", left),
-        ("Refused", refused),
-    ]
+    let some = |number, text: String| (number > 0).then_some(text);
+    let recovered = format!(
+        "{}, found in the journal at the start",
+        count(summary.recovered, "event")
+    );
+    let Losses {
+        corrupt,
+        unreadable,
+    } = summary.losses;
+    let lost = format!(
+        "{} to damage on disk: see {CORRUPT_RUNBOOK}",
+        count(corrupt, "event")
+    );
+    let skipped = format!(
+        "{} that the disk cannot read: see {UNREADABLE_RUNBOOK}",
+        count(unreadable, "event")
+    );
+    let rows = [
+        ("Recovered", some(summary.recovered, recovered)),
+        ("Accepted", Some(accepted)),
+        ("Delivered", Some(delivered)),
+        ("Lost", some(corrupt, lost)),
+        ("Skipped", some(unreadable, skipped)),
+        ("Left", Some(left)),
+        ("Refused", Some(refused)),
+    ];
+    let rows = rows.into_iter();
+    rows.filter_map(|(name, value)| Some((name, value?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -63,16 +88,21 @@ mod tests {
     #[test]
     fn every_figure_is_in_a_sentence_of_its_own() {
         let mut summary = Summary {
+            recovered: 0,
             accepted: 1_024,
             duplicates: 3,
             delivered: 1_000,
             dead_letters: 1,
+            losses: Losses::default(),
             left: Some(23),
             ack: Ack::Disk,
             refused: vec![("unknown_path", 2), ("not_json", 1)],
             uptime: Duration::from_secs(65),
         };
-        let text = |summary: &Summary| rows(summary).map(|(_, value)| value).join("\n");
+        let text = |summary: &Summary| {
+            let rows = rows(summary).into_iter().map(|(_, value)| value);
+            rows.collect::<Vec<_>>().join("\n")
+        };
         assert_eq!(
             text(&summary),
             "1,024 events, and 3 duplicates\n\
@@ -92,5 +122,20 @@ mod tests {
             ..summary
         };
         assert_eq!(text(&summary), "1 event\n1 event\nnothing\nnothing");
+        summary.recovered = 4;
+        summary.losses = Losses {
+            corrupt: 1,
+            unreadable: 3,
+        };
+        assert_eq!(
+            text(&summary),
+            "4 events, found in the journal at the start\n\
+             1 event\n\
+             1 event\n\
+             1 event to damage on disk: see RingbackEventsLostToDamage in docs/runbook.md\n\
+             3 events that the disk cannot read: see RingbackEventsUnreadable in docs/runbook.md\n\
+             nothing\n\
+             nothing"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// The file that a process locks while it holds the journal.
 pub const LOCK: &str = "lock";
@@ -48,6 +49,10 @@ pub struct Space {
 pub trait FileSystem: Send + Sync + 'static {
     /// An open file.
     type File: File;
+    /// Where an operator finds a file.
+    fn path(&self, name: &str) -> PathBuf {
+        PathBuf::from(name)
+    }
     /// Creates an empty file, readable and writable; an error if the name exists.
     fn create(&self, name: &str) -> io::Result<Self::File>;
     /// Opens an existing file for reading and writing.

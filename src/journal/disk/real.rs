@@ -68,6 +68,10 @@ impl DiskFileSystem {
 impl FileSystem for DiskFileSystem {
     type File = fs::File;
 
+    fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
     fn create(&self, name: &str) -> io::Result<fs::File> {
         Self::options().create_new(true).open(self.path.join(name))
     }

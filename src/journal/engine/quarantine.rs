@@ -9,19 +9,21 @@ use crate::journal::disk::filesystem::{File, FileSystem, ReadAt, read_full};
 pub const DAMAGE_PREFIX: &str = "quarantine-";
 /// The prefix of the names of copies of torn writes: bytes that were never acknowledged, such as a kill leaves.
 pub const TORN_PREFIX: &str = "torn-";
+/// Where an operator finds what to do about damage.
+pub const CORRUPT_RUNBOOK: &str = "RingbackEventsLostToDamage in docs/runbook.md";
 /// Copies of torn writes that are kept: the newest.
 const MAX_TORN: usize = 8;
 /// Bytes copied at once.
 const CHUNK: u64 = 256 << 10;
 
-/// Copies damaged bytes of a segment to a synced file, in place of an earlier copy of them.
+/// Copies damaged bytes of a segment to a synced file, in place of an earlier copy of them, and returns its name.
 pub(in crate::journal) fn copy_damage<FS: FileSystem>(
     fs: &FS,
     sequence: u64,
     from: &impl ReadAt,
     bytes: Range<u64>,
-) -> io::Result<()> {
-    copy(fs, DAMAGE_PREFIX, sequence, from, bytes).map(|_| ())
+) -> io::Result<String> {
+    copy(fs, DAMAGE_PREFIX, sequence, from, bytes)
 }
 
 /// Copies bytes that are about to be truncated from a segment's tail to a synced file, and removes the oldest such copies.

@@ -21,6 +21,7 @@ use crate::journal::disk::zero_fill::Holes;
 use crate::journal::error::ReadError;
 use crate::journal::format::record::Decoded;
 use crate::journal::format::segment::{HEADER, Unresolved, name};
+use crate::journal::metrics::Losses;
 use unreadable::BlockedRead;
 
 /// Bytes read at once; a larger record is a chunk of its own. Records share their chunk's memory.
@@ -170,6 +171,11 @@ impl<FS: FileSystem> DiskReader<FS> {
         self.from = position;
         self.cursor = None;
         self.chunk = Bytes::new();
+    }
+
+    /// What was passed over so far, and what recovery found to be gone.
+    pub fn losses(&self) -> Losses {
+        self.engine.metrics.losses()
     }
 
     /// Sets what the writer's thread calls after each commit and when it ends. It must not block.

@@ -6,6 +6,9 @@ use crate::journal::disk::filesystem::FileSystem;
 use crate::journal::format::segment::name;
 use crate::journal::format::set_aside::{KnownExtent, SetAsideName};
 
+/// Where an operator finds what to do about a segment that was set aside.
+pub const UNREADABLE_RUNBOOK: &str = "RingbackEventsUnreadable in docs/runbook.md";
+
 /// Sets the segment with this number aside, durably, and returns its second name. A segment that is set aside again, with
 /// more known about it, gets a new second name in place of the former one. That one's knowledge stays: a later process may not
 /// have been able to read as much.

@@ -87,9 +87,10 @@ fn copy_unidentified<FS: FileSystem>(
     let file = fs.open(&name(sequence))?;
     let beyond = Beyond::IsHole(file.length()?);
     let view = ZeroFilled::new(&file, fs.page(), holes.clone(), 0, beyond);
-    quarantine::copy_damage(fs, sequence, &view, 0..bytes)?;
+    let copy = quarantine::copy_damage(fs, sequence, &view, 0..bytes)?;
     tracing::error!(
         segment = name(sequence),
+        file = %fs.path(&copy).display(),
         "nothing shows which journal these records belong to: the segment is copied to quarantine"
     );
     Ok(())

@@ -11,6 +11,7 @@ use super::{POSITION_STRIDE, identity};
 use crate::journal::disk::filesystem::FileSystem;
 use crate::journal::disk::zero_fill::Holes;
 use crate::journal::engine::checkpoint::Checkpoint;
+use crate::journal::engine::quarantine::CORRUPT_RUNBOOK;
 use crate::journal::error::{OpenError, failed};
 use crate::journal::format::record::Codec;
 use crate::journal::format::segment::{Segment, name};
@@ -129,6 +130,7 @@ pub(super) fn make<FS: FileSystem>(
     if missing_events > 0 {
         tracing::error!(
             count = missing_events,
+            hint = CORRUPT_RUNBOOK,
             "a segment with unpublished records is missing"
         );
     }

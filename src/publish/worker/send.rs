@@ -1,11 +1,9 @@
 //! From the journal to the producer: reading, offering, sending, dead-lettering.
 
-use std::time::Duration;
-
 use super::sent::SentRecord;
-use super::{Problem, RETRY, Worker};
+use super::{Problem, Worker};
 use crate::event::{DecodeError, Event};
-use crate::journal::{ReadError, Record};
+use crate::journal::Record;
 use crate::log_throttle::Permit;
 use crate::publish::decide::blame::{Blame, Reason};
 use crate::publish::decide::machine::Offer;
@@ -162,32 +160,6 @@ impl<E: Env> Worker<E> {
         }
         self.reject(position, Blame::Cluster);
         After::Wait
-    }
-
-    /// Reports that the journal cannot be read and that publishing waits, and sets when the worker reads again.
-    fn mark_unreadable(&mut self, error: &ReadError) {
-        let now = self.env.now();
-        let (since, retry_at) = match error {
-            ReadError::Unreadable {
-                since, retry_at, ..
-            } => (*since, *retry_at),
-            ReadError::Io { .. } => (now, now + RETRY),
-        };
-        self.read_again = Some(retry_at);
-        let waited = Duration::from_secs(now.duration_since(since).as_secs());
-        let waited = humantime::format_duration(waited);
-        let error = crate::telemetry::chain(error);
-        self.read_check
-            .fail(&format!("{error}, for {waited}; publishing waits"));
-        if let Some(permit) = self.throttle.permit("read") {
-            tracing::error!(error, %waited, suppressed = permit.suppressed(), "cannot read the journal: publishing waits and tries again");
-        }
-    }
-
-    fn mark_readable(&mut self) {
-        if self.read_again.take().is_some() {
-            self.read_check.pass("ok");
-        }
     }
 
     /// Dead-letters this record. Reads it again for that, so that memory need not hold it.

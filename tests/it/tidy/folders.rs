@@ -24,7 +24,7 @@ const JOURNAL: &[Row] = &[
     ("probe", &["disk", "engine"]),
     ("set_aside", &["disk", "engine", "format", "recovery"]),
     ("memory", &["engine", "error", "metrics"]),
-    ("reader", &["disk", "engine", "error", "memory"]),
+    ("reader", &["disk", "engine", "error", "memory", "metrics"]),
     ("appender", &["engine", "error", "memory"]),
     ("commit_loop", &["appender", "disk", "engine", "error"]),
     ("threads", &["appender", "commit_loop", "disk", "engine"]),

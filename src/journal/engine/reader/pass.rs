@@ -11,7 +11,8 @@ use super::DiskReader;
 use super::unreadable::FAILURES;
 use crate::journal::disk::filesystem::{File as _, FileSystem};
 use crate::journal::disk::zero_fill::{Beyond, Holes, ZeroFilled};
-use crate::journal::engine::{quarantine, set_aside};
+use crate::journal::engine::quarantine::{self, CORRUPT_RUNBOOK};
+use crate::journal::engine::set_aside::{self, UNREADABLE_RUNBOOK};
 use crate::journal::error::ReadError;
 use crate::journal::format::scan;
 use crate::journal::format::segment::{Evidence, Unresolved, name};
@@ -225,6 +226,7 @@ impl<FS: FileSystem> DiskReader<FS> {
             self.engine.metrics.corrupt_records(gone);
             tracing::error!(
                 count = gone,
+                hint = CORRUPT_RUNBOOK,
                 "a segment with unpublished records is missing"
             );
         }
@@ -271,13 +273,20 @@ impl<FS: FileSystem> DiskReader<FS> {
 
     fn copy_damage(&self, sequence: u64, file: &FS::File, bytes: &Range<u64>) {
         // If the copy fails, for example on a full disk, the intact records must be published all the same.
-        if let Err(error) = quarantine::copy_damage(&self.engine.fs, sequence, file, bytes.clone())
-        {
+        let fs = &self.engine.fs;
+        let copy = quarantine::copy_damage(fs, sequence, file, bytes.clone());
+        let copy = copy.inspect_err(|error| {
             tracing::error!(segment = name(sequence), ?bytes, %error, "cannot copy a damaged stretch");
-        }
+        });
+        let copy = copy.ok().map(|copy| fs.path(&copy).display().to_string());
+        let hint = copy.as_ref().map(|copy| {
+            format!("what is left of an event: strings -n 8 {copy}; what to do: {CORRUPT_RUNBOOK}")
+        });
         tracing::error!(
             segment = name(sequence),
             ?bytes,
+            file = copy,
+            hint,
             "the journal is damaged at these bytes"
         );
     }
@@ -296,10 +305,18 @@ impl<FS: FileSystem> DiskReader<FS> {
         let (from, to) = (positions.start, positions.end - 1);
         if unread {
             self.engine.metrics.unreadable_records(count);
-            tracing::error!(from, to, count, "passed over records that cannot be read");
+            let hint = UNREADABLE_RUNBOOK;
+            tracing::error!(
+                from,
+                to,
+                count,
+                hint,
+                "passed over records that cannot be read"
+            );
         } else {
             self.engine.metrics.corrupt_records(count);
-            tracing::error!(from, to, count, "records lost to damage");
+            let hint = CORRUPT_RUNBOOK;
+            tracing::error!(from, to, count, hint, "records lost to damage");
         }
         self.engine.publish_room(&state);
     }
