@@ -173,6 +173,11 @@ pub fn one_block() -> Result<(), Failed> {
     let relay = disk.start(&site);
     await_blocked(&relay);
     relay.await_drained();
+    let (_, checks) = relay.admin("/readyz?verbose");
+    assert!(
+        checks.contains(" passed over since the start, "),
+        "{checks}"
+    );
     let lost = relay.metric("ringback_journal_unreadable_records_total");
     assert!((1.0..=6.0).contains(&lost), "{lost}");
     assert_eq!(relay.metric("ringback_journal_corrupt_records_total"), 0.0);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::status_page;
+use crate::support::dev::ringback;
 use crate::support::mock_kafka::MockKafka;
 use crate::support::server::{PATIENCE, Server};
 
@@ -103,4 +104,15 @@ fn an_event_lost_to_damage_is_on_both_pages_in_the_log_and_in_the_summary() {
     let figures = figures.map(|name| summary[name].as_u64().expect(name));
     assert_eq!(figures, [3, 0, 2, 0, 1, 0, 0]);
     assert!(server.wait().success());
+
+    let mut status = ringback();
+    status.args(["journal", "status", "--path"]);
+    let status = status.arg(folder.path().join("journal")).output();
+    let status = status.expect("the binary runs").stdout;
+    let status = String::from_utf8(status).expect("text");
+    let damage = status.lines().find(|line| line.starts_with("Damage"));
+    assert_eq!(
+        damage,
+        Some("Damage        none found now; what is in quarantine are copies of earlier damage")
+    );
 }

@@ -143,7 +143,10 @@ fn files(files: &FileCount) -> String {
 
 fn damage(report: &JournalReport) -> String {
     if report.damage.is_empty() && report.lost_events == 0 {
-        return String::from("none found");
+        return String::from(match report.quarantine.count {
+            0 => "none found",
+            _ => "none found now; what is in quarantine are copies of earlier damage",
+        });
     }
     match report.lost_events {
         0 => String::from("found; nothing unpublished is lost by it"),
