@@ -3,6 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
 use crate::support::server::{Server, limits, post, small_limits, until_closed};
 
 const EVENT: &[u8] = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
@@ -195,4 +197,42 @@ fn a_refused_body_without_an_end_is_cut_off() {
     let sent = (0..1024).take_while(|_| stream.write_all(&chunk).is_ok());
     // The kernel's buffers hold some MiB besides what the relay reads.
     assert!(sent.count() < 128);
+}
+
+#[test]
+fn a_shutdown_without_descriptors_serves_whoever_waits_to_be_accepted() {
+    let server = relay("");
+    let request = post("/open", "Connection: close\r\n", EVENT);
+    let (most, rest) = request.split_at(request.len() - 1);
+    // The journal has its segment from now on.
+    assert!(server.exchange(&request).starts_with(ACCEPTED));
+    let connect = |sent: &[u8]| {
+        let mut stream = server.connect();
+        stream.write_all(sent).expect("it is open");
+        stream
+    };
+    let running = [(); 5].map(|()| connect(most));
+    while server.sample("ringback_http_connections") < 5.0 {}
+    let id = server.id();
+    let open = std::fs::read_dir(format!("/proc/{id}/fd")).expect("it runs");
+    let limit = Some(open.count() as u64);
+    let limit = Rlimit {
+        current: limit,
+        maximum: limit,
+    };
+    let pid = Pid::from_raw(id.try_into().expect("a process id"));
+    prlimit(pid, Resource::Nofile, limit).expect("a limit can be lowered");
+    let waiting = [(); 40].map(|()| connect(&request));
+    server.logged("cannot accept connections");
+    server.terminate();
+    server.logged("shutting down");
+    for mut stream in running {
+        // On a slow machine it may have been cut off because its body stalls, which makes room as well.
+        let _ = stream.write_all(rest);
+        assert!(until_closed(&mut stream).starts_with("HTTP/1.1 "));
+    }
+    for mut stream in waiting {
+        assert!(until_closed(&mut stream).starts_with(ACCEPTED));
+    }
+    assert_eq!(server.wait().code(), Some(0));
 }
