@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -233,10 +234,7 @@ impl Acceptor {
 
 /// Drops every packet that asks for a new connection, while the handshakes that have begun still end. Their clients ask
 /// again after a second and are refused by the closed port.
-#[cfg(target_os = "linux")]
 fn refuse_new(listener: &TcpListener) -> io::Result<()> {
-    use socket2::{SockFilter, SockRef};
-
     // Classic BPF, as in the kernel's Documentation/networking/filter.rst. A packet begins with its TCP header (RFC 9293,
     // 3.1), whose byte 13 has the flags, SYN among them as 2.
     const LOAD_BYTE: u16 = 0x30;
@@ -248,11 +246,6 @@ fn refuse_new(listener: &TcpListener) -> io::Result<()> {
         SockFilter::new(RETURN, 0, 0, 0),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
     ])
-}
-
-#[cfg(not(target_os = "linux"))]
-fn refuse_new(_: &TcpListener) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Keeps one connection counted in the gauge until it is dropped.
