@@ -3,22 +3,10 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::Output;
 
 use crate::build_commit;
-use crate::support::dev::{Dev, dev, port_in, ringback};
+use crate::support::dev::{Dev, dev, port_in, ringback, run, text};
 use crate::support::server::{Server, now_ms, signature, write_config};
-
-fn run(arguments: &[&str]) -> Output {
-    ringback()
-        .args(arguments)
-        .output()
-        .expect("the binary runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 fn config_file(text: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::support::dev::ringback;
+use crate::support::dev::{ringback, text};
 use crate::support::mock_kafka::MockKafka;
 use crate::support::server::Server;
 use crate::support::terminal;
@@ -29,10 +29,6 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
 fn run(folder: &Path, arguments: &[&str]) -> Output {
     let output = command(folder, arguments).output();
     output.expect("the binary runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn body(call: &str, size: usize) -> String {

@@ -9,7 +9,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::support::dev::ringback;
+use crate::support::dev::{ringback, text};
 use crate::support::mock_kafka::MockKafka;
 use crate::support::server::write_config;
 
@@ -24,10 +24,6 @@ fn doctor(config: &Path, words: &[&str]) -> Output {
         .args(words);
     let command = command.env("RETELL_API_KEY", "key_of_the_test");
     command.output().expect("the binary runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[test]

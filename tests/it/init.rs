@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use ringback::ingest::PRESETS;
 
-use crate::support::dev::ringback;
+use crate::support::dev::{ringback, text};
 use crate::support::terminal;
 
 const TWILIO: &str = "twilio = { url = \"https://hooks.example.com/twilio\" }";
@@ -31,10 +31,6 @@ pub fn init(arguments: &[&str], file: &Path) -> Output {
         .stdin(Stdio::null())
         .output()
         .expect("the binary runs")
-}
-
-pub fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// What `ringback check` prints, with the key in every variable that the file names.

@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-use crate::init::{KEY, check, init, text};
-use crate::support::dev::ringback;
+use crate::init::{KEY, check, init};
+use crate::support::dev::{ringback, text};
 
 #[test]
 fn without_a_terminal_what_is_missing_is_named_by_its_flag() {

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::support::dev::text;
 use crate::support::mock_kafka::MockKafka;
 use crate::support::server::{PATIENCE, Server};
 
@@ -24,10 +25,6 @@ fn journal(command: &str, path: &Path, more: &[&str]) -> Output {
     arguments.push(path.to_str().expect("a path in UTF-8"));
     arguments.extend(more);
     ringback(&arguments).output().expect("the binary runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn lines(output: &Output) -> Vec<serde_json::Value> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::dev::text;
 use crate::support::mock_kafka::MockKafka;
 use crate::support::server::{Server, write_config};
 
@@ -29,10 +30,6 @@ fn drain(folder: &Path, more: &[&str]) -> Command {
 
 fn run(folder: &Path, more: &[&str]) -> Output {
     drain(folder, more).output().expect("the binary runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn body(number: usize) -> String {

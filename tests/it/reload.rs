@@ -200,7 +200,7 @@ fn a_bad_configuration_is_refused_with_its_reason_and_the_former_goes_on() {
             line.contains(REFUSED) && line.contains("\"level\":\"ERROR\""),
             "{line}"
         );
-        // Who asks again is told again.
+        // A second SIGHUP repeats the reason.
         server.reload();
         let again = || count(server, reason) == 2;
         await_page(server, |_| again());

@@ -1,20 +1,8 @@
 //! Ports that other processes hold: each is named with what chooses another one, and nothing is left behind.
 
 use std::net::TcpListener;
-use std::process::Output;
 
-use crate::support::dev::ringback;
-
-fn run(arguments: &[&str]) -> Output {
-    ringback()
-        .args(arguments)
-        .output()
-        .expect("the binary runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+use crate::support::dev::{run, text};
 
 #[test]
 fn dev_reports_a_taken_port_and_nothing_else() {

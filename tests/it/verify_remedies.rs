@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::support::dev::ringback;
+use crate::support::dev::{ringback, text};
 
 const BODY: &str = "{\"event\":\"a\"}";
 const KEY: &str = "c2VjcmV0";
@@ -26,10 +26,6 @@ fn verify(folder: &Path, arguments: &[&str], header: &str) -> Output {
     command.args(["verify", "--body", "body", "--header", header]);
     let command = command.args(arguments).current_dir(folder).env("KEY", KEY);
     command.output().expect("the binary runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,17 @@ pub fn ringback() -> Command {
         .env_remove("RETELL_API_KEY")
         .env_remove("RINGBACK_LOG");
     command
+}
+
+/// Runs the real binary to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    let output = ringback().args(arguments).output();
+    output.expect("the binary runs")
+}
+
+/// What a process has printed.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// `ringback dev` on free ports.
