@@ -232,7 +232,8 @@ fn a_shutdown_without_descriptors_serves_whoever_waits_to_be_accepted() {
         assert!(until_closed(&mut stream).starts_with("HTTP/1.1 "));
     }
     for mut stream in waiting {
-        assert!(until_closed(&mut stream).starts_with(ACCEPTED));
+        let answer = until_closed(&mut stream);
+        assert!(answer.starts_with(ACCEPTED), "{answer}");
     }
     assert_eq!(server.wait().code(), Some(0));
 }

@@ -306,6 +306,21 @@ fn a_thousand_handshakes_that_never_end_take_nothing_from_good_senders() {
 }
 
 #[test]
+fn with_more_clients_than_connections_each_finishes_its_handshake_and_is_answered() {
+    let relay = Relay::start("max_connections = 4\nheader_timeout = \"60s\"");
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                let mut stream = relay.connect();
+                let request = post("/open", CLOSE, EVENT);
+                stream.write_all(&request).expect("the connection is open");
+                assert_eq!(answer(&mut stream), ACCEPTED);
+            });
+        }
+    });
+}
+
+#[test]
 fn a_flood_of_key_updates_is_cut_off() {
     let relay = Relay::start("header_timeout = \"60s\"");
     let mut stream = relay.authority.connect(relay.tcp());

@@ -13,6 +13,9 @@ use tokio::time::{Instant, sleep_until};
 use super::Server;
 use crate::ingest::refusal::Reason;
 
+/// How long a connection must have been idle before it may be closed for another. Of one that was just accepted, nothing
+/// has been read yet, even if its request is already here; and a TLS handshake waits for its client twice at most.
+const IDLE_US: u64 = 250_000;
 /// The longest time that an unfinished head keeps its connection while others wait for one, because until then it may
 /// only have been cut in two on its way.
 const STALLED_HEAD_US: u64 = 1_000_000;
@@ -34,7 +37,7 @@ pub(crate) struct Activity {
     asked_to_give_way: Notify,
 }
 
-/// What a connection without a request waits for and since when, in microseconds. The least gives way first.
+/// What a connection without a request has waited for and since when, in microseconds. The least gives way first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wait {
     /// Nothing of the next request has arrived.
@@ -168,11 +171,12 @@ impl Activity {
         if self.in_flight() > 0 {
             return None;
         }
-        match self.head_since.load(Ordering::Relaxed).checked_sub(1) {
-            None => Some(Wait::Idle(self.idle_since.load(Ordering::Relaxed))),
-            Some(since) if since + STALLED_HEAD_US <= self.now() => Some(Wait::Head(since)),
-            Some(_) => None,
-        }
+        let (wait, patience) = match self.head_since.load(Ordering::Relaxed).checked_sub(1) {
+            None => (Wait::Idle(self.idle_since.load(Ordering::Relaxed)), IDLE_US),
+            Some(since) => (Wait::Head(since), STALLED_HEAD_US),
+        };
+        let (Wait::Idle(since) | Wait::Head(since)) = wait;
+        (since + patience <= self.now()).then_some(wait)
     }
 
     /// Asks the connection to make room for another.
@@ -216,7 +220,14 @@ mod tests {
     fn a_connection_may_be_closed_only_while_it_waits_for_its_client() {
         let ten_seconds_ago = Instant::now() - Duration::from_secs(10);
         let activity = Arc::new(Activity::new(ten_seconds_ago));
-        assert!(matches!(activity.wait(), Some(Wait::Idle(10_000_000..))));
+        let idle_since = |microseconds| {
+            let since = &activity.idle_since;
+            since.store(microseconds, Ordering::Relaxed);
+        };
+        // It has just been accepted.
+        assert_eq!(activity.wait(), None);
+        idle_since(9_000_000);
+        assert_eq!(activity.wait(), Some(Wait::Idle(9_000_000)));
         // A head that has only just begun to arrive.
         activity.bytes_arrived();
         assert_eq!((activity.wait(), activity.is_idle()), (None, false));
@@ -225,9 +236,13 @@ mod tests {
         assert_eq!(activity.wait(), None);
         drop(request);
         activity.bytes_arrived();
+        idle_since(9_000_000);
         assert_eq!(activity.wait(), None);
         drop(another);
-        assert!(matches!(activity.wait(), Some(Wait::Idle(10_000_000..))));
+        // Its client may be about to send the next request.
+        assert_eq!((activity.wait(), activity.is_idle()), (None, true));
+        idle_since(9_500_000);
+        assert_eq!(activity.wait(), Some(Wait::Idle(9_500_000)));
         activity.head_since.store(1, Ordering::Relaxed);
         assert_eq!(activity.wait(), Some(Wait::Head(0)));
     }
