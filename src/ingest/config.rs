@@ -25,7 +25,7 @@ settings! {
         address: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 8080));
         /// Connections served at once. If there are more, the one that has been idle for longest is closed for each new
         /// one; if none has been idle for 250 ms, one whose request has stalled for a second; else the new ones wait in
-        /// the kernel's backlog. Each costs a file descriptor and, while its head arrives, up to 100 KiB: in the worst case memory
+        /// the kernel's backlog, and answers end their connections. Each costs a file descriptor and, while its head arrives, up to 100 KiB: in the worst case memory
         /// holds `max_in_flight` + `max_connections` x 100 KiB + 100 MiB. With `tls` each costs 60 KiB more at worst. If
         /// the process may not open that many descriptors, ringback serves fewer connections and logs that.
         max_connections: usize = 10_000, bounds(1..=1_000_000);

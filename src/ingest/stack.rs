@@ -13,7 +13,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use super::ingress::{Append, Ingress};
 use super::refusal::BodyUnread;
 use super::request::respond;
-use super::server::{HttpService, Phase, Phases, Protocol};
+use super::server::{HttpService, Phases, Protocol};
 
 /// Builds the stack for a connection from `peer`. A request passes it from top to bottom, its answer from bottom to
 /// top.
@@ -30,8 +30,7 @@ pub(super) fn stack<A: Append>(
     let close = move |answer: &Response<Full<Bytes>>| {
         // HTTP/2 forbids the header: it resets a stream and sends GOAWAY on a connection instead.
         let is_last = protocol == Protocol::Http1
-            && (answer.extensions().get::<BodyUnread>().is_some()
-                || phases.current() != Phase::Serving);
+            && (answer.extensions().get::<BodyUnread>().is_some() || !phases.keeps_alive());
         is_last.then(|| HeaderValue::from_static("close"))
     };
     let stack = ServiceBuilder::new()

@@ -2,10 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::support::server::{Server, limits, post, small_limits, until_closed};
+use crate::support::server::{PATIENCE, Server, limits, post, small_limits, until_closed};
 
 const EVENT: &[u8] = br#"{"event":"call_ended","call":{"call_id":"a"}}"#;
 const ACCEPTED: &str = "HTTP/1.1 204 No Content";
@@ -19,14 +20,18 @@ fn relay(listen: &str) -> Server {
 fn post_on(stream: &mut TcpStream) -> String {
     let request = post("/open", "", EVENT);
     stream.write_all(&request).expect("the connection is open");
+    head(stream).lines().next().unwrap_or_default().to_owned()
+}
+
+/// The head of the next answer.
+fn head(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         stream.read_exact(&mut byte).expect("it is answered");
         answer.push(byte[0]);
     }
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    answer.lines().next().unwrap_or_default().to_owned()
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// True if something can be read.
@@ -98,6 +103,31 @@ fn the_longest_idle_connection_gives_way_to_a_new_one() {
     }
     assert_eq!(rejections(&server), 0.0);
     server.logged("all connections that listen.max_connections permits are in use");
+}
+
+#[test]
+fn a_busy_connection_ends_with_an_answer_if_a_new_one_waits() {
+    let server = relay("max_connections = 1\nheader_timeout = \"60s\"");
+    let mut busy = server.connect();
+    assert_eq!(post_on(&mut busy), ACCEPTED);
+    let request = post("/open", "", EVENT);
+    let mut new = server.connect();
+    new.write_all(&request).expect("the connection is open");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        busy.write_all(&request).expect("the connection is open");
+        let answer = head(&mut busy);
+        assert!(answer.starts_with(ACCEPTED), "{answer}");
+        if answer.contains("connection: close\r\n") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the new one is never served");
+    }
+    assert_eq!(until_closed(&mut busy), "");
+    let answer = head(&mut new);
+    assert!(answer.starts_with(ACCEPTED), "{answer}");
+    // Nobody waits any more.
+    assert!(!answer.contains("connection: close"), "{answer}");
 }
 
 #[test]

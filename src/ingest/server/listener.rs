@@ -144,6 +144,7 @@ impl Acceptor {
                 () = sleep(ROOM_RETRY) => {}
             }
         }
+        self.server.phases.set_crowded(false);
     }
 
     /// Descriptors have run out: one is to come free.
@@ -162,11 +163,16 @@ impl Acceptor {
             self.rank();
             self.next_ranked()
         });
-        match activity {
-            Some(activity) => activity.give_way(),
-            // If no body has stalled either, every connection is busy, and the new one waits for the next to end.
-            None => _ = (self.server.cut_stalled_body)(),
+        if let Some(activity) = activity {
+            activity.give_way();
+            return;
         }
+        // If no body has stalled either, the new one waits: for a connection that has just been made, which soon counts as
+        // idle, or if all are busy for one that ends with its answer.
+        let has_cut = (self.server.cut_stalled_body)();
+        let is_busy = |activity: &Arc<Activity>| activity.requests() > 0;
+        let is_crowded = !has_cut && self.activities.values().all(is_busy);
+        self.server.phases.set_crowded(is_crowded);
     }
 
     /// The next of the ranked connections that still waits for the same. Any that has become idle since the look has been

@@ -1,6 +1,7 @@
-//! How far the shutdown has come, shared by everything that serves.
+//! How far the shutdown has come and whether connections are short, shared by everything that serves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
@@ -17,20 +18,39 @@ pub(crate) enum Phase {
 
 /// The current phase; clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Phases(Arc<watch::Sender<Phase>>);
+pub(crate) struct Phases(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    phase: watch::Sender<Phase>,
+    is_crowded: AtomicBool,
+}
 
 impl Phases {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(Phase::Serving)))
+        Self(Arc::new(Shared {
+            phase: watch::Sender::new(Phase::Serving),
+            is_crowded: AtomicBool::new(false),
+        }))
     }
 
     pub(crate) fn current(&self) -> Phase {
-        *self.0.borrow()
+        *self.0.phase.borrow()
+    }
+
+    /// Whether a new connection waits because all others are busy.
+    pub(crate) fn set_crowded(&self, is_crowded: bool) {
+        self.0.is_crowded.store(is_crowded, Ordering::Relaxed);
+    }
+
+    /// False if an answer that is given now is to be the last of its connection.
+    pub(crate) fn keeps_alive(&self) -> bool {
+        !self.0.is_crowded.load(Ordering::Relaxed) && self.current() == Phase::Serving
     }
 
     /// Moves forward to `phase`; a phase already passed stays passed.
     pub(crate) fn advance(&self, phase: Phase) {
-        self.0.send_if_modified(|current| {
+        self.0.phase.send_if_modified(|current| {
             let forward = *current < phase;
             *current = (*current).max(phase);
             forward
@@ -41,6 +61,7 @@ impl Phases {
     pub(crate) async fn reached(&self, phase: Phase) {
         let waited = self
             .0
+            .phase
             .subscribe()
             .wait_for(|current| *current >= phase)
             .await
