@@ -4,8 +4,10 @@ mod list;
 mod replay;
 
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::CommandError;
+use crate::publish::DeadLetterError;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -36,4 +38,13 @@ pub fn run(arguments: &DeadLetterArgs) -> Result<(), CommandError> {
 /// The files of dead letters in this folder, in position order.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
     crate::publish::dead_letter_files(folder).map_err(CommandError::dead_letters(folder))
+}
+
+/// `file`, if it can be opened at once: a pipe waits for whoever writes into it.
+fn regular(file: &Path) -> Result<&Path, DeadLetterError> {
+    if fs::metadata(file)?.is_file() {
+        return Ok(file);
+    }
+    let error = io::Error::other("it is not a regular file; move it out of this folder");
+    Err(error.into())
 }

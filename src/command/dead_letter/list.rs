@@ -71,7 +71,7 @@ pub fn run(arguments: &ListArgs) -> Result<(), CommandError> {
 }
 
 fn describe(file: &Path, as_json: bool) -> Result<String, DeadLetterError> {
-    let letter = DeadLetterFile::read(file)?;
+    let letter = DeadLetterFile::read(super::regular(file)?)?;
     let event = letter.event()?;
     if as_json {
         let mut object = json(&event);

@@ -114,7 +114,8 @@ fn select(selection: &Selection, found: Vec<PathBuf>) -> (Vec<PathBuf>, Vec<u64>
     if let Some(reason) = &selection.reason {
         // One that cannot be read is kept here, so that the replay reports it.
         let is_wanted = |file: &PathBuf| {
-            DeadLetterFile::read(file).map_or(true, |letter| letter.reason == *reason)
+            let letter = super::regular(file).and_then(DeadLetterFile::read);
+            letter.map_or(true, |letter| letter.reason == *reason)
         };
         return (found.into_iter().filter(is_wanted).collect(), Vec::new());
     }
@@ -136,7 +137,7 @@ fn publish_file(
     file: &Path,
     journal: &Path,
 ) -> Result<(DeadLetterFile, String, bool), ReplayFileError> {
-    match replay.replay(file, None) {
+    match replay.replay(super::regular(file)?, None) {
         Err(ReplayFileError::NoJournal) => {
             let id = inspect(journal)
                 .ok()
