@@ -34,6 +34,7 @@ mod inspector_sources;
 mod journal_commands;
 mod journal_damage;
 mod journal_drain;
+mod journal_dump;
 mod journal_faults;
 mod journal_fixtures;
 mod journal_forged_headers;
