@@ -50,6 +50,8 @@ pub enum CommandError {
         "--require-signature needs the key: set RETELL_API_KEY to the API key that signs the webhooks"
     )]
     NoKey,
+    #[error("{0} and {1} both take port {2}; give each option another port, or 0 for a free one")]
+    SamePort(&'static str, &'static str, u16),
     #[error("{0}; take other ports with these options, 0 for free ones")]
     Ports(BindError),
     #[error("cannot create the recording {file}: name a new file, in a folder that exists")]
@@ -195,6 +197,7 @@ impl CommandError {
             Self::NoKey
             | Self::NoConfiguration { .. }
             | Self::ForwardLoop(_)
+            | Self::SamePort(..)
             | Self::Capture(_)
             | Self::Send(_) => EXIT_USAGE,
             Self::Prove(error) if error.is_usage() => EXIT_USAGE,
