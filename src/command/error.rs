@@ -156,7 +156,7 @@ pub(super) fn found_configuration() -> Option<&'static str> {
 const USUAL: [&str; 2] = ["ringback.toml", "/etc/ringback/ringback.toml"];
 
 impl CommandError {
-    /// What `error` means if nothing but the configuration is missing.
+    /// What `error` means if nothing but the configuration, or the request to verify, is missing.
     pub(super) fn of_usage(error: &clap::Error) -> Option<Self> {
         let (ErrorKind::MissingRequiredArgument, ContextValue::Strings(missing)) =
             (error.kind(), error.get(ContextKind::InvalidArg)?)
@@ -167,6 +167,7 @@ impl CommandError {
             return None;
         };
         let instead = match missing.as_str() {
+            "--request <FILE>" => return Some(CaptureError::NoRequest.into()),
             other if !other.contains("--config") => return None,
             with_path if with_path.contains("--path") => {
                 " or RINGBACK_CONFIG, or the journal's folder with --path DIR"

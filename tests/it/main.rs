@@ -80,5 +80,6 @@ mod taken_ports;
 mod tidy;
 mod tls;
 mod tls_reload;
+mod usage;
 mod verify;
 mod verify_remedies;
