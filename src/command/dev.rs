@@ -18,7 +18,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::render::{shell_path, shell_word};
+use super::render::{printable_path, shell_path, shell_word};
 use super::terminal::wrapped;
 use super::webhook::WebhookUrl;
 use super::{CommandError, RETELL_KEY, block_on};
@@ -346,7 +346,7 @@ impl Greeting<'_> {
 
     fn signatures(&self) -> String {
         if let Some(file) = &self.arguments.config {
-            return format!("as {} says", file.display());
+            return format!("as {} says", printable_path(file));
         }
         String::from(match (self.key_is_set, self.arguments.require_signature) {
             (false, _) => "not checked on /webhook: set RETELL_API_KEY to check each one",

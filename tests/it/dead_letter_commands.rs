@@ -259,7 +259,8 @@ fn what_is_no_file_is_named_and_never_opened_and_the_dead_letters_beside_it_are_
     server.kill();
     kafka.refuse(0);
     let dead_letters = folder.path().join("journal/dead-letters");
-    let [pipe, inner] = ["7", "8"].map(|name| dead_letters.join(name).with_extension("event"));
+    let names = ["7-\u{1b}[2J\u{202e}.event", "8.event"];
+    let [pipe, inner] = names.map(|name| dead_letters.join(name));
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).expect("a pipe can be made");
     fs::create_dir(&inner).expect("a folder can be made");
@@ -267,11 +268,13 @@ fn what_is_no_file_is_named_and_never_opened_and_the_dead_letters_beside_it_are_
     let writer = pipe.clone();
     std::thread::spawn(move || while fs::write(&writer, "").is_ok() {});
 
+    // A file's name is no order to the terminal either.
+    let shown = [r"7-\u001b[2J\u202e.event", "8.event"].map(|name| dead_letters.join(name));
     let why = "it cannot be read: it is not a regular file; move it out of this folder";
     let list = run(folder.path(), &["list"]);
     assert_eq!(list.status.code(), Some(1), "{list:?}");
     assert_eq!(text(&list.stdout).lines().count(), 1);
-    for path in [&pipe, &inner] {
+    for path in &shown {
         let named = format!("{}: {why}\n", path.display());
         assert!(text(&list.stderr).contains(&named), "{list:?}");
     }
@@ -282,7 +285,7 @@ fn what_is_no_file_is_named_and_never_opened_and_the_dead_letters_beside_it_are_
     ] {
         let replay = run(folder.path(), &[&["replay"], selection].concat());
         assert_eq!(replay.status.code(), Some(1), "{replay:?}");
-        for path in [&pipe, &inner] {
+        for path in &shown {
             let named = format!("{} stays: {why}\n", path.display());
             assert!(text(&replay.stderr).contains(&named), "{replay:?}");
         }

@@ -54,7 +54,7 @@ fn a_terminal_shows_the_columns_headings_and_a_pipe_gets_events_only() {
     for more in ["--json", "--body"] {
         assert_eq!(on_terminal(&[more]).replace('\r', ""), in_pipe(&[more]));
     }
-    // There is nothing below them.
+    // Nothing is below them.
     let none = on_terminal(&["--key", "b"]);
     assert_eq!(none, "The journal holds no such event.\r\n");
 }

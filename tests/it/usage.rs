@@ -1,6 +1,7 @@
 //! Mistakes on the command line: each is named with its remedy, and what was typed cannot act on the terminal.
 
 use crate::support::dev::{ringback, run, text};
+use crate::support::server::Server;
 use crate::support::terminal;
 
 /// A line of its own, an order to the terminal, and what turns the text around, also beyond ASCII's control characters.
@@ -64,6 +65,18 @@ fn what_is_typed_is_written_out_in_every_error() {
             |c: char| c.is_control() && !"\r\n".contains(c) || "\u{202e}\u{2066}".contains(c);
         assert!(!shown.contains(is_raw), "{arguments:?}: {shown:?}");
     }
+}
+
+#[test]
+fn what_a_journal_s_folder_is_called_is_written_out_by_status() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    Server::start_in(folder.path(), "127.0.0.1:1", "", "").kill();
+    let named = folder.path().join("\u{202e}kept");
+    std::fs::rename(folder.path().join("journal"), &named).expect("it can be renamed");
+    let mut command = ringback();
+    let command = command.args(["journal", "status", "--path"]).arg(named);
+    let shown = text(&command.output().expect("the binary runs").stdout);
+    assert!(shown.contains(r"/\u202ekept"), "{shown:?}");
 }
 
 #[test]
