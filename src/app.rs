@@ -45,7 +45,7 @@ use crate::telemetry;
 pub use account::Summary;
 pub use drain::{Drain, DrainProgress};
 pub use error::AppError;
-pub use ports::{BindError, Ports};
+pub use ports::{BindError, NamedAddress, Ports};
 pub use reload::ConfigFile;
 
 /// What an operator should know who has no journal and no topic of dead letters either.

@@ -18,6 +18,7 @@ mod send;
 mod sender;
 mod serve;
 mod terminal;
+mod usage;
 mod verify;
 mod webhook;
 
@@ -32,6 +33,7 @@ use tokio::runtime::Builder;
 use crate::config::{Config, Environment, Purpose};
 use crate::telemetry::{self, chain};
 use error::{CommandError, EXIT_USAGE};
+use render::printable;
 
 /// The environment variable that Retell's own samples take the key from.
 const RETELL_KEY: &str = "RETELL_API_KEY";
@@ -104,19 +106,21 @@ pub fn command_line() -> clap::Command {
 
 /// Runs the command that `arguments` (program name first) ask for; errors go to standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let line = match CommandLine::try_parse_from(arguments) {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let line = match CommandLine::try_parse_from(&arguments) {
         Ok(line) => line,
         Err(error) => {
             if let Some(error) = CommandError::of_usage(&error) {
                 return fail(&error);
             }
-            // Help and version are "errors" to clap, for standard output and with success. A closed pipe is ignored.
-            let _ = error.print();
-            return if error.use_stderr() {
+            let code = if error.use_stderr() {
                 ExitCode::from(EXIT_USAGE)
             } else {
                 ExitCode::SUCCESS
             };
+            // Help and version are "errors" to clap, for standard output and with success. A closed pipe is ignored.
+            let _ = usage::shown(error, &arguments).print();
+            return code;
         }
     };
     // The first to initialize OpenSSL decides whether it cleans up while the process exits. With this call it does not:
@@ -129,8 +133,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn fail(error: &CommandError) -> ExitCode {
-    // A configuration has an error per line.
-    for line in chain(error).lines() {
+    // A configuration has an error per line. What was typed, or read from a file, must not act on the terminal.
+    for line in chain(error).lines().map(printable) {
         anstream::eprintln!("{}error:{} {line}", ERROR.render(), ERROR.render_reset());
     }
     ExitCode::from(error.exit_code())

@@ -18,11 +18,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::render::{shell_path, shell_word};
+use super::render::{printable_path, shell_path, shell_word};
 use super::terminal::wrapped;
 use super::webhook::WebhookUrl;
 use super::{CommandError, RETELL_KEY, block_on};
-use crate::app::{App, AppError, BindError, Ports};
+use crate::app::{App, AppError, BindError, NamedAddress, Ports};
 use crate::ingest::{Observation, SourceConfig};
 use crate::signal::Signals;
 use crate::telemetry;
@@ -111,12 +111,8 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
     }
     let own = configuration::own(arguments)?;
     let topics = configuration::topics(own.as_ref());
-    let local = |port, option| (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), option);
-    let ports = Ports::bind(
-        local(arguments.admin_port, "--admin-port"),
-        local(arguments.port, "--port"),
-    );
-    let address = local(arguments.inspector_port, "--inspector-port");
+    let [webhooks, admin, address] = arguments.addresses()?;
+    let ports = Ports::bind(admin, webhooks);
     let page = TcpListener::bind(address.0).map_err(BindError::of(address));
     let (ports, page) = BindError::both(ports, page).map_err(CommandError::Ports)?;
     let inspector_port = page.local_addr()?.port();
@@ -192,6 +188,23 @@ async fn relay(arguments: &DevArgs, key_is_set: bool) -> Result<(), CommandError
 }
 
 impl DevArgs {
+    /// Of the webhooks, of the admin listener and of the inspector.
+    fn addresses(&self) -> Result<[NamedAddress; 3], CommandError> {
+        let options = [
+            (self.port, "--port"),
+            (self.admin_port, "--admin-port"),
+            (self.inspector_port, "--inspector-port"),
+        ];
+        for (index, (port, option)) in options.iter().enumerate() {
+            let mut later = options[index + 1..].iter();
+            let same = later.find(|(other, _)| *port != 0 && port == other);
+            if let Some((_, other)) = same {
+                return Err(CommandError::SamePort(option, other, *port));
+            }
+        }
+        Ok(options.map(|(port, option)| (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), option)))
+    }
+
     fn bounds(&self) -> Bounds {
         let usual = Bounds::default();
         let is_handed_on = self.forward.is_some() || self.record.is_some();
@@ -333,7 +346,7 @@ impl Greeting<'_> {
 
     fn signatures(&self) -> String {
         if let Some(file) = &self.arguments.config {
-            return format!("as {} says", file.display());
+            return format!("as {} says", printable_path(file));
         }
         String::from(match (self.key_is_set, self.arguments.require_signature) {
             (false, _) => "not checked on /webhook: set RETELL_API_KEY to check each one",

@@ -50,6 +50,8 @@ pub enum CommandError {
         "--require-signature needs the key: set RETELL_API_KEY to the API key that signs the webhooks"
     )]
     NoKey,
+    #[error("{0} and {1} both take port {2}; give each option another port, or 0 for a free one")]
+    SamePort(&'static str, &'static str, u16),
     #[error("{0}; take other ports with these options, 0 for free ones")]
     Ports(BindError),
     #[error("cannot create the recording {file}: name a new file, in a folder that exists")]
@@ -154,7 +156,7 @@ pub(super) fn found_configuration() -> Option<&'static str> {
 const USUAL: [&str; 2] = ["ringback.toml", "/etc/ringback/ringback.toml"];
 
 impl CommandError {
-    /// What `error` means if nothing but the configuration is missing.
+    /// What `error` means if nothing but the configuration, or the request to verify, is missing.
     pub(super) fn of_usage(error: &clap::Error) -> Option<Self> {
         let (ErrorKind::MissingRequiredArgument, ContextValue::Strings(missing)) =
             (error.kind(), error.get(ContextKind::InvalidArg)?)
@@ -165,6 +167,7 @@ impl CommandError {
             return None;
         };
         let instead = match missing.as_str() {
+            "--request <FILE>" => return Some(CaptureError::NoRequest.into()),
             other if !other.contains("--config") => return None,
             with_path if with_path.contains("--path") => {
                 " or RINGBACK_CONFIG, or the journal's folder with --path DIR"
@@ -195,6 +198,7 @@ impl CommandError {
             Self::NoKey
             | Self::NoConfiguration { .. }
             | Self::ForwardLoop(_)
+            | Self::SamePort(..)
             | Self::Capture(_)
             | Self::Send(_) => EXIT_USAGE,
             Self::Prove(error) if error.is_usage() => EXIT_USAGE,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::render::{printable, shell_path};
+use super::render::{printable, printable_path, shell_path};
 use super::terminal::{self, fitted};
 use super::{CommandError, printed};
 use crate::ingest::SourceConfig;
@@ -85,7 +85,7 @@ pub fn run(arguments: &InitArgs) -> Result<(), CommandError> {
     let output = arguments.output.as_path();
     let to_stdout = output == Path::new("-");
     if !to_stdout && !arguments.force && output.exists() {
-        return Err(InitError::Exists(shown(output)).into());
+        return Err(InitError::Exists(printable_path(output)).into());
     }
     let mut answers = arguments.answers.clone();
     answers.prepare(output)?;
@@ -111,13 +111,9 @@ pub fn run(arguments: &InitArgs) -> Result<(), CommandError> {
     printed(anstream::stdout().write_all(next.as_bytes()))
 }
 
-fn shown(file: &Path) -> String {
-    printable(&file.to_string_lossy())
-}
-
 /// An existing file is replaced only on request, also if it has appeared since the questions began.
 fn write(file: &Path, text: &str, force: bool) -> Result<(), InitError> {
-    let shown = || shown(file);
+    let shown = || printable_path(file);
     let written = if force {
         replace(file, text)
     } else {

@@ -30,6 +30,11 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
+/// As [`printable`], for a file's name; U+FFFD stands for what is no UTF-8.
+pub fn printable_path(file: &Path) -> String {
+    printable(&file.to_string_lossy())
+}
+
 /// True for control characters (Unicode's category Cc) and those that only say how others are shown: breaks of lines and
 /// paragraphs (Zl, Zp), and formats (Cf) that are not seen, such as those that turn the direction of the text around. Not for
 /// the two joiners (U+200C, U+200D), which Persian and emoji are written with. The inspector's `visible.js` has the same.

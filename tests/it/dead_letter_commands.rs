@@ -251,6 +251,51 @@ fn a_damaged_dead_letter_is_named_and_stays_and_the_others_are_replayed_without_
 }
 
 #[test]
+fn what_is_no_file_is_named_and_never_opened_and_the_dead_letters_beside_it_are_replayed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kafka = MockKafka::start();
+    let server = Server::start_in(folder.path(), &kafka.bootstrap, "", "");
+    set_aside(&kafka, &server, &body("a", 10));
+    server.kill();
+    kafka.refuse(0);
+    let dead_letters = folder.path().join("journal/dead-letters");
+    let names = ["7-\u{1b}[2J\u{202e}.event", "8.event"];
+    let [pipe, inner] = names.map(|name| dead_letters.join(name));
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).expect("a pipe can be made");
+    fs::create_dir(&inner).expect("a folder can be made");
+    // Whoever opens the pipe finds it empty, instead of waiting for ever.
+    let writer = pipe.clone();
+    std::thread::spawn(move || while fs::write(&writer, "").is_ok() {});
+
+    // A file's name is no order to the terminal either.
+    let shown = [r"7-\u001b[2J\u202e.event", "8.event"].map(|name| dead_letters.join(name));
+    let why = "it cannot be read: it is not a regular file; move it out of this folder";
+    let list = run(folder.path(), &["list"]);
+    assert_eq!(list.status.code(), Some(1), "{list:?}");
+    assert_eq!(text(&list.stdout).lines().count(), 1);
+    for path in &shown {
+        let named = format!("{}: {why}\n", path.display());
+        assert!(text(&list.stderr).contains(&named), "{list:?}");
+    }
+    for selection in [
+        &["--position", "7", "8"][..],
+        &["--reason", "too_large"],
+        &["--all"],
+    ] {
+        let replay = run(folder.path(), &[&["replay"], selection].concat());
+        assert_eq!(replay.status.code(), Some(1), "{replay:?}");
+        for path in &shown {
+            let named = format!("{} stays: {why}\n", path.display());
+            assert!(text(&replay.stderr).contains(&named), "{replay:?}");
+        }
+    }
+    assert_eq!(text(&kafka.read(1)[0].value), body("a", 10));
+    let left = fs::read_dir(&dead_letters).expect("it is there").count();
+    assert_eq!(left, 2);
+}
+
+#[test]
 fn without_a_kafka_a_dead_letter_stays_and_an_unknown_position_is_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let kafka = MockKafka::start();

@@ -28,6 +28,28 @@ fn dev_reports_a_taken_port_and_nothing_else() {
 }
 
 #[test]
+fn dev_names_the_options_that_give_one_port_twice() {
+    for (arguments, expected) in [
+        (
+            &["--port", "1", "--inspector-port", "1"][..],
+            "--port and --inspector-port both take port 1",
+        ),
+        // One of them is a default.
+        (
+            &["--port", "0", "--inspector-port", "9464"],
+            "--admin-port and --inspector-port both take port 9464",
+        ),
+    ] {
+        let output = run(&[&["dev"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let expected =
+            format!("error: {expected}; give each option another port, or 0 for a free one\n");
+        assert_eq!(text(&output.stderr), expected);
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
+#[test]
 fn dev_and_serve_name_all_ports_that_are_taken_at_once() {
     let taken = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     let ports = taken.each_ref().map(|listener| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::command::journal_path::JournalPath;
-use crate::command::render::{columns, json, printable};
+use crate::command::render::{columns, json, printable, printable_path};
 use crate::command::{CommandError, chain, printed};
 use crate::journal::inspect::Folder;
 use crate::publish::{DEAD_LETTERS, DeadLetterError, DeadLetterFile};
@@ -46,7 +46,7 @@ pub fn run(arguments: &ListArgs) -> Result<(), CommandError> {
             Err(DeadLetterError::Io(error)) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
                 damaged += 1;
-                anstream::eprintln!("{}: {}", file.display(), chain(&error));
+                anstream::eprintln!("{}: {}", printable_path(&file), chain(&error));
                 continue;
             }
         };
@@ -89,6 +89,6 @@ fn describe(file: &Path, as_json: bool) -> Result<String, DeadLetterError> {
         printable(&letter.reason),
         columns(&event),
         event.body.len(),
-        file.display()
+        printable_path(file)
     ))
 }

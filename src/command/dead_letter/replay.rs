@@ -6,7 +6,7 @@ use std::time::Duration;
 use anstream::println;
 
 use crate::command::journal_path::{ConfiguredJournal, inspect};
-use crate::command::render::{count, printable, restamped};
+use crate::command::render::{count, printable, printable_path, restamped};
 use crate::command::{CommandError, chain};
 use crate::journal::inspect::Folder;
 use crate::publish::{DeadLetterFile, Replay, ReplayFileError, dead_letter_position};
@@ -82,7 +82,7 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), CommandError> {
                 }
                 Err(error) => {
                     kept += 1;
-                    anstream::eprintln!("{} stays: {}", file.display(), chain(&error));
+                    anstream::eprintln!("{} stays: {}", printable_path(file), chain(&error));
                     if error.concerns_all() {
                         let untried = files.len() - index - 1;
                         kept += untried;

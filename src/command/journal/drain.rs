@@ -10,7 +10,7 @@ use anstream::println;
 use crate::app::{AppError, Drain, DrainProgress};
 use crate::command::journal_path::{ConfiguredJournal, inspect};
 use crate::command::progress::ProgressLine;
-use crate::command::render::{count, grouped, restamped};
+use crate::command::render::{count, grouped, printable_path, restamped};
 use crate::command::{CommandError, block_on, dead_letter};
 use crate::config::Config;
 use crate::journal::OpenError;
@@ -117,7 +117,7 @@ fn conclude(found: u64, progress: &DrainProgress, dead_letters: &Path) -> Result
         println!(
             "{} in {}: see `ringback dead-letter list`",
             count(files, "dead letter"),
-            dead_letters.display()
+            printable_path(dead_letters)
         );
     }
     match progress.left {

@@ -1,6 +1,6 @@
 //! `ringback journal dump`: the events in a journal, one per line.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::ops::Range;
 
 use serde_json::json;
@@ -13,6 +13,9 @@ use crate::journal::format::segment::name;
 use crate::journal::inspect::{Item, Located};
 use crate::time;
 
+/// Of the columns of a line, as wide as [`print`] and [`columns`] write them.
+const HEADINGS: &str = "    position  received (UTC)            source      kind                  key                                       bytes";
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ringback journal dump --config /etc/ringback/ringback.toml --unpublished
@@ -20,7 +23,8 @@ use crate::time;
   ringback journal dump --path journal --from 1048576 --json | jq .kind
   ringback journal dump --path journal --from 7 --to 7 --body > event.json
 
-A line has the position, the time received (UTC), source, kind, key (- if there is none) and the body's size in bytes.
+A line has the position, the time received (UTC), source, kind, key (- if there is none) and the body's size in bytes; \
+a terminal shows these headings.
 With --json it is an object with every field of the envelope, and the body as a string.
 Published events stay in the journal until their whole segment is published. Beside a running relay, the newest events \
 may not be synced yet.
@@ -60,16 +64,21 @@ pub fn run(arguments: &DumpArgs) -> Result<(), CommandError> {
         arguments.from
     };
     let mut to = BufWriter::new(io::stdout().lock());
+    // What reads lines from a pipe gets events only.
+    let is_shown = !arguments.json && !arguments.body && io::stdout().is_terminal();
+    let mut headings = is_shown.then_some(HEADINGS);
     let mut unreadable = 0;
     let mut is_empty = true;
     for item in inspection.walk(from) {
         match item {
             Ok(Item::Record(record)) if record.position > arguments.to => break,
             Ok(Item::Record(record)) if record.position < from => {}
-            Ok(Item::Record(record)) => match print(arguments, &record, watermark, &mut to) {
-                Ok(is_printed) => is_empty &= !is_printed,
-                Err(error) => return printed(Err(error)),
-            },
+            Ok(Item::Record(record)) => {
+                match print(arguments, &record, watermark, &mut headings, &mut to) {
+                    Ok(is_printed) => is_empty &= !is_printed,
+                    Err(error) => return printed(Err(error)),
+                }
+            }
             Ok(Item::Damage(damage)) => {
                 if damage.positions.start > arguments.to {
                     break;
@@ -131,6 +140,7 @@ fn print(
     arguments: &DumpArgs,
     record: &Located,
     watermark: u64,
+    headings: &mut Option<&str>,
     to: &mut impl Write,
 ) -> io::Result<bool> {
     let position = record.position;
@@ -167,6 +177,9 @@ fn print(
         serde_json::to_writer(&mut *to, &object)?;
         to.write_all(b"\n")?;
     } else {
+        if let Some(headings) = headings.take() {
+            writeln!(to, "{headings}")?;
+        }
         writeln!(
             to,
             "{position:>12}  {}  {}  {:>9}",

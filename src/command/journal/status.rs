@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::report::{FileCount, JournalReport};
 use crate::command::journal_path::JournalPath;
-use crate::command::render::{self, byte_range, count, grouped, size};
+use crate::command::render::{self, byte_range, count, grouped, printable, size};
 use crate::command::{CommandError, printed};
 use crate::words::about;
 
@@ -46,7 +46,7 @@ pub fn run(arguments: &StatusArgs) -> Result<(), CommandError> {
 }
 
 fn print(report: &JournalReport, to: &mut impl Write) -> io::Result<()> {
-    let mut row = |name: &str, words: String| writeln!(to, "{name:<13} {words}");
+    let mut row = |name: &str, words: String| writeln!(to, "{name:<13} {}", printable(&words));
     row("Journal", report.path.clone())?;
     row("Id", report.journal_id.clone())?;
     let held = if report.locked {

@@ -36,6 +36,11 @@ pub struct CaptureArgs {
 /// Why there is nothing to verify. All are errors of usage.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
+    #[error(
+        "no request is given: give a whole one with --request FILE, or its body with --body FILE and each header with \
+         --header 'Name: value'"
+    )]
+    NoRequest,
     #[error("cannot read {0}")]
     Read(String, #[source] io::Error),
     #[error(

@@ -68,6 +68,11 @@ struct Head {
 impl DeadLetterFile {
     /// Reads and checks the file at `path`.
     pub fn read(path: &Path) -> Result<Self, DeadLetterError> {
+        // A pipe would wait for whoever writes into it.
+        if !fs::metadata(path)?.is_file() {
+            let error = "it is not a regular file; move it out of this folder";
+            return Err(io::Error::other(error).into());
+        }
         let content = fs::read(path)?;
         let line = content.iter().position(|byte| *byte == b'\n');
         let (line, body) = content.split_at(line.ok_or(DeadLetterError::Head(None))?);

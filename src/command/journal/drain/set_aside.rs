@@ -11,7 +11,7 @@ use super::{publish_all, reasons};
 use crate::app::DrainProgress;
 use crate::command::CommandError;
 use crate::command::journal_path::inspect;
-use crate::command::render::{count, grouped};
+use crate::command::render::{count, grouped, printable_path};
 use crate::config::Config;
 use crate::journal::disk::real::DiskFileSystem;
 use crate::journal::set_aside::{self, Listing, SetAside};
@@ -40,7 +40,7 @@ pub(super) async fn publish(config: &Config, until: Instant) -> Result<(), Comma
     for file in &misnamed {
         println!(
             "{} stays: give it back the name that ringback gave it",
-            file.display()
+            printable_path(file)
         );
     }
     let mut left = misnamed.len() as u64;
@@ -64,7 +64,7 @@ async fn publish_one(
     journal_id: [u8; 16],
     until: Instant,
 ) -> Result<bool, CommandError> {
-    let shown = segment.path().display().to_string();
+    let shown = printable_path(&segment.path());
     let failed = CommandError::set_aside(&segment.path());
     let is_end_known = match segment.copy(journal_id) {
         Ok(is_end_known) => is_end_known,
