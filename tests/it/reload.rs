@@ -338,6 +338,10 @@ fn the_certificate_s_files_may_be_others() {
     let new = authority.write(&second);
     let relay = Relay::start(&first.setting(), "");
     relay.reload(&second.setting(), "");
+    // After the rest of the configuration, with a line of its own.
+    relay
+        .server
+        .logged("the certificate of listen.tls was read again");
     let mut stream = authority.connect(patient(relay.server.connect()));
     stream
         .write_all(&post("/open", "Connection: close\r\n", EVENT))
