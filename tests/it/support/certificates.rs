@@ -121,7 +121,7 @@ impl Signed {
 }
 
 /// In one step, so that nobody reads a half.
-fn replace(file: &Path, content: &[u8]) {
+pub fn replace(file: &Path, content: &[u8]) {
     let fresh = file.with_extension("new");
     fs::write(&fresh, content).expect("it can be written");
     fs::rename(&fresh, file).expect("it can be replaced");
