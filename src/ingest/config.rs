@@ -25,9 +25,10 @@ settings! {
         address: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 8080));
         /// Connections served at once. If there are more, the one that has been idle for longest is closed for each new
         /// one; if none has been idle for 250 ms, one whose request has stalled for a second; else the new ones wait in
-        /// the kernel's backlog, and answers end their connections. Each costs a file descriptor and, while its head arrives, up to 100 KiB: in the worst case memory
-        /// holds `max_in_flight` + `max_connections` x 100 KiB + 100 MiB. With `tls` each costs 60 KiB more at worst. If
-        /// the process may not open that many descriptors, ringback serves fewer connections and logs that.
+        /// the kernel's backlog until an answer ends its connection. Each costs a file descriptor and, while its head
+        /// arrives, up to 100 KiB: in the worst case memory holds `max_in_flight` + `max_connections` x 100 KiB + 100 MiB.
+        /// With `tls` each costs 60 KiB more at worst. If the process may not open that many descriptors, ringback serves
+        /// fewer connections and logs that.
         max_connections: usize = 10_000, bounds(1..=1_000_000);
         /// A request's head must be complete within this time after its first byte, the first head of a connection
         /// within this time after the connection was accepted.

@@ -105,6 +105,31 @@ fn streams_of_one_connection_are_answered_concurrently() {
 }
 
 #[test]
+fn a_busy_connection_gives_way_between_two_requests_if_a_new_one_waits() {
+    let server = Server::start("max_connections = 1\nheader_timeout = \"60s\"", "");
+    run(async {
+        let (mut busy, _connection) = connect(&server).await;
+        let ask = || request(Method::POST, "/nowhere", whole(EVENT));
+        let answer = send(&mut busy, ask()).await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+        let (mut new, _new_connection) = connect(&server).await;
+        let served = tokio::spawn(async move {
+            let event = request(Method::POST, "/open", whole(EVENT));
+            send(&mut new, event).await.status()
+        });
+        while !served.is_finished() {
+            // Closed once the other one has its place.
+            _ = busy.send_request(ask()).await;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            served.await.expect("it is answered"),
+            StatusCode::NO_CONTENT
+        );
+    });
+}
+
+#[test]
 fn a_head_of_very_many_headers_is_refused_and_a_head_request_has_no_body() {
     let server = small_limits();
     run(async {

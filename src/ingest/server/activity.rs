@@ -33,6 +33,7 @@ pub(crate) struct Activity {
     /// One more than when the first byte of the next head arrived; 0 if none has.
     head_since: AtomicU64,
     body_unread: AtomicBool,
+    is_http2: AtomicBool,
     begun: Notify,
     asked_to_give_way: Notify,
 }
@@ -59,6 +60,7 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             body_unread: AtomicBool::new(false),
+            is_http2: AtomicBool::new(false),
             begun: Notify::new(),
             asked_to_give_way: Notify::new(),
         };
@@ -89,7 +91,13 @@ impl Activity {
         }
     }
 
-    /// Records that what has arrived was no head: it was HTTP/2's preface, or will not be served any more.
+    /// Records that what has arrived was HTTP/2's preface, and that frames follow, which are no heads.
+    pub(crate) fn speaks_http2(&self) {
+        self.is_http2.store(true, Ordering::Relaxed);
+        self.no_head();
+    }
+
+    /// Records that what has arrived was no head: it will not be served any more.
     pub(crate) fn no_head(&self) {
         self.head_since.store(0, Ordering::Relaxed);
     }
@@ -172,7 +180,15 @@ impl Activity {
             return None;
         }
         let (wait, patience) = match self.head_since.load(Ordering::Relaxed).checked_sub(1) {
-            None => (Wait::Idle(self.idle_since.load(Ordering::Relaxed)), IDLE_US),
+            None => {
+                // An answer over HTTP/1 ends its connection if need be. Whoever speaks HTTP/2 might go on for ever.
+                let ends_otherwise = !self.is_http2.load(Ordering::Relaxed) || self.requests() == 0;
+                let patience = if ends_otherwise { IDLE_US } else { 0 };
+                (
+                    Wait::Idle(self.idle_since.load(Ordering::Relaxed)),
+                    patience,
+                )
+            }
             Some(since) => (Wait::Head(since), STALLED_HEAD_US),
         };
         let (Wait::Idle(since) | Wait::Head(since)) = wait;
@@ -245,6 +261,10 @@ mod tests {
         assert_eq!(activity.wait(), Some(Wait::Idle(9_500_000)));
         activity.head_since.store(1, Ordering::Relaxed);
         assert_eq!(activity.wait(), Some(Wait::Head(0)));
+        // No answer over HTTP/2 ends its connection.
+        activity.speaks_http2();
+        drop(activity.begin());
+        assert!(matches!(activity.wait(), Some(Wait::Idle(10_000_000..))));
     }
 
     #[test]

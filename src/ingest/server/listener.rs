@@ -135,7 +135,7 @@ impl Acceptor {
                 tracing::warn!(
                     max_connections,
                     suppressed = permit.suppressed(),
-                    "all connections that listen.max_connections permits are in use: each new one closes the longest idle one"
+                    "all connections that listen.max_connections permits are in use: each new one waits until the longest idle one, or one with an answer, has closed"
                 );
             }
             self.close_one();
@@ -144,7 +144,7 @@ impl Acceptor {
                 () = sleep(ROOM_RETRY) => {}
             }
         }
-        self.server.phases.set_crowded(false);
+        self.server.phases.want_place(false);
     }
 
     /// Descriptors have run out: one is to come free.
@@ -167,12 +167,14 @@ impl Acceptor {
             activity.give_way();
             return;
         }
-        // If no body has stalled either, the new one waits: for a connection that has just been made, which soon counts as
-        // idle, or if all are busy for one that ends with its answer.
-        let has_cut = (self.server.cut_stalled_body)();
-        let is_busy = |activity: &Arc<Activity>| activity.requests() > 0;
-        let is_crowded = !has_cut && self.activities.values().all(is_busy);
-        self.server.phases.set_crowded(is_crowded);
+        // If no body has stalled either, the new one waits: for those that have just been made, which soon count as idle, or
+        // for an answer if the others are more.
+        if !(self.server.cut_stalled_body)() {
+            let activities = self.activities.values();
+            let new = activities.filter(|activity| activity.requests() == 0);
+            let are_most_busy = new.count() * 2 < self.activities.len();
+            self.server.phases.want_place(are_most_busy);
+        }
     }
 
     /// The next of the ranked connections that still waits for the same. Any that has become idle since the look has been

@@ -23,14 +23,14 @@ pub(crate) struct Phases(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     phase: watch::Sender<Phase>,
-    is_crowded: AtomicBool,
+    place_wanted: AtomicBool,
 }
 
 impl Phases {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Shared {
             phase: watch::Sender::new(Phase::Serving),
-            is_crowded: AtomicBool::new(false),
+            place_wanted: AtomicBool::new(false),
         }))
     }
 
@@ -38,14 +38,17 @@ impl Phases {
         *self.0.phase.borrow()
     }
 
-    /// Whether a new connection waits because all others are busy.
-    pub(crate) fn set_crowded(&self, is_crowded: bool) {
-        self.0.is_crowded.store(is_crowded, Ordering::Relaxed);
+    /// Sets whether the next answer over HTTP/1 is to be the last of its connection, for a new one that waits.
+    pub(crate) fn want_place(&self, is_wanted: bool) {
+        self.0.place_wanted.store(is_wanted, Ordering::Relaxed);
     }
 
-    /// False if an answer that is given now is to be the last of its connection.
+    /// False if an answer that is given now is to be the last of its connection: every one after normal operation, or one for
+    /// each place that is wanted.
     pub(crate) fn keeps_alive(&self) -> bool {
-        !self.0.is_crowded.load(Ordering::Relaxed) && self.current() == Phase::Serving
+        let wanted = &self.0.place_wanted;
+        let is_given = wanted.load(Ordering::Relaxed) && wanted.swap(false, Ordering::Relaxed);
+        !is_given && self.current() == Phase::Serving
     }
 
     /// Moves forward to `phase`; a phase already passed stays passed.

@@ -74,8 +74,7 @@ impl SniffedStream {
                 self.protocol = Some(Protocol::Http1);
             } else if self.end == PREFACE.len() {
                 self.protocol = Some(Protocol::Http2);
-                // Frames of HTTP/2 are no heads, and neither was the preface.
-                self.activity.no_head();
+                self.activity.speaks_http2();
             }
             if self.protocol.is_some() {
                 return Ok(self.protocol);
