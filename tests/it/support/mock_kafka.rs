@@ -1,7 +1,9 @@
-//! librdkafka's in-process Kafka, on a thread of its own because it may not leave the one that made it.
+//! librdkafka's in-process Kafka, in a process of its own: a broker that goes down closes its port and binds it again, and ends
+//! the process if it cannot, as while a child that another test is just starting still has a copy of the port.
 
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -9,9 +11,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
+use serde::{Deserialize, Serialize};
 
 /// The topic of events.
 pub const TOPIC: &str = "retell-events";
@@ -19,15 +21,31 @@ pub const TOPIC: &str = "retell-events";
 pub const OTHER_TOPIC: &str = "another-topic";
 /// Bounds every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-type Cluster = MockCluster<'static, DefaultProducerContext>;
-type Order = Box<dyn FnOnce(&Cluster) + Send>;
+/// Has the number of brokers.
+const BROKERS: &str = "MOCK_KAFKA_BROKERS";
+/// Begins what the process says; the rest of its output is libtest's.
+const SAYS: &str = "MockKafka: ";
 
 /// The running cluster; dropping it ends it.
 pub struct MockKafka {
     pub bootstrap: String,
-    orders: Option<mpsc::Sender<Order>>,
-    thread: Option<JoinHandle<()>>,
+    process: Child,
+    talk: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+}
+
+/// What the process is to do, one a line as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+enum Order {
+    /// Refuse the next so many produce requests as too large.
+    Refuse(usize),
+    Create(String),
+    /// The topic is led by this broker.
+    Lead(String, i32),
+    Down(i32),
+    Up(i32),
+    /// [`TOPIC`] is not there.
+    Hide,
+    Show,
 }
 
 /// A record of the topic.
@@ -55,92 +73,66 @@ impl MockKafka {
 
     /// As [`MockKafka::start`], with so many brokers; the first has all partitions.
     pub fn start_with(brokers: i32) -> Self {
-        let (orders, ordered) = mpsc::channel::<Order>();
-        let (started, start) = mpsc::channel();
-        let thread = thread::spawn(move || {
-            let cluster = MockCluster::new(brokers).expect("a mock cluster can be had");
-            for topic in [TOPIC, OTHER_TOPIC] {
-                let made = cluster.create_topic(topic, 1, 1);
-                made.expect("a topic can be made");
-                let led = cluster.partition_leader(topic, 0, Some(1));
-                led.expect("there is a broker");
-            }
-            started
-                .send(cluster.bootstrap_servers())
-                .expect("the test waits for it");
-            for order in ordered {
-                order(&cluster);
-            }
-        });
+        let own = std::env::current_exe().expect("Linux knows it");
+        let mut process = Command::new(own)
+            .args(["--exact", "support::mock_kafka::serve", "--ignored"])
+            .arg("--nocapture")
+            .env(BROKERS, brokers.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this binary runs");
+        let orders = process.stdin.take().expect("it is a pipe");
+        let mut answers = BufReader::new(process.stdout.take().expect("it is a pipe"));
         Self {
-            bootstrap: start.recv().expect("it starts"),
-            orders: Some(orders),
-            thread: Some(thread),
+            bootstrap: said(&mut answers),
+            process,
+            talk: Mutex::new((orders, answers)),
         }
     }
 
     /// Makes the mock refuse the next so many produce requests as too large.
     pub fn refuse(&self, requests: usize) {
-        self.order(move |cluster| {
-            cluster.clear_request_errors(RDKafkaApiKey::Produce);
-            let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
-            cluster.request_errors(RDKafkaApiKey::Produce, &vec![error; requests]);
-        });
+        self.order(&Order::Refuse(requests));
     }
 
     /// Makes a topic of one partition.
-    pub fn create(&self, topic: &'static str) {
-        self.order(move |cluster| {
-            let made = cluster.create_topic(topic, 1, 1);
-            made.expect("a topic can be made");
-        });
+    pub fn create(&self, topic: &str) {
+        self.order(&Order::Create(topic.to_owned()));
     }
 
     /// Moves a topic to a second broker, and takes that away.
-    pub fn down_for(&self, topic: &'static str) {
-        self.order(move |cluster| {
-            let moved = cluster.partition_leader(topic, 0, Some(2));
-            moved.expect("there are two brokers");
-            cluster.broker_down(2).expect("it is there");
-        });
+    pub fn down_for(&self, topic: &str) {
+        self.order(&Order::Lead(topic.to_owned(), 2));
+        self.order(&Order::Down(2));
     }
 
     /// Takes the broker away.
     pub fn down(&self) {
-        self.order(|cluster| cluster.broker_down(1).expect("it is there"));
+        self.order(&Order::Down(1));
     }
 
     /// Brings it back.
     pub fn up(&self) {
-        self.order(|cluster| cluster.broker_up(1).expect("it can come back"));
+        self.order(&Order::Up(1));
     }
 
     /// Answers that there is no such topic.
     pub fn hide_topic(&self) {
-        self.set_topic_error(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+        self.order(&Order::Hide);
     }
 
     /// Has the topic again.
     pub fn show_topic(&self) {
-        self.set_topic_error(RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
+        self.order(&Order::Show);
     }
 
-    fn set_topic_error(&self, error: RDKafkaRespErr) {
-        self.order(move |cluster| {
-            let set = cluster.topic_error(TOPIC, error);
-            set.expect("the topic exists");
-        });
-    }
-
-    fn order(&self, order: impl FnOnce(&Cluster) + Send + 'static) {
-        let (done, is_done) = mpsc::channel();
-        let order: Order = Box::new(move |cluster| {
-            order(cluster);
-            done.send(()).expect("the test waits for it");
-        });
-        let orders = self.orders.as_ref().expect("it runs");
-        orders.send(order).expect("its thread runs");
-        is_done.recv().expect("it is done");
+    fn order(&self, order: &Order) {
+        let mut talk = self.talk.lock().unwrap_or_else(PoisonError::into_inner);
+        let (orders, answers) = &mut *talk;
+        let line = serde_json::to_string(order).expect("it is JSON");
+        writeln!(orders, "{line}").expect("it runs");
+        assert_eq!(said(answers), line);
     }
 
     /// The first `count` records of [`TOPIC`]; checks that there is no other.
@@ -185,11 +177,59 @@ impl MockKafka {
 
 impl Drop for MockKafka {
     fn drop(&mut self) {
-        drop(self.orders.take());
-        if let Some(thread) = self.thread.take() {
-            // If it has panicked, the test has failed already.
-            let _ = thread.join();
+        // It has ended already if one of its own orders failed, and with it the test.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The next thing that the process says.
+fn said(answers: &mut BufReader<ChildStdout>) -> String {
+    loop {
+        let mut line = String::new();
+        let read = answers.read_line(&mut line).expect("it is text");
+        assert!(read > 0, "the mock has ended");
+        if let Some((_, words)) = line.split_once(SAYS) {
+            return words.trim_end().to_owned();
         }
+    }
+}
+
+/// Ends with the process that has started it.
+#[test]
+#[ignore = "runs in the process of MockKafka"]
+fn serve() {
+    let brokers = std::env::var(BROKERS).expect("MockKafka sets it");
+    let cluster = MockCluster::new(brokers.parse().expect("a number")).expect("a mock cluster");
+    let create = |topic: &str| cluster.create_topic(topic, 1, 1);
+    for topic in [TOPIC, OTHER_TOPIC] {
+        create(topic).expect("a topic can be made");
+        let led = cluster.partition_leader(topic, 0, Some(1));
+        led.expect("there is a broker");
+    }
+    println!("{SAYS}{}", cluster.bootstrap_servers());
+    for line in std::io::stdin().lines() {
+        let line = line.expect("it is text");
+        let order = serde_json::from_str(&line).expect("it is an order");
+        let done = match &order {
+            Order::Refuse(requests) => {
+                cluster.clear_request_errors(RDKafkaApiKey::Produce);
+                let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+                cluster.request_errors(RDKafkaApiKey::Produce, &vec![error; *requests]);
+                Ok(())
+            }
+            Order::Create(topic) => create(topic),
+            Order::Lead(topic, broker) => cluster.partition_leader(topic, 0, Some(*broker)),
+            Order::Down(broker) => cluster.broker_down(*broker),
+            Order::Up(broker) => cluster.broker_up(*broker),
+            Order::Hide => cluster.topic_error(
+                TOPIC,
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+            ),
+            Order::Show => cluster.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR),
+        };
+        done.unwrap_or_else(|error| panic!("{order:?}: {error}"));
+        println!("{SAYS}{line}");
     }
 }
 
