@@ -14,8 +14,8 @@ use crate::support::server::{PATIENCE, Server};
 /// What an event has that no other one has.
 const LOST: &[u8] = b"\"call_id\":\"b\"";
 
-/// Flips one bit of the event in whichever segment has it.
-fn damage(journal: &Path) {
+/// Flips one bit of the event in whichever segment has it; gives the segment.
+fn damage(journal: &Path) -> PathBuf {
     let files = fs::read_dir(journal).expect("a folder");
     let files = files.map(|file| file.expect("it can be listed").path());
     let segments = files.filter(|file| file.extension().is_some_and(|end| end == "segment"));
@@ -25,7 +25,7 @@ fn damage(journal: &Path) {
         if let Some(at) = found {
             bytes[at] ^= 1;
             fs::write(&segment, bytes).expect("it can be written");
-            return;
+            return segment;
         }
     }
     panic!("no segment has the event");
@@ -65,7 +65,7 @@ fn an_event_lost_to_damage_is_on_both_pages_in_the_log_and_in_the_summary() {
     );
     assert!(server.wait().success());
 
-    damage(&folder.path().join("journal"));
+    let segment = damage(&folder.path().join("journal"));
     let kafka = MockKafka::start();
     let server = Server::start_in(folder.path(), &kafka.bootstrap, "", "");
     kafka.read(2);
@@ -88,6 +88,12 @@ fn an_event_lost_to_damage_is_on_both_pages_in_the_log_and_in_the_summary() {
     for line in [damaged, line(&server, "records lost to damage")] {
         let hint = line["hint"].as_str().expect("the line has a next step");
         assert!(hint.ends_with(runbook), "{hint}");
+    }
+    // All of it is published, so it is removed, and the damage with it.
+    let deadline = Instant::now() + PATIENCE;
+    while segment.exists() {
+        assert!(Instant::now() < deadline, "the segment stays");
+        std::thread::sleep(Duration::from_millis(20));
     }
 
     server.terminate();
