@@ -114,7 +114,7 @@ async function edited(page, relay, step) {
   await pick(page, n);
   await button(detail(page), 'Edit and send').click();
   const body = '{"zen":"Edited, with “quotes” and a \\u0000.","hook_id":7}';
-  await panel(page).getByLabel('Body').fill(body);
+  await panel(page).getByLabel('Body', { exact: true }).fill(body);
   const sign = panel(page).getByRole('checkbox', { name: 'Sign it anew' });
   for (const [signs, status, signature] of [[true, 204, 'valid'], [false, 401, 'invalid']]) {
     await sign.setChecked(signs);
