@@ -10,6 +10,7 @@ mod init;
 mod journal;
 mod journal_path;
 mod man;
+mod output;
 mod progress;
 pub mod prove;
 mod recording;
@@ -33,6 +34,7 @@ use tokio::runtime::Builder;
 use crate::config::{Config, Environment, Purpose};
 use crate::telemetry::{self, chain};
 use error::{CommandError, EXIT_USAGE};
+use output::warn;
 use render::printable;
 
 /// The environment variable that Retell's own samples take the key from.
@@ -135,7 +137,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn fail(error: &CommandError) -> ExitCode {
     // A configuration has an error per line. What was typed, or read from a file, must not act on the terminal.
     for line in chain(error).lines().map(printable) {
-        anstream::eprintln!("{}error:{} {line}", ERROR.render(), ERROR.render_reset());
+        warn(format_args!(
+            "{}error:{} {line}",
+            ERROR.render(),
+            ERROR.render_reset()
+        ));
     }
     ExitCode::from(error.exit_code())
 }

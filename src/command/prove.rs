@@ -14,17 +14,18 @@ mod run_state;
 mod topic;
 mod workload;
 
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anstream::{eprintln, println};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::output::warn;
 use super::progress::ProgressLine;
 use super::webhook::{WebhookClient, WebhookUrl, connector};
-use super::{CommandError, block_on};
+use super::{CommandError, block_on, printed};
 use crate::signal::{Request, Signals};
 use crate::telemetry;
 
@@ -58,20 +59,20 @@ pub(super) fn run(arguments: &ProveArgs) -> Result<(), CommandError> {
     let (properties, topic) = arguments.kafka(relay.as_ref(), &url);
     let reader = TopicReader::open(&properties, &topic)?;
     let workload = Arc::new(Workload::new(arguments.size));
-    eprintln!(
+    warn(format_args!(
         "Run {}: {} events/s for {} to {url}, {signing}; reading {topic}, {} partitions. Kill what you like; Ctrl-C ends it early.",
         workload.run_id(),
         arguments.rate,
         humantime::format_duration(arguments.duration),
         reader.partitions()
-    );
+    ));
     let report = block_on(None, prove(arguments, url, signing, reader, workload))?;
-    if arguments.json {
-        let json = serde_json::to_string_pretty(&report).map_err(std::io::Error::other)?;
-        println!("{json}");
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&report).map_err(io::Error::other)?
     } else {
-        println!("{}", report.text());
-    }
+        report.text()
+    };
+    printed(writeln!(anstream::stdout(), "{text}"))?;
     Ok(report.outcome()?)
 }
 

@@ -16,6 +16,7 @@ use super::progress::ProgressLine;
 use super::sender::{Sender, SenderArgs};
 use super::webhook::{Answer, PostError, WebhookClient, WebhookUrl, connector};
 use super::{CommandError, block_on, print_line};
+use crate::command::output::warn;
 use crate::ingest::Signer;
 
 pub(super) use messages::{Message, SendError, id};
@@ -115,7 +116,9 @@ pub(super) fn run(arguments: &SendArgs) -> Result<(), CommandError> {
         return Ok(());
     }
     if let Some(variable) = sender.missing_variable().filter(|_| !are_recorded) {
-        anstream::eprintln!("Nothing was signed, because {variable} is not set.");
+        warn(format_args!(
+            "Nothing was signed, because {variable} is not set."
+        ));
     }
     Err(CommandError::OtherAnswers {
         others,
@@ -172,7 +175,7 @@ async fn send(
         print_line(&tally.text(started.elapsed()))?;
     }
     if let Some(sentence) = messages.left_out() {
-        anstream::eprintln!("{sentence}");
+        warn(format_args!("{sentence}"));
     }
     Ok(tally)
 }

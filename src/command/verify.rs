@@ -10,6 +10,7 @@ use secrecy::ExposeSecret as _;
 
 use super::sender::{SenderArgs, SenderKey};
 use super::{CommandError, ERROR, print_line};
+use crate::command::output::warn;
 use crate::ingest::{KeyConfig, Signer, SourceConfig, Verify};
 use crate::secret::SecretForm;
 use crate::time::now_ms;
@@ -86,7 +87,9 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), CommandError> {
     if !arguments.sender.names_sender()
         && let Some(unnamed) = unnamed(&capture)
     {
-        anstream::eprintln!("No sender was named, so Retell is assumed; {unnamed}.");
+        warn(format_args!(
+            "No sender was named, so Retell is assumed; {unnamed}."
+        ));
     }
     Err(CommandError::NotAuthentic)
 }

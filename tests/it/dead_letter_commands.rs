@@ -296,6 +296,33 @@ fn what_is_no_file_is_named_and_never_opened_and_the_dead_letters_beside_it_are_
 }
 
 #[test]
+fn when_nobody_reads_what_it_prints_a_replay_goes_on_to_its_end() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kafka = MockKafka::start();
+    let server = Server::start_in(folder.path(), &kafka.bootstrap, "", "");
+    for call in ["a", "b"] {
+        set_aside(&kafka, &server, &body(call, 10));
+    }
+    server.kill();
+    kafka.refuse(0);
+    let dead_letters = folder.path().join("journal/dead-letters");
+    // It comes first, and is named on standard error.
+    fs::create_dir(dead_letters.join("0.event")).expect("a folder can be made");
+
+    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+    drop(reader);
+    let mut replay = command(folder.path(), &["replay", "--all"]);
+    replay.stdout(writer.try_clone().expect("a second end"));
+    let status = replay.stderr(writer).status().expect("the binary runs");
+    assert_eq!(status.code(), Some(1));
+    let arrived = kafka.read(2);
+    assert_eq!(text(&arrived[0].value), body("a", 10));
+    assert_eq!(text(&arrived[1].value), body("b", 10));
+    let left = fs::read_dir(&dead_letters).expect("it is there").count();
+    assert_eq!(left, 1);
+}
+
+#[test]
 fn without_a_kafka_a_dead_letter_stays_and_an_unknown_position_is_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let kafka = MockKafka::start();

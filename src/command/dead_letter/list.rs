@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::command::journal_path::JournalPath;
+use crate::command::output::warn;
 use crate::command::render::{columns, json, printable, printable_path};
 use crate::command::{CommandError, chain, printed};
 use crate::journal::inspect::Folder;
@@ -46,7 +47,7 @@ pub fn run(arguments: &ListArgs) -> Result<(), CommandError> {
             Err(DeadLetterError::Io(error)) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
                 damaged += 1;
-                anstream::eprintln!("{}: {}", printable_path(&file), chain(&error));
+                warn(format_args!("{}: {}", printable_path(&file), chain(&error)));
                 continue;
             }
         };

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anstream::println;
-
 use crate::command::journal_path::{ConfiguredJournal, inspect};
+use crate::command::output::{tell, warn};
 use crate::command::render::{count, printable, printable_path, restamped};
 use crate::command::{CommandError, chain};
 use crate::journal::inspect::Folder;
@@ -60,12 +59,14 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), CommandError> {
     let found = super::files(&publish.dead_letter_path)?;
     let (files, unknown) = select(&arguments.selection, found);
     for position in &unknown {
-        anstream::eprintln!("{position}: there is no dead letter with this position");
+        warn(format_args!(
+            "{position}: there is no dead letter with this position"
+        ));
     }
     if files.is_empty() && unknown.is_empty() {
         let reason = arguments.selection.reason.as_deref();
         let reason = reason.map_or_else(String::new, |reason| format!(" with reason {reason}"));
-        println!("There are no dead letters{reason}.");
+        tell(format_args!("There are no dead letters{reason}."));
         return Ok(());
     }
     let mut kept = unknown.len();
@@ -78,19 +79,23 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), CommandError> {
                 Ok((letter, topic, is_restamped)) => {
                     replayed += 1;
                     with_present_time += u64::from(is_restamped);
-                    println!("{} replayed to {topic}", describe(&letter));
+                    tell(format_args!("{} replayed to {topic}", describe(&letter)));
                 }
                 Err(error) => {
                     kept += 1;
-                    anstream::eprintln!("{} stays: {}", printable_path(file), chain(&error));
+                    warn(format_args!(
+                        "{} stays: {}",
+                        printable_path(file),
+                        chain(&error)
+                    ));
                     if error.concerns_all() {
                         let untried = files.len() - index - 1;
                         kept += untried;
                         if untried > 0 {
                             let more = count(untried as u64, "more dead letter");
-                            anstream::eprintln!(
+                            warn(format_args!(
                                 "{more} not tried: the reason concerns all of them"
-                            );
+                            ));
                         }
                         break;
                     }
@@ -99,7 +104,7 @@ pub fn run(arguments: &ReplayArgs) -> Result<(), CommandError> {
         }
     }
     let restamped = restamped(with_present_time);
-    println!("{replayed} replayed{restamped}, {kept} not");
+    tell(format_args!("{replayed} replayed{restamped}, {kept} not"));
     match kept {
         0 => Ok(()),
         kept => Err(CommandError::NotReplayed(kept)),

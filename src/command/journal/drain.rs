@@ -5,10 +5,9 @@ mod set_aside;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anstream::println;
-
 use crate::app::{AppError, Drain, DrainProgress};
 use crate::command::journal_path::{ConfiguredJournal, inspect};
+use crate::command::output::tell;
 use crate::command::progress::ProgressLine;
 use crate::command::render::{count, grouped, printable_path, restamped};
 use crate::command::{CommandError, block_on, dead_letter};
@@ -81,7 +80,10 @@ async fn publish_all(
     })?;
     let found = drain.found();
     if found > 0 {
-        println!("{} to publish to {topics}", count(found, "event"));
+        tell(format_args!(
+            "{} to publish to {topics}",
+            count(found, "event")
+        ));
     }
     let mut line = ProgressLine::new(PROGRESS_INTERVAL);
     let began = Instant::now();
@@ -95,13 +97,13 @@ async fn publish_all(
 
 fn conclude(found: u64, progress: &DrainProgress, dead_letters: &Path) -> Result<(), CommandError> {
     if found == 0 {
-        println!("The journal is empty: there was nothing to publish.");
+        tell("The journal is empty: there was nothing to publish.");
     } else {
         let unreadable = match progress.unreadable {
             0 => String::new(),
             unreadable => format!("{} not readable, ", grouped(unreadable)),
         };
-        println!(
+        tell(format_args!(
             "{} published{}, {} set aside, {} lost to damage, {unreadable}{} left",
             grouped(progress.published),
             restamped(progress.restamped),
@@ -110,15 +112,15 @@ fn conclude(found: u64, progress: &DrainProgress, dead_letters: &Path) -> Result
             progress
                 .left
                 .map_or_else(|| String::from("an unknown number"), grouped)
-        );
+        ));
     }
     let files = dead_letter::files(dead_letters)?.len() as u64;
     if files > 0 {
-        println!(
+        tell(format_args!(
             "{} in {}: see `ringback dead-letter list`",
             count(files, "dead letter"),
             printable_path(dead_letters)
-        );
+        ));
     }
     match progress.left {
         Some(0) => Ok(()),

@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde_json::json;
 
 use crate::command::journal_path::{JournalPath, inspect};
+use crate::command::output::warn;
 use crate::command::render::{byte_range, columns, json, positions};
 use crate::command::{CommandError, chain, printed};
 use crate::event::Event;
@@ -87,7 +88,7 @@ pub fn run(arguments: &DumpArgs) -> Result<(), CommandError> {
                 printed(to.flush())?;
                 let place = byte_range(&name(damage.sequence), &damage.bytes);
                 let lost = describe(&damage.positions, "lost");
-                anstream::eprintln!("damaged: {place}: {lost}");
+                warn(format_args!("damaged: {place}: {lost}"));
             }
             Ok(Item::Unreadable {
                 sequence,
@@ -102,19 +103,19 @@ pub fn run(arguments: &DumpArgs) -> Result<(), CommandError> {
                 printed(to.flush())?;
                 let place = byte_range(&name(sequence), &place);
                 let hidden = describe(&hidden, "unreadable");
-                anstream::eprintln!("unreadable: {place}: {hidden}: {reason}");
+                warn(format_args!("unreadable: {place}: {hidden}: {reason}"));
             }
             // Never acknowledged, or about to be written.
             Ok(Item::Tail { .. }) => {}
             Err(error) => {
                 unreadable += 1;
-                anstream::eprintln!("unreadable: {}", chain(&error));
+                warn(format_args!("unreadable: {}", chain(&error)));
             }
         }
     }
     printed(to.flush())?;
     if is_empty {
-        anstream::eprintln!("The journal holds no such event.");
+        warn("The journal holds no such event.");
     }
     match unreadable {
         0 => Ok(()),
@@ -157,7 +158,7 @@ fn print(
                 });
                 writeln!(to, "{object}")?;
             } else {
-                anstream::eprintln!("position {position}: {error}");
+                warn(format_args!("position {position}: {error}"));
             }
             return Ok(true);
         }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
+use crate::command::output::warn;
 use crate::command::terminal::{self, wrapped};
 
 /// The columns of a name, with the blanks around it.
@@ -42,6 +43,6 @@ impl Screen {
 
     /// Prints it.
     pub fn show(&self) {
-        anstream::eprintln!("{}", self.text);
+        warn(&self.text);
     }
 }

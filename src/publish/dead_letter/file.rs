@@ -185,7 +185,8 @@ pub fn dead_letter_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 pub fn dead_letter_bytes(folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for path in dead_letter_files(folder)? {
-        match fs::metadata(&path) {
+        // Of a link itself: what it leads to, if anything, is not in this folder.
+        match fs::symlink_metadata(&path) {
             Ok(metadata) => bytes += metadata.len(),
             // It was replayed since the folder was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

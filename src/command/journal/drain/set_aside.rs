@@ -5,12 +5,11 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use anstream::println;
-
 use super::{publish_all, reasons};
 use crate::app::DrainProgress;
 use crate::command::CommandError;
 use crate::command::journal_path::inspect;
+use crate::command::output::tell;
 use crate::command::render::{count, grouped, printable_path};
 use crate::config::Config;
 use crate::journal::disk::real::DiskFileSystem;
@@ -38,10 +37,10 @@ pub(super) async fn publish(config: &Config, until: Instant) -> Result<(), Comma
     let lock = DiskFileSystem::lock(&config.journal.path).map_err(io::Error::other);
     let _lock = lock.map_err(failed)?;
     for file in &misnamed {
-        println!(
+        tell(format_args!(
             "{} stays: give it back the name that ringback gave it",
             printable_path(file)
-        );
+        ));
     }
     let mut left = misnamed.len() as u64;
     for segment in &segments {
@@ -70,11 +69,13 @@ async fn publish_one(
         Ok(is_end_known) => is_end_known,
         Err(error) => {
             segment.remove_copy().map_err(&failed)?;
-            println!("{shown} stays: {}", telemetry::chain(&error));
+            tell(format_args!("{shown} stays: {}", telemetry::chain(&error)));
             return Ok(false);
         }
     };
-    println!("{shown} can be read now: publishing all of it once more");
+    tell(format_args!(
+        "{shown} can be read now: publishing all of it once more"
+    ));
     let mut own = config.clone();
     own.journal.path = segment.folder();
     let left = until.saturating_duration_since(Instant::now());
@@ -85,7 +86,7 @@ async fn publish_one(
         progress,
         is_end_known,
     };
-    println!("{}", drained.describe());
+    tell(drained.describe());
     if drained.is_complete() {
         segment.keep_copies().map_err(&failed)?;
         segment.remove().map_err(&failed)?;
