@@ -49,7 +49,9 @@ fn relay() -> (Server, tempfile::TempDir) {
     let more = format!(
         "[[source]]\nname = \"slack\"\npath = \"/slack\"\npreset = \"slack\"\nkeys = [{{ file = {key:?}, name = \"app\" }}]\n\
          [[source]]\nname = \"github\"\npath = \"/github\"\nverify = \"github\"\nkeys = [{{ file = {key:?} }}]\n\
-         [[source]]\nname = \"basic\"\npath = \"/basic\"\nverify = \"basic\"\nkeys = [{{ file = {credentials:?} }}]\n"
+         [[source]]\nname = \"basic\"\npath = \"/basic\"\nverify = \"basic\"\nkeys = [{{ file = {credentials:?} }}]\n\
+         [[source]]\nname = \"own\"\npath = \"/own\"\nverify = \"hmac\"\nkeys = [{{ file = {key:?} }}]\n\
+         hmac = {{ header = \"X-Signature\", content = \"{{timestamp}}.{{id}}.{{body}}\", timestamp_header = \"X-Time\", id_header = \"X-Id\" }}\n"
     );
     std::fs::write(folder.path().join("more.toml"), more).expect("it can be written");
     let server = Server::start_in(folder.path(), "127.0.0.1:1", "", "");
@@ -158,6 +160,25 @@ fn a_sender_s_message_id_is_the_event_s_id() {
     ] {
         assert_eq!(id(&github(&unusable)), hash, "{unusable}");
     }
+}
+
+#[test]
+fn the_beginning_of_a_signed_body_is_not_taken_as_the_end_of_the_id() {
+    let (server, _folder) = relay();
+    let time = (now_ms() / 1000).to_string();
+    let body: &[u8] = b"{\"price\":1.5}";
+    let digest = mac(&[time.as_bytes(), b".m1.", body]);
+    let send = |id: &str, body: &[u8]| {
+        let headers = format!("X-Signature: {digest}\r\nX-Time: {time}\r\nX-Id: {id}\r\n{CLOSE}");
+        server.exchange(&post("/own", &headers, body))
+    };
+    let genuine = send("m1", body);
+    assert!(genuine.starts_with("HTTP/1.1 204 "), "{genuine}");
+    assert!(genuine.contains("ringback-id: m1\r\n"), "{genuine}");
+    // The same bytes are signed, and with both the signature is right.
+    let moved = send("m1.{\"price\":1", b"5}");
+    assert!(moved.starts_with("HTTP/1.1 401 "), "{moved}");
+    assert!(moved.contains("visible ASCII without"), "{moved}");
 }
 
 #[test]

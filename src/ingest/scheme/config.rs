@@ -34,6 +34,7 @@ settings! {
         /// Only if `content` has `{timestamp}`.
         timestamp_header: Option<String> = None, check(|name| name.iter().try_for_each(|name| check_header(name)));
         /// The header with the message's id, which becomes the event's `ce_id`. Only if `content` has `{id}`.
+        /// If only text stands between id and body there, an id with that text in it is refused: where it ends is not signed.
         id_header: Option<String> = None, check(|name| name.iter().try_for_each(|name| check_header(name)));
         /// How far the time may be from this machine's clock, in both directions.
         tolerance: Duration = Duration::from_mins(5), bounds(Duration::from_secs(1)..=Duration::from_hours(24));

@@ -34,6 +34,10 @@ impl ConfiguredHmac {
         let fault = |key, message: String| SettingsError { key, message };
         let template = Template::parse(&config.content);
         let template = template.map_err(|message| fault("hmac.content", message))?;
+        let id_form = match template.separator() {
+            Some(separator) => format!("<visible ASCII without {separator:?}>"),
+            None => String::from("<visible ASCII>"),
+        };
         let header = |key, name: &str, form: String| {
             let header = header(name, form);
             header.ok_or_else(|| fault(key, format!("{name:?} is not a header's name")))
@@ -60,12 +64,7 @@ impl ConfiguredHmac {
                 Piece::Timestamp,
                 "<unix s or ms>",
             )?,
-            id: optional(
-                "hmac.id_header",
-                &config.id_header,
-                Piece::Id,
-                "<visible ASCII>",
-            )?,
+            id: optional("hmac.id_header", &config.id_header, Piece::Id, &id_form)?,
             config: config.clone(),
             template,
         })
@@ -113,6 +112,11 @@ impl Scheme for ConfiguredHmac {
             None => Ok(""),
         };
         let (digits, id) = (read(&self.timestamp)?, read(&self.id)?);
+        if let Some(header) = &self.id
+            && !self.template.keeps_apart(id)
+        {
+            return Err(header.malformed());
+        }
         let mut pieces = [&[][..]; MAX_PIECES];
         for (slot, piece) in pieces.iter_mut().zip(self.template.pieces()) {
             *slot = match piece {
